@@ -1,0 +1,67 @@
+"""The base of every configuration record.
+
+One frozen, keyword-only record per component: its constructor's only configuration argument.
+A record is checked when it is built, so a bad value never reaches a model or a training loop.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; the message names the key, the value and the remedy."""
+
+
+def choices_hint(wrong: str, choices: Iterable[str]) -> str:
+    """`"; did you mean 'x'? choices: x, y"` for an unknown name, closest match first."""
+    names = sorted(choices)
+    close = difflib.get_close_matches(wrong, names, n=1)
+    guess = f"did you mean {close[0]!r}? " if close else ""
+    return f"{guess}choices: {', '.join(names)}"
+
+
+class Config(BaseModel):
+    """A frozen record whose unknown keys and out-of-range values are errors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def build(cls, values: dict[str, Any]) -> Self:
+        """The record of `values`.
+
+        Raises:
+            ConfigError: one line per problem, with the dotted key and, for an unknown key, the choices.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(explain(error, cls)) from None
+
+
+def explain(error: ValidationError, root: type[Config] | None = None) -> str:
+    """One line for all problems of `error`: the dotted key, the value, and the choices for an unknown key."""
+    return "; ".join(_describe(problem, root) for problem in error.errors())
+
+
+def _describe(problem: Any, root: type[Config] | None) -> str:
+    location = [str(part) for part in problem["loc"]]
+    key = ".".join(location)
+    if problem["type"] == "extra_forbidden":
+        owner = _record_at(root, location[:-1]) if root else None
+        hint = f": {choices_hint(location[-1], owner.model_fields)}" if owner else ""
+        return f"unknown key {key!r}{hint}"
+    message = problem["msg"].removeprefix("Value error, ")
+    return f"{key} = {problem.get('input')!r}: {message}" if location else message
+
+
+def _record_at(cls: type[BaseModel], path: list[str]) -> type[BaseModel]:
+    for part in path:
+        annotation = cls.model_fields[part].annotation
+        nested = [annotation, *getattr(annotation, "__args__", ())]
+        cls = next((kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)), cls)
+    return cls
