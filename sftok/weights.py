@@ -1,0 +1,81 @@
+"""Tensors on disk: safetensors files, written whole or not at all, with a checksum of their content.
+
+A file that was cut, altered or is no safetensors file is refused with its name; nothing is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+CHECKSUM = "sha256"
+
+
+class DamagedFileError(ValueError):
+    """A weight file or checkpoint whose content cannot be trusted; the message names it and the remedy."""
+
+
+def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of `tensors`, whatever their order."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(memoryview(tensor.reshape(-1).view(torch.uint8).numpy()))
+    return digest.hexdigest()
+
+
+def save_tensors(
+    path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
+) -> str:
+    """Write `tensors` to `path` under a temporary name, flush it to disk and rename it; returns their hash.
+
+    Raises:
+        OSError: the disk is full or the folder is read-only; `path` is then as it was before.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    checksum = content_hash(tensors)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        save_file(tensors, temporary, metadata={**(metadata or {}), CHECKSUM: checksum})
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except SafetensorError as error:
+        raise OSError(f"{path}: could not be written: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+    return checksum
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The tensors and the metadata of a file that `save_tensors` wrote.
+
+    Raises:
+        DamagedFileError: the file is truncated, altered, or was not written by `save_tensors`.
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = dict(file.metadata() or {})
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise DamagedFileError(
+            f"{path}: not a complete safetensors file ({error}); delete it and run again"
+        ) from None
+    expected = metadata.pop(CHECKSUM, None)
+    if expected is None:
+        raise DamagedFileError(f"{path}: carries no checksum; it was not written by sftok")
+    if content_hash(tensors) != expected:
+        raise DamagedFileError(
+            f"{path}: its content does not match its checksum; the file is damaged: delete it and run again"
+        )
+    return tensors, metadata

@@ -1,0 +1,74 @@
+"""Tensor files: they round-trip, and a damaged one is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
+
+TENSORS = {
+    "scalar": torch.tensor(3.0),
+    "half": torch.arange(4, dtype=torch.bfloat16),
+    "ids": torch.tensor([[1, 2], [3, 4]]),
+    "flags": torch.tensor([True, False]),
+    "empty": torch.zeros(0, 3),
+}
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    checksum = save_tensors(tmp_path / "a.safetensors", TENSORS, {"note": "x"})
+    loaded, metadata = load_tensors(tmp_path / "a.safetensors")
+    assert metadata == {"note": "x"}
+    assert checksum == content_hash(loaded)
+    assert all(torch.equal(loaded[name], TENSORS[name]) for name in TENSORS)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
+
+
+@given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
+def test_no_flipped_bit_goes_unnoticed(
+    tmp_path_factory: pytest.TempPathFactory, position: float, bit: int
+) -> None:
+    path = tmp_path_factory.mktemp("flip") / "a.safetensors"
+    save_tensors(path, TENSORS)
+    content = bytearray(path.read_bytes())
+    content[int(position * len(content))] ^= 1 << bit
+    path.write_bytes(content)
+    try:
+        loaded, metadata = load_tensors(path)
+    except DamagedFileError as error:
+        assert str(path) in str(error)
+    else:  # a flip in white space of the header changes nothing
+        assert metadata == {}
+        assert content_hash(loaded) == content_hash(TENSORS)
+
+
+@pytest.mark.parametrize("keep", [0, 4, 100, -1])
+def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "a.safetensors"
+    save_tensors(path, TENSORS)
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(DamagedFileError, match=r"a\.safetensors"):
+        load_tensors(path)
+
+
+def test_a_file_without_checksum_is_refused(tmp_path: Path) -> None:
+    save_file(TENSORS, tmp_path / "foreign.safetensors")
+    with pytest.raises(DamagedFileError, match="no checksum"):
+        load_tensors(tmp_path / "foreign.safetensors")
+
+
+def test_a_pickle_is_refused(tmp_path: Path) -> None:
+    torch.save(TENSORS, tmp_path / "model.safetensors")
+    with pytest.raises(DamagedFileError, match=r"model\.safetensors"):
+        load_tensors(tmp_path / "model.safetensors")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"gone\.safetensors"):
+        load_tensors(tmp_path / "gone.safetensors")
