@@ -1,0 +1,64 @@
+"""AdamW, its parameter groups, and the learning rate as a pure function of the step (paper: Table 6)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import nn
+
+from sftok.config import Config
+
+
+class OptimisationConfig(Config):
+    """AdamW with linear warm-up and cosine decay; the defaults are Table 6, stages 1 and 2."""
+
+    learning_rate: float = Field(default=1e-4, gt=0)
+    end_learning_rate: float = Field(default=1e-5, ge=0)
+    warmup_steps: int = Field(default=10_000, ge=0)
+    beta1: float = Field(default=0.9, ge=0, lt=1)
+    beta2: float = Field(default=0.99, ge=0, lt=1)
+    weight_decay: float = Field(default=1e-4, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _decays(self) -> Self:
+        if self.end_learning_rate > self.learning_rate:
+            raise ValueError(
+                f"end_learning_rate {self.end_learning_rate} is above learning_rate {self.learning_rate}"
+            )
+        return self
+
+
+def learning_rate(step: int, total_steps: int, config: OptimisationConfig) -> float:
+    """The rate of update `step` (counted from 0): linear up to `learning_rate`, then cosine to the end rate.
+
+    A warm-up longer than half of a short run is cut to a half, so that the peak is always reached.
+    """
+    warmup = min(config.warmup_steps, total_steps // 2)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    progress = (step - warmup) / max(1, total_steps - warmup)
+    cosine = 0.5 * (1.0 + math.cos(math.pi * min(1.0, progress)))
+    return config.end_learning_rate + (config.learning_rate - config.end_learning_rate) * cosine
+
+
+def adamw(named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimisationConfig) -> torch.optim.AdamW:
+    """AdamW over `named_parameters`; biases, norms and embeddings are not decayed, as in the release."""
+    decayed, exempt = [], []
+    for name, parameter in named_parameters:
+        plain = parameter.ndim < 2 or any(part in name for part in ("embedding", "latent_tokens", "norm"))
+        (exempt if plain else decayed).append(parameter)
+    groups = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": exempt, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        betas=(config.beta1, config.beta2),
+        fused=True,
+    )

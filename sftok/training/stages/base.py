@@ -1,0 +1,56 @@
+"""What a training loop needs to know of a stage, and no more.
+
+The loop knows no stage and a stage knows no loop: the loop asks each of a stage's players (one optimiser
+each) for its losses and updates its parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from sftok.data.batches import Batch
+
+
+@dataclass(frozen=True)
+class Step:
+    """One update as a stage sees it."""
+
+    index: int
+    """Updates done before this one."""
+    batch: Batch
+    generator: torch.Generator
+    """The source of every random draw of this step."""
+
+
+Losses = dict[str, torch.Tensor]
+"""Scalars by name; `loss` is the one that is differentiated, the others are shown."""
+
+
+class Stage(nn.Module):
+    """A training objective over the modules in `trained`.
+
+    Everything registered as a sub-module is trained and checkpointed; frozen models are kept out of the
+    module tree (see `frozen`).
+    """
+
+    trained: nn.Module
+    """The modules that the stage is there to train: averaged (EMA) and exported at its end."""
+
+    def players(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
+        """The parameters of each optimiser by player, in the order of the updates within a step."""
+        return {"model": self.trained.named_parameters()}
+
+    def losses(self, player: str, step: Step) -> Losses:
+        """The losses of one player's update."""
+        raise NotImplementedError
+
+
+class Frozen:
+    """Holds a module in evaluation mode outside the module tree: no gradients, no checkpoint, no average."""
+
+    def __init__(self, module: nn.Module):
+        self.module = module.eval().requires_grad_(False)

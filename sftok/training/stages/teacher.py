@@ -1,0 +1,26 @@
+"""Training the teacher: a MaskGIT-VQGAN by reconstruction, for profiles that have no released one."""
+
+from __future__ import annotations
+
+from torch.nn import functional as F
+
+from sftok.teacher.vqgan import MaskGITVQGAN
+from sftok.training.stages.base import Losses, Stage, Step
+
+
+class TeacherStage(Stage):
+    """Squared error of the pixels plus the quantizer's loss."""
+
+    def __init__(self, teacher: MaskGITVQGAN):
+        super().__init__()
+        self.trained = teacher
+
+    def losses(self, player: str, step: Step) -> Losses:
+        """The VQ-VAE objective on images in [0,1]."""
+        reconstruction, quantized = self.trained(step.batch.images)
+        pixels = F.mse_loss(reconstruction.float(), step.batch.images)
+        return {
+            "loss": pixels + quantized.loss,
+            "reconstruction_loss": pixels,
+            "quantizer_loss": quantized.loss,
+        }

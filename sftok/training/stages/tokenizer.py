@@ -1,0 +1,138 @@
+"""Stages 1 and 2 of the tokenizer: warming up, and distribution alignment (paper 3.2 and 3.3).
+
+Both predict the frozen teacher's codes from the latent tokens. In the warm-up every position is masked; in
+the alignment some positions are visible, and what they show is the question of the paper: the ground truth
+(vanilla, `replacement_ratio` 0) or the model's own first-step prediction (SFVR, `replacement_ratio` 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from pydantic import Field, field_validator
+from torch import nn
+
+from sftok.config import Config, choices_hint
+from sftok.data.batches import Batch
+from sftok.decoding.schedule import MASK_SCHEDULES, sample_mask
+from sftok.losses.masked_cross_entropy import masked_cross_entropy
+from sftok.models.decoder import Decoder
+from sftok.models.encoder import Encoder
+from sftok.quantizers.base import Quantizer
+from sftok.training.stages.base import Losses, Stage, Step
+
+class TokenizerLossConfig(Config):
+    """The weights of the loss of stages 1 and 2; the defaults are Table 6."""
+
+    quantizer_weight: float = Field(default=1.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    unmasked_weight: float = Field(default=0.1, ge=0)
+
+
+class AlignmentConfig(Config):
+    """What the decoder's visible positions show in stage 2."""
+
+    replacement_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Probability that a visible position shows the first-step prediction; 0 is vanilla training."""
+    mask_schedule: str = "arccos"
+
+    @field_validator("mask_schedule")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if name not in MASK_SCHEDULES:
+            raise ValueError(f"unknown mask schedule {name!r}: {choices_hint(name, MASK_SCHEDULES)}")
+        return name
+
+
+TeacherCodes = Callable[[Batch], torch.Tensor]
+"""The teacher's codes `[B,N]` of a batch: from the cache on disk, or computed."""
+
+
+class TokenizerStage(Stage):
+    """Encoder, quantizer and decoder against the teacher's codes."""
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        quantizer: Quantizer,
+        decoder: Decoder,
+        teacher_codes: TeacherCodes,
+        loss: TokenizerLossConfig,
+    ):
+        super().__init__()
+        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
+        self.trained = nn.ModuleDict({"encoder": encoder, "quantizer": quantizer, "decoder": decoder})
+        self.teacher_codes = teacher_codes
+        self.loss = loss
+
+    def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
+        """What the decoder sees: code ids `[B,N]`, the mask id where a position is masked."""
+        raise NotImplementedError
+
+    def losses(self, player: str, step: Step) -> Losses:
+        """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
+        codes = self.teacher_codes(step.batch)
+        quantized = self.quantizer(self.encoder(step.batch.images), step.generator)
+        visible = self.visible_codes(codes, quantized.quantized, step)
+        masked = visible == self.decoder.mask_id
+        logits = self.decoder(visible, quantized.quantized)
+        reconstruction = masked_cross_entropy(
+            logits,
+            codes,
+            masked,
+            unmasked_weight=self.loss.unmasked_weight,
+            label_smoothing=self.loss.label_smoothing,
+        )
+        with torch.no_grad():
+            hits = (logits.argmax(-1) == codes) & masked
+            accuracy = hits.sum() / masked.sum()
+        return {
+            "loss": reconstruction + self.loss.quantizer_weight * quantized.loss,
+            "reconstruction_loss": reconstruction,
+            "quantizer_loss": quantized.loss,
+            "masked_accuracy": accuracy,
+        }
+
+
+class WarmUpStage(TokenizerStage):
+    """Stage 1: every position is masked, as in single-step prediction."""
+
+    def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
+        """The mask id everywhere."""
+        return torch.full_like(codes, self.decoder.mask_id)
+
+
+class AlignmentStage(TokenizerStage):
+    """Stage 2: a random part is masked; each visible position shows the prediction or the ground truth.
+
+    The prediction is the argmax of the decoder's fully masked pass, made without gradient; the targets are
+    always the teacher's codes.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        quantizer: Quantizer,
+        decoder: Decoder,
+        teacher_codes: TeacherCodes,
+        loss: TokenizerLossConfig,
+        alignment: AlignmentConfig,
+    ):
+        super().__init__(encoder, quantizer, decoder, teacher_codes, loss)
+        self.alignment = alignment
+
+    def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
+        """A mixture of ground truth and first-step prediction, with the mask drawn over it."""
+        masked = sample_mask(codes.shape, self.alignment.mask_schedule, step.generator)
+        shown = codes
+        ratio = self.alignment.replacement_ratio
+        if ratio > 0:
+            draws = torch.rand(codes.shape, generator=step.generator, device=codes.device)
+            shown = torch.where(draws < ratio, self.first_prediction(codes, quantized), codes)
+        return torch.where(masked, self.decoder.mask_id, shown)
+
+    @torch.no_grad()
+    def first_prediction(self, codes: torch.Tensor, quantized: torch.Tensor) -> torch.Tensor:
+        """The most likely codes `[B,N]` of a single step: everything masked (M_1 in 3.2)."""
+        return self.decoder(torch.full_like(codes, self.decoder.mask_id), quantized).argmax(-1)

@@ -1,0 +1,45 @@
+"""Learning rate and parameter groups."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from sftok.config import ConfigError
+from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
+
+PAPER = OptimisationConfig()
+
+
+def test_known_values_of_table_6() -> None:
+    total = 200_000
+    assert learning_rate(0, total, PAPER) == pytest.approx(1e-8)
+    assert learning_rate(9_999, total, PAPER) == pytest.approx(1e-4)
+    middle = 10_000 + (total - 10_000) // 2
+    assert learning_rate(middle, total, PAPER) == pytest.approx((1e-4 + 1e-5) / 2)
+    assert learning_rate(total, total, PAPER) == pytest.approx(1e-5)
+
+
+@given(total=st.integers(1, 5000), warmup=st.integers(0, 5000), step=st.integers(0, 5000))
+def test_the_rate_stays_within_its_bounds(total: int, warmup: int, step: int) -> None:
+    config = OptimisationConfig(learning_rate=1.0, end_learning_rate=0.1, warmup_steps=warmup)
+    rate = learning_rate(min(step, total), total, config)
+    assert 0 < rate <= 1.0
+    if step >= min(warmup, total // 2):
+        assert rate >= 0.1 - 1e-12
+
+
+def test_norms_biases_and_embeddings_are_not_decayed() -> None:
+    module = nn.ModuleDict({"linear": nn.Linear(2, 2), "norm": nn.LayerNorm(2), "embedding": nn.Embedding(3, 2)})
+    decayed, exempt = adamw(module.named_parameters(), PAPER).param_groups
+    assert [tuple(parameter.shape) for parameter in decayed["params"]] == [(2, 2)]
+    assert decayed["weight_decay"] == 1e-4
+    assert len(exempt["params"]) == 4
+    assert exempt["weight_decay"] == 0.0
+
+
+def test_an_end_rate_above_the_start_is_refused() -> None:
+    with pytest.raises(ConfigError, match="end_learning_rate"):
+        OptimisationConfig.build({"learning_rate": 1e-5, "end_learning_rate": 1e-4})
