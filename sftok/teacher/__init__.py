@@ -1,0 +1,1 @@
+"""The frozen teacher, MaskGIT-VQGAN, and the cache of its codes."""
