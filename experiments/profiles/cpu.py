@@ -1,0 +1,60 @@
+"""The cpu profile: a laptop without a GPU, minutes on two cores; the effects are real, only small."""
+
+from experiments.profiles.base import Profile
+
+_TRAINING = {
+    "batch_size": 64,
+    "precision": "bf16",
+    "optimisation": {
+        "learning_rate": 2e-3,
+        "end_learning_rate": 2e-5,
+        "warmup_steps": 200,
+        "weight_decay": 1e-4,
+    },
+}
+
+PROFILE = Profile(
+    name="cpu",
+    purpose="a laptop without a GPU, minutes: Fashion-MNIST at 28x28",
+    overlay={
+        "data.source": "fashion-mnist",
+        "data.image_size": 28,
+        "data.validation_images": 5000,
+        "teacher.hidden_channels": 16,
+        "teacher.channel_multipliers": (1, 2, 4),
+        "teacher.num_res_blocks": 1,
+        "teacher.code_dim": 32,
+        "teacher.codebook_size": 256,
+        "teacher.norm_groups": 8,
+        "teacher.steps": 1500,
+        "teacher.training": {
+            "batch_size": 64,
+            "precision": "fp32",
+            "optimisation": {"learning_rate": 2e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
+        },
+        "classifier.steps": 1000,
+        "classifier.training": {
+            "batch_size": 128,
+            "optimisation": {"learning_rate": 2e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
+        },
+        "tokenizer.patch_size": 7,
+        "tokenizer.num_latent_tokens": 8,
+        "tokenizer.codebook_size": 512,
+        "tokenizer.token_dim": 16,
+        "tokenizer.encoder": {"width": 64, "depth": 4, "heads": 4},
+        "tokenizer.decoder": {"width": 64, "depth": 4, "heads": 4},
+        "tokenizer_steps": 2500,
+        "stage1.steps": 500,
+        "stage1.training": _TRAINING,
+        "stage2.training": _TRAINING,
+        "evaluation.primary_extractor": "classifier",
+    },
+    seconds_per_step={
+        "classifier": 0.03,
+        "teacher": 0.08,
+        "codes": 15.0,
+        "warm-up": 0.05,
+        "alignment": 0.09,
+        "evaluation": 60.0,
+    },
+)

@@ -1,0 +1,47 @@
+"""The smoke profile: every spec in seconds, on a slice of Fashion-MNIST; its numbers mean nothing."""
+
+from experiments.profiles.base import Profile
+
+_TRAINING = {"batch_size": 16, "checkpoint_every": 2, "log_every": 1, "precision": "bf16"}
+
+PROFILE = Profile(
+    name="smoke",
+    purpose="CI: seconds on a slice of Fashion-MNIST; the numbers mean nothing",
+    meaningless=True,
+    overlay={
+        "data.source": "fashion-mnist",
+        "data.image_size": 28,
+        "data.validation_images": 100,
+        "data.limit": 100,
+        "teacher.hidden_channels": 8,
+        "teacher.channel_multipliers": (1, 1, 2),
+        "teacher.num_res_blocks": 1,
+        "teacher.code_dim": 8,
+        "teacher.codebook_size": 16,
+        "teacher.norm_groups": 4,
+        "teacher.steps": 4,
+        "teacher.training": _TRAINING,
+        "classifier.channels": (8, 16, 16),
+        "classifier.steps": 4,
+        "classifier.training": _TRAINING,
+        "tokenizer.patch_size": 7,
+        "tokenizer.num_latent_tokens": 4,
+        "tokenizer.codebook_size": 16,
+        "tokenizer.token_dim": 8,
+        "tokenizer.encoder": {"width": 16, "depth": 1, "heads": 2},
+        "tokenizer.decoder": {"width": 16, "depth": 1, "heads": 2},
+        "tokenizer_steps": 6,
+        "stage1.steps": 2,
+        "stage1.training": _TRAINING,
+        "stage2.training": _TRAINING,
+        "evaluation.primary_extractor": "classifier",
+    },
+    seconds_per_step={
+        "classifier": 0.02,
+        "teacher": 0.05,
+        "codes": 0.1,
+        "warm-up": 0.05,
+        "alignment": 0.05,
+        "evaluation": 2.0,
+    },
+)

@@ -1,0 +1,193 @@
+"""The resolved configuration of one row: everything that decides its numbers.
+
+The defaults are the paper profile: SFTok-B at 256x256, Table 6. A profile overlays them, a spec's row
+overlays the profile, `--set` overlays both. Keys are dotted: `stage2.replacement_ratio`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from sftok.config import Config, explain
+from sftok.data import DataConfig
+from sftok.evaluation.protocol import EvaluationConfig
+from sftok.models.decoder import DecoderConfig
+from sftok.models.encoder import EncoderConfig
+from sftok.models.tokenizer import SFTokConfig
+from sftok.quantizers.optvq import OptVQConfig
+from sftok.teacher.vqgan import VQGANConfig
+from sftok.training.loop import TrainingConfig
+from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
+
+Overlay = Mapping[str, Any]
+"""Values by dotted key."""
+
+
+class TeacherRecipe(Config):
+    """The MaskGIT-VQGAN and its training; one teacher serves all rows and seeds, as in the paper."""
+
+    hidden_channels: int = 128
+    channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
+    num_res_blocks: int = 2
+    code_dim: int = 256
+    codebook_size: int = 1024
+    norm_groups: int = 32
+    seed: int = 0
+    steps: int = Field(default=300_000, ge=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+
+class ClassifierRecipe(Config):
+    """The in-domain classifier, whose features and logits are a space for rFID and IS."""
+
+    channels: tuple[int, ...] = (32, 64, 128)
+    seed: int = 0
+    steps: int = Field(default=1500, ge=1)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+
+class TransformerSize(Config):
+    """Width, depth and heads of a ViT; the default is ViT-B."""
+
+    width: int = Field(default=768, ge=1)
+    depth: int = Field(default=12, ge=1)
+    heads: int = Field(default=12, ge=1)
+
+
+class TokenizerRecipe(Config):
+    """The sizes of encoder, quantizer and decoder (paper 4.1, Table 6: SFTok-B)."""
+
+    patch_size: int = Field(default=16, ge=1)
+    num_latent_tokens: int = Field(default=64, ge=1)
+    encoder: TransformerSize = TransformerSize()
+    decoder: TransformerSize = TransformerSize()
+    latent_layout: Literal["straight", "legacy"] = "straight"
+    codebook_size: int = Field(default=8192, ge=2)
+    token_dim: int = Field(default=32, ge=1)
+    commitment_cost: float = Field(default=0.25, ge=0)
+    use_l2_norm: bool = True
+    sinkhorn_epsilon: float = Field(default=10.0, gt=0)
+    sinkhorn_iterations: int = Field(default=5, ge=1)
+
+
+class WarmUpRecipe(Config):
+    """Stage 1: everything masked, for `steps` of the tokenizer's steps."""
+
+    steps: int = Field(default=200_000, ge=0)
+    training: TrainingConfig = TrainingConfig()
+
+
+class AlignmentRecipe(AlignmentConfig):
+    """Stage 2, for the rest of the tokenizer's steps."""
+
+    training: TrainingConfig = TrainingConfig()
+
+
+class EvaluationRecipe(EvaluationConfig):
+    """The evaluation protocol and the split it reads."""
+
+    split: Literal["validation", "test"] = "test"
+    primary_extractor: str = "inception-v3-compat"
+    """The feature space of the headline verdicts."""
+
+
+class Recipe(Config):
+    """One row, resolved."""
+
+    data: DataConfig = DataConfig()
+    teacher: TeacherRecipe = TeacherRecipe()
+    classifier: ClassifierRecipe = ClassifierRecipe()
+    tokenizer: TokenizerRecipe = TokenizerRecipe()
+    loss: TokenizerLossConfig = TokenizerLossConfig()
+    tokenizer_steps: int = Field(default=1_000_000, ge=1)
+    """Stages 1 and 2 together, the same for every row of a table: equal total steps (paper 4.4)."""
+    stage1: WarmUpRecipe = WarmUpRecipe()
+    stage2: AlignmentRecipe = AlignmentRecipe()
+    evaluation: EvaluationRecipe = EvaluationRecipe()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.stage1.steps > self.tokenizer_steps:
+            raise ValueError(f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}")
+        try:
+            self.tokenizer_config()
+        except ValidationError as error:
+            raise ValueError(explain(error)) from None
+        return self
+
+    @property
+    def alignment_steps(self) -> int:
+        """Steps of stage 2."""
+        return self.tokenizer_steps - self.stage1.steps
+
+    def teacher_config(self) -> VQGANConfig:
+        """The teacher's model."""
+        recipe = self.teacher
+        return VQGANConfig(
+            image_size=self.data.image_size,
+            hidden_channels=recipe.hidden_channels,
+            channel_multipliers=recipe.channel_multipliers,
+            num_res_blocks=recipe.num_res_blocks,
+            code_dim=recipe.code_dim,
+            codebook_size=recipe.codebook_size,
+            norm_groups=recipe.norm_groups,
+        )
+
+    def tokenizer_config(self) -> SFTokConfig:
+        """The tokenizer's model, with every derived size computed."""
+        recipe, teacher = self.tokenizer, self.teacher_config()
+        return SFTokConfig(
+            encoder=EncoderConfig(
+                image_size=self.data.image_size,
+                patch_size=recipe.patch_size,
+                num_latent_tokens=recipe.num_latent_tokens,
+                token_dim=recipe.token_dim,
+                latent_layout=recipe.latent_layout,
+                **recipe.encoder.model_dump(),
+            ),
+            quantizer=OptVQConfig(
+                codebook_size=recipe.codebook_size,
+                token_dim=recipe.token_dim,
+                commitment_cost=recipe.commitment_cost,
+                use_l2_norm=recipe.use_l2_norm,
+                sinkhorn_epsilon=recipe.sinkhorn_epsilon,
+                sinkhorn_iterations=recipe.sinkhorn_iterations,
+            ),
+            decoder=DecoderConfig(
+                num_latent_tokens=recipe.num_latent_tokens,
+                token_dim=recipe.token_dim,
+                num_codes=teacher.num_codes,
+                vocabulary=teacher.codebook_size,
+                **recipe.decoder.model_dump(),
+            ),
+            pixel_decoder=teacher,
+        )
+
+
+def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
+    """`values` (nested) with every dotted key of `changes` replaced; unknown keys are left for the record."""
+    result = dict(values)
+    for dotted, value in changes.items():
+        head, _, rest = dotted.partition(".")
+        if rest:
+            nested = result.get(head)
+            result[head] = overlay(nested if isinstance(nested, Mapping) else {}, {rest: value})
+        else:
+            result[head] = value
+    return result
+
+
+def resolve(*overlays: Overlay) -> Recipe:
+    """The recipe of the defaults under `overlays`, the later the stronger.
+
+    Raises:
+        ConfigError: an unknown key, or a value out of range.
+    """
+    values: dict[str, Any] = Recipe.model_construct().model_dump()
+    for changes in overlays:
+        values = overlay(values, changes)
+    return Recipe.build(values)
