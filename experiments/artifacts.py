@@ -1,0 +1,69 @@
+"""An artifact as the plan sees it: what it is made of, and the key that says so.
+
+The key is a hash of the resolved configuration that matters, the keys of the inputs, the data's fingerprint
+and a version of the code of its kind. Equal keys mean the same content, so nothing is computed twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+KIND_VERSIONS = {"classifier": 1, "teacher": 1, "codes": 1, "stage": 1, "evaluation": 1}
+"""Raise a kind's version when its code changes what it computes: older artifacts then no longer match."""
+
+KEY_LENGTH = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Artifact:
+    """A node of the graph."""
+
+    kind: str
+    config: Mapping[str, Any]
+    """All that decides the content, ready for JSON."""
+    inputs: Mapping[str, Artifact] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    """Fingerprints of the data splits it reads, by split."""
+    version: int
+    """The version of the code of its kind, from `KIND_VERSIONS` when it is planned."""
+    label: str
+    """For people; no part of the key."""
+    steps: int = 1
+    """Units of work, for progress and cost; no part of the key (the config holds what matters)."""
+
+    @cached_property
+    def key(self) -> str:
+        """The first 16 hex digits of the SHA-256 of all that decides the content."""
+        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the key is a hash of; stored as the artifact's `config.json`."""
+        return {
+            "kind": self.kind,
+            "version": self.version,
+            "config": dict(self.config),
+            "inputs": {role: artifact.key for role, artifact in self.inputs.items()},
+            "data": dict(self.data),
+        }
+
+    @property
+    def name(self) -> str:
+        """Folder name: kind and key."""
+        return f"{self.kind}-{self.key}"
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Artifact) and self.name == other.name
+
+
+def artifact(kind: str, **rest: Any) -> Artifact:
+    """An artifact of `kind` at the version of today's code."""
+    return Artifact(kind=kind, version=KIND_VERSIONS[kind], **rest)

@@ -1,0 +1,115 @@
+"""Who computes an artifact: a claim file, so that two runners on one store never do the same work at once.
+
+Made with an exclusive create and kept alive by touching it; no `fcntl` locks, which shared file systems do
+not keep. A claim whose owner died (its process is gone, or it has not been touched for a minute) is taken
+over by renaming it away first: only one of several contenders can win that rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def claim(path: Path) -> Iterator[bool]:
+    """Try to own `path` for the block; yields whether we do. Never waits."""
+    token = uuid.uuid4().hex
+    if not _create(path, token) and not _take_over(path, token):
+        yield False
+        return
+    stop = threading.Event()
+    heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    heart.start()
+    try:
+        yield True
+    finally:
+        stop.set()
+        heart.join()
+        # A process that slept for more than a minute may have lost its claim to another.
+        if (_read(path) or {}).get("token") == token:
+            path.unlink(missing_ok=True)
+
+
+def owner(path: Path) -> dict[str, Any] | None:
+    """Host, process and start time of the live owner of `path`; None if it is free or stale."""
+    content = _read(path)
+    return None if content is None or _is_stale(path, content) else content
+
+
+def _create(path: Path, token: str) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time(), "token": token}
+    # A file that appears with its content: written aside, then linked, which fails if the name is taken.
+    draft = path.with_name(f".{path.name}.{token}")
+    draft.write_text(json.dumps(content))
+    try:
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink()
+    return True
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None
+    return content
+
+
+def _is_stale(path: Path, content: dict[str, Any]) -> bool:
+    if content["host"] == socket.gethostname() and not _alive(content["pid"]):
+        return True
+    try:
+        return time.time() - path.stat().st_mtime > STALE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _take_over(path: Path, token: str) -> bool:
+    content = _read(path)
+    if content is None or not _is_stale(path, content):
+        return False
+    grave = path.with_name(f".{path.name}.stale.{token}")
+    try:
+        path.rename(grave)
+    except FileNotFoundError:
+        return False
+    if _read(grave) != content:
+        # Another contender was faster and what we moved is its live claim: put it back.
+        with contextlib.suppress(FileExistsError):
+            os.link(grave, path)
+        grave.unlink()
+        return False
+    grave.unlink()
+    return _create(path, token)
+
+
+def _beat(path: Path, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        with contextlib.suppress(OSError):
+            os.utime(path)

@@ -1,0 +1,38 @@
+"""The data of a run: each split loaded once, when first needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import cast
+
+from sftok.data import DataConfig, ImageSet, Split, load
+
+
+class DataSets:
+    """The splits of one data configuration."""
+
+    def __init__(self, config: DataConfig):
+        self.config = config
+        self._loaded: dict[str, ImageSet] = {}
+
+    def load(self, split: str) -> ImageSet:
+        """The images of `split`: train, validation or test.
+
+        Raises:
+            DataError: they cannot be used; the message says what, where and what to do.
+        """
+        if split not in self._loaded:
+            self._loaded[split] = load(self.config, cast(Split, split))
+        return self._loaded[split]
+
+    def fingerprints(self, evaluation_split: str) -> Mapping[str, str]:
+        """Content hashes of the training split and of the split that is evaluated."""
+        return {split: self.load(split).fingerprint for split in ("train", evaluation_split)}
+
+    def describe(self, split: str) -> str:
+        """Name and sizes, for people."""
+        train, other = self.load("train"), self.load(split)
+        return (
+            f"{train.name}, {self.config.image_size}x{self.config.image_size}: "
+            f"{len(train):,} training and {len(other):,} {split} images of {train.num_classes} classes"
+        )

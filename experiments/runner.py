@@ -1,0 +1,192 @@
+"""Runs a plan in this process: every artifact that is not there yet, inputs first, each once.
+
+Failures are recorded and never taken for results; what does not depend on a failed artifact goes on. An
+artifact that another process is making is waited for. The first Ctrl-C (or SIGTERM) checkpoints and stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from types import FrameType
+from typing import Any, Protocol
+
+from experiments import claims
+from experiments.artifacts import Artifact
+from experiments.datasets import DataSets
+from experiments.monitor import FileMonitor
+from experiments.plan import Plan
+from experiments.provenance import peak_memory_bytes, provenance
+from experiments.store import Store, StoreError
+from experiments.tasks import MAKERS
+from experiments.tasks.base import Task
+from sftok.training.loop import TrainingInterrupted
+
+POLL_SECONDS = 1.0
+
+
+class Listener(Protocol):
+    """Told what happens; shows it, tracks it or renders it."""
+
+    def started(self, artifact: Artifact) -> None:
+        """The artifact is being made."""
+
+    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
+        """`done` of `total` units of it are made; `remaining` seconds are left, as far as known."""
+
+    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
+        """The artifact is done."""
+
+    def failed(self, artifact: Artifact, reason: str) -> None:
+        """The attempt failed, or an input did."""
+
+    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
+        """Another process makes the artifact."""
+
+
+class Stop:
+    """A request to stop, made by a signal and answered at the next checkpoint."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def requested(self) -> bool:
+        """True once a signal asked."""
+        return self._event.is_set()
+
+    def request(self) -> None:
+        """Ask."""
+        self._event.set()
+
+    @contextlib.contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Within the block the first SIGINT or SIGTERM asks to stop, and the second one kills."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.request()
+            for each in before:
+                signal.signal(each, signal.SIG_DFL)
+
+        for number in before:
+            signal.signal(number, ask)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; the same command goes on from there."""
+
+
+def run(plan: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: Stop) -> dict[Artifact, str]:
+    """Make every artifact of `plan`; returns the reasons of those that failed or were blocked.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+        OSError: the store cannot be written to (a full disk); what is finished stays.
+    """
+    failures: dict[Artifact, str] = {}
+    with stop.on_signals():
+        for artifact in plan.artifacts:
+            blockers = [upstream for upstream in artifact.inputs.values() if upstream in failures]
+            if blockers:
+                failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
+                _tell(listeners, "failed", artifact, failures[artifact])
+                continue
+            reason = _ensure(artifact, store, data, listeners, stop)
+            if reason is not None:
+                failures[artifact] = reason
+    return failures
+
+
+def _ensure(
+    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+) -> str | None:
+    """Make the artifact unless it is there; returns why it could not be made."""
+    announced = False
+    while not store.is_done(artifact):
+        if stop.requested():
+            raise Interrupted(f"stopped before {artifact.label}")
+        with store.claim(artifact) as ours:
+            if ours and not store.is_done(artifact):
+                return make(artifact, store, data, listeners, stop)
+        if not ours:
+            owner = claims.owner(store.claim_path(artifact))
+            if owner and not announced:
+                _tell(listeners, "waiting", artifact, owner)
+                announced = True
+            time.sleep(POLL_SECONDS)
+    return None
+
+
+def make(
+    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+) -> str | None:
+    """Make one claimed artifact; returns why it failed, or None when it is finished.
+
+    Raises:
+        Interrupted: asked to stop; a checkpoint is in the work folder.
+    """
+    _tell(listeners, "started", artifact)
+    store.clear_failure(artifact)
+
+    def advanced(done: int, total: int, remaining: float | None) -> None:
+        _tell(listeners, "advanced", artifact, done, total, remaining)
+
+    started, clock = datetime.now(UTC), time.monotonic()
+    try:
+        folder = store.open_work(artifact)
+        task = Task(
+            artifact=artifact,
+            folder=folder,
+            inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
+            load_data=data.load,
+            cache=store.root / "cache",
+            monitor=FileMonitor(folder, advanced, stop.requested),
+        )
+        result = MAKERS[artifact.kind](task)
+        made_in = {
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": result.get("seconds", time.monotonic() - clock),
+            "peak_rss_bytes": peak_memory_bytes(),
+        }
+        result = {**result, "provenance": provenance() | made_in}
+        store.commit(artifact, result)
+    except TrainingInterrupted as interruption:
+        raise Interrupted(f"{artifact.label}: {interruption}") from None
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise StoreError(
+                f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work is intact, "
+                "free some space and run the same command again"
+            ) from None
+        return _record_failure(artifact, store, listeners, error)
+    except Exception as error:
+        return _record_failure(artifact, store, listeners, error)
+    _tell(listeners, "finished", artifact, result)
+    return None
+
+
+def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    with contextlib.suppress(OSError):
+        store.record_failure(artifact, {"reason": reason, "traceback": traceback.format_exc()})
+    _tell(listeners, "failed", artifact, reason)
+    return reason
+
+
+def _tell(listeners: list[Listener], event: str, *arguments: Any) -> None:
+    for listener in listeners:
+        getattr(listener, event)(*arguments)

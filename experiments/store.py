@@ -1,0 +1,148 @@
+"""The store: a folder of finished artifacts, and beside them what is being made, claimed, failed, asked for.
+
+    artifacts/<kind>-<key>/   finished, never changed: config.json, result.json, metrics.jsonl, weights
+    work/<kind>-<key>/        being made: the same files, and the checkpoint it resumes from
+    claims/                   who is making it
+    failures/                 why the last attempt failed
+    requests/                 what was asked for: one file a table and profile
+    cache/                    reference features, by content
+    report/                   the HTML pages
+
+A work folder is renamed into `artifacts/` when complete, so an artifact is there whole or not at all.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from experiments import claims
+from experiments.artifacts import Artifact
+
+CONFIG, RESULT, METRICS, PROGRESS = "config.json", "result.json", "metrics.jsonl", "progress.json"
+SCRATCH = (PROGRESS, "checkpoint.safetensors")
+"""Files of a work folder that a finished artifact has no use for."""
+
+
+class StoreError(RuntimeError):
+    """The store cannot be used; the message names the path and the remedy."""
+
+
+class Store:
+    """The artifacts under `root`. Reading never creates a file."""
+
+    def __init__(self, root: Path):
+        self.root = root.absolute()
+
+    def prepare(self) -> None:
+        """Create the folders.
+
+        Raises:
+            StoreError: the place cannot be written to.
+        """
+        try:
+            for name in ("artifacts", "work", "claims", "failures", "requests", "cache", "report"):
+                (self.root / name).mkdir(parents=True, exist_ok=True)
+            probe = self.root / f".probe-{os.getpid()}"
+            probe.write_text("")
+            probe.unlink()
+        except OSError as error:
+            raise StoreError(
+                f"store {self.root}: cannot be written to ({error.strerror}); choose another with --store"
+            ) from None
+
+    def folder(self, artifact: Artifact) -> Path:
+        """Where the finished artifact is, or will be."""
+        return self.root / "artifacts" / artifact.name
+
+    def work_folder(self, artifact: Artifact) -> Path:
+        """Where the artifact is being made."""
+        return self.root / "work" / artifact.name
+
+    def claim_path(self, artifact: Artifact) -> Path:
+        """The claim file of the artifact."""
+        return self.root / "claims" / f"{artifact.name}.json"
+
+    def is_done(self, artifact: Artifact) -> bool:
+        """True if the artifact is finished; a failed or partial one is not."""
+        return (self.folder(artifact) / RESULT).is_file()
+
+    def claim(self, artifact: Artifact) -> AbstractContextManager[bool]:
+        """Own the artifact's making for a block; yields False if another process does."""
+        return claims.claim(self.claim_path(artifact))
+
+    def open_work(self, artifact: Artifact) -> Path:
+        """The work folder, with the artifact's identity in it; kept from an earlier attempt."""
+        folder = self.work_folder(artifact)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / CONFIG, artifact.identity)
+        return folder
+
+    def commit(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
+        """Finish the artifact: write its result and rename its folder into place."""
+        work = self.work_folder(artifact)
+        write_json(work / RESULT, result)
+        try:
+            work.rename(self.folder(artifact))
+        except OSError:
+            # A process that lost its claim while it slept: the other one's result is the same and is there.
+            if not self.is_done(artifact):
+                raise
+            self.discard_work(artifact)
+        for name in SCRATCH:
+            (self.folder(artifact) / name).unlink(missing_ok=True)
+        self._failure_path(artifact).unlink(missing_ok=True)
+
+    def record_failure(self, artifact: Artifact, failure: Mapping[str, Any]) -> None:
+        """Remember why an attempt failed; its work folder stays, so that a retry resumes."""
+        write_json(self._failure_path(artifact), failure)
+
+    def clear_failure(self, artifact: Artifact) -> None:
+        """Forget an earlier failure: a new attempt begins."""
+        self._failure_path(artifact).unlink(missing_ok=True)
+
+    def failure(self, artifact: Artifact) -> dict[str, Any] | None:
+        """Why the last attempt failed, if it did."""
+        return read_json(self._failure_path(artifact))
+
+    def result(self, artifact: Artifact) -> dict[str, Any] | None:
+        """The finished artifact's result."""
+        return read_json(self.folder(artifact) / RESULT)
+
+    def progress(self, artifact: Artifact) -> dict[str, Any] | None:
+        """How far the work is, if it is being made."""
+        return read_json(self.work_folder(artifact) / PROGRESS)
+
+    def discard_work(self, artifact: Artifact) -> None:
+        """Delete what an unfinished attempt left."""
+        shutil.rmtree(self.work_folder(artifact), ignore_errors=True)
+
+    def _failure_path(self, artifact: Artifact) -> Path:
+        return self.root / "failures" / f"{artifact.name}.json"
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` under a temporary name and rename it: a reader sees the old or the new file, whole."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
+    temporary.replace(path)
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """The content of a file that `write_json` wrote; None if there is none.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    try:
+        content: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        raise StoreError(f"{path}: damaged ({error}); delete it and run again") from None
+    return content

@@ -1,0 +1,38 @@
+"""What the maker of an artifact is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from experiments.artifacts import Artifact
+from experiments.monitor import FileMonitor
+from sftok.data.base import ImageSet
+
+MODEL = "model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """One artifact to make: its configuration, its inputs' folders, and a folder of its own to write to."""
+
+    artifact: Artifact
+    folder: Path
+    inputs: Mapping[str, Path]
+    """The finished inputs' folders by role."""
+    load_data: Callable[[str], ImageSet]
+    """The data set of a split."""
+    cache: Path
+    """A folder shared by all tasks for files that are named by their content."""
+    monitor: FileMonitor
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The artifact's configuration."""
+        return self.artifact.config
+
+
+Maker = Callable[[Task], dict[str, Any]]
+"""Makes an artifact: writes its files to the task's folder and returns what `result.json` shall hold."""

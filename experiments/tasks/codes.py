@@ -1,0 +1,30 @@
+"""The maker of the teacher's code cache."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from experiments.tasks.base import MODEL, Task
+from sftok.teacher.codes import write_codes
+from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.weights import load_tensors
+
+BATCH_SIZE = 500
+
+
+def write_code_cache(task: Task) -> dict[str, Any]:
+    """Encode the training images with the frozen teacher."""
+    teacher = load_teacher(task)
+    path = write_codes(teacher, task.load_data("train"), task.folder, BATCH_SIZE, task.monitor.progress)
+    codes = np.load(path, mmap_mode="r", allow_pickle=False)
+    return {"images": len(codes), "codes_used": len(np.unique(codes)), "codebook_size": teacher.config.codebook_size}
+
+
+def load_teacher(task: Task) -> MaskGITVQGAN:
+    """The teacher among the task's inputs, frozen."""
+    tensors, metadata = load_tensors(task.inputs["teacher"] / MODEL)
+    teacher = MaskGITVQGAN(VQGANConfig.model_validate_json(metadata["config"]))
+    teacher.load_state_dict(tensors)
+    return teacher.eval().requires_grad_(False)

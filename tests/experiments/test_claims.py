@@ -1,0 +1,94 @@
+"""Claims: one owner at a time, stale ones are recovered, nothing relies on file locks."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import socket
+import time
+from pathlib import Path
+
+import pytest
+
+from experiments import claims
+
+
+def test_one_owner_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "claims" / "a.json"
+    with claims.claim(path) as first:
+        assert first
+        assert claims.owner(path)["pid"] == os.getpid()  # type: ignore[index]
+        with claims.claim(path) as second:
+            assert not second
+        assert path.exists(), "a refused claim leaves the owner's alone"
+    assert not path.exists()
+    assert claims.owner(path) is None
+
+
+def test_a_claim_is_released_when_the_work_fails(tmp_path: Path) -> None:
+    with pytest.raises(ZeroDivisionError), claims.claim(tmp_path / "a.json"):
+        raise ZeroDivisionError
+    assert list(tmp_path.iterdir()) == []
+
+
+def _leave(path: Path, host: str, pid: int, age: float) -> None:
+    path.write_text(json.dumps({"host": host, "pid": pid, "started": 0.0}))
+    os.utime(path, (time.time() - age, time.time() - age))
+
+
+def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
+    process = multiprocessing.get_context("spawn").Process(target=int)
+    process.start()
+    process.join()
+    path = tmp_path / "a.json"
+    _leave(path, socket.gethostname(), process.pid or 0, age=1)
+    assert claims.owner(path) is None
+    with claims.claim(path) as ours:
+        assert ours
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("age", "taken"), [(1.0, False), (claims.STALE_SECONDS + 1, True)])
+def test_a_claim_of_another_host_goes_stale_with_its_heartbeat(tmp_path: Path, age: float, taken: bool) -> None:
+    path = tmp_path / "a.json"
+    _leave(path, "another-host", 1, age)
+    with claims.claim(path) as ours:
+        assert ours is taken
+
+
+def test_a_heartbeat_keeps_a_claim_alive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.02)
+    path = tmp_path / "a.json"
+    with claims.claim(path):
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 10
+        while path.stat().st_mtime == 0 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert path.stat().st_mtime > 0
+
+
+def _contend(path: Path, log: Path, rounds: int) -> None:
+    for _ in range(rounds):
+        with claims.claim(path) as ours:
+            if ours:
+                # An exclusive create inside the claim fails if two owners ever overlap.
+                marker = log.with_suffix(".inside")
+                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
+                with log.open("a") as file:
+                    file.write("x")
+                marker.unlink()
+
+
+def test_processes_never_own_together(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=_contend, args=(tmp_path / "claims" / "a.json", log, 60)) for _ in range(4)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert log.read_text()
