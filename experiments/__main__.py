@@ -1,0 +1,33 @@
+"""The top: `python -m experiments`. It wires specs, planning, running, tracking and reports together.
+
+Nothing imports this module. Exit codes: 0 everything asked for is done, 1 some of it failed, 2 the input is
+wrong, 130 stopped by a signal (the same command goes on from there).
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from experiments import arguments, commands
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    argv = sys.argv[1:] if argv is None else argv
+    options = arguments.parser().parse_args(argv)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    # Imported here: `--help` and a wrong option answer at once.
+    import reports
+    from reports import export
+
+    wiring = commands.Wiring(
+        spec_packages=("experiments.paper", "ablations"),
+        build_report=reports.build,
+        exporters={"csv": export.to_csv, "json": export.to_json},
+    )
+    return commands.dispatch(options, argv, wiring)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,130 @@
+"""The command line: what `python -m experiments` takes. Everything else is configuration (`--set`)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from sftok.config import ConfigError
+
+DEFAULT_STORE = Path("runs")
+PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser with every command."""
+    root = argparse.ArgumentParser(
+        prog="python -m experiments",
+        description="Re-run the tables and figures of the SFTok paper, and ablations of it.",
+        epilog="start with: python -m experiments run table4",
+    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    command = commands.add_parser("list", help="name every experiment")
+    _format(command, ("text", "json"))
+
+    command = commands.add_parser("show", help="print an experiment: rows, claims, resolved configuration")
+    command.add_argument("experiment")
+    _planning(command)
+    _format(command, ("text", "json"))
+
+    command = commands.add_parser(
+        "run", help="train, evaluate and report an experiment; finished work is never repeated"
+    )
+    command.add_argument("experiment")
+    _planning(command)
+    _store(command)
+    command.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and stop")
+    command.add_argument("--yes", action="store_true", help="do not ask before a long run")
+
+    command = commands.add_parser("status", help="what is done, running, waiting or failed, and why")
+    command.add_argument("experiment", nargs="?")
+    _store(command)
+    _format(command, ("text", "json"))
+
+    command = commands.add_parser("report", help="rebuild the HTML pages from the stored results")
+    _store(command)
+
+    command = commands.add_parser("results", help="print the stored numbers as flat rows")
+    command.add_argument("experiment")
+    command.add_argument("--profile", choices=PROFILE_NAMES, help="default: of the latest run")
+    _store(command)
+    _format(command, ("csv", "json"))
+    return root
+
+
+def _planning(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--profile", choices=PROFILE_NAMES, default="cpu", help="the scale (default: %(default)s)"
+    )
+    command.add_argument(
+        "--seeds",
+        type=seeds,
+        default=(0,),
+        metavar="N|A,B,...",
+        help="how many seeds, or which (default: one, seed 0); intervals need two or more",
+    )
+    command.add_argument(
+        "--set",
+        dest="overrides",
+        action="append",
+        default=[],
+        type=assignment,
+        metavar="KEY=VALUE",
+        help="override a configuration value, e.g. stage1.steps=500; repeatable; `show` lists the keys",
+    )
+    command.add_argument(
+        "--data",
+        type=Path,
+        metavar="PATH",
+        help="a folder of images in class sub-folders, or of Fashion-MNIST's four files",
+    )
+
+
+def _store(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--store", type=Path, default=DEFAULT_STORE, metavar="DIR", help="results (default: %(default)s)"
+    )
+
+
+def _format(command: argparse.ArgumentParser, choices: tuple[str, ...]) -> None:
+    command.add_argument("--format", choices=choices, default=choices[0], help="default: %(default)s")
+
+
+def seeds(text: str) -> tuple[int, ...]:
+    """`3` is seeds 0, 1, 2; `4,7` is seeds 4 and 7; `4,` is seed 4 alone."""
+    try:
+        if "," in text:
+            chosen = tuple(int(part) for part in text.split(",") if part.strip())
+        else:
+            chosen = tuple(range(int(text)))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number of seeds, or a list like 0,1,2") from None
+    if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
+        raise argparse.ArgumentTypeError(f"{text!r}: at least one seed, none negative, none twice")
+    return chosen
+
+
+def assignment(text: str) -> tuple[str, Any]:
+    """`stage1.steps=500` as key and value; the value is JSON, or else the text itself."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE, e.g. stage1.steps=500")
+    try:
+        return key.strip(), json.loads(value)
+    except ValueError:
+        return key.strip(), value
+
+
+def overrides(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The `--set` pairs as an overlay.
+
+    Raises:
+        ConfigError: a key is set twice.
+    """
+    keys = [key for key, _ in pairs]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ConfigError(f"--set {twice[0]} is given more than once")
+    return dict(pairs)

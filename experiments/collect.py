@@ -1,0 +1,112 @@
+"""From the store to records: what is known of each request, complete or not. Computes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments import claims
+from experiments.artifacts import Artifact
+from experiments.plan import Plan, PlannedRow
+from experiments.requests import Request, stored_requests
+from experiments.results import ArtifactState, ResultRow, RowRun, Status, TableRun
+from experiments.store import Store
+
+
+def table_runs(store: Store) -> list[TableRun]:
+    """Every request of the store as it stands now, the latest first."""
+    return [table_run(store, request) for request in stored_requests(store)]
+
+
+def table_run(store: Store, request: Request) -> TableRun:
+    """One request as it stands now."""
+    plan = request.plan
+    states = {artifact: _state(store, plan, artifact) for artifact in plan.artifacts}
+    return TableRun(
+        experiment=plan.experiment,
+        profile=plan.profile.name,
+        meaningless=plan.profile.meaningless,
+        seeds=plan.seeds,
+        overrides=dict(plan.overrides),
+        data=request.data,
+        command=request.command,
+        requested=request.requested,
+        primary_extractor=plan.recipe.evaluation.primary_extractor,
+        artifacts=tuple(states.values()),
+        rows=tuple(_row_run(store, plan, row, states) for row in plan.rows),
+        references=_references(store, plan),
+        config=plan.recipe.model_dump(mode="json"),
+        complete=all(state.status == "done" for state in states.values()),
+    )
+
+
+def _state(store: Store, plan: Plan, artifact: Artifact) -> ArtifactState:
+    result = store.result(artifact)
+    failure = store.failure(artifact) or {}
+    progress = store.progress(artifact) or {}
+    status: Status = "waiting"
+    folder = None
+    if result is not None:
+        status, folder = "done", store.folder(artifact)
+    elif claims.owner(store.claim_path(artifact)):
+        status, folder = "running", store.work_folder(artifact)
+    elif failure:
+        status = "failed"
+    provenance = (result or {}).get("provenance", {})
+    running = status == "running" and bool(progress.get("total"))
+    return ArtifactState(
+        kind=artifact.kind,
+        key=artifact.key,
+        label=artifact.label,
+        status=status,
+        progress=progress["done"] / progress["total"] if running else None,
+        remaining_seconds=progress.get("remaining_seconds") if running else None,
+        error=failure.get("reason") if status == "failed" else None,
+        seconds=provenance.get("seconds"),
+        shared_by=plan.users(artifact),
+        folder=folder,
+        provenance=provenance,
+    )
+
+
+def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, ArtifactState]) -> RowRun:
+    parts = [states[artifact] for artifact in (*row.training, row.evaluation)]
+    statuses = [part.status for part in parts]
+    status: Status = "waiting"
+    if statuses[-1] == "done":
+        status = "done"
+    elif "failed" in statuses:
+        status = "failed"
+    elif "running" in statuses:
+        status = "running"
+    return RowRun(
+        row=row.row,
+        seed=row.seed,
+        status=status,
+        evaluation=parts[-1],
+        training=tuple(parts[:-1]),
+        protocol=(store.result(row.evaluation) or {}).get("protocol", {}),
+        results=_results(store, plan, row.evaluation, row.row, row.seed),
+    )
+
+
+def _references(store: Store, plan: Plan) -> tuple[ResultRow, ...]:
+    result = store.result(plan.reference) or {}
+    return tuple(
+        _result_row(plan, plan.reference, measured["subject"], 0, measured) for measured in result.get("rows", ())
+    )
+
+
+def _results(store: Store, plan: Plan, evaluation: Artifact, row: str, seed: int) -> tuple[ResultRow, ...]:
+    result = store.result(evaluation) or {}
+    return tuple(_result_row(plan, evaluation, row, seed, measured) for measured in result.get("rows", ()))
+
+
+def _result_row(plan: Plan, evaluation: Artifact, row: str, seed: int, measured: dict[str, Any]) -> ResultRow:
+    return ResultRow(
+        table=plan.experiment.name,
+        row=row,
+        seed=seed,
+        profile=plan.profile.name,
+        artifact=evaluation.key,
+        **{name: value for name, value in measured.items() if name != "subject"},
+    )

@@ -1,0 +1,57 @@
+"""The commands of `python -m experiments`, one file each; `dispatch` turns their errors into exit codes."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from experiments.commands.wiring import Wiring
+from sftok.config import ConfigError
+
+__all__ = ["Wiring", "dispatch"]
+
+WRONG_INPUT, INTERRUPTED = 2, 130
+
+
+def dispatch(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+    """Run the command that `options` name and return the exit code.
+
+    An error that a person can mend is one line on stderr; a bug keeps its traceback.
+    """
+    try:
+        return _run(options, argv, wiring)
+    except ConfigError as error:
+        return _complain(options, error, WRONG_INPUT)
+
+
+def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+    if options.command == "list":
+        from experiments.commands.list import list_experiments
+
+        return list_experiments(options, wiring)
+    # From here on torch is imported, which takes seconds.
+    from experiments.commands import report, results, run, show, status
+    from experiments.runner import Interrupted
+    from experiments.store import StoreError
+    from sftok.data import DataError
+
+    commands = {
+        "show": show.show,
+        "run": run.run,
+        "status": status.status,
+        "report": report.report,
+        "results": results.results,
+    }
+    try:
+        return commands[options.command](options, argv, wiring)
+    except DataError as error:
+        return _complain(options, error, WRONG_INPUT)
+    except StoreError as error:
+        return _complain(options, error, 1)
+    except Interrupted as error:
+        return _complain(options, error, INTERRUPTED)
+
+
+def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
+    print(f"{options.command}: {error}", file=sys.stderr)
+    return code

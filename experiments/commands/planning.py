@@ -1,0 +1,53 @@
+"""From options to a plan: shared by the commands that plan."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from experiments.arguments import overrides
+from experiments.datasets import DataSets
+from experiments.plan import Plan, plan
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+from experiments.registry import discover, pick
+from experiments.spec import Experiment
+from sftok.data import DataError
+
+
+def chosen_experiment(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> Experiment:
+    """The experiment that the options name."""
+    return pick(discover(spec_packages), options.experiment)
+
+
+def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
+    """`--set` and `--data` as one overlay."""
+    chosen = overrides(options.overrides)
+    if options.data is not None:
+        chosen |= _data_overlay(options.data)
+    return chosen
+
+
+def make_plan(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> tuple[Plan, DataSets]:
+    """The plan of the options, and the data that it was made for.
+
+    Raises:
+        ConfigError: an unknown name or key, or a value out of range; found before the data is touched.
+        DataError: the data cannot be used.
+    """
+    experiment = chosen_experiment(options, spec_packages)
+    profile, overlay = PROFILES[options.profile], chosen_overlay(options)
+    recipe = resolve(profile.overlay, overlay)
+    # Wrong values in any row are found with stand-in fingerprints first: reading the data may take minutes.
+    plan(experiment, profile, options.seeds, overlay, {"train": "", "validation": "", "test": ""})
+    data = DataSets(recipe.data)
+    fingerprints = data.fingerprints(recipe.evaluation.split)
+    return plan(experiment, profile, options.seeds, overlay, fingerprints), data
+
+
+def _data_overlay(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise DataError(f"--data {path}: no such folder")
+    source = "fashion-mnist" if any(path.glob("train-images-idx3-ubyte*")) else "folder"
+    return {"data.source": source, "data.path": str(path.absolute())}

@@ -1,0 +1,134 @@
+"""`run`: plan, make what is missing, track it and report it."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from experiments import tracking
+from experiments.artifacts import Artifact
+from experiments.collect import table_runs
+from experiments.commands.planning import make_plan
+from experiments.commands.wiring import Wiring
+from experiments.costs import estimate, readable
+from experiments.plan import Plan
+from experiments.progress import ConsoleProgress
+from experiments.requests import Request, new_request
+from experiments.runner import Stop
+from experiments.runner import run as run_plan
+from experiments.store import Store
+
+ASK_ABOVE_SECONDS = 2 * 3600.0
+REPORT_EVERY_SECONDS = 60.0
+
+log = logging.getLogger(__name__)
+
+
+def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+    """Make everything that the experiment needs and is not there yet."""
+    plan, data = make_plan(options, wiring.spec_packages)
+    store = Store(options.store)
+    costs = estimate(plan, store)
+    print(_summary(plan, costs), flush=True)
+    if options.dry_run:
+        print(_details(plan, store, costs))
+        return 0
+    if not options.yes and not _agreed(costs):
+        return 1
+    torch.use_deterministic_algorithms(True)
+    store.prepare()
+    request = new_request(plan, argv, data.describe(plan.recipe.evaluation.split))
+    request.save(store)
+    console = Console(stderr=False)
+    progress = ConsoleProgress(plan, console, costs)
+    live = LiveReport(store, wiring, request)
+    live.rebuild()
+    page = store.root / "report" / f"{plan.experiment.name}.html"
+    print(f"report: {page} (fills as results come)", flush=True)
+    try:
+        failures = run_plan(plan, store, data, [progress, live], Stop())
+    finally:
+        progress.close()
+        tracking.sync(store, request)
+        live.rebuild()
+    for artifact, reason in failures.items():
+        print(f"failed: {artifact.label} ({artifact.name}): {reason}", file=sys.stderr)
+    print(f"report: {page}\nall tables: {store.root / 'report' / 'index.html'}")
+    return 1 if failures else 0
+
+
+class LiveReport:
+    """A listener that keeps the pages and the tracker up to date while results come."""
+
+    def __init__(self, store: Store, wiring: Wiring, request: Request):
+        self._store, self._wiring, self._request = store, wiring, request
+        self._built = 0.0
+
+    def rebuild(self) -> None:
+        """Build the pages now."""
+        self._wiring.build_report(self._store.root, table_runs(self._store))
+        self._built = time.monotonic()
+
+    def started(self, artifact: Artifact) -> None:
+        """Show what runs."""
+        self.rebuild()
+
+    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
+        """Show how far it is, now and then."""
+        if time.monotonic() - self._built > REPORT_EVERY_SECONDS:
+            self.rebuild()
+
+    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
+        """Show and track a new result."""
+        if artifact.kind == "evaluation":
+            tracking.sync(self._store, self._request)
+        self.rebuild()
+
+    def failed(self, artifact: Artifact, reason: str) -> None:
+        """Show the failure."""
+        self.rebuild()
+
+    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
+        """Nothing new to show."""
+
+
+def _summary(plan: Plan, costs: Mapping[Artifact, float | None]) -> str:
+    saved = plan.unshared_count - len(plan.artifacts)
+    return (
+        f"{plan.experiment.name} ({plan.experiment.source}) at profile {plan.profile.name}, "
+        f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}: {len(plan.artifacts)} artifacts "
+        f"({saved} saved by sharing), {len(plan.artifacts) - len(costs)} done, "
+        f"{len(costs)} to make in about {readable(_total(costs))}"
+    )
+
+
+def _details(plan: Plan, store: Store, costs: Mapping[Artifact, float | None]) -> str:
+    lines = []
+    for artifact in plan.artifacts:
+        cost = "done" if store.is_done(artifact) else readable(costs[artifact])
+        inputs = ", ".join(upstream.name for upstream in artifact.inputs.values())
+        shared = f", shared by {plan.users(artifact)}" if plan.users(artifact) > 1 else ""
+        lines.append(f"  {artifact.name}  {artifact.label}: {cost}{shared}" + (f"; from {inputs}" if inputs else ""))
+    return "\n".join(lines)
+
+
+def _total(costs: Mapping[Artifact, float | None]) -> float | None:
+    known = [cost for cost in costs.values() if cost is not None]
+    return sum(known) if len(known) == len(costs) else None
+
+
+def _agreed(costs: Mapping[Artifact, float | None]) -> bool:
+    total = _total(costs)
+    if total is None or total <= ASK_ABOVE_SECONDS or not sys.stdin.isatty():
+        return True
+    with contextlib.suppress(EOFError):
+        return input(f"This takes about {readable(total)}. Go on? [y/N] ").strip().lower() in ("y", "yes")
+    return False

@@ -1,0 +1,92 @@
+"""The stored results of a run, as records that a report, a tracker or a script reads.
+
+Nothing here computes: a `TableRun` is what the store knows about one request (`run table4 --seeds 3`),
+complete or not.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.spec import Experiment
+from sftok.config import Config
+
+Status = Literal["waiting", "running", "done", "failed"]
+
+
+class ResultRow(Config):
+    """One number: the flat row that `results --format csv` prints."""
+
+    table: str
+    row: str
+    seed: int
+    profile: str
+    steps: int | None
+    """Decoding steps T; None where there is no decoding (the teacher, the real images)."""
+    temperature: float | None
+    metric: str
+    extractor: str
+    """Name and resolution of the feature space; empty for pixel and code metrics."""
+    value: float
+    n_images: int
+    artifact: str
+    """Key of the evaluation artifact that the number comes from."""
+
+
+class ArtifactState(Config):
+    """One artifact of a run, as it stands."""
+
+    kind: str
+    key: str
+    label: str
+    status: Status
+    progress: float | None = None
+    """Fraction done, in [0,1], while it runs."""
+    remaining_seconds: float | None = None
+    error: str | None = None
+    seconds: float | None = None
+    shared_by: int = 1
+    """How many rows and seeds of the run use it."""
+    folder: Path | None = None
+    """Where its files are, once it has any; `metrics.jsonl` there holds the training curve."""
+    provenance: dict[str, Any] = {}
+    """commit, config_hash, versions, cpu, threads, started, seconds, peak_rss_bytes."""
+
+
+class RowRun(Config):
+    """One row of a table at one seed."""
+
+    row: str
+    seed: int
+    status: Status
+    evaluation: ArtifactState
+    training: tuple[ArtifactState, ...]
+    """The training stages of this row in order (warm-up, alignment, ...)."""
+    protocol: dict[str, Any] = {}
+    results: tuple[ResultRow, ...] = ()
+
+
+class TableRun(Config):
+    """Everything stored about one request for one experiment."""
+
+    experiment: Experiment
+    profile: str
+    meaningless: bool
+    """True for the smoke profile: its numbers say only that the code runs."""
+    seeds: tuple[int, ...]
+    overrides: dict[str, Any]
+    data: str
+    """Name and size of the data set."""
+    command: str
+    requested: str
+    """ISO time of the last request."""
+    primary_extractor: str
+    """The feature space that the profile names for its headline verdicts, chosen before any result."""
+    artifacts: tuple[ArtifactState, ...]
+    rows: tuple[RowRun, ...]
+    references: tuple[ResultRow, ...] = ()
+    """The teacher's own reconstruction and the real images, rows named `teacher` and `real`."""
+    config: dict[str, Any]
+    """The resolved configuration without the rows' overrides."""
+    complete: bool
