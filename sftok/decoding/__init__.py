@@ -1,0 +1,1 @@
+"""Mask schedules and the one iterative unmasking loop."""

@@ -1,0 +1,39 @@
+"""Cross-entropy on teacher codes, masked positions first (Section 3.1; weights of Table 6)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+
+def masked_cross_entropy(
+    logits: Tensor,
+    targets: Tensor,
+    mask: Tensor,
+    unmasked_weight: float = 0.1,
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """Weighted mean over positions: weight 1 where the code was masked, `unmasked_weight` where seen.
+
+    Args:
+        logits: `[B, N, V]`, any float type; the loss is computed in float32.
+        targets: int64 `[B, N]`, the teacher's codes.
+        mask: bool `[B, N]`, True where the code was masked.
+        unmasked_weight: weight of the seen positions.
+        label_smoothing: probability spread evenly over the vocabulary.
+
+    Returns:
+        A float32 scalar in nats, normalised by the sum of weights; 0 where all weights are.
+    """
+    with torch.autocast(logits.device.type, enabled=False):
+        losses = F.cross_entropy(
+            rearrange(logits, "b n v -> (b n) v").float(),
+            rearrange(targets, "b n -> (b n)"),
+            reduction="none",
+            label_smoothing=label_smoothing,
+        )
+        weights = rearrange(mask, "b n -> (b n)").to(losses.dtype)
+        weights = weights + (1 - weights) * unmasked_weight
+        return (losses * weights).sum() / weights.sum().clamp_min(1e-8)

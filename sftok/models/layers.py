@@ -1,0 +1,95 @@
+"""The pre-norm Vision Transformer block that encoder, decoder and generator share (Section 4.1).
+
+The arithmetic is that of the authors' release: layer norm with epsilon 1e-5, exact GELU, biases everywhere.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+
+class SelfAttention(nn.Module):
+    """Multi-head self-attention of every token with every token.
+
+    Args:
+        width: channels D, a multiple of `heads`.
+        heads: attention heads h.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens `[B, L, D]` to `[B, L, D]`."""
+        query, key, value = rearrange(
+            self.qkv(tokens), "b l (three h d) -> three b h l d", three=3, h=self.heads
+        )
+        attended = F.scaled_dot_product_attention(query, key, value)
+        return self.proj(rearrange(attended, "b h l d -> b l (h d)"))
+
+
+class MLP(nn.Module):
+    """Two linear layers with an exact GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(width, hidden)
+        self.fc2 = nn.Linear(hidden, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens `[..., D]` to `[..., D]`."""
+        return self.fc2(F.gelu(self.fc1(tokens)))
+
+
+class TransformerBlock(nn.Module):
+    """Attention and MLP, each behind a layer norm and around a residual."""
+
+    def __init__(self, width: int, heads: int, mlp_ratio: int = 4) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attn = SelfAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = MLP(width, mlp_ratio * width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Tokens `[B, L, D]` to `[B, L, D]`."""
+        tokens = tokens + self.attn(self.norm1(tokens))
+        return tokens + self.mlp(self.norm2(tokens))
+
+
+def transformer(width: int, depth: int, heads: int) -> nn.Sequential:
+    """`depth` blocks in a row."""
+    return nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
+
+
+def initialise_transformer(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Draw every weight of a ViT-like module anew, as the release does: in place, whatever it held before.
+
+    Linear, convolution and embedding weights are truncated normal with deviation 0.02, biases zero, norms
+    the identity; the joint projection of attention is Xavier uniform, as torch's own attention has it.
+    Parameters that a module owns directly (positions, learned tokens) are normal with deviation
+    `D ** -0.5`, D their last dimension.
+
+    Args:
+        module: changed in place.
+        generator: where the draws come from; None is a fresh generator of seed 0, so that a model built
+            without one is the same each time and the global generator never matters.
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    for child in module.modules():
+        if isinstance(child, nn.Linear | nn.Conv2d | nn.Embedding):
+            nn.init.trunc_normal_(child.weight, std=0.02, generator=generator)
+            if not isinstance(child, nn.Embedding) and child.bias is not None:
+                nn.init.zeros_(child.bias)
+        elif not isinstance(child, nn.LayerNorm):
+            for parameter in child.parameters(recurse=False):
+                nn.init.normal_(parameter, std=parameter.shape[-1] ** -0.5, generator=generator)
+    for child in module.modules():
+        if isinstance(child, SelfAttention):
+            nn.init.xavier_uniform_(child.qkv.weight, generator=generator)

@@ -1,0 +1,142 @@
+"""SFTok: encoder, quantizer, multi-step decoder and pixel decoder put together (Section 3).
+
+```
+images [B,3,H,W] -> Encoder -> latents [B,K,Dq] -> Quantizer -> ids [B,K]
+ids -> lookup -> Decoder, T steps from all masked -> codes [B,N] -> PixelDecoder -> images
+```
+
+An ablation injects another part; it never adds a flag here.
+"""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from pydantic import model_validator
+from torch import Tensor, nn
+
+from sftok.config import Config
+from sftok.decoding.schedule import DecodingConfig
+from sftok.decoding.unmask import OnStep, Unmasked, iterative_unmask
+from sftok.models.decoder import Decoder, DecoderConfig
+from sftok.models.encoder import Encoder, EncoderConfig
+from sftok.quantizers.base import Quantizer
+from sftok.quantizers.optvq import OptVQ, OptVQConfig
+from sftok.teacher.vqgan import MASKGIT_VQGAN, PixelDecoder, VQGANConfig
+
+
+class SFTokConfig(Config):
+    """The four parts, checked to fit each other."""
+
+    encoder: EncoderConfig
+    quantizer: OptVQConfig
+    decoder: DecoderConfig
+    pixel_decoder: VQGANConfig
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        encoder, decoder, pixels = self.encoder, self.decoder, self.pixel_decoder
+        for left, right, same in (
+            ("encoder.image_size", "pixel_decoder.image_size", (encoder.image_size, pixels.image_size)),
+            (
+                "encoder.num_latent_tokens",
+                "decoder.num_latent_tokens",
+                (encoder.num_latent_tokens, decoder.num_latent_tokens),
+            ),
+            ("encoder.token_dim", "quantizer.token_dim", (encoder.token_dim, self.quantizer.token_dim)),
+            ("encoder.token_dim", "decoder.token_dim", (encoder.token_dim, decoder.token_dim)),
+            ("decoder.num_codes", "pixel_decoder.num_codes", (decoder.num_codes, pixels.num_codes)),
+            ("decoder.vocabulary", "pixel_decoder.codebook_size", (decoder.vocabulary, pixels.codebook_size)),
+        ):
+            if same[0] != same[1]:
+                raise ValueError(f"{left} is {same[0]}, but {right} is {same[1]}")
+        if encoder.num_latent_tokens > decoder.num_codes:
+            raise ValueError(
+                f"{encoder.num_latent_tokens} latent tokens for {decoder.num_codes} teacher codes: "
+                "more latent tokens than ids to predict compress nothing"
+            )
+        return self
+
+
+class SFTok(nn.Module):
+    """A tokenizer of images, composed of injected parts."""
+
+    def __init__(
+        self, encoder: Encoder, quantizer: Quantizer, decoder: Decoder, pixel_decoder: PixelDecoder
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.decoder = decoder
+        self.pixel_decoder = pixel_decoder
+
+    @classmethod
+    def from_config(cls, config: SFTokConfig, generator: torch.Generator | None = None) -> Self:
+        """Fresh parts with weights drawn from `generator` (None: seed 0)."""
+        generator = generator or torch.Generator().manual_seed(0)
+        return cls(
+            Encoder(config.encoder, generator),
+            OptVQ(config.quantizer, generator),
+            Decoder(config.decoder, generator),
+            PixelDecoder(config.pixel_decoder, generator),
+        )
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`, whatever the batch."""
+        return self.quantizer.assign(self.encoder(images))
+
+    @torch.no_grad()
+    def decode_codes(
+        self, ids: Tensor, decoding: DecodingConfig, generator: torch.Generator, on_step: OnStep | None = None
+    ) -> Unmasked:
+        """Token ids int64 `[B, K]` to teacher codes `[B, N]` and the last logits `[B, N, V]`."""
+        quantized = self.quantizer.lookup(ids)
+        return iterative_unmask(
+            lambda codes, step: self.decoder(codes, quantized),
+            batch_size=ids.shape[0],
+            length=self.decoder.config.num_codes,
+            mask_id=self.decoder.mask_id,
+            config=decoding,
+            generator=generator,
+            on_step=on_step,
+        )
+
+    @torch.no_grad()
+    def decode(self, ids: Tensor, decoding: DecodingConfig, generator: torch.Generator) -> Tensor:
+        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1]."""
+        unmasked = self.decode_codes(ids, decoding, generator)
+        if decoding.final_lookup == "soft":
+            return self.pixel_decoder.decode_soft(unmasked.logits).clamp(0, 1)
+        return self.pixel_decoder.decode_codes(unmasked.ids).clamp(0, 1)
+
+    def reconstruct(self, images: Tensor, decoding: DecodingConfig, generator: torch.Generator) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] through their K tokens and back."""
+        return self.decode(self.encode(images), decoding, generator)
+
+
+def _paper_size(width: int, depth: int, heads: int) -> SFTokConfig:
+    """Encoder ViT-B, patch 16, 64 tokens of 32 numbers; the decoder's size is what differs (Section 4.1)."""
+    return SFTokConfig(
+        encoder=EncoderConfig(
+            image_size=256, patch_size=16, width=768, depth=12, heads=12, num_latent_tokens=64, token_dim=32
+        ),
+        quantizer=OptVQConfig(codebook_size=8192, token_dim=32),
+        decoder=DecoderConfig(
+            num_latent_tokens=64,
+            token_dim=32,
+            num_codes=MASKGIT_VQGAN.num_codes,
+            vocabulary=MASKGIT_VQGAN.codebook_size,
+            width=width,
+            depth=depth,
+            heads=heads,
+        ),
+        pixel_decoder=MASKGIT_VQGAN,
+    )
+
+
+SFTOK_B = _paper_size(width=768, depth=12, heads=12)
+SFTOK_L = _paper_size(width=1024, depth=24, heads=16)
+SIZES = {"sftok-b": SFTOK_B, "sftok-l": SFTOK_L}
+"""The paper's models by name."""

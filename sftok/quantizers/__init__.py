@@ -1,0 +1,1 @@
+"""Quantizers, one idea a file, behind the protocol of `base`."""

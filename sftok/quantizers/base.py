@@ -1,0 +1,86 @@
+"""What every quantizer gives and takes: latents in, ids and straight-through vectors out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """The outcome of one quantization.
+
+    Attributes:
+        ids: int64 `[B, K]`.
+        quantized: `[B, K, Dq]`; its value is the chosen code, its gradient goes to the latents.
+        loss: scalar, `commitment_loss + codebook_loss`.
+        commitment_loss: scalar that pulls latents to their codes, already times the commitment cost.
+        codebook_loss: scalar that pulls codes to their latents.
+    """
+
+    ids: Tensor
+    quantized: Tensor
+    loss: Tensor
+    commitment_loss: Tensor
+    codebook_loss: Tensor
+
+
+class Quantizer(Protocol):
+    """A codebook with an assignment: `forward` may assign differently in training mode, `assign` never."""
+
+    training: bool
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+
+    def __call__(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
+        """Quantize latents `[B, K, Dq]`; `generator` feeds a quantizer that draws."""
+
+    def assign(self, latents: Tensor) -> Tensor:
+        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, image by image."""
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        """The code of each id: int64 `[B, K]` to `[B, K, Dq]`."""
+
+
+def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) -> Quantized:
+    """Losses and straight-through estimator for latents and the codes chosen for them.
+
+    Both losses are mean squared errors over every element (VQ-VAE); the estimator copies the gradient of
+    the codes to the latents.
+
+    Args:
+        latents: `[..., D]`, as they were compared with the codes (normalised, if the codes are).
+        codes: `[..., D]`, differentiable with respect to the codebook.
+        ids: int64, kept as they are.
+        commitment_cost: weight of the commitment loss.
+    """
+    commitment_loss = commitment_cost * F.mse_loss(latents, codes.detach())
+    codebook_loss = F.mse_loss(codes, latents.detach())
+    return Quantized(
+        ids=ids,
+        quantized=latents + (codes - latents).detach(),
+        loss=commitment_loss + codebook_loss,
+        commitment_loss=commitment_loss,
+        codebook_loss=codebook_loss,
+    )
+
+
+@torch.no_grad()
+def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
+    """Squared Euclidean distances of `[n, D]` to `[V, D]`: float32 `[n, V]`, also under autocast."""
+    with torch.autocast(latents.device.type, enabled=False):
+        latents, codebook = latents.float(), codebook.float()
+        lengths = latents.square().sum(1, keepdim=True) + codebook.square().sum(1)
+        return torch.addmm(lengths, latents, codebook.t(), alpha=-2)
+
+
+@torch.no_grad()
+def nearest(latents: Tensor, codebook: Tensor) -> Tensor:
+    """Index of the code with the smallest Euclidean distance: `[..., D]` and `[V, D]` to int64 `[...]`."""
+    return squared_distances(latents.flatten(0, -2), codebook).argmin(1).view(latents.shape[:-1])

@@ -1,0 +1,106 @@
+"""OptVQ: assignment by optimal transport, so that the whole codebook is used (Section 4.1, reference [46]).
+
+In training the latents of a batch are assigned by Sinkhorn's algorithm, which gives each code an equal
+share; in evaluation each latent takes its nearest code, so that an image's ids never depend on its batch.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from pydantic import Field
+from torch import Tensor, nn
+
+from sftok.config import Config
+from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
+
+
+class OptVQConfig(Config):
+    """A codebook of `codebook_size` codes; the defaults are the paper's (Table 6) and the release's."""
+
+    codebook_size: int = Field(ge=2)
+    token_dim: int = Field(ge=1)
+    commitment_cost: float = Field(default=0.25, ge=0)
+    use_l2_norm: bool = True
+    sinkhorn_epsilon: float = Field(default=10.0, gt=0)
+    sinkhorn_iterations: int = Field(default=5, ge=1)
+
+
+@torch.no_grad()
+def sinkhorn(distances: Tensor, epsilon: float = 10.0, iterations: int = 5) -> Tensor:
+    """The transport plan that spreads n latents evenly over V codes.
+
+    `exp(-epsilon * distances)` is normalised over latents (every code receives the same mass), then over
+    codes (every latent gives its whole mass), `iterations` times. It runs in float32 and in the log domain,
+    where no distance is too large; the release's shift by the smallest distance cancels there.
+
+    Args:
+        distances: finite `[n, V]`, any scale that makes sense of `epsilon`.
+        epsilon: inverse temperature: the larger, the closer to the hard assignment.
+        iterations: rounds of both normalisations.
+
+    Returns:
+        float32 `[n, V]`; each row sums to 1, each column to about n / V.
+    """
+    with torch.autocast(distances.device.type, enabled=False):
+        scores = -epsilon * (distances.float() - distances.min())
+        for _ in range(iterations):
+            scores = scores.log_softmax(0).log_softmax(1)
+        return scores.exp()
+
+
+class OptVQ(nn.Module):
+    """A codebook seen through a linear map that all codes share (SimVQ).
+
+    The map moves every code at each step, also those that no latent chose. As in the release, codes start
+    uniform in [-1/V, 1/V] and the map as the identity.
+    """
+
+    def __init__(self, config: OptVQConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.embedding = nn.Parameter(torch.empty(config.codebook_size, config.token_dim))
+        self.shared_linear = nn.Linear(config.token_dim, config.token_dim)
+        generator = generator or torch.Generator().manual_seed(0)
+        bound = 1 / config.codebook_size
+        nn.init.uniform_(self.embedding, -bound, bound, generator=generator)
+        nn.init.eye_(self.shared_linear.weight)
+        nn.init.zeros_(self.shared_linear.bias)
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        return self.config.codebook_size
+
+    def codebook(self) -> Tensor:
+        """All codes, `[V, Dq]`, as latents are compared with them."""
+        return self._scale(self.shared_linear(self.embedding))
+
+    def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
+        """Quantize latents `[B, K, Dq]`: Sinkhorn in training mode, nearest otherwise. Nothing is drawn."""
+        with torch.autocast(latents.device.type, enabled=False):
+            points, codebook = self._scale(latents.float()), self.codebook()
+            ids = self._transport(points, codebook) if self.training else nearest(points, codebook)
+            return commit(points, codebook[ids], ids, self.config.commitment_cost)
+
+    def assign(self, latents: Tensor) -> Tensor:
+        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
+        with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
+            return nearest(self._scale(latents.float()), self.codebook())
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        """The code of each id: int64 `[B, K]` to float32 `[B, K, Dq]`."""
+        with torch.autocast(ids.device.type, enabled=False):
+            return self.codebook()[ids]
+
+    def _scale(self, vectors: Tensor) -> Tensor:
+        return F.normalize(vectors, dim=-1) if self.config.use_l2_norm else vectors
+
+    def _transport(self, points: Tensor, codebook: Tensor) -> Tensor:
+        # Euclidean, not squared: epsilon is calibrated for it in the release.
+        squared = squared_distances(rearrange(points, "b k d -> (b k) d"), codebook)
+        plan = sinkhorn(
+            squared.clamp_min(0).sqrt(), self.config.sinkhorn_epsilon, self.config.sinkhorn_iterations
+        )
+        return plan.argmax(1).view(points.shape[:2])

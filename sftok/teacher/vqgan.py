@@ -1,0 +1,241 @@
+"""MaskGIT-VQGAN: the frozen teacher whose codes SFTok learns, and the pixel decoder behind it (Section 3.1).
+
+Its decoder is the pixel prediction head of all stages, fine-tuned in stage 3. Peculiar to this VQGAN, and
+kept for its released weights: no attention, 3x3 convolutions of the blocks without bias, a shortcut that is
+applied to the block's output rather than its input, average pooling down, nearest neighbour up.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sftok.config import Config
+from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
+from sftok.quantizers.optvq import sinkhorn
+
+
+class VQGANConfig(Config):
+    """The shape of a VQGAN; encoder and decoder mirror each other.
+
+    Attributes:
+        image_size: pixels a side.
+        hidden_channels: channels at full resolution, before the multiplier.
+        channel_multipliers: one a resolution, finest first; each but the last halves the image.
+        num_res_blocks: residual blocks a resolution, and in the middle.
+        code_dim: channels of a code, C.
+        codebook_size: codes, V.
+        norm_groups: groups of every group norm.
+        commitment_cost: weight of the commitment loss when the teacher itself is trained.
+    """
+
+    image_size: int = Field(ge=1)
+    hidden_channels: int = Field(ge=1)
+    channel_multipliers: tuple[int, ...] = Field(min_length=1)
+    num_res_blocks: int = Field(ge=1)
+    code_dim: int = Field(ge=1)
+    codebook_size: int = Field(ge=2)
+    norm_groups: int = Field(default=32, ge=1)
+    commitment_cost: float = Field(default=0.25, ge=0)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.image_size % self.factor:
+            raise ValueError(
+                f"image_size {self.image_size} is not a multiple of {self.factor}, "
+                f"which {len(self.channel_multipliers)} channel_multipliers ask for"
+            )
+        for channels in self.channels:
+            if channels < 1 or channels % self.norm_groups:
+                raise ValueError(f"norm_groups {self.norm_groups} does not divide {channels} channels")
+        return self
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels at each resolution, finest first."""
+        return tuple(self.hidden_channels * multiplier for multiplier in self.channel_multipliers)
+
+    @property
+    def factor(self) -> int:
+        """Pixels a code covers, a side."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+    @property
+    def code_grid(self) -> int:
+        """Codes a side."""
+        return self.image_size // self.factor
+
+    @property
+    def num_codes(self) -> int:
+        """Codes an image, N."""
+        return self.code_grid**2
+
+
+class ResidualBlock(nn.Module):
+    """Twice group norm, SiLU and convolution, around a residual."""
+
+    def __init__(self, inputs: int, outputs: int, norm_groups: int) -> None:
+        super().__init__()
+        self.norm1 = _norm(inputs, norm_groups)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
+        self.norm2 = _norm(outputs, norm_groups)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.shortcut = nn.Conv2d(outputs, outputs, 1, bias=False) if inputs != outputs else None
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[B, inputs, h, w]` to `[B, outputs, h, w]`."""
+        out = self.conv1(F.silu(self.norm1(hidden)))
+        out = self.conv2(F.silu(self.norm2(out)))
+        # The release's quirk: where widths differ, the input is dropped and the shortcut reads the output.
+        return out + (hidden if self.shortcut is None else self.shortcut(out))
+
+
+class VQGANEncoder(nn.Module):
+    """Images to a grid of continuous codes."""
+
+    def __init__(self, config: VQGANConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        groups, blocks, channels = config.norm_groups, config.num_res_blocks, config.channels
+        self.conv_in = nn.Conv2d(3, config.hidden_channels, 3, padding=1, bias=False)
+        widths = pairwise((config.hidden_channels, *channels))
+        self.down = nn.ModuleList(_blocks(inputs, outputs, blocks, groups) for inputs, outputs in widths)
+        self.mid = _blocks(channels[-1], channels[-1], blocks, groups)
+        self.norm_out = _norm(channels[-1], groups)
+        self.conv_out = nn.Conv2d(channels[-1], config.code_dim, 1)
+        _initialise(self, generator)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to `[B, C, h, w]`."""
+        hidden = self.down[0](self.conv_in(images))
+        for level in self.down[1:]:
+            hidden = level(F.avg_pool2d(hidden, 2))
+        return self.conv_out(F.silu(self.norm_out(self.mid(hidden))))
+
+
+class PixelDecoder(nn.Module):
+    """Codes to images: the codebook and the convolutional decoder.
+
+    Levels are numbered as in the encoder, 0 at full resolution, and run from the last to the first.
+    """
+
+    def __init__(self, config: VQGANConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        groups, blocks, channels = config.norm_groups, config.num_res_blocks, config.channels
+        self.codebook = nn.Parameter(torch.empty(config.codebook_size, config.code_dim))
+        self.conv_in = nn.Conv2d(config.code_dim, channels[-1], 3, padding=1)
+        self.mid = _blocks(channels[-1], channels[-1], blocks, groups)
+        widths = pairwise((*channels, channels[-1]))
+        self.up = nn.ModuleList(_blocks(inputs, outputs, blocks, groups) for outputs, inputs in widths)
+        self.after_up = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in channels[1:])
+        self.norm_out = _norm(channels[0], groups)
+        self.conv_out = nn.Conv2d(channels[0], 3, 3, padding=1)
+        _initialise(self, generator)
+
+    def decode_codes(self, codes: Tensor) -> Tensor:
+        """Codes int64 `[B, N]` to images `[B, 3, H, W]`, not clamped."""
+        return self.decode_embeddings(self._grid(self.codebook[codes]))
+
+    def decode_soft(self, logits: Tensor) -> Tensor:
+        """The expected embeddings under logits `[B, N, V]` to images `[B, 3, H, W]`, not clamped."""
+        with torch.autocast(logits.device.type, enabled=False):
+            embeddings = logits.float().softmax(-1) @ self.codebook
+        return self.decode_embeddings(self._grid(embeddings))
+
+    def decode_embeddings(self, embeddings: Tensor) -> Tensor:
+        """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
+        hidden = self.up[-1](self.mid(self.conv_in(embeddings)))
+        for level, convolve in zip(reversed(self.up[:-1]), reversed(self.after_up), strict=True):
+            hidden = level(convolve(F.interpolate(hidden, scale_factor=2.0, mode="nearest")))
+        return self.conv_out(F.silu(self.norm_out(hidden)))
+
+    def _grid(self, embeddings: Tensor) -> Tensor:
+        return rearrange(embeddings, "b (h w) c -> b c h w", h=self.config.code_grid)
+
+
+class MaskGITVQGAN(nn.Module):
+    """The whole teacher: encoder, nearest code, pixel decoder."""
+
+    def __init__(self, config: VQGANConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        generator = generator or torch.Generator().manual_seed(0)
+        self.encoder = VQGANEncoder(config, generator)
+        self.pixel_decoder = PixelDecoder(config, generator)
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`."""
+        return nearest(self._latents(images), self.pixel_decoder.codebook)
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes int64 `[B, N]` to images `[B, 3, H, W]` in [0, 1]."""
+        return self.pixel_decoder.decode_codes(codes).clamp(0, 1)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
+        """Reconstruct images `[B, 3, H, W]` to train the teacher itself.
+
+        In training mode codes are assigned by Sinkhorn over the whole batch, so that all are used;
+        otherwise each latent takes its nearest code.
+
+        Returns:
+            The reconstruction `[B, 3, H, W]`, not clamped, and the quantization with ids `[B, N]`,
+            vectors `[B, N, C]` and losses.
+        """
+        latents, codebook = self._latents(images), self.pixel_decoder.codebook
+        ids = _spread(latents, codebook) if self.training else nearest(latents, codebook)
+        quantized = commit(latents, codebook[ids], ids, self.config.commitment_cost)
+        grid = rearrange(quantized.quantized, "b (h w) c -> b c h w", h=self.config.code_grid)
+        return self.pixel_decoder.decode_embeddings(grid), quantized
+
+    def _latents(self, images: Tensor) -> Tensor:
+        return rearrange(self.encoder(images), "b c h w -> b (h w) c").float()
+
+
+@torch.no_grad()
+def _spread(latents: Tensor, codebook: Tensor) -> Tensor:
+    distances = squared_distances(latents.flatten(0, 1), codebook).clamp_min(0).sqrt()
+    # Nothing bounds these vectors. What differs between codes is measured in its own deviation; what a
+    # latent has against all codes cancels in the plan and would only blur the scale.
+    contrasts = distances - distances.mean(1, keepdim=True)
+    plan = sinkhorn(contrasts / contrasts.std().clamp_min(1e-8))
+    return plan.argmax(1).view(latents.shape[:2])
+
+
+def _norm(channels: int, groups: int) -> nn.GroupNorm:
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+def _blocks(inputs: int, outputs: int, count: int, groups: int) -> nn.Sequential:
+    widths = pairwise((inputs, *[outputs] * count))
+    return nn.Sequential(*(ResidualBlock(before, after, groups) for before, after in widths))
+
+
+def _initialise(module: nn.Module, generator: torch.Generator | None) -> None:
+    generator = generator or torch.Generator().manual_seed(0)
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d):
+            nn.init.kaiming_uniform_(child.weight, a=5**0.5, generator=generator)
+            if child.bias is not None:
+                nn.init.zeros_(child.bias)
+        elif isinstance(child, PixelDecoder):
+            bound = 1 / child.config.codebook_size
+            nn.init.uniform_(child.codebook, -bound, bound, generator=generator)
+
+
+MASKGIT_VQGAN = VQGANConfig(
+    image_size=256,
+    hidden_channels=128,
+    channel_multipliers=(1, 1, 2, 2, 4),
+    num_res_blocks=2,
+    code_dim=256,
+    codebook_size=1024,
+)
+"""The teacher of the paper: factor 16, 256 codes an image, 1024 codes."""

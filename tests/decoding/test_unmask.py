@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sftok.decoding.schedule import DecodingConfig, masked_counts
+from sftok.decoding.unmask import iterative_unmask
+
+B, N, V = 3, 8, 5
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def constant(logits):
+    return lambda ids, step: logits
+
+
+def test_one_step_is_the_argmax_at_any_temperature():
+    logits, generator = torch.randn(B, N, V, generator=seeded()), seeded(1)
+    before = generator.get_state()
+    unmasked = iterative_unmask(constant(logits), B, N, V, DecodingConfig(steps=1, temperature=9), generator)
+    assert torch.equal(unmasked.ids, logits.argmax(-1))
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_temperature_zero_draws_nothing():
+    generator = seeded()
+    before = generator.get_state()
+    logits = torch.randn(B, N, V, generator=seeded(1))
+    iterative_unmask(constant(logits), B, N, V, DecodingConfig(steps=4, temperature=0), generator)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_the_most_confident_code_is_kept_first():
+    logits = torch.zeros(1, 4, 2)
+    logits[0, :, 1] = torch.tensor([1.0, 4.0, 2.0, 3.0])
+    kept = []
+    iterative_unmask(
+        constant(logits),
+        1,
+        4,
+        2,
+        DecodingConfig(steps=4, temperature=0, schedule="linear"),
+        seeded(),
+        on_step=lambda step, before, scores, after: kept.append((after != 2)[0].nonzero().flatten().tolist()),
+    )
+    assert kept == [[1], [1, 3], [1, 2, 3], [0, 1, 2, 3]]
+
+
+def test_predict_sees_the_steps_and_its_own_earlier_codes():
+    seen = []
+
+    def predict(ids, step):
+        seen.append((step, (ids == V).sum(1).tolist()))
+        return torch.zeros(B, N, V)
+
+    iterative_unmask(predict, B, N, V, DecodingConfig(steps=4, temperature=0), seeded())
+    counts = [N, *masked_counts("arccos", 4, N)][:4]
+    assert seen == [(step, [count] * B) for step, count in enumerate(counts)]
+
+
+def test_the_last_steps_logits_are_returned():
+    unmasked = iterative_unmask(
+        lambda ids, step: torch.full((B, N, V), float(step)), B, N, V, DecodingConfig(steps=3), seeded()
+    )
+    assert torch.equal(unmasked.logits, torch.full((B, N, V), 2.0))
+
+
+def test_equal_confidences_do_not_mask_more_than_scheduled():
+    counts = []
+    iterative_unmask(
+        constant(torch.zeros(B, N, V, dtype=torch.bfloat16)),
+        B,
+        N,
+        V,
+        DecodingConfig(steps=4, temperature=0),
+        seeded(),
+        on_step=lambda step, before, scores, after: counts.append((after == V).sum(1).tolist()),
+    )
+    assert counts == [[count] * B for count in masked_counts("arccos", 4, N)]
+
+
+def test_noise_is_fixed_by_the_seed_and_changes_with_it():
+    logits, config = torch.randn(B, N, V, generator=seeded()), DecodingConfig(steps=4, temperature=3.0)
+    first, same, other = (
+        iterative_unmask(constant(logits), B, N, V, config, seeded(seed)).ids for seed in (1, 1, 2)
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+def test_the_first_draw_follows_the_softmax_at_its_temperature():
+    logits, samples = torch.tensor([0.0, 1.0, 2.0]), 20000
+    first = []
+    iterative_unmask(
+        constant(logits.expand(samples, 2, 3)),
+        samples,
+        2,
+        3,
+        DecodingConfig(steps=2, temperature=2.0, schedule="linear"),
+        seeded(),
+        on_step=lambda step, before, scores, after: first.append(after),
+    )
+    revealed = first[0][first[0] != 3]
+    # Temperature is annealed to 1 at step 1 of 2; of two drawn codes the one of higher noisy logit stays,
+    # so compare with an independent simulation of just that.
+    gumbel = -torch.empty(samples, 2, 3).exponential_(generator=seeded(5)).log()
+    drawn = (logits + gumbel).argmax(-1)
+    confidence = logits[drawn] - torch.empty(samples, 2).exponential_(generator=seeded(6)).log()
+    expected = drawn.gather(1, confidence.argmax(1, keepdim=True)).flatten()
+    actual, wanted = (torch.bincount(ids, minlength=3) / samples for ids in (revealed, expected))
+    assert actual == pytest.approx(wanted, abs=0.015)

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sftok.config import ConfigError
+from sftok.decoding.schedule import DecodingConfig, sample_mask
+from sftok.losses.masked_cross_entropy import masked_cross_entropy
+from sftok.models.tokenizer import SIZES, SFTok, SFTokConfig
+from sftok.quantizers.vq import VQ, VQConfig
+
+GREEDY = DecodingConfig(steps=4, temperature=0)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def test_ids_are_int64_codes_of_the_codebook(tokenizer, images):
+    ids = tokenizer.encode(images)
+    assert ids.shape == (5, 4)
+    assert ids.dtype == torch.int64
+    assert ((ids >= 0) & (ids < 32)).all()
+
+
+def test_an_images_ids_depend_neither_on_its_batch_nor_on_the_mode(tokenizer, images):
+    ids = tokenizer.encode(images)
+    assert torch.equal(tokenizer.train().encode(images[3:]), ids[3:])
+
+
+def test_decode_gives_images(tokenizer, images):
+    decoded = tokenizer.decode(tokenizer.encode(images), DecodingConfig(steps=3), seeded())
+    assert decoded.shape == images.shape
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+
+
+def test_reconstruct_is_encode_then_decode(tokenizer, images):
+    expected = tokenizer.decode(tokenizer.encode(images), GREEDY, seeded())
+    assert torch.equal(tokenizer.reconstruct(images, GREEDY, seeded()), expected)
+
+
+def test_hard_and_soft_lookup_decode_codes_and_logits(tokenizer, images):
+    ids = tokenizer.encode(images)
+    unmasked = tokenizer.decode_codes(ids, GREEDY, seeded())
+    hard = tokenizer.pixel_decoder.decode_codes(unmasked.ids).clamp(0, 1)
+    soft = tokenizer.pixel_decoder.decode_soft(unmasked.logits).clamp(0, 1)
+    assert torch.equal(tokenizer.decode(ids, GREEDY, seeded()), hard)
+    softly = GREEDY.model_copy(update={"final_lookup": "soft"})
+    assert torch.equal(tokenizer.decode(ids, softly, seeded()), soft)
+
+
+def test_a_seed_fixes_noisy_decoding(tokenizer, images):
+    ids, noisy = tokenizer.encode(images), DecodingConfig(steps=4, temperature=4.0)
+    first = tokenizer.decode_codes(ids, noisy, seeded(1)).ids
+    assert torch.equal(tokenizer.decode_codes(ids, noisy, seeded(1)).ids, first)
+    assert not torch.equal(tokenizer.decode_codes(ids, noisy, seeded(2)).ids, first)
+
+
+def test_a_seed_fixes_the_weights(config):
+    one, same = (SFTok.from_config(config, seeded(3)).state_dict() for _ in range(2))
+    other = SFTok.from_config(config, seeded(4)).state_dict()
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["encoder.queries"], other["encoder.queries"])
+    assert not torch.equal(one["encoder.queries"], one["encoder.query_positions"])
+
+
+def test_another_quantizer_can_be_injected(tokenizer, images):
+    vq = VQ(VQConfig(codebook_size=12, token_dim=8))
+    other = SFTok(tokenizer.encoder, vq, tokenizer.decoder, tokenizer.pixel_decoder)
+    assert other.encode(images).max() < 12
+    assert other.reconstruct(images, GREEDY, seeded()).shape == images.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_training_step_reaches_every_part(tokenizer, images, dtype):
+    tokenizer.train()
+    targets = torch.randint(24, (5, 16), generator=seeded())
+    mask = sample_mask((5, 16), "arccos", seeded())
+    with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+        quantized = tokenizer.quantizer(tokenizer.encoder(images))
+        logits = tokenizer.decoder(targets.masked_fill(mask, 24), quantized.quantized)
+        pixels = tokenizer.pixel_decoder.decode_soft(logits)
+        loss = masked_cross_entropy(logits, targets, mask) + quantized.loss
+        total = loss + (pixels.float() - images).square().mean()
+    assert logits.dtype == dtype
+    assert loss.dtype == torch.float32
+    total.backward()
+    for name, parameter in tokenizer.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+MISFITS = [
+    ("encoder.num_latent_tokens", 5, "encoder.num_latent_tokens is 5, but decoder.num_latent_tokens is 4"),
+    ("encoder.image_size", 32, "encoder.image_size is 32, but pixel_decoder.image_size is 16"),
+    ("quantizer.token_dim", 9, "encoder.token_dim is 8, but quantizer.token_dim is 9"),
+    ("decoder.token_dim", 9, "encoder.token_dim is 8, but decoder.token_dim is 9"),
+    ("decoder.num_codes", 4, "decoder.num_codes is 4, but pixel_decoder.num_codes is 16"),
+    ("decoder.vocabulary", 9, "decoder.vocabulary is 9, but pixel_decoder.codebook_size is 24"),
+    ("encoder.patch_size", 3, "patch_size 3 does not divide image_size 16"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "message"), MISFITS)
+def test_parts_that_do_not_fit_are_refused(config, key, value, message):
+    values = config.model_dump()
+    part, field = key.split(".")
+    values[part][field] = value
+    with pytest.raises(ConfigError, match=message):
+        SFTokConfig.build(values)
+
+
+def test_more_latent_tokens_than_codes_are_refused(config):
+    values = config.model_dump()
+    values["encoder"]["num_latent_tokens"] = values["decoder"]["num_latent_tokens"] = 17
+    with pytest.raises(ConfigError, match="17 latent tokens for 16 teacher codes"):
+        SFTokConfig.build(values)
+
+
+def test_the_papers_sizes():
+    base, large = SIZES["sftok-b"], SIZES["sftok-l"]
+    assert base.encoder == large.encoder
+    assert base.decoder.num_codes == 256
+    assert (large.decoder.width, large.decoder.depth, large.decoder.heads) == (1024, 24, 16)

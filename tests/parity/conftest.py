@@ -1,0 +1,79 @@
+"""Numbers produced by the authors' public implementation with random weights (see tests/data/reference)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from sftok.models.decoder import Decoder, DecoderConfig
+from sftok.models.encoder import Encoder, EncoderConfig
+from sftok.quantizers.optvq import OptVQ, OptVQConfig
+from sftok.released import convert_maskgit_vqgan, convert_sftok
+from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+
+REFERENCE = Path(__file__).parents[1] / "data" / "reference"
+
+
+def weights(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix("weights."): tensor for name, tensor in tensors.items() if name[0] == "w"}
+
+
+@pytest.fixture(scope="session")
+def sftok_numbers() -> dict[str, Tensor]:
+    return load_file(REFERENCE / "sftok_tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def released_sftok(sftok_numbers: dict[str, Tensor]) -> nn.ModuleDict:
+    """Encoder, quantizer and decoder; the tiny reference has no pixel decoder."""
+    encoder = EncoderConfig(
+        image_size=32,
+        patch_size=8,
+        width=64,
+        depth=2,
+        heads=2,
+        num_latent_tokens=4,
+        token_dim=16,
+        latent_layout="legacy",
+    )
+    decoder = DecoderConfig(
+        num_latent_tokens=4, token_dim=16, num_codes=16, vocabulary=1024, width=64, depth=2, heads=2
+    )
+    parts = nn.ModuleDict(
+        {
+            "encoder": Encoder(encoder),
+            "quantizer": OptVQ(OptVQConfig(codebook_size=64, token_dim=16)),
+            "decoder": Decoder(decoder),
+        }
+    )
+    parts.load_state_dict(convert_sftok(weights(sftok_numbers)))
+    return parts.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="session")
+def vqgan_numbers() -> dict[str, Tensor]:
+    return load_file(REFERENCE / "maskgit_vqgan_tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def released_vqgan(vqgan_numbers: dict[str, Tensor]) -> MaskGITVQGAN:
+    config = VQGANConfig(
+        image_size=32,
+        hidden_channels=32,
+        channel_multipliers=(1, 2),
+        num_res_blocks=1,
+        code_dim=16,
+        codebook_size=32,
+    )
+    vqgan = MaskGITVQGAN(config)
+    vqgan.load_state_dict(convert_maskgit_vqgan(weights(vqgan_numbers)))
+    return vqgan.eval().requires_grad_(False)
+
+
+@pytest.fixture
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(0)

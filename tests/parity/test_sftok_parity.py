@@ -1,0 +1,90 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from einops import rearrange
+from torch.testing import assert_close
+
+from sftok.decoding.schedule import DecodingConfig
+from sftok.decoding.unmask import iterative_unmask
+from sftok.losses.masked_cross_entropy import masked_cross_entropy
+from sftok.models.tokenizer import SFTok
+from sftok.teacher.vqgan import PixelDecoder, VQGANConfig
+
+
+def as_tokens(released):
+    return rearrange(released, "b d 1 k -> b k d")
+
+
+def close(actual, expected):
+    assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_encoder(released_sftok, sftok_numbers):
+    close(released_sftok["encoder"](sftok_numbers["in.images"]), as_tokens(sftok_numbers["out.encoder"]))
+
+
+def test_sinkhorn_assignment_and_losses(released_sftok, sftok_numbers):
+    quantizer = released_sftok["quantizer"].train()
+    out = quantizer(as_tokens(sftok_numbers["out.encoder"]))
+    quantizer.eval()
+    assert torch.equal(out.ids, sftok_numbers["out.indices_sinkhorn"].squeeze(1))
+    close(out.quantized, as_tokens(sftok_numbers["out.quantized_sinkhorn"]))
+    close(out.loss, sftok_numbers["out.quantizer_loss_sinkhorn"])
+    close(out.commitment_loss, sftok_numbers["out.commitment_loss_sinkhorn"])
+    close(out.codebook_loss, sftok_numbers["out.codebook_loss_sinkhorn"])
+
+
+def test_nearest_assignment(released_sftok, sftok_numbers):
+    out = released_sftok["quantizer"](as_tokens(sftok_numbers["out.encoder"]))
+    assert torch.equal(out.ids, sftok_numbers["out.indices_nearest"])
+    close(out.quantized, as_tokens(sftok_numbers["out.quantized_nearest"]))
+
+
+def test_the_two_assignments_differ_in_the_reference(sftok_numbers):
+    sinkhorn = sftok_numbers["out.indices_sinkhorn"].squeeze(1)
+    assert not torch.equal(sinkhorn, sftok_numbers["out.indices_nearest"])
+
+
+def test_logits(released_sftok, sftok_numbers):
+    decoder, quantized = released_sftok["decoder"], as_tokens(sftok_numbers["out.quantized_nearest"])
+    logits = decoder(sftok_numbers["in.partially_masked_ids"], quantized)
+    close(logits, sftok_numbers["out.logits_partially_masked"])
+    all_masked = torch.full((6, 16), decoder.mask_id)
+    close(decoder(all_masked, quantized), sftok_numbers["out.logits_all_masked"])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 12])
+def test_iterative_decoding(released_sftok, sftok_numbers, generator, steps):
+    decoder, quantized = released_sftok["decoder"], as_tokens(sftok_numbers["out.quantized_nearest"])
+    config = DecodingConfig(steps=steps, temperature=0)
+    unmasked = iterative_unmask(lambda ids, step: decoder(ids, quantized), 6, 16, 1024, config, generator)
+    assert torch.equal(unmasked.ids, sftok_numbers[f"out.generate_steps{steps}.ids"])
+    close(unmasked.logits, sftok_numbers[f"out.generate_steps{steps}.last_logits"])
+
+
+def test_masked_cross_entropy(sftok_numbers):
+    loss = masked_cross_entropy(
+        sftok_numbers["out.logits_partially_masked"],
+        sftok_numbers["in.target_ids"],
+        sftok_numbers["in.loss_mask"],
+        unmasked_weight=0.1,
+    )
+    close(loss, sftok_numbers["out.masked_ce"])
+
+
+def test_images_to_ids_to_codes_through_the_tokenizer(released_sftok, sftok_numbers, generator):
+    pixels = VQGANConfig(
+        image_size=32,
+        hidden_channels=8,
+        channel_multipliers=(1, 1, 1, 1),
+        num_res_blocks=1,
+        code_dim=4,
+        codebook_size=1024,
+        norm_groups=4,
+    )
+    tokenizer = SFTok(*released_sftok.values(), PixelDecoder(pixels))
+    ids = tokenizer.encode(sftok_numbers["in.images"])
+    assert torch.equal(ids, sftok_numbers["out.indices_nearest"])
+    codes = tokenizer.decode_codes(ids, DecodingConfig(steps=8, temperature=0), generator).ids
+    assert torch.equal(codes, sftok_numbers["out.generate_steps8.ids"])
