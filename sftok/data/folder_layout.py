@@ -1,0 +1,164 @@
+"""Which files of a folder are images of which class and split.
+
+Two layouts are known:
+
+- `PATH/train/<class>/` and `PATH/val/<class>/` (or `validation/`, `test/`; the first of the three that
+  exists). The held-out folder is the test split.
+- `PATH/<class>/` only. Of each class a tenth, and at least one image, is the test split, chosen by the hash
+  of the file's path: so it is always the same, and a new file moves no more than one other. A class of a
+  single image has it in the training images.
+
+Images may lie deeper inside a class. Labels number the training classes in sorted order; a single class is
+fine, a class folder without images an error. Hidden files and folders are ignored, and so, with a count in
+the log, are files without an image's extension and files outside of class folders.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftok.data.base import DataError, Split
+from sftok.data.transforms import EXTENSIONS
+
+logger = logging.getLogger(__name__)
+
+HELD_OUT_FOLDERS = ("val", "validation", "test")
+HELD_OUT_FRACTION = 10
+"""One in so many images of a class is held out where the folder itself holds none out."""
+LAYOUTS = "PATH/train/<class>/ and PATH/val/<class>/, or PATH/<class>/"
+
+
+@dataclass(frozen=True)
+class LabelledFiles:
+    """Image files and their classes.
+
+    Attributes:
+        class_names: sorted.
+        files: paths relative to the root, with `/`, sorted within their class.
+        labels: of each file, the place of its class in `class_names`.
+    """
+
+    class_names: tuple[str, ...]
+    files: list[str]
+    labels: list[int]
+
+
+def labelled_files(root: Path, split: Split) -> LabelledFiles:
+    """The image files below `root` that `split` is chosen from (validation: those of train).
+
+    Raises:
+        DataError: the layout is neither of the two, or there are no images where some must be.
+    """
+    held_out = [name for name in HELD_OUT_FOLDERS if (root / name).is_dir()]
+    if (root / "train").is_dir():
+        class_names, files = _divided_layout(root, split, held_out)
+    elif held_out:
+        raise DataError(f"folder: {root} has {held_out[0]}/ but no train/; add train/<class>/ beside it")
+    else:
+        class_names, files = _plain_layout(root, split)
+    return LabelledFiles(
+        class_names=class_names,
+        files=[file for name in class_names for file in files.get(name, ())],
+        labels=[label for label, name in enumerate(class_names) for _ in files.get(name, ())],
+    )
+
+
+def _divided_layout(
+    root: Path, split: Split, held_out: list[str]
+) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+    class_names = _class_names(root / "train")
+    if split != "test":
+        return class_names, _files_by_class(root, root / "train")
+    if not held_out:
+        raise DataError(
+            f"folder: {root} has train/ but no {'/, '.join(HELD_OUT_FOLDERS)}/ to test on; add one, "
+            f"or set path to {root / 'train'} to hold out a tenth of it"
+        )
+    if len(held_out) > 1:
+        logger.info("%s: the test split is %s/, not %s/", root, held_out[0], "/, ".join(held_out[1:]))
+    files = _files_by_class(root, root / held_out[0])
+    if unknown := sorted(set(files) - set(class_names)):
+        raise DataError(
+            f"folder: {root / held_out[0]} has a class {unknown[0]!r} that {root / 'train'} has not; "
+            "give both the same class folders"
+        )
+    return class_names, files
+
+
+def _plain_layout(root: Path, split: Split) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+    files = _files_by_class(root, root)
+    divided = {name: _divide(members, split) for name, members in files.items()}
+    if not any(divided.values()):
+        raise DataError(
+            f"folder: no class in {root} has a second image, so none can be held out to test on; "
+            "add images, or a val/ folder beside train/"
+        )
+    return tuple(files), divided
+
+
+def _divide(files: list[str], split: Split) -> list[str]:
+    held_out = max(1, len(files) // HELD_OUT_FRACTION) if len(files) > 1 else 0
+    by_hash = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file)).digest())
+    return sorted(by_hash[:held_out] if split == "test" else by_hash[held_out:])
+
+
+def _class_names(folder: Path) -> tuple[str, ...]:
+    names = tuple(entry.name for entry in _entries(folder) if _is_folder(entry))
+    if not names:
+        raise DataError(f"folder: no class folders in {folder}; sort the images into {LAYOUTS}")
+    return names
+
+
+def _files_by_class(root: Path, folder: Path) -> dict[str, list[str]]:
+    """The image files of each class folder in `folder`, as paths relative to `root`."""
+    _class_names(folder)
+    ignored = 0
+    files: dict[str, list[str]] = {}
+    for entry in _entries(folder):
+        if not _is_folder(entry):
+            ignored += 1
+            continue
+        found = list(_walk(Path(entry.path), (folder.resolve(),)))
+        images = [file for file in found if file.suffix.lower() in EXTENSIONS]
+        if not images:
+            raise DataError(
+                f"folder: the class folder {entry.path} has no images "
+                f"({len(found)} other files); add some, or remove it"
+            )
+        ignored += len(found) - len(images)
+        files[entry.name] = [file.relative_to(root).as_posix() for file in images]
+    if ignored:
+        logger.info("%s: %d files ignored (no image's extension, or in no class folder)", folder, ignored)
+    return files
+
+
+def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
+    """The files below `folder`, links followed; `above` are the real paths of the folders above it."""
+    real = folder.resolve()
+    if real in above:
+        raise DataError(f"folder: {folder} is a symbolic link to {real}, a folder above it; remove the link")
+    for entry in _entries(folder):
+        if _is_folder(entry):
+            yield from _walk(Path(entry.path), (*above, real))
+        else:
+            yield Path(entry.path)
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
+    except OSError as error:
+        raise DataError(
+            f"folder: {folder} cannot be listed ({error.strerror}); mend its permissions"
+        ) from None
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    # `entry.is_dir` may raise for a link to itself; such a link counts as a file, and cannot be read.
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()

@@ -1,0 +1,58 @@
+"""Which images make up a split: one fixed, class-balanced order, and where it is cut."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sftok.data.base import DataConfig, DataError, Selection, Split
+
+ORDER_SEED = 20250101
+"""Fixes the order of every data set: a constant, so that two runs (or two seeds) see the same splits."""
+
+
+def balanced_order(labels: Tensor) -> Tensor:
+    """A fixed permutation of `labels` (int64 [n]) of which every part looks like the whole.
+
+    First one image of each class, so a prefix no shorter than the number of classes has them all; from
+    there on each class is spread evenly, so a prefix or a suffix holds it in proportion, to within one
+    image or two. It depends on the labels and their order only.
+
+    Returns:
+        positions, int64 [n].
+    """
+    generator = torch.Generator().manual_seed(ORDER_SEED)
+    shuffled = torch.randperm(len(labels), generator=generator)
+    jitter = torch.rand(len(labels), generator=generator, dtype=torch.float64)
+    by_class = shuffled[labels[shuffled].argsort(stable=True)]
+    sizes = labels.bincount()
+    first = sizes.cumsum(0) - sizes
+    rank = torch.arange(len(labels)) - first[labels[by_class]]
+    place = (rank + jitter) / sizes[labels[by_class]]
+    place = torch.where(rank == 0, jitter - 1, place)
+    return by_class[place.argsort(stable=True)]
+
+
+def selection(config: DataConfig, split: Split) -> Selection:
+    """How `split` is chosen out of its source: the training images for train and validation, else the test's.
+
+    Validation is the last `validation_images` of the training images in `balanced_order`, train the rest;
+    `limit` keeps the first so many, in the balanced order of what it cuts.
+    """
+
+    def choose(labels: Tensor) -> Tensor:
+        order = balanced_order(labels)
+        if split != "test":
+            kept = len(order) - config.validation_images
+            if kept < 1:
+                raise DataError(
+                    f"{config.source}: validation_images = {config.validation_images} leaves none of the "
+                    f"{len(order)} training images to train on; lower it"
+                )
+            order = order[:kept] if split == "train" else order[kept:]
+        if not len(order):
+            raise DataError(f"{config.source}: validation_images = 0, so there are none; set it to 1 or more")
+        # Balanced again: the suffix that is the validation split does not begin with one image a class.
+        return order[balanced_order(labels[order])[: config.limit]]
+
+    return choose

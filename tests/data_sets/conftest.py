@@ -1,0 +1,60 @@
+"""Tests of `sftok.data` (`tests/data` holds files); each has a cache of its own, not the user's."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sftok.data import fashion_mnist
+from sftok.data.cache import user_cache
+
+# Looked up now, before the fixture below hides the real cache.
+_CANDIDATES = [
+    Path(os.environ.get(fashion_mnist.ENVIRONMENT_VARIABLE) or fashion_mnist.DEBIAN_FOLDER),
+    fashion_mnist.DEBIAN_FOLDER,
+    user_cache() / "fashion-mnist",
+]
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path_factory, monkeypatch) -> Path:
+    folder = tmp_path_factory.mktemp("cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(folder))
+    monkeypatch.delenv(fashion_mnist.ENVIRONMENT_VARIABLE, raising=False)
+    return folder / "sftok"
+
+
+@pytest.fixture(scope="session")
+def true_fashion_mnist() -> Path:
+    """The real files, where they happen to be on this machine."""
+    for folder in _CANDIDATES:
+        if all((folder / name).is_file() for name in fashion_mnist.CONTENT_SHA256):
+            return folder
+    pytest.skip("Fashion-MNIST is not on this machine")
+
+
+def save_image(file: Path, seed: int = 0, size: tuple[int, int] = (9, 7), **options) -> Path:
+    """An RGB image of noise (width, height) at `file`, whose folder is made."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    noise = np.random.default_rng(seed).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
+    Image.fromarray(noise).save(file, **options)
+    return file
+
+
+@pytest.fixture
+def write_image():
+    return save_image
+
+
+@pytest.fixture
+def plain_folder(tmp_path) -> Path:
+    """`PATH/<class>/`: cat with 12 images, dog with 5."""
+    root = tmp_path / "animals"
+    for name, count in (("dog", 5), ("cat", 12)):
+        for place in range(count):
+            save_image(root / name / f"{place:02}.png", seed=place)
+    return root

@@ -1,0 +1,141 @@
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from sftok.data import DataError
+from sftok.data.folder_layout import labelled_files
+
+
+def touch(root: Path, *files: str) -> Path:
+    for file in files:
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        (root / file).touch()
+    return root
+
+
+@pytest.mark.parametrize("held_out", ["val", "validation", "test"])
+def test_train_and_held_out_folders(tmp_path, held_out):
+    root = touch(tmp_path, "train/b/1.png", "train/a/2.JPEG", "train/a/1.jpg", f"{held_out}/b/9.webp")
+    train = labelled_files(root, "train")
+    assert train.class_names == ("a", "b")
+    assert train.files == ["train/a/1.jpg", "train/a/2.JPEG", "train/b/1.png"]
+    assert train.labels == [0, 0, 1]
+    assert labelled_files(root, "validation") == train
+    test = labelled_files(root, "test")
+    assert test.class_names == ("a", "b")
+    assert (test.files, test.labels) == ([f"{held_out}/b/9.webp"], [1])
+
+
+def test_val_is_preferred_to_test_and_said(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    root = touch(tmp_path, "train/a/1.png", "val/a/2.png", "test/unsorted.png")
+    assert labelled_files(root, "test").files == ["val/a/2.png"]
+    assert "the test split is val/, not test/" in caplog.text
+
+
+def test_a_plain_folder_is_divided_within_each_class(tmp_path):
+    root = touch(tmp_path, *(f"a/{n}.png" for n in range(47)), *(f"b/{n}.png" for n in range(2)), "c/0.png")
+    train, test = labelled_files(root, "train"), labelled_files(root, "test")
+    assert [test.labels.count(label) for label in range(3)] == [4, 1, 0]
+    assert [train.labels.count(label) for label in range(3)] == [43, 1, 1]
+    assert not set(train.files) & set(test.files)
+    assert labelled_files(root, "validation") == train
+    assert train.class_names == test.class_names == ("a", "b", "c")
+
+
+def test_a_new_file_moves_at_most_one_other(tmp_path):
+    root = touch(tmp_path, *(f"a/{n}.png" for n in range(40)))
+    before = set(labelled_files(root, "test").files)
+    for name in ("x", "y", "z"):
+        touch(root, f"a/{name}.png")
+        after = set(labelled_files(root, "test").files)
+        assert len(before - after) <= 1
+        before = after
+
+
+def test_the_division_does_not_depend_on_where_the_folder_is(tmp_path):
+    names = [f"a/{n}.png" for n in range(30)]
+    here, there = touch(tmp_path / "here", *names), touch(tmp_path / "there", *names)
+    assert labelled_files(here, "test") == labelled_files(there, "test")
+
+
+def test_deeper_images_hidden_files_and_other_files(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    root = touch(
+        tmp_path,
+        "train/a/images/1.png",
+        "train/a/2.png",
+        "train/a/boxes.txt",
+        "train/a/Thumbs.db",
+        "train/a/.hidden.png",
+        "train/a/._2.png",
+        "train/.cache/3.png",
+        "train/stray.png",
+        "train/.DS_Store",
+    )
+    assert labelled_files(root, "train").files == ["train/a/2.png", "train/a/images/1.png"]
+    assert "3 files ignored" in caplog.text
+
+
+def test_a_single_image_is_a_training_image(tmp_path):
+    root = touch(tmp_path, "only/1.png")
+    assert labelled_files(root, "train").files == ["only/1.png"]
+    with pytest.raises(DataError, match="none can be held out to test on; add images"):
+        labelled_files(root, "test")
+
+
+@pytest.mark.parametrize(
+    ("files", "split", "message"),
+    [
+        ((), "train", r"no class folders in .*; sort the images into PATH/train"),
+        (("1.png", "2.png"), "train", r"no class folders in"),
+        (("train/1.png",), "train", r"no class folders in .*train"),
+        (
+            ("a/1.png", "b/readme.txt"),
+            "train",
+            r"class folder .*b has no images \(1 other files\); add some, or",
+        ),
+        (("train/a/1.png", "val/a/readme.txt"), "test", r"class folder .*val/a has no images"),
+        (("train/a/1.png", "val/1.png"), "test", r"no class folders in .*val"),
+        (
+            ("train/a/1.png",),
+            "test",
+            r"has train/ but no val/, validation/, test/ to test on; add one, or set path",
+        ),
+        (("val/a/1.png",), "train", r"has val/ but no train/; add train/<class>/"),
+        (("train/a/1.png", "val/b/1.png"), "test", r"val has a class 'b' that .*train has not; give both"),
+    ],
+)
+def test_layouts_that_cannot_be_used(tmp_path, files, split, message):
+    root = touch(tmp_path, *files)
+    with pytest.raises(DataError, match=message) as caught:
+        labelled_files(root, split)
+    assert "\n" not in str(caught.value)
+
+
+def test_links_to_folders_and_files_are_followed(tmp_path):
+    store = touch(tmp_path / "store", "x/1.png", "2.png")
+    root = touch(tmp_path / "root", "train/b/3.png")
+    (root / "train" / "a").symlink_to(store / "x")
+    (root / "train" / "b" / "2.png").symlink_to(store / "2.png")
+    assert labelled_files(root, "train").files == ["train/a/1.png", "train/b/2.png", "train/b/3.png"]
+
+
+@pytest.mark.parametrize("target", ["a", "", "a/deeper"])
+def test_a_loop_of_links_is_an_error(tmp_path, target):
+    root = touch(tmp_path, "a/deeper/1.png")
+    (root / "a" / "deeper" / "again").symlink_to(root / target, target_is_directory=True)
+    with pytest.raises(
+        DataError, match=r"again is a symbolic link to .*, a folder above it; remove the link"
+    ):
+        labelled_files(root, "train")
+
+
+def test_links_that_lead_nowhere_are_files(tmp_path):
+    root = touch(tmp_path, "a/1.png")
+    (root / "a" / "self.png").symlink_to(root / "a" / "self.png")
+    (root / "a" / "gone.png").symlink_to(root / "gone.png")
+    assert len(labelled_files(root, "train").files) + len(labelled_files(root, "test").files) == 3

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftok.data import DataConfig, DataError
+from sftok.data.splits import balanced_order, selection
+
+label_lists = st.lists(st.integers(0, 6), min_size=1, max_size=200).map(torch.tensor)
+
+
+@given(label_lists)
+def test_order_is_a_permutation_that_begins_with_every_class(labels):
+    order = balanced_order(labels)
+    assert sorted(order.tolist()) == list(range(len(labels)))
+    classes = len(labels.unique())
+    assert len(labels[order[:classes]].unique()) == classes
+
+
+@given(label_lists, st.data())
+def test_every_suffix_holds_each_class_in_proportion(labels, data):
+    cut = data.draw(st.integers(0, len(labels)))
+    order = balanced_order(labels)
+    for label in labels.unique():
+        share = (labels == label).double().mean()
+        assert abs((labels[order[cut:]] == label).sum() - share * (len(labels) - cut)) < 8
+
+
+def test_order_is_the_same_forever():
+    assert balanced_order(torch.tensor([0, 0, 0, 1, 1, 2])).tolist() == [5, 2, 4, 0, 3, 1]
+
+
+def test_order_does_not_depend_on_the_global_generator():
+    labels = torch.arange(50) % 3
+    torch.manual_seed(0)
+    before = torch.get_rng_state()
+    first = balanced_order(labels)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(1)
+    assert torch.equal(balanced_order(labels), first)
+
+
+@given(label_lists, st.data())
+def test_train_and_validation_divide_the_training_images(labels, data):
+    count = data.draw(st.integers(0, len(labels) - 1))
+    config = DataConfig(validation_images=count)
+    train = selection(config, "train")(labels).tolist()
+    validation = selection(config, "validation")(labels).tolist() if count else []
+    assert len(validation) == count
+    assert sorted(train + validation) == list(range(len(labels)))
+
+
+def test_limit_is_a_prefix_and_moves_no_image_between_splits():
+    labels = torch.arange(100) % 5
+    for split in ("train", "validation", "test"):
+        whole = selection(DataConfig(validation_images=20), split)(labels)
+        for limit in (1, 5, 12):
+            part = selection(DataConfig(validation_images=20, limit=limit), split)(labels)
+            assert part.tolist() == whole[:limit].tolist()
+            assert len(labels[part].unique()) == min(limit, 5)
+
+
+def test_a_limit_above_the_set_changes_nothing():
+    labels = torch.arange(10) % 2
+    assert len(selection(DataConfig(limit=1000), "test")(labels)) == 10
+
+
+def test_validation_that_is_not_set_is_an_error():
+    with pytest.raises(DataError, match="validation_images = 0"):
+        selection(DataConfig(), "validation")(torch.zeros(4, dtype=torch.int64))
+
+
+@pytest.mark.parametrize("split", ["train", "validation"])
+def test_validation_that_leaves_no_training_image_is_an_error(split):
+    with pytest.raises(DataError, match=r"validation_images = 4 leaves none of the 4 training images.*lower"):
+        selection(DataConfig(validation_images=4), split)(torch.zeros(4, dtype=torch.int64))
