@@ -1,0 +1,79 @@
+"""The in-domain classifier: a feature space for rFID and IS where ImageNet features mean little.
+
+A small convolutional network of pairs of 3x3 convolutions, the first of each pair halving the image.
+On Fashion-MNIST (28x28) 1,500 steps of batch 256 at a peak learning rate of 4e-3 reach 92 % on test images.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from pydantic import Field, ValidationError
+from torch import Tensor, nn
+
+from sftok.config import Config
+from sftok.evaluation.config import EvaluationError
+from sftok.weights import load_tensors
+
+CONFIG_KEY = "config"
+"""Where a weight file's metadata holds the model's configuration, as JSON."""
+
+
+class ClassifierConfig(Config):
+    """The shape of a classifier."""
+
+    image_size: int = Field(ge=2)
+    num_classes: int = Field(ge=2)
+    channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
+    """One a resolution, each half the one before; the last is the width of the features."""
+
+
+class Classifier(nn.Module):
+    """Images to class logits."""
+
+    def __init__(self, config: ClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        layers: list[nn.Module] = []
+        inputs = 3
+        for outputs in config.channels:
+            layers += [*_convolution(inputs, outputs, stride=2), *_convolution(outputs, outputs, stride=1)]
+            inputs = outputs
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(config.channels[-1], config.num_classes)
+        # Depth-last memory is what the CPU's convolutions work in; it costs a copy per layer otherwise.
+        self.to(memory_format=torch.channels_last)
+
+    def features(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to pooled features `[B, channels[-1]]`."""
+        return self.body(images.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to logits `[B, num_classes]`."""
+        return self.head(self.features(images))
+
+
+def load_classifier(path: Path) -> Classifier:
+    """The trained classifier of a safetensors file that names its configuration, in evaluation mode.
+
+    Raises:
+        EvaluationError: the file holds no classifier.
+        DamagedFileError: the file is truncated or altered.
+        FileNotFoundError: there is no such file.
+    """
+    weights, metadata = load_tensors(path)
+    try:
+        classifier = Classifier(ClassifierConfig.model_validate_json(metadata[CONFIG_KEY]))
+        classifier.load_state_dict(weights)
+    except (KeyError, ValidationError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise EvaluationError(
+            f"{path}: holds no classifier ({reason}); train one and name its file"
+        ) from None
+    return classifier.eval()
+
+
+def _convolution(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:
+    convolution = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
+    return convolution, nn.BatchNorm2d(outputs), nn.ReLU(inplace=True)
