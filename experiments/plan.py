@@ -74,7 +74,7 @@ def plan(
     base = resolve(profile.overlay, overrides)
     reference = _reference(base, fingerprints)
     ordered: dict[Artifact, None] = {}
-    for evaluation in [*(row.evaluation for row in rows), reference]:
+    for evaluation in [reference, *(row.evaluation for row in rows)]:
         ordered |= dict.fromkeys(_with_inputs(evaluation))
     return Plan(
         experiment=experiment,

@@ -22,6 +22,7 @@ class ConsoleProgress:
     def __init__(self, plan: Plan, console: Console, costs: Mapping[Artifact, float | None]):
         self._console = console
         self._todo = dict(costs)
+        self._primary = plan.recipe.evaluation.primary_extractor
         self._position = {artifact: place for place, artifact in enumerate(plan.artifacts, 1)}
         self._total = len(plan.artifacts)
         self._said = 0.0
@@ -60,7 +61,7 @@ class ConsoleProgress:
         """Say that it is done and what it took."""
         self._todo.pop(artifact, None)
         self._clear()
-        self._line(artifact, f"done in {readable(result['provenance']['seconds'])}{_headline(result)}")
+        self._line(artifact, f"done in {readable(result['provenance']['seconds'])}{_headline(result, self._primary)}")
 
     def failed(self, artifact: Artifact, reason: str) -> None:
         """Say why."""
@@ -95,10 +96,10 @@ class ConsoleProgress:
         self._console.print(f"{self._name(artifact)}: {text}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _headline(result: Mapping[str, Any]) -> str:
+def _headline(result: Mapping[str, Any], primary: str) -> str:
     values = [
         f"T={row['steps']}: {row['value']:.3f}"
         for row in result.get("rows", ())
-        if row["metric"] == "rfid" and row["steps"] is not None and row["extractor"] == result["primary"]
+        if row["metric"] == "rfid" and row["steps"] is not None and row["extractor"] == primary
     ]
     return f"; rFID {', '.join(values)}" if values else ""

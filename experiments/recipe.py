@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sftok.config import Config, explain
 from sftok.data import DataConfig
-from sftok.evaluation.protocol import EvaluationConfig
+from sftok.evaluation.config import EvaluationConfig
 from sftok.models.decoder import DecoderConfig
 from sftok.models.encoder import EncoderConfig
 from sftok.models.tokenizer import SFTokConfig
@@ -43,7 +43,7 @@ class TeacherRecipe(Config):
 class ClassifierRecipe(Config):
     """The in-domain classifier, whose features and logits are a space for rFID and IS."""
 
-    channels: tuple[int, ...] = (32, 64, 128)
+    channels: tuple[int, ...] = (16, 32, 64, 128)
     seed: int = 0
     steps: int = Field(default=1500, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)

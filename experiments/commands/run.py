@@ -50,7 +50,7 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     console = Console(stderr=False)
     progress = ConsoleProgress(plan, console, costs)
     live = LiveReport(store, wiring, request)
-    live.rebuild()
+    live.try_rebuild()
     page = store.root / "report" / f"{plan.experiment.name}.html"
     print(f"report: {page} (fills as results come)", flush=True)
     try:
@@ -74,27 +74,34 @@ class LiveReport:
 
     def rebuild(self) -> None:
         """Build the pages now."""
-        self._wiring.build_report(self._store.root, table_runs(self._store))
         self._built = time.monotonic()
+        self._wiring.build_report(self._store.root, table_runs(self._store))
+
+    def try_rebuild(self) -> None:
+        """Build the pages; hours of training must not end because a page could not be drawn."""
+        try:
+            self.rebuild()
+        except Exception:
+            log.exception("the report could not be built now; the run goes on")
 
     def started(self, artifact: Artifact) -> None:
         """Show what runs."""
-        self.rebuild()
+        self.try_rebuild()
 
     def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
         """Show how far it is, now and then."""
         if time.monotonic() - self._built > REPORT_EVERY_SECONDS:
-            self.rebuild()
+            self.try_rebuild()
 
     def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
         """Show and track a new result."""
         if artifact.kind == "evaluation":
             tracking.sync(self._store, self._request)
-        self.rebuild()
+        self.try_rebuild()
 
     def failed(self, artifact: Artifact, reason: str) -> None:
         """Show the failure."""
-        self.rebuild()
+        self.try_rebuild()
 
     def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
         """Nothing new to show."""

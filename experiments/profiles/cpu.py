@@ -21,7 +21,7 @@ PROFILE = Profile(
         "data.image_size": 28,
         "data.validation_images": 5000,
         "teacher.hidden_channels": 16,
-        "teacher.channel_multipliers": (1, 2, 4),
+        "teacher.channel_multipliers": [1, 2, 2],
         "teacher.num_res_blocks": 1,
         "teacher.code_dim": 32,
         "teacher.codebook_size": 256,
@@ -29,13 +29,13 @@ PROFILE = Profile(
         "teacher.steps": 1500,
         "teacher.training": {
             "batch_size": 64,
-            "precision": "fp32",
+            "precision": "bf16",
             "optimisation": {"learning_rate": 2e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
         },
         "classifier.steps": 1000,
         "classifier.training": {
             "batch_size": 128,
-            "optimisation": {"learning_rate": 2e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
+            "optimisation": {"learning_rate": 4e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
         },
         "tokenizer.patch_size": 7,
         "tokenizer.num_latent_tokens": 8,
@@ -47,6 +47,12 @@ PROFILE = Profile(
         "stage1.steps": 500,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
+        "evaluation.extractors": [
+            {"name": "classifier"},
+            {"name": "efficientnet-lite0", "resolution": 64},
+        ],
+        "evaluation.precision": "bf16",
+        "evaluation.temperature": 0.0,
         "evaluation.primary_extractor": "classifier",
     },
     seconds_per_step={

@@ -10,7 +10,7 @@ PROFILE = Profile(
         "data.image_size": 64,
         "data.validation_images": 2000,
         "teacher.hidden_channels": 64,
-        "teacher.channel_multipliers": (1, 2, 4),
+        "teacher.channel_multipliers": [1, 2, 4],
         "teacher.code_dim": 64,
         "teacher.steps": 50_000,
         "teacher.training.batch_size": 64,

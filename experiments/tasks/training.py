@@ -14,7 +14,7 @@ from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.teacher.codes import CodeCache
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 from sftok.training.loop import TrainingConfig, train
-from sftok.training.randomness import derived_seed, seeded_initialisation
+from sftok.training.randomness import derived_seed, generator, seeded_initialisation
 from sftok.training.stages.base import Stage
 from sftok.training.stages.classifier import ClassifierStage
 from sftok.training.stages.teacher import TeacherStage
@@ -42,8 +42,7 @@ def train_classifier(task: Task) -> dict[str, Any]:
 def train_teacher(task: Task) -> dict[str, Any]:
     """The MaskGIT-VQGAN."""
     model_config = VQGANConfig.model_validate(task.config["model"])
-    with seeded_initialisation(task.config["seed"]):
-        teacher = MaskGITVQGAN(model_config)
+    teacher = MaskGITVQGAN(model_config, generator(task.config["seed"], "initialisation"))
     return _train(task, TeacherStage(teacher), teacher, model_config, task.load_data("train"))
 
 
@@ -51,8 +50,7 @@ def train_stage(task: Task) -> dict[str, Any]:
     """Warm-up or alignment of the tokenizer; the result is a complete tokenizer, pixel decoder included."""
     config, image_set = task.config, task.load_data("train")
     model_config = SFTokConfig.model_validate(config["model"])
-    with seeded_initialisation(config["seed"]):
-        tokenizer = SFTok.from_config(model_config)
+    tokenizer = SFTok.from_config(model_config, generator(config["seed"], "initialisation"))
     if "start" in task.inputs:
         tokenizer.load_state_dict(load_tensors(task.inputs["start"] / MODEL)[0])
     else:

@@ -1,0 +1,62 @@
+"""The maker of an evaluation: of a trained tokenizer, or (without one among its inputs) of the teacher."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from experiments.tasks.base import MODEL, Task
+from experiments.tasks.codes import load_teacher
+from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.extractors import Extractor, build_extractor
+from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evaluate_teacher
+from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.weights import load_tensors
+
+EXAMPLES = "examples.npz"
+PROGRESS_UNITS = 1000
+
+
+def evaluate_artifact(task: Task) -> dict[str, Any]:
+    """Measure at every number of steps; `rows` say of what (`subject`), `examples.npz` holds the strips."""
+    protocol = dict(task.config["protocol"])
+    image_set = task.load_data(protocol.pop("split"))
+    config = EvaluationConfig.model_validate(protocol)
+    extractors = _extractors(task, config)
+    teacher = load_teacher(task)
+
+    def on_progress(fraction: float) -> None:
+        task.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
+
+    found: dict[str, Evaluation]
+    if "tokenizer" in task.inputs:
+        tokenizer = load_tokenizer(task)
+        found = {
+            "tokenizer": evaluate(tokenizer, teacher, image_set, config, extractors, task.cache, on_progress)
+        }
+    else:
+        found = {
+            "teacher": evaluate_teacher(teacher, image_set, config, extractors, task.cache, on_progress),
+            "real": evaluate_real(image_set, config, extractors, task.cache),
+        }
+    first = next(iter(found.values()))
+    np.savez_compressed(task.folder / EXAMPLES, **first.examples)  # type: ignore[arg-type]
+    rows = [row.model_dump() | {"subject": subject} for subject, part in found.items() for row in part.rows]
+    return {"rows": rows, "protocol": first.protocol.record()}
+
+
+def load_tokenizer(task: Task) -> SFTok:
+    """The trained tokenizer among the task's inputs, frozen."""
+    tensors, metadata = load_tensors(task.inputs["tokenizer"] / MODEL)
+    tokenizer = SFTok.from_config(SFTokConfig.model_validate_json(metadata["config"]))
+    tokenizer.load_state_dict(tensors)
+    return tokenizer.eval().requires_grad_(False)
+
+
+def _extractors(task: Task, config: EvaluationConfig) -> list[Extractor]:
+    classifier = task.inputs["classifier"] / MODEL if "classifier" in task.inputs else None
+    return [
+        build_extractor(extractor, classifier if extractor.name == "classifier" else None)
+        for extractor in config.extractors
+    ]
