@@ -50,7 +50,9 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("age", "taken"), [(1.0, False), (claims.STALE_SECONDS + 1, True)])
-def test_a_claim_of_another_host_goes_stale_with_its_heartbeat(tmp_path: Path, age: float, taken: bool) -> None:
+def test_a_claim_of_another_host_goes_stale_with_its_heartbeat(
+    tmp_path: Path, age: float, taken: bool
+) -> None:
     path = tmp_path / "a.json"
     _leave(path, "another-host", 1, age)
     with claims.claim(path) as ours:

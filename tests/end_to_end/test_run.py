@@ -1,0 +1,143 @@
+"""`python -m experiments run` as a person types it, at smoke size, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+
+def experiments(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=280,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def run_smoke(store: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    return experiments("run", "table4", "--profile", "smoke", "--store", store, *more)
+
+
+def numbers(store: Path) -> pd.DataFrame:
+    done = experiments("results", "table4", "--store", store, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    return pd.DataFrame(json.loads(done.stdout))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store in which table4 was run with two seeds."""
+    store = tmp_path_factory.mktemp("finished")
+    done = run_smoke(store, "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    return store
+
+
+def test_a_finished_run_has_every_number(finished: Path) -> None:
+    table = numbers(finished)
+    rows = table[table.metric.eq("rfid") & table.steps.notna()]
+    assert set(rows.row) == {"ratio-0.5", "ratio-0.8", "ratio-1.0"}
+    assert set(rows.seed) == {0, 1}
+    assert set(rows.steps) == {1, 2, 4, 8, 16}
+    assert not rows.duplicated(["row", "seed", "steps", "extractor"]).any()
+    assert len(rows) == 3 * 2 * 5 * rows.extractor.nunique()
+    assert {"is", "psnr", "ssim", "codebook_usage", "code_accuracy"} <= set(table.metric)
+    assert {"teacher", "real"} <= set(table.row)
+    assert table.value.notna().all()
+
+
+def test_the_report_is_there(finished: Path) -> None:
+    page = (finished / "report" / "table4.html").read_text()
+    assert "meaningless" in page
+    assert "4.33" in page
+    assert (finished / "report" / "index.html").exists()
+
+
+def test_a_second_run_makes_nothing(finished: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in (finished / "artifacts").rglob("*")}
+    done = run_smoke(finished, "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "0 to make" in done.stdout
+    assert before == {path: path.stat().st_mtime_ns for path in (finished / "artifacts").rglob("*")}
+
+
+def test_status_says_done(finished: Path) -> None:
+    done = experiments("status", "table4", "--store", finished)
+    assert done.returncode == 0
+    assert "18 of 18 artifacts done" in done.stdout
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+    store = tmp_path / "killed"
+    kills = 0
+    for pause in (4.0, 6.0, 8.0):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "experiments", "run", "table4", "--profile", "smoke", "--store", str(store)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        time.sleep(pause)
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            kills += 1
+        process.wait()
+    done = run_smoke(store)
+    assert done.returncode == 0, done.stderr
+    assert kills > 0
+    keys = ["row", "seed", "steps", "metric", "extractor"]
+    expected = numbers(finished).query("seed == 0").set_index(keys).value.sort_index()
+    found = numbers(store).set_index(keys).value.sort_index()
+    pd.testing.assert_series_equal(found, expected, check_exact=True)
+
+
+def test_a_terminated_run_checkpoints_and_says_so(tmp_path: Path) -> None:
+    arguments = ["run", "table4", "--profile", "smoke", "--store", str(tmp_path), "--set", "teacher.steps=100000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "experiments", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not list(tmp_path.glob("work/teacher-*/checkpoint.safetensors")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "it resumes from there" in errors
+    assert not list(tmp_path.glob("artifacts/teacher-*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "table44"], "did you mean 'table4'"),
+        (["run", "table4", "--set", "stage2.replacement_rate=1"], "unknown key 'stage2.replacement_rate'"),
+        (["run", "table4", "--set", "tokenizer.num_latent_tokens=50"], "more latent tokens than ids"),
+        (["run", "table4", "--data", "/no/such/folder"], "/no/such/folder: no such folder"),
+        (["show", "table44"], "choices:"),
+    ],
+)
+def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], message: str, tmp_path: Path) -> None:
+    store = ["--store", str(tmp_path / "runs")] if arguments[0] == "run" else []
+    done = experiments(*arguments, *store)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
+    done = run_smoke(tmp_path / "runs", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "to make in about" in done.stdout
+    assert "teacher-" in done.stdout
+    assert not (tmp_path / "runs").exists()

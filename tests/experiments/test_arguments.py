@@ -1,0 +1,81 @@
+"""The command line is frozen: a new option is a decision, everything else is configuration."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pytest
+
+from experiments.arguments import assignment, overrides, parser, seeds
+from experiments.profiles import PROFILES
+from sftok.config import ConfigError
+
+PLANNING = {"--profile", "--seeds", "--set", "--data"}
+OPTIONS = {
+    "list": {"--format"},
+    "show": {"experiment", *PLANNING, "--format"},
+    "run": {"experiment", *PLANNING, "--store", "--dry-run", "--yes"},
+    "status": {"experiment", "--store", "--format"},
+    "report": {"--store"},
+    "results": {"experiment", "--profile", "--store", "--format"},
+}
+
+
+def test_no_new_options() -> None:
+    (commands,) = [action for action in parser()._actions if isinstance(action, argparse._SubParsersAction)]
+    found = {
+        name: {
+            (action.option_strings or [action.dest])[-1]
+            for action in command._actions
+            if not isinstance(action, argparse._HelpAction)
+        }
+        for name, command in commands.choices.items()
+    }
+    assert found == OPTIONS
+
+
+def test_profiles_of_the_command_line_are_the_profiles_there_are() -> None:
+    for name in PROFILES:
+        assert parser().parse_args(["run", "table4", "--profile", name]).profile == name
+    with pytest.raises(SystemExit) as exit_info:
+        parser().parse_args(["run", "table4", "--profile", "cpuu"])
+    assert exit_info.value.code == 2
+
+
+@pytest.mark.parametrize(("text", "expected"), [("1", (0,)), ("3", (0, 1, 2)), ("4,7", (4, 7)), ("4,", (4,))])
+def test_seeds(text: str, expected: tuple[int, ...]) -> None:
+    assert seeds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1,1", ",", "1,-2", ""])
+def test_seeds_that_make_no_sense(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        seeds(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("a.b=3", 3),
+        ("a.b=0.5", 0.5),
+        ("a.b=[1,2]", [1, 2]),
+        ("a.b=true", True),
+        ("a.b=arccos", "arccos"),
+        ("a.b=", ""),
+        ("a.b=x=y", "x=y"),
+    ],
+)
+def test_assignment(text: str, value: Any) -> None:
+    assert assignment(text) == ("a.b", value)
+
+
+@pytest.mark.parametrize("text", ["a.b", "=3", ""])
+def test_assignment_without_a_key(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="KEY=VALUE"):
+        assignment(text)
+
+
+def test_a_key_set_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"stage1\.steps is given more than once"):
+        overrides([("stage1.steps", 1), ("stage1.steps", 2)])

@@ -1,0 +1,148 @@
+"""Planning is pure: keys say what an artifact is made of, and rows share what is the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from experiments.paper import figure8, table3, table4
+from experiments.plan import Plan, plan
+from experiments.profiles import PROFILES
+from experiments.spec import Experiment, Row
+from sftok.config import ConfigError
+
+DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+
+
+def planned(
+    experiment: Experiment = table4.EXPERIMENT,
+    profile: str = "cpu",
+    seeds: tuple[int, ...] = (0,),
+    overrides: Mapping[str, Any] | None = None,
+    data: Mapping[str, str] = DATA,
+) -> Plan:
+    return plan(experiment, PROFILES[profile], seeds, overrides or {}, data)
+
+
+def kinds(plan: Plan) -> list[str]:
+    return [artifact.kind for artifact in plan.artifacts]
+
+
+def test_the_rows_of_table_4_share_teacher_codes_and_warm_up() -> None:
+    assert sorted(kinds(planned())) == sorted(
+        ["classifier", "teacher", "codes", *["stage"] * (1 + 3), *["evaluation"] * (3 + 1)]
+    )
+
+
+def test_seeds_share_the_teacher_and_nothing_that_is_seeded() -> None:
+    one, three = planned(), planned(seeds=(0, 1, 2))
+    new = {artifact.kind for artifact in three.artifacts if artifact not in one.artifacts}
+    assert new == {"stage", "evaluation"}
+    assert len(three.artifacts) == 4 + 3 * (1 + 3 + 3)
+
+
+def test_tables_share_what_is_the_same() -> None:
+    both = set(planned(table3.EXPERIMENT).artifacts) & set(planned(table4.EXPERIMENT).artifacts)
+    assert sorted(artifact.kind for artifact in both) == [
+        "classifier", "codes", "evaluation", "evaluation", "stage", "stage", "teacher",
+    ]  # fmt: skip
+    assert set(planned(figure8.EXPERIMENT).artifacts) <= set(planned(table3.EXPERIMENT).artifacts)
+
+
+def test_all_rows_of_table_3_take_the_same_number_of_steps() -> None:
+    totals = {
+        row.row: sum(artifact.config["steps"] for artifact in row.training)
+        for row in planned(table3.EXPERIMENT).rows
+    }
+    assert len(totals) == 3
+    assert len(set(totals.values())) == 1
+
+
+def test_inputs_come_before_what_needs_them() -> None:
+    seen = set()
+    for artifact in planned(seeds=(0, 1)).artifacts:
+        assert set(artifact.inputs.values()) <= seen
+        seen.add(artifact)
+
+
+def test_the_plan_is_a_function_of_its_arguments() -> None:
+    assert [artifact.key for artifact in planned().artifacts] == [
+        artifact.key for artifact in planned().artifacts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"overrides": {"teacher.steps": 7}}, {"classifier"}),
+        ({"overrides": {"stage1.steps": 7}}, {"classifier", "teacher", "codes", "reference"}),
+        ({"overrides": {"evaluation.temperature": 0.5}}, {"classifier", "teacher", "codes", "stage"}),
+        ({"overrides": {"evaluation.primary_extractor": "x"}}, set("everything")),
+        ({"data": {**DATA, "train": "d" * 64}}, set()),
+        ({"data": {**DATA, "test": "d" * 64}}, {"classifier", "teacher", "codes", "stage"}),
+    ],
+)
+def test_a_key_changes_with_what_matters_and_only_with_that(change: dict[str, Any], kept: set[str]) -> None:
+    before, after = planned(), planned(**change)
+    shared = {
+        "reference" if artifact == before.reference else artifact.kind
+        for artifact in before.artifacts
+        if artifact in after.artifacts
+    }
+    if kept == set("everything"):
+        assert after.artifacts == before.artifacts
+    else:
+        assert shared == kept
+
+
+def test_the_identity_is_json_and_holds_no_path() -> None:
+    for artifact in planned().artifacts:
+        text = json.dumps(artifact.identity)
+        assert "path" not in text
+
+
+def test_a_row_needs_nothing_but_a_spec_entry() -> None:
+    more = table4.EXPERIMENT.model_copy(
+        update={
+            "rows": (
+                *table4.EXPERIMENT.rows,
+                Row(name="ratio-0.25", label="ratio 0.25", overrides={"stage2.replacement_ratio": 0.25}),
+            )
+        }
+    )
+    new = [artifact for artifact in planned(more).artifacts if artifact not in planned().artifacts]
+    assert [artifact.kind for artifact in new] == ["stage", "evaluation"]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"stage2.replacement_rate": 0.5}, r"unknown key 'stage2.replacement_rate'.*replacement_ratio"),
+        ({"nonsense": 1}, r"unknown key 'nonsense'.*choices: .*tokenizer"),
+        ({"stage1.steps": 10**9}, "exceeds tokenizer_steps"),
+        ({"tokenizer.num_latent_tokens": 50}, "more latent tokens than ids"),
+        ({"tokenizer.patch_size": 5}, "patch"),
+        ({"data.image_size": 30}, "image_size"),
+        ({"evaluation.steps": [0]}, "steps"),
+        ({"evaluation.temperature": -1}, "temperature"),
+        ({"stage2.mask_schedule": "arcos"}, "arccos"),
+        ({"stage2.replacement_ratio": 0.5}, "what the rows of table4 differ in"),
+    ],
+)
+def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(overrides=overrides)
+
+
+def test_a_ratio_out_of_range_in_a_row_is_refused() -> None:
+    row = Row(name="bad", label="bad", overrides={"stage2.replacement_ratio": 1.3})
+    with pytest.raises(ConfigError, match=r"stage2.replacement_ratio = 1.3"):
+        planned(table4.EXPERIMENT.model_copy(update={"rows": (row,), "claims": ()}))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_resolves(profile: str) -> None:
+    assert planned(profile=profile).artifacts
