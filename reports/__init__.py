@@ -1,0 +1,24 @@
+"""Stored results to HTML pages, figures, LaTeX and CSV. Reads only: nothing here trains or imports torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from experiments.results import TableRun
+
+
+def build(store: Path, runs: Sequence[TableRun]) -> Path:
+    """Write the report of `runs` below `store/report` and return the path of its `index.html`.
+
+    `<table>.html`, `<table>.csv` and `<table>.tex` show the latest request of each table; if a table was
+    run under several profiles, `<table>-<profile>.html` and its exports show each. Every file is replaced
+    atomically, and equal inputs give equal bytes.
+
+    Raises:
+        ValueError: two different values claim one cell of a table.
+    """
+    # Matplotlib takes a second to import; `reports.export` alone needs none of it.
+    from reports.pages import write_report
+
+    return write_report(store / "report", runs)

@@ -1,0 +1,67 @@
+"""Numbers as text: as many digits as they carry, a true minus sign, durations and sizes at a glance."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+from experiments.verdicts import Estimate
+
+MINUS = "−"
+
+
+def decimals_for(estimates: Iterable[Estimate]) -> int:
+    """One number of decimals for a whole column: about three digits, and enough to see each interval."""
+    listed = list(estimates)
+    magnitudes = [abs(item.mean) for item in listed if math.isfinite(item.mean)]
+    largest = max(magnitudes, default=0.0)
+    decimals = 1 if largest >= 100 else 2 if largest >= 1 else 3
+    widths = [item.half_width for item in listed if item.half_width]
+    needed = max((math.ceil(-math.log10(width)) for width in widths), default=0)
+    return max(decimals, min(needed, 4))
+
+
+def fixed(value: float, decimals: int, signed: bool = False) -> str:
+    """`value` with that many decimals; `signed` shows a plus as well."""
+    if not math.isfinite(value):
+        return "nan" if math.isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
+    text = f"{value:{'+' if signed else ''}.{decimals}f}"
+    return text.replace("-", MINUS)
+
+
+def plus_minus(item: Estimate, decimals: int) -> str:
+    """`2.18 ± 0.04`, or the mean alone where there is no interval."""
+    mean = fixed(item.mean, decimals)
+    return mean if item.half_width is None else f"{mean} ± {fixed(item.half_width, decimals)}"
+
+
+def duration(seconds: float) -> str:
+    """`8.2 s`, `12 min 05 s`, `3 h 20 min` or `2 d 4 h`."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    if hours < 48:
+        return f"{hours} h {minutes:02d} min"
+    return f"{hours // 24} d {hours % 24} h"
+
+
+def rough_duration(seconds: float) -> str:
+    """A duration as an estimate deserves it: `under a minute`, `about 12 min`, `about 3 h`."""
+    if seconds < 60:
+        return "under a minute"
+    if seconds < 5400:
+        return f"about {round(seconds / 60)} min"
+    if seconds < 48 * 3600:
+        return f"about {seconds / 3600:.1f}".removesuffix(".0") + " h"
+    return f"about {seconds / 86400:.1f}".removesuffix(".0") + " d"
+
+
+def byte_size(n_bytes: float) -> str:
+    """`512 MB`, `1.9 GB`."""
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"

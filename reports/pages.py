@@ -1,0 +1,171 @@
+"""Pages: the records of the store to self-contained HTML, written atomically.
+
+A page holds everything it shows (styles, charts, images), loads nothing, and runs no script. Jinja escapes
+every value; the only markup that is passed through is the SVG that `reports.figures` draws from numbers.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from experiments.results import TableRun
+from experiments.verdicts import Outcome, cells, judge
+from reports import provenance
+from reports.claims import ClaimView, claim_views
+from reports.curves import loss_charts, metric_charts
+from reports.export import result_rows, to_csv, to_latex
+from reports.figures import Panel, draw, swatch
+from reports.metrics import METRICS
+from reports.numbers import rough_duration
+from reports.status import REFRESH_SECONDS, RunStatus, claim_tally, run_status
+from reports.strips import strip_sets
+from reports.tables import flat_table, headline
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run with its page, as the overview lists it."""
+
+    run: TableRun
+    name: str
+    """Of its files, without the ending."""
+    status: RunStatus
+    claims: tuple[ClaimView, ...]
+    tally: dict[Outcome, int]
+
+
+def write_report(folder: Path, runs: Sequence[TableRun]) -> Path:
+    """Write all pages and exports of `runs` into `folder`; returns the path of `index.html`.
+
+    Raises:
+        ValueError: two different values claim one cell of a table.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    latest = latest_runs(runs)
+    entries = []
+    for table in dict.fromkeys(run.experiment.name for run in latest):
+        of_table = [run for run in latest if run.experiment.name == table]
+        names = {run.profile: f"{table}-{run.profile}" for run in of_table}
+        if len(of_table) == 1:
+            names = {of_table[0].profile: table}
+        for run in of_table:
+            entry = _entry(run, names[run.profile])
+            entries.append(entry)
+            page = render_table(entry, names)
+            # The latest request also has the page that bears the table's name alone.
+            for name in {entry.name: None} | ({table: None} if run is of_table[0] else {}):
+                _write(folder / f"{name}.html", page)
+                _write(folder / f"{name}.csv", to_csv(result_rows(run)))
+                _write(folder / f"{name}.tex", to_latex(run))
+    index = folder / "index.html"
+    _write(index, render_index(entries))
+    return index
+
+
+def latest_runs(runs: Sequence[TableRun]) -> list[TableRun]:
+    """The latest request of each table and profile: by kind and name, the latest of a table first.
+
+    Of requests made at the same moment, the one that comes first in `runs` counts as the latest.
+    """
+    newest: dict[tuple[str, str], TableRun] = {}
+    for run in sorted(runs, key=_requested, reverse=True):
+        newest.setdefault((run.experiment.name, run.profile), run)
+    by_time = list(newest.values())
+    kinds = ("table", "figure", "ablation")
+    return sorted(by_time, key=lambda run: (kinds.index(run.experiment.kind), run.experiment.name))
+
+
+def render_table(entry: Entry, names: dict[str, str]) -> str:
+    """The page of one run; `names` are those of the same table's pages by profile."""
+    run = entry.run
+    measured = cells(run)
+    charts, further_charts = metric_charts(run, measured)
+    return (
+        _environment()
+        .get_template("table.html.j2")
+        .render(
+            entry=entry,
+            run=run,
+            experiment=run.experiment,
+            status=entry.status,
+            refresh=REFRESH_SECONDS if entry.status.refresh else None,
+            others={profile: name for profile, name in names.items() if profile != run.profile},
+            claims=entry.claims,
+            table=headline(run, measured),
+            charts=charts,
+            further_charts=further_charts,
+            losses=loss_charts(run),
+            flat=flat_table(run, measured),
+            strips=strip_sets(run),
+            artifacts=provenance.artifact_lines(run),
+            environments=provenance.environments(run),
+            protocols=provenance.protocols(run),
+            fingerprints=provenance.fingerprints(run),
+            config=provenance.config_text(run.config),
+        )
+    )
+
+
+def render_index(entries: Sequence[Entry]) -> str:
+    """The overview of all tables and claims."""
+    return (
+        _environment()
+        .get_template("index.html.j2")
+        .render(
+            entries=entries,
+            refresh=REFRESH_SECONDS if any(entry.status.refresh for entry in entries) else None,
+            metrics=METRICS.values(),
+        )
+    )
+
+
+def _entry(run: TableRun, name: str) -> Entry:
+    verdicts = judge(run)
+    return Entry(run, name, run_status(run), claim_views(run, verdicts), claim_tally(verdicts))
+
+
+def _requested(run: TableRun) -> datetime:
+    moment = datetime.fromisoformat(run.requested)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["moment"] = _moment
+    environment.filters["config"] = provenance.config_text
+    environment.filters["rough"] = rough_duration
+    environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
+    environment.globals["chart"] = _chart
+    environment.globals["swatch"] = lambda index: Markup(swatch(index))
+    return environment
+
+
+def _chart(panel: Panel) -> Markup:
+    # Safe: the SVG is drawn from numbers and from words of ours alone.
+    return Markup(draw(panel))
+
+
+def _moment(iso: str) -> str:
+    return f"{datetime.fromisoformat(iso):%d %b %Y, %H:%M %Z}".strip()
+
+
+def _write(path: Path, text: str) -> None:
+    """Replace the file in one step: a reader sees the old page or the new one, never half of one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)

@@ -1,0 +1,114 @@
+"""Originals and reconstructions as image strips, from the `examples.npz` of an evaluation."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from experiments.results import RowRun, TableRun
+from reports.tables import row_label
+
+MAX_IMAGES = 10
+MAX_WIDTH = 128
+"""Display width of a large image in CSS pixels."""
+
+LOSSLESS_UP_TO = 64
+"""Images up to this height are shown pixel by pixel; larger ones as JPEG at their own size."""
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One horizontal strip."""
+
+    name: str
+    uri: str
+    alternative: str
+
+
+@dataclass(frozen=True)
+class StripSet:
+    """The strips of one row of the table."""
+
+    label: str
+    strips: tuple[Strip, ...]
+    columns: tuple[str, ...]
+    """Class names over the images; empty if the evaluation kept none."""
+    width: int
+    """Display width of a strip in CSS pixels; of a small one, a whole multiple of its own."""
+    pixelated: bool
+    problem: str = ""
+    """Why there are no strips, if the file cannot be read."""
+
+
+def strip_sets(run: TableRun) -> list[StripSet]:
+    """The strips of every row whose evaluation at the run's first seed has left examples."""
+    found = []
+    for row in run.rows:
+        folder = row.evaluation.folder
+        if (
+            row.seed == run.seeds[0]
+            and row.status == "done"
+            and folder
+            and (folder / "examples.npz").is_file()
+        ):
+            found.append(_strip_set(row_label(run, row.row), row, folder / "examples.npz"))
+    return found
+
+
+def _strip_set(label: str, row: RowRun, path: Path) -> StripSet:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        original = arrays["original"]
+        names = sorted(
+            (name for name in arrays if re.fullmatch(r"T\d+", name)), key=lambda name: int(name[1:])
+        )
+        count = min(MAX_IMAGES, len(original))
+        columns = _class_names(arrays, count)
+        shown = {"original": original} | ({"teacher": arrays["teacher"]} if "teacher" in arrays else {})
+        shown |= {f"T={name[1:]}": arrays[name] for name in names}
+        said = f"{count} images" + (f": {', '.join(columns)}" if columns else "")
+        strips = tuple(
+            Strip(name, data_uri(images[:count]), f"{label}, {name}, {said}")
+            for name, images in shown.items()
+        )
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        return StripSet(label, (), (), 0, False, problem=f"examples.npz cannot be read: {error}")
+    height, width = original.shape[2:]
+    small = height <= LOSSLESS_UP_TO
+    shown_width = width * (64 // height) if small else min(width, MAX_WIDTH)
+    return StripSet(label, strips, columns, count * shown_width, pixelated=small)
+
+
+def _class_names(arrays: dict[str, NDArray[np.generic]], count: int) -> tuple[str, ...]:
+    if "labels" not in arrays:
+        return ()
+    labels = [int(label) for label in arrays["labels"][:count]]
+    names = [str(name) for name in arrays.get("class_names", np.array([]))]
+    return tuple(names[label] if 0 <= label < len(names) else str(label) for label in labels)
+
+
+def data_uri(images: NDArray[np.uint8]) -> str:
+    """The images `[n,3,H,W]` uint8 side by side, as a `data:` address.
+
+    Raises:
+        ValueError: not such an array.
+    """
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or not len(images):
+        raise ValueError(f"expected uint8 [n,3,H,W], got {images.dtype} {list(images.shape)}")
+    strip = Image.fromarray(np.concatenate(list(images.transpose(0, 2, 3, 1)), axis=1))
+    lossless = images.shape[2] <= LOSSLESS_UP_TO
+    buffer = io.BytesIO()
+    strip.save(
+        buffer, format="PNG" if lossless else "JPEG", **({"optimize": True} if lossless else {"quality": 92})
+    )
+    kind = "png" if lossless else "jpeg"
+    return f"data:image/{kind};base64,{base64.b64encode(buffer.getvalue()).decode()}"

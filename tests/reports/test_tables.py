@@ -1,0 +1,119 @@
+"""The headline and the flat table."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from experiments.paper.table4 import EXPERIMENT
+from experiments.results import TableRun
+from experiments.verdicts import cells, estimate
+from reports.metrics import METRICS, display_order, metric_info
+from reports.tables import Headline, flat_table, headline
+
+if TYPE_CHECKING:
+    from conftest import FakeStore
+
+
+def _headline(run: TableRun) -> Headline:
+    return headline(run, cells(run))
+
+
+def test_columns_name_metric_and_extractor_the_primary_first(fake_store: FakeStore) -> None:
+    found = _headline(fake_store.run())
+    assert [(column.metric.name, column.extractor, column.primary) for column in found.columns] == [
+        ("rfid", "classifier@28", True),
+        ("rfid", "efficientnet-lite0@64", False),
+        ("is", "classifier@28", True),
+    ]
+    assert [info.name for info in found.published] == ["rfid"]
+
+
+def test_cells_are_means_over_seeds_at_the_headline_steps(fake_store: FakeStore) -> None:
+    run = fake_store.run()
+    values = cells(run).values("ratio-1.0", 8, "rfid", "classifier@28")
+    expected = estimate(list(values.values()))
+    line = _headline(run).lines[2]
+    assert len(values) == 3
+    assert expected.half_width is not None
+    assert line.measured[0].text == f"{expected.mean:.2f} ± {expected.half_width:.2f}"
+    assert line.measured[0].best
+    assert line.seeds == "3"
+
+
+def test_the_best_depends_on_the_direction_and_needs_a_rival(fake_store: FakeStore) -> None:
+    found = _headline(fake_store.run())
+    assert [[cell.best for cell in line.measured] for line in found.lines] == [
+        [False] * 3,
+        [False] * 3,
+        [True] * 3,
+    ]
+    assert [line.published[0].best for line in found.lines] == [False, False, True]
+    alone = _headline(fake_store.run(progress="partial"))
+    assert not any(cell.best for line in alone.lines for cell in line.measured)
+
+
+def test_a_diverged_row_is_never_the_best(fake_store: FakeStore) -> None:
+    run = fake_store.run(seeds=(0,))
+    broken = run.rows[2].model_copy(
+        update={"results": tuple(item.model_copy(update={"value": math.nan}) for item in run.rows[2].results)}
+    )
+    line = _headline(run.model_copy(update={"rows": (*run.rows[:2], broken)})).lines[2]
+    assert line.measured[0].text == "nan"
+    assert not line.measured[0].best
+
+
+def test_published_values_keep_their_digits(fake_store: FakeStore) -> None:
+    rows = tuple(row.model_copy(update={"published": {"rfid": 4.4}}) for row in EXPERIMENT.rows[:1])
+    experiment = EXPERIMENT.model_copy(update={"rows": (*rows, *EXPERIMENT.rows[1:])})
+    found = _headline(fake_store.run(experiment, seeds=(0,)))
+    assert [line.published[0].text for line in found.lines] == ["4.40", "4.59", "4.33"]
+
+
+def test_references_stand_apart(fake_store: FakeStore) -> None:
+    found = _headline(fake_store.run())
+    assert [line.name for line in found.references] == ["teacher", "real"]
+    assert [cell.text for cell in found.references[1].measured] == [
+        "",
+        "",
+        found.references[1].measured[2].text,
+    ]
+
+
+def test_what_a_row_waits_for(fake_store: FakeStore) -> None:
+    states = [line.state for line in _headline(fake_store.run(progress="partial")).lines]
+    assert states == ["", "running: alignment, ratio-0.8, seed 0, 43 %", "waiting"]
+    failed = [line.state for line in _headline(fake_store.run(progress="failed")).lines]
+    assert failed == ["", "1 of 3 seeds failed", ""]
+    subset = fake_store.run(seeds=(0,))
+    subset = subset.model_copy(update={"rows": subset.rows[:2]})
+    assert _headline(subset).lines[2].state == "not requested"
+
+
+def test_unequal_training_time_is_pointed_out(fake_store: FakeStore) -> None:
+    run = fake_store.run(seeds=(0,))
+    assert _headline(run).compute.startswith("Equal compute: 8 min 10 s (SFTok-B, ratio 0.5) to 8 min 16 s")
+    slow = run.rows[0].training[1].model_copy(update={"seconds": 900.0})
+    odd = run.rows[0].model_copy(update={"training": (run.rows[0].training[0], slow)})
+    assert "Not equal" in _headline(run.model_copy(update={"rows": (odd, *run.rows[1:])})).compute
+    assert _headline(fake_store.run(progress="waiting")).compute == ""
+
+
+def test_the_flat_table_has_every_metric_row_and_step_once(fake_store: FakeStore) -> None:
+    run = fake_store.run()
+    flat = flat_table(run, cells(run))
+    assert flat.steps == (1, 2, 4, 8, 16)
+    assert len(flat.lines) == 3 * 7 + 5
+    usage = next(line for line in flat.lines if line.metric.name == "codebook_usage")
+    assert usage.values[0].startswith("0.98")
+    assert usage.values[1:] == ("",) * 5
+    rfid = flat.lines[0]
+    assert (rfid.label, rfid.extractor, rfid.values[0]) == ("SFTok-B, ratio 0.5", "classifier@28", "")
+    assert all(" ± " in value for value in rfid.values[1:])
+
+
+def test_unknown_metrics_keep_their_name_and_come_last() -> None:
+    assert metric_info("kl_to_final").heading == "kl_to_final"
+    assert metric_info("rfid").heading == "rFID ↓"
+    assert display_order(["zeta", "psnr", "alpha", "rfid"]) == ["rfid", "psnr", "alpha", "zeta"]
+    assert all(info.meaning for info in METRICS.values())
