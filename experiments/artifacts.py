@@ -42,6 +42,11 @@ class Artifact:
         return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
     @property
+    def config_hash(self) -> str:
+        """The hash of the configuration alone: equal for the same settings on other data or inputs."""
+        return hashlib.sha256(json.dumps(dict(self.config), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+
+    @property
     def identity(self) -> dict[str, Any]:
         """What the key is a hash of; stored as the artifact's `config.json`."""
         return {

@@ -158,6 +158,7 @@ def make(
         )
         result = MAKERS[artifact.kind](task)
         made_in = {
+            "config_hash": artifact.config_hash,
             "started": started.isoformat(timespec="seconds"),
             "seconds": result.get("seconds", time.monotonic() - clock),
             "peak_rss_bytes": peak_memory_bytes(),
