@@ -8,6 +8,7 @@ the alignment some positions are visible, and what they show is the question of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from pydantic import Field, field_validator
@@ -19,7 +20,7 @@ from sftok.decoding.schedule import MASK_SCHEDULES, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.decoder import Decoder
 from sftok.models.encoder import Encoder
-from sftok.quantizers.base import Quantizer
+from sftok.quantizers.base import Quantized, Quantizer
 from sftok.training.stages.base import Losses, Stage, Step
 
 class TokenizerLossConfig(Config):
@@ -61,10 +62,14 @@ class TokenizerStage(Stage):
         loss: TokenizerLossConfig,
     ):
         super().__init__()
-        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
-        self.trained = nn.ModuleDict({"encoder": encoder, "quantizer": quantizer, "decoder": decoder})
+        self.trained: nn.ModuleDict = nn.ModuleDict({"encoder": encoder, "quantizer": quantizer, "decoder": decoder})
         self.teacher_codes = teacher_codes
         self.loss = loss
+
+    @property
+    def decoder(self) -> Decoder:
+        """Latent tokens and visible codes to logits."""
+        return cast(Decoder, self.trained["decoder"])
 
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """What the decoder sees: code ids `[B,N]`, the mask id where a position is masked."""
@@ -73,7 +78,8 @@ class TokenizerStage(Stage):
     def losses(self, player: str, step: Step) -> Losses:
         """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
         codes = self.teacher_codes(step.batch)
-        quantized = self.quantizer(self.encoder(step.batch.images), step.generator)
+        encoder, quantizer = self.trained["encoder"], self.trained["quantizer"]
+        quantized: Quantized = quantizer(encoder(step.batch.images), step.generator)
         visible = self.visible_codes(codes, quantized.quantized, step)
         masked = visible == self.decoder.mask_id
         logits = self.decoder(visible, quantized.quantized)
