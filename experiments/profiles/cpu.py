@@ -41,10 +41,10 @@ PROFILE = Profile(
         "tokenizer.num_latent_tokens": 8,
         "tokenizer.codebook_size": 512,
         "tokenizer.token_dim": 16,
-        "tokenizer.encoder": {"width": 64, "depth": 4, "heads": 4},
-        "tokenizer.decoder": {"width": 64, "depth": 4, "heads": 4},
-        "tokenizer_steps": 2500,
-        "stage1.steps": 500,
+        "tokenizer.encoder": {"width": 64, "depth": 4, "heads": 2},
+        "tokenizer.decoder": {"width": 64, "depth": 4, "heads": 2},
+        "tokenizer_steps": 4000,
+        "stage1.steps": 800,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
         "evaluation.extractors": [
@@ -52,7 +52,7 @@ PROFILE = Profile(
             {"name": "efficientnet-lite0", "resolution": 64},
         ],
         "evaluation.precision": "bf16",
-        "evaluation.temperature": 0.0,
+        "evaluation.temperature": 1.0,
         "evaluation.primary_extractor": "classifier",
     },
     seconds_per_step={
