@@ -82,7 +82,8 @@ class TokenizerStage(Stage):
         quantized: Quantized = quantizer(encoder(step.batch.images), step.generator)
         visible = self.visible_codes(codes, quantized.quantized, step)
         masked = visible == self.decoder.mask_id
-        logits = self.decoder(visible, quantized.quantized)
+        # Widened once: on a CPU the argmax of bfloat16 takes ten times that of float32.
+        logits = self.decoder(visible, quantized.quantized).float()
         reconstruction = masked_cross_entropy(
             logits,
             codes,
@@ -141,4 +142,4 @@ class AlignmentStage(TokenizerStage):
     @torch.no_grad()
     def first_prediction(self, codes: torch.Tensor, quantized: torch.Tensor) -> torch.Tensor:
         """The most likely codes `[B,N]` of a single step: everything masked (M_1 in 3.2)."""
-        return self.decoder(torch.full_like(codes, self.decoder.mask_id), quantized).argmax(-1)
+        return self.decoder(torch.full_like(codes, self.decoder.mask_id), quantized).float().argmax(-1)
