@@ -9,7 +9,7 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
@@ -37,6 +37,7 @@ class Bench:
         extractors: the feature spaces.
         references: the originals in each of them.
         device: where images are reconstructed.
+        lpips: its network, if it is asked for.
         shown: int64 `[n]`, the places of the example images.
     """
 
@@ -45,6 +46,7 @@ class Bench:
     extractors: Sequence[Extractor]
     references: Sequence[Reference]
     device: torch.device
+    lpips: nn.Module | None
     shown: Tensor
 
     @classmethod
@@ -59,7 +61,8 @@ class Bench:
         """Check that everything fits, and read or compute the originals' features.
 
         Raises:
-            EvaluationError: the extractors are not those of the configuration, or there are too few images.
+            EvaluationError: the extractors are not those of the configuration, weights are missing, or there
+                are too few images.
         """
         asked = [extractor.label for extractor in config.extractors]
         given = [extractor.label for extractor in extractors]
@@ -69,10 +72,12 @@ class Bench:
             raise EvaluationError(
                 f"{image_set.name}: rfid needs two images at least, it has {len(image_set)}"
             )
+        lpips = load_alexnet_lpips().to(device) if "lpips" in config.extra_metrics else None
         references = [
             reference_features(extractor, image_set, cache_dir, config.batch_size) for extractor in extractors
         ]
-        return cls(image_set, config, extractors, references, device, balanced(image_set, NUM_EXAMPLES))
+        shown = balanced(image_set, NUM_EXAMPLES)
+        return cls(image_set, config, extractors, references, device, lpips, shown)
 
     def batches(self) -> Iterator[Batch]:
         """All images in order, on the device."""
@@ -96,10 +101,17 @@ class Bench:
 
         Returns:
             The reconstructions of the example images, uint8 `[n, 3, H, W]`.
+
+        Raises:
+            EvaluationError: a reconstruction is not finite.
         """
 
         def run(batch: Batch) -> tuple[Batch, Tensor, Reconstructions]:
             images, codes = reconstruct(batch)
+            if not images.isfinite().all():
+                raise EvaluationError(
+                    f"{self.image_set.name}: reconstructions are not finite: train the model again"
+                )
             pixels = to_uint8(images)
             features = {extractor.label: extractor(pixels) for extractor in self.extractors}
             return (
@@ -127,8 +139,8 @@ class Bench:
         """New metrics of images: pixels, features, and LPIPS if it is asked for."""
         found: list[Metric[Reconstructions]] = [PSNR(), SSIM()]
         found += [Fidelity(reference, self.config.extra_metrics) for reference in self.references]
-        if "lpips" in self.config.extra_metrics:
-            found.append(LPIPS(load_alexnet_lpips().to(self.device)))
+        if self.lpips is not None:
+            found.append(LPIPS(self.lpips))
         return found
 
 

@@ -55,7 +55,7 @@ class Extractor:
     device: torch.device
 
     def __call__(self, pixels: Tensor) -> Features:
-        """Features and logits of uint8 images `[B, 3, H, W]`; each image's own, whatever its batch."""
+        """Features and logits of uint8 images `[B, 3, H, W]`; each image's own, up to rounding."""
         if pixels.dtype != torch.uint8:
             raise ValueError(f"{self.label}: images must be uint8, not {pixels.dtype}")
         with torch.inference_mode():
