@@ -34,8 +34,13 @@ PROFILE = Profile(
         },
         "classifier.steps": 1000,
         "classifier.training": {
-            "batch_size": 128,
-            "optimisation": {"learning_rate": 4e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
+            "batch_size": 256,
+            "optimisation": {
+                "learning_rate": 4e-3,
+                "end_learning_rate": 2e-5,
+                "warmup_steps": 100,
+                "weight_decay": 0.05,
+            },
         },
         "tokenizer.patch_size": 7,
         "tokenizer.num_latent_tokens": 8,
