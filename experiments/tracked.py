@@ -1,0 +1,104 @@
+"""What MLflow is told of a finished row: parameters, tags, curves, measurements, files. Knows no MLflow."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from einops import rearrange
+
+from experiments.artifacts import Artifact
+from experiments.plan import Plan
+from experiments.recipe import resolve
+from experiments.results import RowRun
+from experiments.store import CONFIG, METRICS, read_json
+
+EXAMPLES = "examples.npz"
+
+_FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
+"""What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""
+
+
+class Value(NamedTuple):
+    """One point of a curve."""
+
+    name: str
+    value: float
+    step: int
+
+
+def parameters(plan: Plan, row: RowRun) -> dict[str, str]:
+    """The row's resolved configuration as text, under the dotted keys that `--set` takes."""
+    overrides = plan.experiment.row(row.row).overrides
+    recipe = resolve(plan.profile.overlay, overrides, plan.overrides)
+    return _flat(recipe.model_dump(mode="json")) | {"seed": str(row.seed)}
+
+
+def tags(plan: Plan, row: RowRun) -> dict[str, str]:
+    """What identifies the row: its evaluation, the keys of everything it came from, protocol and commit."""
+    planned = next(each for each in plan.rows if (each.row, each.seed) == (row.row, row.seed))
+    commit = str(row.evaluation.provenance.get("commit", "unknown"))
+    sources = [
+        upstream for node in (*planned.training, planned.evaluation) for upstream in node.inputs.values()
+    ]
+    return {
+        "mlflow.source.git.commit": commit.partition("+")[0],
+        "sftok.row": row.row,
+        "sftok.seed": str(row.seed),
+        "sftok.commit": commit,
+        "sftok.protocol": str(row.protocol.get("fingerprint", "unknown")),
+        "sftok.evaluation": row.evaluation.key,
+    } | {f"sftok.key.{_name(source)}": source.key for source in sources}
+
+
+def curves(row: RowRun) -> Iterator[Value]:
+    """The training curves of the row's stages: `warm-up/loss`, `alignment/learning_rate` ... by step."""
+    for stage in row.training:
+        assert stage.folder is not None, "a finished row has finished stages"
+        identity = read_json(stage.folder / CONFIG) or {}
+        for line in (stage.folder / METRICS).read_text().splitlines():
+            values = json.loads(line)
+            step = values.pop("step")
+            for quantity, value in values.items():
+                yield Value(f"{identity['config']['stage']}/{quantity}", float(value), step)
+
+
+def measurements(row: RowRun) -> Iterator[Value]:
+    """The row's numbers, as `rfid/classifier` at step T; at 0 where there are no decoding steps."""
+    for result in row.results:
+        name = "/".join(filter(None, (result.metric, result.extractor)))
+        yield Value(_FORBIDDEN.sub("-", name), result.value, result.steps or 0)
+
+
+def working_time(row: RowRun) -> tuple[int, int]:
+    """Start and end in ms: the end is the evaluation's, the length is what all its parts took."""
+    made_in = row.evaluation.provenance
+    end = datetime.fromisoformat(made_in["started"]).timestamp() + made_in["seconds"]
+    seconds = sum(part.seconds or 0.0 for part in (*row.training, row.evaluation))
+    return int(1000 * (end - seconds)), int(1000 * end)
+
+
+def strip(path: Path) -> np.ndarray:
+    """`examples.npz` as one picture, uint8 `[H,W,3]`: a line of originals, then a line for each T."""
+    with np.load(path, allow_pickle=False) as examples:
+        lines = np.stack([examples[name] for name in examples.files])
+    return rearrange(lines, "lines n c h w -> (lines h) (n w) c")
+
+
+def _name(artifact: Artifact) -> str:
+    return str(artifact.config.get("stage", artifact.kind))
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for name, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
+    return flat
