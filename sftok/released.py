@@ -1,8 +1,8 @@
 """State dicts of the authors' released checkpoints, renamed to this package's.
 
 Pure functions, one a model family, from released tensors to a state dict for `load_state_dict`. Each
-tensor must be claimed by a rule; leftovers are an error, so nothing is dropped unseen. The released encoder
-needs `latent_layout="legacy"`.
+tensor must be claimed by a rule; leftovers are an error, so nothing is dropped unseen. What the weights need
+beside their names (SFTok's legacy latent layout, say) is in `sftok.checkpoints.shapes`.
 """
 
 from __future__ import annotations
@@ -45,6 +45,24 @@ def convert_maskgit_vqgan(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ReleasedWeightsError: names that the MaskGIT-VQGAN does not have.
     """
     return _rename(released, _MASKGIT_VQGAN)
+
+
+def convert_titok_codes(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A TiTok checkpoint that ends in the VQGAN's pixel decoder (B64, L32), as the state dict of `TiTok`.
+
+    Raises:
+        ReleasedWeightsError: names that this TiTok does not have.
+    """
+    return _rename(released, _TITOK_CODES)
+
+
+def convert_titok_pixels(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A TiTok checkpoint that predicts pixels itself (BL64), as the state dict of `TiTok`.
+
+    Raises:
+        ReleasedWeightsError: names that this TiTok does not have.
+    """
+    return _rename(released, _TITOK_PIXELS)
 
 
 def _rename(released: Mapping[str, Tensor], rules: Sequence[_Rule]) -> dict[str, Tensor]:
@@ -100,7 +118,7 @@ def _convolutional(released: str, ours: str) -> list[_Rule]:
     ]
 
 
-_SFTOK: list[_Rule] = [
+_ENCODER: list[_Rule] = [
     _Rule("latent_tokens", "encoder.queries"),
     *_vision_transformer("encoder"),
     _Rule(r"encoder\.positional_embedding", "encoder.image_positions"),
@@ -108,6 +126,11 @@ _SFTOK: list[_Rule] = [
     _Rule(r"encoder\.patch_embed\.(weight|bias)", r"encoder.patch_embed.\1"),
     _Rule(r"encoder\.conv_out\.weight", "encoder.to_latents.weight", _pointwise),
     _Rule(r"encoder\.conv_out\.bias", "encoder.to_latents.bias"),
+]
+"""SFTok's and TiTok's."""
+
+_SFTOK: list[_Rule] = [
+    *_ENCODER,
     _Rule(r"quantize\.embedding", "quantizer.embedding", lambda groups: groups.squeeze(0)),
     _Rule(r"quantize\.shared_linear\.(weight|bias)", r"quantizer.shared_linear.\1"),
     _Rule(r"quantize\.index_offset", None),  # zero: codes are in one group
@@ -120,6 +143,31 @@ _SFTOK: list[_Rule] = [
     _Rule(r"decoder\.ffn\.([02])\.bias", r"decoder.head.\1.bias"),
     _Rule(r"pixel_quantize\.embedding\.weight", "pixel_decoder.codebook"),
     *_convolutional("pixel_decoder", "pixel_decoder"),
+]
+
+_TITOK_TRUNK: list[_Rule] = [
+    *_ENCODER,
+    _Rule(r"quantize\.embedding\.weight", "quantizer.embedding"),
+    *_vision_transformer("decoder"),
+    _Rule(r"decoder\.mask_token", "decoder.mask_token", lambda token: token.squeeze(0)),
+    _Rule(r"decoder\.positional_embedding", "decoder.patch_positions"),
+    _Rule(r"decoder\.decoder_embed\.(weight|bias)", r"decoder.embed_latents.\1"),
+    _Rule(r"decoder\.latent_token_positional_embedding", "decoder.latent_positions"),
+]
+
+_TITOK_CODES: list[_Rule] = [
+    *_TITOK_TRUNK,
+    _Rule(r"decoder\.ffn\.([02])\.weight", r"head.to_logits.\1.weight", _pointwise),
+    _Rule(r"decoder\.ffn\.([02])\.bias", r"head.to_logits.\1.bias"),
+    _Rule(r"pixel_quantize\.embedding\.weight", "head.pixel_decoder.codebook"),
+    *_convolutional("pixel_decoder", "head.pixel_decoder"),
+]
+
+_TITOK_PIXELS: list[_Rule] = [
+    *_TITOK_TRUNK,
+    _Rule(r"decoder\.ffn\.0\.weight", "head.to_pixels.weight", _pointwise),
+    _Rule(r"decoder\.ffn\.0\.bias", "head.to_pixels.bias"),
+    _Rule(r"decoder\.conv_out\.(weight|bias)", r"head.across_seams.\1"),
 ]
 
 _MASKGIT_VQGAN: list[_Rule] = [

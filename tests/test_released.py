@@ -6,8 +6,15 @@ from pathlib import Path
 import pytest
 import torch
 
+from sftok.models.titok import TITOK_SIZES, TiTok
 from sftok.models.tokenizer import SFTOK_B, SFTOK_L, SFTok, SFTokConfig
-from sftok.released import ReleasedWeightsError, convert_maskgit_vqgan, convert_sftok
+from sftok.released import (
+    ReleasedWeightsError,
+    convert_maskgit_vqgan,
+    convert_sftok,
+    convert_titok_codes,
+    convert_titok_pixels,
+)
 from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN
 
 REFERENCE = Path(__file__).parent / "data" / "reference"
@@ -36,6 +43,20 @@ def test_every_tensor_of_a_released_sftok_has_its_place(name, config):
     assert shapes(convert_sftok(released(name))) == shapes(build(config).state_dict())
 
 
+TITOKS = [
+    ("titok_b64", convert_titok_codes, "titok-b64"),
+    ("titok_l32", convert_titok_codes, "titok-l32"),
+    ("titok_bl64_vq8k", convert_titok_pixels, "titok-bl64"),
+]
+
+
+@pytest.mark.parametrize(("name", "convert", "size"), TITOKS)
+def test_every_tensor_of_a_released_titok_has_its_place(name, convert, size):
+    with torch.device("meta"):
+        titok = TiTok.from_config(TITOK_SIZES[size])
+    assert shapes(convert(released(name))) == shapes(titok.state_dict())
+
+
 def test_stage_two_lacks_the_pixel_decoder_only():
     ours = shapes(build(SFTOK_B).state_dict())
     expected = {name: shape for name, shape in ours.items() if not name.startswith("pixel_decoder.")}
@@ -55,7 +76,9 @@ def test_the_teachers_pixel_decoder_completes_a_stage_two_checkpoint():
     build(SFTOK_B).load_state_dict(state, assign=True)
 
 
-@pytest.mark.parametrize("convert", [convert_sftok, convert_maskgit_vqgan])
+@pytest.mark.parametrize(
+    "convert", [convert_sftok, convert_maskgit_vqgan, convert_titok_codes, convert_titok_pixels]
+)
 def test_a_leftover_is_refused_by_name(convert):
     with pytest.raises(ReleasedWeightsError, match=r"2 tensors .*decoder\.surprise, sem_linear\.weight"):
         convert({"sem_linear.weight": torch.zeros(1), "decoder.surprise": torch.zeros(1)})
