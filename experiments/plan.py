@@ -127,6 +127,18 @@ def _plan_row(row: str, recipe: Recipe, seed: int, fingerprints: Mapping[str, st
         }
         inputs = {"teacher": teacher, "codes": codes} | ({"start": stages[-1]} if stages else {})
         stages.append(_stage(recipe, seed, alignment, inputs, fingerprints, label=f"{row}, seed {seed}"))
+    if recipe.fine_tuned:
+        fine_tuning = {
+            "stage": "fine-tuning",
+            "training": _dump(recipe.stage3.training),
+            "steps": recipe.stage3.steps,
+            "fine_tuning": _dump(recipe.stage3, exclude={"training", "steps", "perceptual", "discriminator"}),
+            "perceptual": _dump(recipe.stage3.perceptual),
+            "discriminator": _dump(recipe.stage3.discriminator),
+        }
+        inputs = {"start": stages[-1]}
+        label = f"fine-tuning of {row}, seed {seed}"
+        stages.append(_stage(recipe, seed, fine_tuning, inputs, fingerprints, label=label))
     evaluation = _evaluation(
         recipe,
         {"teacher": teacher, "tokenizer": stages[-1]},

@@ -14,12 +14,16 @@ from pydantic import Field, ValidationError, model_validator
 from sftok.config import Config, explain
 from sftok.data import DataConfig
 from sftok.evaluation.config import EvaluationConfig
+from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.decoder import DecoderConfig
+from sftok.models.discriminator import DinoDiscriminatorConfig, DiscriminatorConfig
 from sftok.models.encoder import EncoderConfig
 from sftok.models.tokenizer import SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.teacher.vqgan import VQGANConfig
 from sftok.training.loop import TrainingConfig
+from sftok.training.optimisation import OptimisationConfig
+from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 Overlay = Mapping[str, Any]
@@ -87,6 +91,26 @@ class AlignmentRecipe(AlignmentConfig):
     training: TrainingConfig = TrainingConfig()
 
 
+class FineTuningRecipe(FineTuningConfig):
+    """Stage 3: both decoders towards pixels."""
+
+    steps: int = Field(default=1_000_000, ge=1)
+    perceptual: PerceptualConfig = PerceptualConfig()
+    discriminator: DiscriminatorConfig = DinoDiscriminatorConfig()
+    training: TrainingConfig = TrainingConfig(
+        batch_size=8, gradient_accumulation=2, optimisation=OptimisationConfig(beta2=0.999)
+    )
+
+    @model_validator(mode="after")
+    def _meets_its_discriminator(self) -> Self:
+        if self.discriminator_start >= self.steps:
+            raise ValueError(
+                f"discriminator_start {self.discriminator_start} is not below steps {self.steps}: "
+                "the discriminator would never join"
+            )
+        return self
+
+
 class EvaluationRecipe(EvaluationConfig):
     """The evaluation protocol and the split it reads."""
 
@@ -107,6 +131,9 @@ class Recipe(Config):
     """Stages 1 and 2 together, the same for every row of a table: equal total steps (paper 4.4)."""
     stage1: WarmUpRecipe = WarmUpRecipe()
     stage2: AlignmentRecipe = AlignmentRecipe()
+    stage3: FineTuningRecipe = FineTuningRecipe()
+    fine_tuned: bool = False
+    """Whether stage 3 follows; Tables 3, 4 and Figure 8 are about the first two stages."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
 
     @model_validator(mode="after")

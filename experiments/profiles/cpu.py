@@ -13,6 +13,16 @@ _TRAINING = {
     },
 }
 
+_FINE_TUNING = {
+    "batch_size": 32,
+    "optimisation": {
+        "learning_rate": 4e-4,
+        "end_learning_rate": 4e-5,
+        "warmup_steps": 50,
+        "beta2": 0.999,
+    },
+}
+
 PROFILE = Profile(
     name="cpu",
     purpose="a laptop without a GPU, minutes: Fashion-MNIST at 28x28",
@@ -52,6 +62,11 @@ PROFILE = Profile(
         "stage1.steps": 800,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
+        "stage3.steps": 1000,
+        "stage3.discriminator_start": 300,
+        "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.discriminator": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.training": _FINE_TUNING,
         "evaluation.extractors": [
             {"name": "classifier"},
             {"name": "efficientnet-lite0", "resolution": 64},
@@ -66,6 +81,7 @@ PROFILE = Profile(
         "codes": 15.0,
         "warm-up": 0.05,
         "alignment": 0.09,
+        "fine-tuning": 0.35,
         "evaluation": 60.0,
     },
 )

@@ -4,6 +4,8 @@ from experiments.profiles.base import Profile
 
 _TRAINING = {"batch_size": 16, "checkpoint_every": 2, "log_every": 1, "precision": "bf16"}
 
+_FINE_TUNING = {"batch_size": 8, "checkpoint_every": 2, "log_every": 1}
+
 PROFILE = Profile(
     name="smoke",
     purpose="CI: seconds on a slice of Fashion-MNIST; the numbers mean nothing",
@@ -34,6 +36,11 @@ PROFILE = Profile(
         "stage1.steps": 2,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
+        "stage3.steps": 3,
+        "stage3.discriminator_start": 1,
+        "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.discriminator": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.training": _FINE_TUNING,
         "evaluation.extractors": [
             {"name": "classifier"},
             {"name": "efficientnet-lite0", "resolution": 48},
@@ -46,6 +53,7 @@ PROFILE = Profile(
         "codes": 0.1,
         "warm-up": 0.05,
         "alignment": 0.05,
+        "fine-tuning": 0.35,
         "evaluation": 2.0,
     },
 )

@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from experiments.tasks.base import MODEL, Task
+from experiments.tasks.base import Task
 from sftok.teacher.codes import write_codes
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
-from sftok.weights import load_tensors
+from sftok.teacher.vqgan import MaskGITVQGAN
 
 BATCH_SIZE = 500
 
@@ -24,7 +23,4 @@ def write_code_cache(task: Task) -> dict[str, Any]:
 
 def load_teacher(task: Task) -> MaskGITVQGAN:
     """The teacher among the task's inputs, frozen."""
-    tensors, metadata = load_tensors(task.inputs["teacher"] / MODEL)
-    teacher = MaskGITVQGAN(VQGANConfig.model_validate_json(metadata["config"]))
-    teacher.load_state_dict(tensors)
-    return teacher.eval().requires_grad_(False)
+    return MaskGITVQGAN.from_pretrained(task.inputs["teacher"]).requires_grad_(False)

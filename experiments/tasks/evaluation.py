@@ -11,8 +11,7 @@ from experiments.tasks.codes import load_teacher
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import Extractor, build_extractor
 from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evaluate_teacher
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.weights import load_tensors
+from sftok.models.tokenizer import SFTok
 
 EXAMPLES = "examples.npz"
 PROGRESS_UNITS = 1000
@@ -48,10 +47,7 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
 
 def load_tokenizer(task: Task) -> SFTok:
     """The trained tokenizer among the task's inputs, frozen."""
-    tensors, metadata = load_tensors(task.inputs["tokenizer"] / MODEL)
-    tokenizer = SFTok.from_config(SFTokConfig.model_validate_json(metadata["config"]))
-    tokenizer.load_state_dict(tensors)
-    return tokenizer.eval().requires_grad_(False)
+    return SFTok.from_pretrained(task.inputs["tokenizer"]).requires_grad_(False)
 
 
 def _extractors(task: Task, config: EvaluationConfig) -> list[Extractor]:
