@@ -47,6 +47,18 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("report", help="rebuild the HTML pages from the stored results")
     _store(command)
 
+    command = commands.add_parser("evaluate", help="measure a checkpoint under the full protocol")
+    command.add_argument("checkpoint", help="a file, a folder, a hub id, or random:NAME for untrained weights")
+    command.add_argument("--teacher", type=Path, metavar="FILE", help="for a checkpoint without pixel decoder")
+    command.add_argument("--seed", type=int, default=0, help="of random weights (default: %(default)s)")
+    command.add_argument(
+        "--steps", type=steps, default=(1, 2, 4, 8, 16), metavar="A-B|A,B,...", help="default: 1,2,4,8,16"
+    )
+    _overrides(command)
+    _data(command)
+    _store(command)
+    _format(command, ("text", "csv", "json"))
+
     command = commands.add_parser("results", help="print the stored numbers as flat rows")
     command.add_argument("experiment")
     command.add_argument("--profile", choices=PROFILE_NAMES, help="default: of the latest run")
@@ -66,6 +78,11 @@ def _planning(command: argparse.ArgumentParser) -> None:
         metavar="N|A,B,...",
         help="how many seeds, or which (default: one, seed 0); intervals need two or more",
     )
+    _overrides(command)
+    _data(command)
+
+
+def _overrides(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
         dest="overrides",
@@ -75,6 +92,9 @@ def _planning(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a configuration value, e.g. stage1.steps=500; repeatable; `show` lists the keys",
     )
+
+
+def _data(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data",
         type=Path,
@@ -105,6 +125,22 @@ def seeds(text: str) -> tuple[int, ...]:
     if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
         raise argparse.ArgumentTypeError(f"{text!r}: at least one seed, none negative, none twice")
     return chosen
+
+
+def steps(text: str) -> tuple[int, ...]:
+    """`1-16` is 1, 2, ..., 16; `1,2,4` is these."""
+    try:
+        if "-" in text:
+            first, last = (int(part) for part in text.split("-"))
+            chosen = tuple(range(first, last + 1))
+        else:
+            chosen = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write 1-16 or 1,2,4,8,16") from None
+    if not chosen or min(chosen) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: at least one number of steps, none below 1")
+    return chosen
+
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -111,6 +111,18 @@ def run(plan: Plan, store: Store, data: DataSets, listeners: list[Listener], sto
     return failures
 
 
+def make_one(
+    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+) -> str | None:
+    """Make one artifact that stands for itself, unless it is there; returns why it could not be made.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+    """
+    with stop.on_signals():
+        return _ensure(artifact, store, data, listeners, stop)
+
+
 def _ensure(
     artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
 ) -> str | None:

@@ -25,7 +25,7 @@ def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
     """`--set` and `--data` as one overlay."""
     chosen = overrides(options.overrides)
     if options.data is not None:
-        chosen |= _data_overlay(options.data)
+        chosen |= data_overlay(options.data)
     return chosen
 
 
@@ -46,7 +46,12 @@ def make_plan(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> tu
     return plan(experiment, profile, options.seeds, overlay, fingerprints), data
 
 
-def _data_overlay(path: Path) -> dict[str, Any]:
+def data_overlay(path: Path) -> dict[str, Any]:
+    """`--data` as an overlay: the four files of Fashion-MNIST, or images in class sub-folders.
+
+    Raises:
+        DataError: there is no such folder.
+    """
     if not path.is_dir():
         raise DataError(f"--data {path}: no such folder")
     source = "fashion-mnist" if any(path.glob("train-images-idx3-ubyte*")) else "folder"

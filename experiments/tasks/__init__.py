@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from experiments.tasks.base import Maker
+from experiments.tasks.checkpoint import evaluate_checkpoint
 from experiments.tasks.codes import write_code_cache
 from experiments.tasks.evaluation import evaluate_artifact
 from experiments.tasks.training import train_classifier, train_stage, train_teacher
@@ -15,4 +16,5 @@ MAKERS: Mapping[str, Maker] = {
     "codes": write_code_cache,
     "stage": train_stage,
     "evaluation": evaluate_artifact,
+    "checkpoint": evaluate_checkpoint,
 }

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from experiments.tasks.base import MODEL, Task
 from experiments.tasks.codes import load_teacher
+from sftok.data.base import ImageSet
+from sftok.evaluation.bench import NUM_EXAMPLES, balanced
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import Extractor, build_extractor
 from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evaluate_teacher
@@ -40,9 +43,17 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
             "real": evaluate_real(image_set, config, extractors, task.cache),
         }
     first = next(iter(found.values()))
-    np.savez_compressed(task.folder / EXAMPLES, **first.examples)  # type: ignore[arg-type]
+    write_examples(task.folder / EXAMPLES, first, image_set)
     rows = [row.model_dump() | {"subject": subject} for subject, part in found.items() for row in part.rows]
     return {"rows": rows, "protocol": first.protocol.record()}
+
+
+def write_examples(path: Path, evaluation: Evaluation, image_set: ImageSet) -> None:
+    """The strips of originals and reconstructions as arrays, with the classes of the originals."""
+    shown = balanced(image_set, NUM_EXAMPLES)
+    labels = image_set.labels(shown).numpy()
+    names = np.array(image_set.class_names)
+    np.savez_compressed(path, labels=labels, class_names=names, **evaluation.examples)  # type: ignore[arg-type]
 
 
 def load_tokenizer(task: Task) -> SFTok:

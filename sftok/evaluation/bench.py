@@ -23,8 +23,8 @@ from sftok.evaluation.workers import in_order
 
 NUM_EXAMPLES = 16
 
-Reconstruct = Callable[[Batch], tuple[Tensor, Tensor]]
-"""Of a batch: images `[B, 3, H, W]` in [0, 1], and the teacher codes `[B, N]` that they come from."""
+Reconstruct = Callable[[Batch], tuple[Tensor, Tensor | None]]
+"""Of a batch: images `[B, 3, H, W]` in [0, 1], and the teacher codes `[B, N]` they come from, if they do."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Bench:
     def measure(
         self,
         reconstruct: Reconstruct,
-        teacher_codes: Tensor,
+        teacher_codes: Tensor | None,
         metrics: Sequence[Metric[Reconstructions]],
         on_progress: Callable[[float], None],
     ) -> np.ndarray:
@@ -95,7 +95,7 @@ class Bench:
 
         Args:
             reconstruct: the model; called from several threads.
-            teacher_codes: int64 `[images, N]`.
+            teacher_codes: int64 `[images, N]`; None if no metric asks for them.
             metrics: updated in place.
             on_progress: told the fraction done.
 
@@ -113,6 +113,7 @@ class Bench:
                     f"{self.image_set.name}: reconstructions are not finite: train the model again"
                 )
             pixels = to_uint8(images)
+            expected = None if teacher_codes is None else teacher_codes[batch.indices].to(self.device)
             features = {extractor.label: extractor(pixels) for extractor in self.extractors}
             return (
                 batch,
@@ -121,7 +122,7 @@ class Bench:
                     originals=batch.images,
                     images=images,
                     codes=codes,
-                    teacher_codes=teacher_codes[batch.indices].to(self.device),
+                    teacher_codes=expected,
                     features=features,
                 ),
             )

@@ -18,6 +18,9 @@ OPTIONS = {
     "run": {"experiment", *PLANNING, "--store", "--dry-run", "--yes"},
     "status": {"experiment", "--store", "--format"},
     "report": {"--store"},
+    "evaluate": {
+        "checkpoint", "--teacher", "--seed", "--steps", "--set", "--data", "--store", "--format",
+    },  # fmt: skip
     "results": {"experiment", "--profile", "--store", "--format"},
 }
 
