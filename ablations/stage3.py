@@ -1,7 +1,7 @@
 """Does stage 3 pay? The same tokenizer before and after fine-tuning towards pixels.
 
-Paper: Section 3.3, "Fine-tuning Stage", says that it "significantly improves" the reconstructions; SFTok-B goes
-from rFID 4.33 (Table 4) to 1.44 (Table 1). The row with stage 3 is the row without it, trained on: its extra
+Paper: Section 3.3, "Fine-tuning Stage", says that it "significantly improves" the reconstructions; SFTok-B
+goes from rFID 4.33 (Table 4) to 1.44 (Table 1). The row with stage 3 is the row without it, trained on: its extra
 steps are the point of the comparison, not an oversight.
 
 Command: `python -m experiments run stage3`
@@ -16,8 +16,8 @@ EXPERIMENT = Experiment(
     title="Fine-tuning towards pixels",
     source="Section 3.3, Tables 1 and 4",
     description=(
-        "The tokenizer after stages 1 and 2, decoded with hard and with soft codes, and after stage 3, in which "
-        "decoder and pixel decoder are trained towards pixels through the soft codebook lookup."
+        "The tokenizer after stages 1 and 2, decoded with hard and with soft codes, and after stage 3, in "
+        "which decoder and pixel decoder are trained towards pixels through the soft codebook lookup."
     ),
     rows=(
         Row(

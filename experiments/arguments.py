@@ -48,8 +48,12 @@ def parser() -> argparse.ArgumentParser:
     _store(command)
 
     command = commands.add_parser("evaluate", help="measure a checkpoint under the full protocol")
-    command.add_argument("checkpoint", help="a file, a folder, a hub id, or random:NAME for untrained weights")
-    command.add_argument("--teacher", type=Path, metavar="FILE", help="for a checkpoint without pixel decoder")
+    command.add_argument(
+        "checkpoint", help="a file, a folder, a hub id, or random:NAME for untrained weights"
+    )
+    command.add_argument(
+        "--teacher", type=Path, metavar="FILE", help="for a checkpoint without pixel decoder"
+    )
     command.add_argument("--seed", type=int, default=0, help="of random weights (default: %(default)s)")
     command.add_argument(
         "--steps", type=steps, default=(1, 2, 4, 8, 16), metavar="A-B|A,B,...", help="default: 1,2,4,8,16"
@@ -140,7 +144,6 @@ def steps(text: str) -> tuple[int, ...]:
     if not chosen or min(chosen) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: at least one number of steps, none below 1")
     return chosen
-
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -92,7 +92,8 @@ def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, A
 def _references(store: Store, plan: Plan) -> tuple[ResultRow, ...]:
     result = store.result(plan.reference) or {}
     return tuple(
-        _result_row(plan, plan.reference, measured["subject"], 0, measured) for measured in result.get("rows", ())
+        _result_row(plan, plan.reference, measured["subject"], 0, measured)
+        for measured in result.get("rows", ())
     )
 
 

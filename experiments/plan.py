@@ -115,7 +115,11 @@ def _plan_row(row: str, recipe: Recipe, seed: int, fingerprints: Mapping[str, st
     )
     stages: list[Artifact] = []
     if recipe.stage1.steps:
-        warm_up = {"stage": "warm-up", "training": _dump(recipe.stage1.training), "steps": recipe.stage1.steps}
+        warm_up = {
+            "stage": "warm-up",
+            "training": _dump(recipe.stage1.training),
+            "steps": recipe.stage1.steps,
+        }
         inputs = {"teacher": teacher, "codes": codes}
         stages.append(_stage(recipe, seed, warm_up, inputs, fingerprints, label=f"warm-up, seed {seed}"))
     if recipe.alignment_steps:
@@ -202,7 +206,9 @@ def _evaluation(
 
 
 def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return _evaluation(recipe, {"teacher": _teacher(recipe, fingerprints)}, fingerprints, "evaluation of the teacher")
+    return _evaluation(
+        recipe, {"teacher": _teacher(recipe, fingerprints)}, fingerprints, "evaluation of the teacher"
+    )
 
 
 def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:

@@ -139,7 +139,9 @@ class Recipe(Config):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         if self.stage1.steps > self.tokenizer_steps:
-            raise ValueError(f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}")
+            raise ValueError(
+                f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}"
+            )
         try:
             self.tokenizer_config()
         except ValidationError as error:

@@ -55,7 +55,9 @@ class Request:
         content = read_json(path)
         if content is None:
             raise FileNotFoundError(path)
-        return cls(_plan_from_json(content["plan"]), content["command"], content["data"], content["requested"])
+        return cls(
+            _plan_from_json(content["plan"]), content["command"], content["data"], content["requested"]
+        )
 
 
 def new_request(plan: Plan, arguments: list[str], data: str) -> Request:

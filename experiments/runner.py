@@ -90,7 +90,9 @@ class Interrupted(RuntimeError):
     """The run was asked to stop; the same command goes on from there."""
 
 
-def run(plan: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: Stop) -> dict[Artifact, str]:
+def run(
+    plan: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+) -> dict[Artifact, str]:
     """Make every artifact of `plan`; returns the reasons of those that failed or were blocked.
 
     Raises:
@@ -114,7 +116,7 @@ def run(plan: Plan, store: Store, data: DataSets, listeners: list[Listener], sto
 def make_one(
     artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
 ) -> str | None:
-    """Make one artifact that stands for itself, unless it is there; returns why it could not be made.
+    """Make one artifact that stands for itself, unless it is there; returns why it failed, if it did.
 
     Raises:
         Interrupted: a signal asked to stop.

@@ -72,7 +72,9 @@ class Experiment(Config):
                 for point in (comparison.better, comparison.worse):
                     if point.row not in names:
                         hint = choices_hint(point.row, names)
-                        raise ValueError(f"{self.name}: claim {claim.name!r} names no row {point.row!r}; {hint}")
+                        raise ValueError(
+                            f"{self.name}: claim {claim.name!r} names no row {point.row!r}; {hint}"
+                        )
         return self
 
     def row(self, name: str) -> Row:

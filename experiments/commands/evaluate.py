@@ -64,7 +64,9 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
         raise StoreError(f"{options.checkpoint}: {failure}")
     result = store.result(node) or {}
     _print(result["rows"], options.format)
-    print(f"protocol {result['protocol']['fingerprint'][:16]}; stored in {store.folder(node)}", file=sys.stderr)
+    print(
+        f"protocol {result['protocol']['fingerprint'][:16]}; stored in {store.folder(node)}", file=sys.stderr
+    )
     return 0
 
 
@@ -116,7 +118,9 @@ def _print_by_steps(rows: list[dict[str, Any]]) -> None:
     columns = sorted({row["steps"] for row in rows}, key=lambda steps: (steps is not None, steps))
     names = dict.fromkeys((row["metric"], row["extractor"]) for row in rows)
     cells = {(row["metric"], row["extractor"], row["steps"]): row["value"] for row in rows}
-    table = Table("metric", "feature space", *("any T" if steps is None else f"T={steps}" for steps in columns))
+    table = Table(
+        "metric", "feature space", *("any T" if steps is None else f"T={steps}" for steps in columns)
+    )
     for metric, extractor in names:
         values = (cells.get((metric, extractor, steps)) for steps in columns)
         table.add_row(metric, extractor, *("" if value is None else _short(value) for value in values))
@@ -150,4 +154,3 @@ class _Progress:
     def waiting(self, node: Artifact, owner: Mapping[str, Any]) -> None:
         """Say who else makes it."""
         print(f"{node.label}: being made by process {owner['pid']} on {owner['host']}", file=sys.stderr)
-

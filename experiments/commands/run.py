@@ -123,7 +123,9 @@ def _details(plan: Plan, store: Store, costs: Mapping[Artifact, float | None]) -
         cost = "done" if store.is_done(artifact) else readable(costs[artifact])
         inputs = ", ".join(upstream.name for upstream in artifact.inputs.values())
         shared = f", shared by {plan.users(artifact)}" if plan.users(artifact) > 1 else ""
-        lines.append(f"  {artifact.name}  {artifact.label}: {cost}{shared}" + (f"; from {inputs}" if inputs else ""))
+        lines.append(
+            f"  {artifact.name}  {artifact.label}: {cost}{shared}" + (f"; from {inputs}" if inputs else "")
+        )
     return "\n".join(lines)
 
 

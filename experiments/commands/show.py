@@ -34,7 +34,9 @@ def show(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     print(f"{experiment.name}: {experiment.title}\n{experiment.source}\n\n{experiment.description}\n")
     for row in experiment.rows:
         published = ", ".join(f"{metric} {value}" for metric, value in row.published.items())
-        changes = ", ".join(f"{key}={value}" for key, value in row.overrides.items()) or "the profile as it is"
+        changes = (
+            ", ".join(f"{key}={value}" for key, value in row.overrides.items()) or "the profile as it is"
+        )
         print(f"  {row.name}: {row.label}; {changes}" + (f"; published: {published}" if published else ""))
     for claim in experiment.claims:
         print(f"\n  claim {claim.name}: {claim.text} ({claim.source})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 from experiments.collect import table_runs
 from experiments.commands.wiring import Wiring
@@ -20,9 +21,13 @@ def status(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         name = pick(discover(wiring.spec_packages), options.experiment).name
         runs = [run for run in runs if run.experiment.name == name]
     if not runs:
-        raise StoreError(f"store {options.store}: nothing was run here; try: python -m experiments run table4")
+        raise StoreError(
+            f"store {options.store}: nothing was run here; try: python -m experiments run table4"
+        )
     if options.format == "json":
-        fields = {"experiment": {"name"}, "profile": True, "seeds": True, "complete": True, "artifacts": True}
+        fields: Any = {"experiment": {"name"}} | dict.fromkeys(
+            ("profile", "seeds", "complete", "artifacts"), True
+        )
         print(json.dumps([run.model_dump(mode="json", include=fields) for run in runs], indent=1))
     else:
         print("\n\n".join(_describe(run) for run in runs))
@@ -32,9 +37,8 @@ def status(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
 def _describe(run: TableRun) -> str:
     done = sum(artifact.status == "done" for artifact in run.artifacts)
     seeds = ", ".join(map(str, run.seeds))
-    lines = [
-        f"{run.experiment.name}, profile {run.profile}, seeds {seeds}: {done} of {len(run.artifacts)} artifacts done"
-    ]
+    head = f"{run.experiment.name}, profile {run.profile}, seeds {seeds}"
+    lines = [f"{head}: {done} of {len(run.artifacts)} artifacts done"]
     lines += [f"  {_line(artifact)}" for artifact in run.artifacts]
     return "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The maker of a checkpoint's evaluation: weights from outside the artifact graph, under the same protocol."""
+"""The maker of a checkpoint's evaluation: foreign weights under the same protocol."""
 
 from __future__ import annotations
 

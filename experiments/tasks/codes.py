@@ -18,7 +18,11 @@ def write_code_cache(task: Task) -> dict[str, Any]:
     teacher = load_teacher(task)
     path = write_codes(teacher, task.load_data("train"), task.folder, BATCH_SIZE, task.monitor.progress)
     codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    return {"images": len(codes), "codes_used": len(np.unique(codes)), "codebook_size": teacher.config.codebook_size}
+    return {
+        "images": len(codes),
+        "codes_used": len(np.unique(codes)),
+        "codebook_size": teacher.config.codebook_size,
+    }
 
 
 def load_teacher(task: Task) -> MaskGITVQGAN:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
+
+from torch import nn
 
 from experiments.recipe import FineTuningRecipe
 from experiments.tasks.base import MODEL, Task
@@ -44,7 +46,9 @@ def train_classifier(task: Task) -> dict[str, Any]:
     )
     with seeded_initialisation(config["seed"]):
         classifier = Classifier(model_config)
-    return _train(task, ClassifierStage(classifier, config["label_smoothing"]), classifier, model_config, image_set)
+    return _train(
+        task, ClassifierStage(classifier, config["label_smoothing"]), classifier, model_config, image_set
+    )
 
 
 def train_teacher(task: Task) -> dict[str, Any]:
@@ -101,7 +105,7 @@ def _fine_tuning(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
     tokenizer.decoding = DecodingConfig(final_lookup="soft")
     return FineTuningStage(
         tokenizer.encoder,
-        tokenizer.quantizer,
+        cast(nn.Module, tokenizer.quantizer),
         tokenizer.decoder,
         tokenizer.pixel_decoder,
         perceptual_loss(config.perceptual),

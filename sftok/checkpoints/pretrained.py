@@ -122,7 +122,7 @@ class _Unfilled(TorchFunctionMode):
     seconds, to do it.
     """
 
-    FILLED_BY = {nn.init.normal_: "tensor", torch.eye: "out"}  # noqa: RUF012 - with the argument that is filled
+    FILLED_BY = {nn.init.normal_: "tensor", torch.eye: "out"}
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None

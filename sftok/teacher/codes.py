@@ -54,7 +54,9 @@ class CodeCache:
         try:
             self._codes = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise DamagedFileError(f"{path}: not a complete code cache ({error}); delete its folder") from None
+            raise DamagedFileError(
+                f"{path}: not a complete code cache ({error}); delete its folder"
+            ) from None
         if self._codes.shape != (num_images, num_codes):
             raise DamagedFileError(
                 f"{path}: holds codes of shape {self._codes.shape}, expected {(num_images, num_codes)}"

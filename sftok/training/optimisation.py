@@ -54,7 +54,8 @@ def adamw(
     named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimisationConfig
 ) -> torch.optim.AdamW:
     """AdamW over `named_parameters`; biases, norms and embeddings are not decayed, as in the release."""
-    decayed, exempt = [], []
+    decayed: list[nn.Parameter] = []
+    exempt: list[nn.Parameter] = []
     for name, parameter in named_parameters:
         plain = parameter.ndim < 2 or any(part in name for part in UNDECAYED)
         (exempt if plain else decayed).append(parameter)

@@ -51,7 +51,9 @@ def step(recipe: Recipe, tokenizer: SFTok, batch: Batch) -> Callable[[Precision]
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_stage_2_step(benchmark: BenchmarkFixture, step: Callable[[Precision], None], precision: Precision) -> None:
+def test_stage_2_step(
+    benchmark: BenchmarkFixture, step: Callable[[Precision], None], precision: Precision
+) -> None:
     benchmark.pedantic(step, (precision,), rounds=15, warmup_rounds=3)
     assert torch.is_grad_enabled()
 
@@ -68,5 +70,7 @@ def test_bf16_against_fp32(benchmark: BenchmarkFixture, step: Callable[[Precisio
 
     benchmark.pedantic(both, rounds=15, warmup_rounds=3)
     ratios = [slow / fast for slow, fast in zip(times["fp32"], times["bf16"], strict=True)]
-    benchmark.extra_info["fp32 / bf16 with math attention, median of pairs"] = round(statistics.median(ratios), 2)
+    benchmark.extra_info["fp32 / bf16 with math attention, median of pairs"] = round(
+        statistics.median(ratios), 2
+    )
     assert len(ratios) >= 1

@@ -82,7 +82,17 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_pat
     kills = 0
     for pause in (4.0, 6.0, 8.0):
         process = subprocess.Popen(
-            [sys.executable, "-m", "experiments", "run", "table4", "--profile", "smoke", "--store", str(store)],
+            [
+                sys.executable,
+                "-m",
+                "experiments",
+                "run",
+                "table4",
+                "--profile",
+                "smoke",
+                "--store",
+                str(store),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -102,9 +112,21 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_pat
 
 
 def test_a_terminated_run_checkpoints_and_says_so(tmp_path: Path) -> None:
-    arguments = ["run", "table4", "--profile", "smoke", "--store", str(tmp_path), "--set", "teacher.steps=100000"]
+    arguments = [
+        "run",
+        "table4",
+        "--profile",
+        "smoke",
+        "--store",
+        str(tmp_path),
+        "--set",
+        "teacher.steps=100000",
+    ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "experiments", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("work/teacher-*/checkpoint.safetensors")) and time.monotonic() < deadline:

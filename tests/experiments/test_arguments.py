@@ -19,8 +19,15 @@ OPTIONS = {
     "status": {"experiment", "--store", "--format"},
     "report": {"--store"},
     "evaluate": {
-        "checkpoint", "--teacher", "--seed", "--steps", "--set", "--data", "--store", "--format",
-    },  # fmt: skip
+        "checkpoint",
+        "--teacher",
+        "--seed",
+        "--steps",
+        "--set",
+        "--data",
+        "--store",
+        "--format",
+    },
     "results": {"experiment", "--profile", "--store", "--format"},
 }
 

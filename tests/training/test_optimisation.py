@@ -64,7 +64,11 @@ def test_the_tokenizer_decays_what_the_release_decays() -> None:
     )
     decayed, _ = adamw(parts.named_parameters(), PAPER).param_groups
     names = {id(parameter): name for name, parameter in parts.named_parameters()}
-    outside = {name for name in (names[id(each)] for each in decayed["params"]) if ".0." not in name or "head" in name}
+    outside = {
+        name
+        for name in (names[id(each)] for each in decayed["params"])
+        if ".0." not in name or "head" in name
+    }
     assert outside == {
         "encoder.to_latents.weight",
         "quantizer.shared_linear.weight",

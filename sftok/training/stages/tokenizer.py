@@ -23,6 +23,7 @@ from sftok.models.encoder import Encoder
 from sftok.quantizers.base import Quantized, Quantizer
 from sftok.training.stages.base import Losses, Stage, Step
 
+
 class TokenizerLossConfig(Config):
     """The weights of the loss of stages 1 and 2; the defaults are Table 6."""
 
@@ -62,7 +63,9 @@ class TokenizerStage(Stage):
         loss: TokenizerLossConfig,
     ):
         super().__init__()
-        self.trained: nn.ModuleDict = nn.ModuleDict({"encoder": encoder, "quantizer": quantizer, "decoder": decoder})
+        self.trained: nn.ModuleDict = nn.ModuleDict(
+            {"encoder": encoder, "quantizer": cast(nn.Module, quantizer), "decoder": decoder}
+        )
         self.teacher_codes = teacher_codes
         self.loss = loss
 
@@ -131,7 +134,8 @@ class AlignmentStage(TokenizerStage):
 
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """A mixture of ground truth and first-step prediction, with the mask drawn over it."""
-        masked = sample_mask(codes.shape, self.alignment.mask_schedule, step.generator)
+        batch, num_codes = codes.shape
+        masked = sample_mask((batch, num_codes), self.alignment.mask_schedule, step.generator)
         shown = codes
         ratio = self.alignment.replacement_ratio
         if ratio > 0:
