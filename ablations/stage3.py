@@ -1,8 +1,8 @@
 """Does stage 3 pay? The same tokenizer before and after fine-tuning towards pixels.
 
 Paper: Section 3.3, "Fine-tuning Stage", says that it "significantly improves" the reconstructions; SFTok-B
-goes from rFID 4.33 (Table 4) to 1.44 (Table 1). The row with stage 3 is the row without it, trained on: its extra
-steps are the point of the comparison, not an oversight.
+goes from rFID 4.33 (Table 4) to 1.44 (Table 1). The row with stage 3 is the row without it, trained on:
+its extra steps are the point of the comparison, not an oversight.
 
 Command: `python -m experiments run stage3`
 Expected: after `run table4` only stage 3 itself is new.

@@ -184,8 +184,8 @@ def make(
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise StoreError(
-                f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work is intact, "
-                "free some space and run the same command again"
+                f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work "
+                "is intact, free some space and run the same command again"
             ) from None
         return _record_failure(artifact, store, listeners, error)
     except Exception as error:
