@@ -46,7 +46,7 @@ def _measured(store: Store) -> dict[str, float]:
 
 
 def _workload(kind: str, config: Mapping[str, object], inputs: Iterable[str]) -> str:
-    """Artifacts of one workload take about the same time a step; the roles of inputs tell what is evaluated."""
+    """Equal for artifacts whose steps take the same time; the inputs' roles tell what is evaluated."""
     parts: dict[str, object] = {name: config[name] for name in WORKLOAD_KEYS if name in config}
     parts["roles"] = sorted(inputs)
     return f"{kind} {hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
