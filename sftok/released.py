@@ -47,7 +47,8 @@ def convert_maskgit_generator(released: Mapping[str, Tensor]) -> dict[str, Tenso
     and values become one projection.
 
     Raises:
-        ReleasedWeightsError: names that the generator does not have, or a tensor is missing.
+        ReleasedWeightsError: names that the generator does not have, or tensors to be joined that are
+            missing or of shapes that do not fit.
     """
     tensors = _rename(released, _MASKGIT_GENERATOR)
     try:
@@ -60,8 +61,11 @@ def convert_maskgit_generator(released: Mapping[str, Tensor]) -> dict[str, Tenso
             tensors[joint] = torch.cat(parts)
     except KeyError as missing:
         raise ReleasedWeightsError(
-            f"a tensor is missing, in this package's names {missing.args[0]}"
+            f"a tensor is missing, {missing.args[0]} in this package's names"
         ) from None
+    except (RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleasedWeightsError(f"its tensors do not fit each other ({reason})") from None
     return tensors
 
 

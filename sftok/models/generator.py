@@ -7,12 +7,13 @@ is the release's, a BERT: learned positions, a layer norm after each residual wi
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.models.layers import MLP, SelfAttention
 
@@ -66,8 +67,11 @@ class PostNormBlock(nn.Module):
         return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, noise))
 
 
-class MaskGITGenerator(nn.Module):
+class MaskGITGenerator(Pretrained):
     """p(ids | known ids, class): the class is one more token, in front."""
+
+    architecture: ClassVar[str] = "maskgit-generator"
+    record_type: ClassVar[type[Config]] = GeneratorConfig
 
     def __init__(self, config: GeneratorConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -79,6 +83,16 @@ class MaskGITGenerator(nn.Module):
         self.blocks = nn.ModuleList(PostNormBlock(config) for _ in range(config.depth))
         self.head = nn.Linear(config.width, config.vocabulary)
         self._initialise(generator or torch.Generator().manual_seed(0))
+
+    @classmethod
+    def from_config(cls, config: GeneratorConfig, generator: torch.Generator | None = None) -> Self:
+        """A fresh generator with weights drawn from `generator` (None: seed 0)."""
+        return cls(config, generator)
+
+    @property
+    def record(self) -> GeneratorConfig:
+        """The configuration."""
+        return self.config
 
     @property
     def mask_id(self) -> int:
