@@ -20,7 +20,7 @@ from torch import Tensor
 
 from sftok.data.base import ImageSet
 from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
-from sftok.evaluation.extractors import Extractor, Features
+from sftok.evaluation.extractors import Extractor, Features, check_asked
 from sftok.evaluation.fidelity import Fidelity, to_uint8
 from sftok.evaluation.protocol import Evaluation, MetricRow, OnProgress, Protocol
 from sftok.evaluation.reference import reference_features
@@ -147,10 +147,7 @@ def _check(
     config: GenerationEvaluationConfig,
     extractors: Sequence[Extractor],
 ) -> None:
-    asked = [extractor.label for extractor in config.extractors]
-    given = [extractor.label for extractor in extractors]
-    if asked != given:
-        raise EvaluationError(f"extractors: the configuration asks for {asked}, given are {given}")
+    check_asked(config.extractors, extractors)
     if len(reference_set) < 2:
         raise EvaluationError(
             f"{reference_set.name}: gfid needs two images at least, it has {len(reference_set)}"
