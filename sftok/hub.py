@@ -57,6 +57,10 @@ def open_tokenizer(reference: str | Path, seed: int = 0, teacher: str | Path | N
     text = str(reference)
     if not text.startswith(RANDOM):
         checkpoint = read_checkpoint(text, teacher)
+        if checkpoint.architecture not in TOKENIZERS:
+            raise CheckpointError(
+                f"{checkpoint.source}: a {checkpoint.architecture!r}, which is no tokenizer"
+            )
         return TOKENIZERS[checkpoint.architecture].from_checkpoint(checkpoint)
     name = text.removeprefix(RANDOM)
     if name not in FULL_SIZES:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -36,6 +37,36 @@ def convert_sftok(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ReleasedWeightsError: names that SFTok does not have.
     """
     return _rename(released, _SFTOK)
+
+
+def convert_maskgit_generator(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A class-conditional generator's checkpoint as the state dict of `MaskGITGenerator`.
+
+    Its one table of words holds the ids, the mask, the classes and the null class. BERT's token types are
+    all 0 here, so the first of them is a part of every position and the second is never read. Queries, keys
+    and values become one projection.
+
+    Raises:
+        ReleasedWeightsError: names that the generator does not have, or tensors to be joined that are
+            missing or of shapes that do not fit.
+    """
+    tensors = _rename(released, _MASKGIT_GENERATOR)
+    try:
+        words, ids = tensors.pop("words"), len(tensors["head.weight"]) + 1
+        tensors["token_embedding.weight"] = words[:ids]
+        tensors["class_embedding.weight"] = words[ids:]
+        tensors["position_embedding"] = tensors["position_embedding"] + tensors.pop("types")[0]
+        for joint in {name.rpartition("/")[0] for name in tensors if "/" in name}:
+            parts = [tensors.pop(f"{joint}/{part}") for part in ("query", "key", "value")]
+            tensors[joint] = torch.cat(parts)
+    except KeyError as missing:
+        raise ReleasedWeightsError(
+            f"a tensor is missing, {missing.args[0]} in this package's names"
+        ) from None
+    except (RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleasedWeightsError(f"its tensors do not fit each other ({reason})") from None
+    return tensors
 
 
 def convert_maskgit_vqgan(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -175,3 +206,20 @@ _MASKGIT_VQGAN: list[_Rule] = [
     *_convolutional("encoder", "encoder"),
     *_convolutional("decoder", "pixel_decoder"),
 ]
+
+_BERT_LAYER = r"model\.encoder\.layer\.(\d+)"
+
+_MASKGIT_GENERATOR: list[_Rule] = [
+    _Rule(r"model\.embeddings\.word_embeddings\.weight", "words"),
+    _Rule(r"model\.embeddings\.token_type_embeddings\.weight", "types"),
+    _Rule(r"model\.embeddings\.position_embeddings\.weight", "position_embedding"),
+    _Rule(r"model\.embeddings\.LayerNorm\.(weight|bias)", r"norm_in.\1"),
+    _Rule(rf"{_BERT_LAYER}\.attention\.self\.(query|key|value)\.(weight|bias)", r"blocks.\1.attn.qkv.\3/\2"),
+    _Rule(rf"{_BERT_LAYER}\.attention\.output\.dense\.(weight|bias)", r"blocks.\1.attn.proj.\2"),
+    _Rule(rf"{_BERT_LAYER}\.attention\.output\.LayerNorm\.(weight|bias)", r"blocks.\1.norm1.\2"),
+    _Rule(rf"{_BERT_LAYER}\.intermediate\.dense\.(weight|bias)", r"blocks.\1.mlp.fc1.\2"),
+    _Rule(rf"{_BERT_LAYER}\.output\.dense\.(weight|bias)", r"blocks.\1.mlp.fc2.\2"),
+    _Rule(rf"{_BERT_LAYER}\.output\.LayerNorm\.(weight|bias)", r"blocks.\1.norm2.\2"),
+    _Rule(r"model\.lm_head\.(weight|bias)", r"head.\1"),
+]
+"""Beside our names: `words` and `types`, and parts of a joint projection behind a slash."""

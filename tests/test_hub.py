@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 from sftok import hub
 from sftok.checkpoints import CheckpointError
 from sftok.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
+from sftok.models.generator import GeneratorConfig, MaskGITGenerator
 from sftok.models.titok import TITOK_SIZES, TiTok
 from sftok.models.tokenizer import SIZES, SFTok
 from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, VQGANConfig
@@ -87,6 +88,13 @@ def test_files_and_folders_open_as_what_they_hold(tmp_path):
         assert identity(opened) == identity(tiny(3))
     opened = open_tokenizer(tmp_path / "maskgit-vqgan.bin")
     assert torch.equal(opened.encode(numbers["in.images"]), numbers["out.ids"])
+
+
+def test_a_generator_is_no_tokenizer(tmp_path):
+    config = GeneratorConfig(num_tokens=4, vocabulary=64, num_classes=3, width=8, depth=1, heads=2)
+    MaskGITGenerator(config).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match="a 'maskgit-generator', no tokenizer"):
+        open_tokenizer(tmp_path)
 
 
 def test_the_identity_is_of_weights_and_configuration():

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from experiments.tasks.base import Task
-from sftok.teacher.codes import write_codes
 from sftok.teacher.vqgan import MaskGITVQGAN
+from sftok.tokens import write_tokens
 
 BATCH_SIZE = 500
 
@@ -16,7 +16,7 @@ BATCH_SIZE = 500
 def write_code_cache(task: Task) -> dict[str, Any]:
     """Encode the training images with the frozen teacher."""
     teacher = load_teacher(task)
-    path = write_codes(teacher, task.load_data("train"), task.folder, BATCH_SIZE, task.monitor.progress)
+    path = write_tokens(teacher, task.load_data("train"), task.folder, BATCH_SIZE, task.monitor.progress)
     codes = np.load(path, mmap_mode="r", allow_pickle=False)
     return {
         "images": len(codes),

@@ -19,8 +19,8 @@ from sftok.models.encoder import Encoder
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.pretrained import discriminator, perceptual_loss
 from sftok.quantizers.base import Quantizer
-from sftok.teacher.codes import CodeCache
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.tokens import TokenCache
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.randomness import derived_seed, generator, seeded_initialisation
 from sftok.training.stages.base import Stage
@@ -35,7 +35,7 @@ from sftok.training.stages.tokenizer import (
 )
 from sftok.weights import save_tensors
 
-TokenizerParts = tuple[Encoder, Quantizer, Decoder, CodeCache, TokenizerLossConfig]
+TokenizerParts = tuple[Encoder, Quantizer, Decoder, TokenCache, TokenizerLossConfig]
 
 
 def train_classifier(task: Task) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _starting_tokenizer(task: Task) -> SFTok:
 
 
 def _tokenizer_parts(task: Task, tokenizer: SFTok, image_set: ImageSet) -> TokenizerParts:
-    codes = CodeCache(task.inputs["codes"], len(image_set), tokenizer.decoder.config.num_codes)
+    codes = TokenCache(task.inputs["codes"], len(image_set), tokenizer.decoder.config.num_codes)
     loss = TokenizerLossConfig.model_validate(task.config["loss"])
     return tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, codes, loss
 

@@ -11,6 +11,7 @@ from torch import Tensor
 SFTOK = "sftok"
 TITOK = "titok"
 MASKGIT_VQGAN = "maskgit-vqgan"
+MASKGIT_GENERATOR = "maskgit-generator"
 
 PIXEL_DECODER = "pixel_decoder."
 TEACHER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
@@ -26,7 +27,7 @@ class Checkpoint:
 
     Attributes:
         source: where it came from, for messages.
-        architecture: `SFTOK`, `TITOK` or `MASKGIT_VQGAN`.
+        architecture: `SFTOK`, `TITOK`, `MASKGIT_VQGAN` or `MASKGIT_GENERATOR`.
         record: what the model's `record_type` is built from, not yet checked.
         tensors: float32, by the names of the model's state dict.
     """

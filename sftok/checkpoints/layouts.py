@@ -8,10 +8,18 @@ from typing import Any, NamedTuple
 from torch import Tensor
 
 from sftok.checkpoints import shapes
-from sftok.checkpoints.checkpoint import MASKGIT_VQGAN, SFTOK, TITOK, Checkpoint, CheckpointError
+from sftok.checkpoints.checkpoint import (
+    MASKGIT_GENERATOR,
+    MASKGIT_VQGAN,
+    SFTOK,
+    TITOK,
+    Checkpoint,
+    CheckpointError,
+)
 from sftok.checkpoints.files import WeightFile
 from sftok.released import (
     ReleasedWeightsError,
+    convert_maskgit_generator,
     convert_maskgit_vqgan,
     convert_sftok,
     convert_titok_codes,
@@ -56,6 +64,13 @@ LAYOUTS = (
         None,
     ),
     Layout(
+        "this package's MaskGIT generator",
+        MASKGIT_GENERATOR,
+        frozenset({"class_embedding.weight", "position_embedding"}),
+        dict,
+        None,
+    ),
+    Layout(
         "released SFTok",
         SFTOK,
         frozenset({"latent_tokens", "decoder.learnable_embedding.weight"}),
@@ -82,6 +97,13 @@ LAYOUTS = (
         frozenset({"encoder.conv_in.weight", "quantize.embedding.weight"}),
         convert_maskgit_vqgan,
         shapes.released_maskgit_vqgan,
+    ),
+    Layout(
+        "released MaskGIT generator",
+        MASKGIT_GENERATOR,
+        frozenset({"model.embeddings.word_embeddings.weight", "model.lm_head.weight"}),
+        convert_maskgit_generator,
+        shapes.released_maskgit_generator,
     ),
 )
 """Every layout that is read."""

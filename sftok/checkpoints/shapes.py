@@ -1,7 +1,8 @@
 """The configuration of a released model, read off the shapes of its tensors (in this package's names).
 
-What shapes do not tell is as in the release: heads 64 wide, 32 groups in every norm of the VQGAN, and for
-each family its latent layout, its norm of codes and the lookup that its pixel decoder was trained with.
+What shapes do not tell is as in the release: heads 64 wide (in the generator 16 of them), 32 groups in every
+norm of the VQGAN, and for each family its latent layout, its norm of codes and the lookup that its pixel
+decoder was trained with.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from torch import Tensor
 from sftok.released import ReleasedWeightsError
 
 HEAD_WIDTH = 64
+GENERATOR_HEADS = 16
 NORM_GROUPS = 32
 
 Tensors = Mapping[str, Tensor]
@@ -85,6 +87,32 @@ def released_maskgit_vqgan(tensors: Tensors) -> Record:
         ReleasedWeightsError: as `released_sftok`.
     """
     return _pixel_decoder(tensors, "pixel_decoder", num_codes=16**2)
+
+
+def released_maskgit_generator(tensors: Tensors) -> Record:
+    """Of a class-conditional generator.
+
+    Raises:
+        ReleasedWeightsError: as `released_sftok`.
+    """
+    positions, width = _shape(tensors, "position_embedding", 2)
+    classes, _ = _shape(tensors, "class_embedding.weight", 2)
+    vocabulary, _ = _shape(tensors, "head.weight", 2)
+    hidden, _ = _shape(tensors, "blocks.0.mlp.fc1.weight", 2)
+    if width % GENERATOR_HEADS:
+        raise ReleasedWeightsError(
+            f"it is {width} wide, which {GENERATOR_HEADS} heads do not divide: give its configuration"
+        )
+    return {
+        "num_tokens": positions - 1,
+        "vocabulary": vocabulary,
+        "num_classes": classes - 1,
+        "width": width,
+        "depth": _count(tensors, "blocks"),
+        "heads": GENERATOR_HEADS,
+        "mlp_ratio": hidden // width,
+        "dropout": 0.1,
+    }
 
 
 def _titok(tensors: Tensors, latent_layout: str, use_l2_norm: bool) -> Record:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
 from sftok.evaluation.config import EvaluationConfig, EvaluationError
-from sftok.evaluation.extractors import Extractor
+from sftok.evaluation.extractors import Extractor, check_asked
 from sftok.evaluation.fidelity import Fidelity, to_uint8
 from sftok.evaluation.metrics import PSNR, SSIM, Metric, Reconstructions
 from sftok.evaluation.perceptual import LPIPS, load_alexnet_lpips
@@ -64,10 +64,7 @@ class Bench:
             EvaluationError: the extractors are not those of the configuration, weights are missing, or there
                 are too few images.
         """
-        asked = [extractor.label for extractor in config.extractors]
-        given = [extractor.label for extractor in extractors]
-        if asked != given:
-            raise EvaluationError(f"extractors: the configuration asks for {asked}, given are {given}")
+        check_asked(config.extractors, extractors)
         if len(image_set) < 2:
             raise EvaluationError(
                 f"{image_set.name}: rfid needs two images at least, it has {len(image_set)}"

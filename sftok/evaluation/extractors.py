@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -101,6 +101,17 @@ def build_extractor(
     device = torch.device(device)
     chunk = 256 if device.type != "cpu" else _cpu_chunk(config)
     return Extractor(config.label, _file_hash(path), network.to(device), chunk, device)
+
+
+def check_asked(asked: Sequence[ExtractorConfig], given: Sequence[Extractor]) -> None:
+    """Refuse extractors that are not those of a configuration, in its order.
+
+    Raises:
+        EvaluationError: names both.
+    """
+    wanted, found = ([each.label for each in extractors] for extractors in (asked, given))
+    if wanted != found:
+        raise EvaluationError(f"extractors: the configuration asks for {wanted}, given are {found}")
 
 
 class EfficientNetLite0Extractor(FeatureExtractorBase):

@@ -8,18 +8,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from sftok.evaluation.extractors import Features
 
-Input = TypeVar("Input")
+Input = TypeVar("Input", contravariant=True)
 
 _LUMA = (0.299, 0.587, 0.114)
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
+
+
+class Featured(Protocol):
+    """A batch of images of which features are known."""
+
+    @property
+    def features(self) -> Mapping[str, Features]:
+        """Of the images truncated to uint8, by extractor label."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from sftok.checkpoints.files import WeightFile
 from sftok.checkpoints.layouts import LAYOUTS, interpret
 from sftok.decoding.schedule import DecodingConfig
 from sftok.hub import TOKENIZERS
+from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator
 from sftok.models.titok import TITOK_SIZES
 from sftok.models.tokenizer import SIZES, SFTok, SFTokRecord
 from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN
@@ -42,19 +43,25 @@ MODELS = [
     ("titok_b64", TITOK_SIZES["titok-b64"]),
     ("titok_bl64_vq8k", TITOK_SIZES["titok-bl64"]),
     ("titok_l32", TITOK_SIZES["titok-l32"]),
+    ("maskgit_generator", SFTOK_MASKGIT),
 ]
+
+KINDS = {**TOKENIZERS, MaskGITGenerator.architecture: MaskGITGenerator}
+
+NOT_KEPT = {"quantize.index_offset", "model.embeddings.token_type_embeddings.weight"}
+"""An offset of zero; and token types, the first of which becomes a part of the positions."""
 
 
 @pytest.mark.parametrize(("name", "record"), MODELS)
 def test_a_released_model_is_recognised_and_built(name, record):
     checkpoint = interpret(released(name))
     checkpoint.check_complete()
-    model = TOKENIZERS[checkpoint.architecture].from_checkpoint(checkpoint)
+    model = KINDS[checkpoint.architecture].from_checkpoint(checkpoint)
     assert model.record == record
     assert not model.training
     loaded = sum(tensor.numel() for tensor in model.state_dict().values())
     file = released(name).tensors
-    assert loaded == sum(tensor.numel() for key, tensor in file.items() if key != "quantize.index_offset")
+    assert loaded == sum(tensor.numel() for key, tensor in file.items() if key not in NOT_KEPT)
 
 
 def test_stage_two_needs_the_teachers_pixel_decoder_and_decodes_hard():
@@ -120,7 +127,7 @@ def test_any_wrong_shape_is_refused(name):
 def _build(file: WeightFile) -> None:
     checkpoint = interpret(file)
     checkpoint.check_complete()
-    TOKENIZERS[checkpoint.architecture].from_checkpoint(checkpoint)
+    KINDS[checkpoint.architecture].from_checkpoint(checkpoint)
 
 
 def test_whole_numbers_are_no_weights():

@@ -12,6 +12,7 @@ from torch.testing import assert_close
 from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
+from sftok.models.generator import GeneratorConfig, MaskGITGenerator
 from sftok.models.titok import (
     CodesHeadConfig,
     PixelsHeadConfig,
@@ -103,6 +104,9 @@ def test_save_and_load_is_the_same_bit_for_bit(tmp_path, sftok, teacher, sftok_r
         teacher,
         titok(sftok, CodesHeadConfig(pixel_decoder=sftok_record.pixel_decoder)),
         titok(sftok, PixelsHeadConfig(image_size=32, patch_size=8)),
+        MaskGITGenerator(
+            GeneratorConfig(num_tokens=4, vocabulary=64, num_classes=3, width=8, depth=1, heads=2)
+        ),
     ]
     for place, model in enumerate(models):
         folder = model.save_pretrained(tmp_path / str(place))
