@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -186,14 +188,7 @@ def make(
     started, clock = datetime.now(UTC), time.monotonic()
     try:
         folder = store.open_work(artifact)
-        task = Task(
-            artifact=artifact,
-            folder=folder,
-            inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
-            load_data=data.load,
-            cache=store.root / "cache",
-            monitor=FileMonitor(folder, advanced, stop.requested),
-        )
+        task = _task(artifact, store, data, folder, FileMonitor(folder, advanced, stop.requested))
         result = (find or find_maker)(artifact.kind)(task)
         made_in = {
             "config_hash": artifact.config_hash,
@@ -216,6 +211,37 @@ def make(
         return _record_failure(artifact, store, listeners, error)
     _tell(listeners, "finished", artifact, result)
     return None
+
+
+def assist(
+    artifact: Artifact, store: Store, data: DataSets, stop: Stop, rank: int, find: FindMaker | None = None
+) -> None:
+    """Run the maker as one of a job's further processes (`rank` > 0): what it writes itself is dropped.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    if store.is_done(artifact):
+        return
+    folder = store.root / "work" / f".{artifact.name}.rank-{rank}"
+    folder.mkdir(parents=True, exist_ok=True)
+    monitor = FileMonitor(folder, lambda done, total, remaining: None, stop.requested)
+    try:
+        (find or find_maker)(artifact.kind)(_task(artifact, store, data, folder, monitor))
+    except TrainingInterrupted as interruption:
+        raise Interrupted(f"{artifact.label}: {interruption}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _task(artifact: Artifact, store: Store, data: DataSets, folder: Path, monitor: FileMonitor) -> Task:
+    return Task(
+        artifact=artifact,
+        folder=folder,
+        inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
+        load_data=data.load,
+        cache=store.root / "cache",
+        monitor=monitor,
+    )
 
 
 def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:
