@@ -73,7 +73,7 @@ class Stop:
     def on_signals(
         self, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM), second_kills: bool = True
     ) -> Iterator[None]:
-        """Within the block the first of the signals asks to stop, and (with `second_kills`) the next one kills.
+        """Within the block the first signal asks to stop, and (with `second_kills`) the next one kills.
 
         A person who presses Ctrl-C twice means it; a scheduler repeats itself while we still checkpoint.
         """

@@ -1,4 +1,4 @@
-"""How a plan is carried out: `inline` in this process, `local` by workers on this machine, `slurm` on a cluster.
+"""How a plan is carried out: `inline` in this process, `local` by workers here, `slurm` on a cluster.
 
 All three make the same artifacts in the same store through `experiments.runner`, under the same claims. What
 the jobs and workers of one `run` need lies in `<store>/submissions/<id>/`: the request, the cluster file's

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from experiments.artifacts import Artifact
 from experiments.datasets import DataSets
-from experiments.executors.processes import Process, announce
+from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
 from experiments.progress import ConsoleProgress
 from experiments.requests import Request
@@ -33,7 +33,8 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 STOPPED = 75
 """Exit code of a job that checkpointed and stopped."""
 
-class JobFailed(RuntimeError):
+
+class JobError(RuntimeError):
     """The artifact could not be made; the reason is in the store as well."""
 
 
@@ -52,7 +53,7 @@ class ArtifactJob:
         """Make the artifact.
 
         Raises:
-            JobFailed: it cannot be made.
+            JobError: it cannot be made.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
         process = announce(os.environ)
@@ -76,14 +77,14 @@ class ArtifactJob:
                     self._requeue(artifact, store)
                 sys.exit(STOPPED)
         if reason is not None:
-            raise JobFailed(reason)
+            raise JobError(reason)
 
     def _require_inputs(self, artifact: Artifact, store: Store) -> None:
         missing = [upstream for upstream in artifact.inputs.values() if not store.is_done(upstream)]
         if missing and not store.is_done(artifact):
             reason = f"its input {missing[0].label} ({missing[0].name}) is not in the store {store.root}"
             store.record_failure(artifact, {"reason": reason, "traceback": ""})
-            raise JobFailed(reason)
+            raise JobError(reason)
 
     def _requeue(self, artifact: Artifact, store: Store) -> None:
         """Back into the queue, unless Slurm has ended the job (scancel) or requeued it already."""
@@ -92,7 +93,7 @@ class ArtifactJob:
         if restarts >= self.max_requeues:
             reason = f"stopped for the {restarts + 1}th time, and max_requeues is {self.max_requeues}"
             store.record_failure(artifact, {"reason": reason, "traceback": ""})
-            raise JobFailed(reason)
+            raise JobError(reason)
         try:
             if "JobState=RUNNING" in slurm("scontrol", "show", "job", job):
                 slurm("scontrol", "requeue", job)

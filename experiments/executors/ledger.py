@@ -81,7 +81,10 @@ def last_submission(store: Store, request: Request) -> Submission | None:
         if submission.cluster() is None or not submission.request.exists():
             continue
         plan = Request.load(submission.request).plan
-        if (plan.experiment.name, plan.profile.name) == (request.plan.experiment.name, request.plan.profile.name):
+        if (plan.experiment.name, plan.profile.name) == (
+            request.plan.experiment.name,
+            request.plan.profile.name,
+        ):
             return submission
     return None
 
@@ -118,5 +121,7 @@ def submitting(store: Store) -> Iterator[None]:
     """
     with claims.claim(store.root / "claims" / "submitting.json") as ours:
         if not ours:
-            raise StoreError(f"store {store.root}: another process is submitting jobs from it; try again in a moment")
+            raise StoreError(
+                f"store {store.root}: another process is submitting jobs from it; try again in a moment"
+            )
         yield

@@ -103,7 +103,9 @@ class Watch:
         failure = self._store.failure(artifact)
         if not blockers and failure is None:
             return False
-        reason = f"blocked by {blockers[0].label} ({blockers[0].name})" if blockers else (failure or {})["reason"]
+        reason = (
+            f"blocked by {blockers[0].label} ({blockers[0].name})" if blockers else (failure or {})["reason"]
+        )
         self.failures[artifact] = reason
         for listener in self._listeners:
             listener.failed(artifact, reason)
@@ -117,7 +119,9 @@ class Watch:
         if progress and progress["updated"] > self._started[artifact]:
             self._started[artifact] = progress["updated"]
             for listener in self._listeners:
-                listener.advanced(artifact, progress["done"], progress["total"], progress["remaining_seconds"])
+                listener.advanced(
+                    artifact, progress["done"], progress["total"], progress["remaining_seconds"]
+                )
 
     def _tell_start(self, artifact: Artifact) -> None:
         if artifact not in self._started:
@@ -195,8 +199,7 @@ class Crew:
             makers=self._makers,
         )
         with _environment(OMP_NUM_THREADS=str(self._threads)), _ctrl_c_is_ours():
-            job: submitit.LocalJob[str | None] = executor.submit(worker)
-        return job
+            return cast(submitit.LocalJob[str | None], executor.submit(worker))
 
     def _bury(self, job: submitit.LocalJob[str | None], unfinished: list[Artifact]) -> None:
         """Blame what a dead worker was making; one that ended by itself leaves no claim."""

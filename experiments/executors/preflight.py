@@ -30,7 +30,7 @@ def check_limits(kind: str, resources: Resources) -> None:
         longest, _ = limits[part]
         if longest is not None and int(resources.time) > longest:
             raise SlurmError(
-                f"kind {kind}: time of {resources.time} minutes is more than partition {part} allows ({longest})"
+                f"kind {kind}: time {resources.time} min is more than partition {part} allows ({longest} min)"
             )
 
 
@@ -46,7 +46,9 @@ def try_out(kind: str, script: str) -> None:
         try:
             slurm("sbatch", "--test-only", str(path))
         except SlurmError as error:
-            raise SlurmError(f"kind {kind}: Slurm would refuse the job: {_NOISE.sub('', str(error))}") from None
+            raise SlurmError(
+                f"kind {kind}: Slurm would refuse the job: {_NOISE.sub('', str(error))}"
+            ) from None
 
 
 def largest_array() -> int:

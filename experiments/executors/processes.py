@@ -1,4 +1,4 @@
-"""Several processes a job: each finds its place in its environment, as torch.distributed's `env://` reads it."""
+"""Several processes a job: each finds its place in its environment, as torch.distributed reads it."""
 
 from __future__ import annotations
 

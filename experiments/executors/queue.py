@@ -55,7 +55,9 @@ def slurm(*command: str) -> str:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
     except FileNotFoundError:
-        raise SlurmError(f"{command[0]} is not installed here: run this where the cluster's commands are") from None
+        raise SlurmError(
+            f"{command[0]} is not installed here: run this where the cluster's commands are"
+        ) from None
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} did not answer within {TIMEOUT_SECONDS} s") from None
     if done.returncode != 0:
@@ -103,7 +105,9 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
     found: dict[str, JobState] = {}
     starved = set()
     for some in _batches(jobs):
-        for line in slurm("sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some).splitlines():
+        for line in slurm(
+            "sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some
+        ).splitlines():
             identifier, state, code, node = line.split("|", 3)
             job, _, step = identifier.partition(".")
             word, _, rest = state.partition(" ")

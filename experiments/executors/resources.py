@@ -66,7 +66,7 @@ class Resources(Config):
     """Memory a node, e.g. `64G`."""
     time: Annotated[int | str, AfterValidator(minutes)] = 60
     """Minutes, or `days-hours:minutes:seconds`. Training goes on in a next job when it runs out."""
-    extra: dict[str, str | int | bool] = {}
+    extra: dict[str, str | int | bool] = Field(default={})
     """Any other option of sbatch by its long name, e.g. `exclude = "node13"`."""
     setup: tuple[str, ...] = ()
     """Lines of shell before the job, e.g. `module load cuda`."""
@@ -117,7 +117,9 @@ def load_cluster(path: Path | None, profile: str) -> Cluster:
     content = _read(path) if path is not None else {}
     where = f"cluster file {path}"
     if unknown := sorted(set(content) - {"default", "kind"}):
-        raise ConfigError(f"{where}: unknown key {unknown[0]!r}: {choices_hint(unknown[0], ('default', 'kind'))}")
+        raise ConfigError(
+            f"{where}: unknown key {unknown[0]!r}: {choices_hint(unknown[0], ('default', 'kind'))}"
+        )
     by_kind = content.get("kind", {})
     if unknown := sorted(set(by_kind) - set(KIND_VERSIONS)):
         raise ConfigError(f"{where}: unknown kind {unknown[0]!r}: {choices_hint(unknown[0], KIND_VERSIONS)}")

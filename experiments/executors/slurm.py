@@ -89,13 +89,15 @@ def submit(request: Request, store: Store, cluster: Cluster, makers: str = MAKER
 
 
 def grouped(artifacts: Iterable[Artifact], largest: int) -> list[list[Artifact]]:
-    """Artifacts of one kind that need the same inputs, at most `largest` together; inputs' groups come first."""
+    """Artifacts of one kind that need the same inputs, at most `largest` together, after their inputs."""
     groups: dict[Any, list[Artifact]] = {}
     for artifact in artifacts:
         needs = frozenset(upstream.name for upstream in artifact.inputs.values())
         groups.setdefault((artifact.kind, needs), []).append(artifact)
     return [
-        members[start : start + largest] for members in groups.values() for start in range(0, len(members), largest)
+        members[start : start + largest]
+        for members in groups.values()
+        for start in range(0, len(members), largest)
     ]
 
 
@@ -131,7 +133,9 @@ class _Queue:
         """Queue a group: one job, or one array."""
         resources = self._cluster.kinds[group[0].kind]
         inputs = [upstream for upstream in group[0].inputs.values() if not self._store.is_done(upstream)]
-        dependencies = list(dict.fromkeys(self.jobs[upstream].job for upstream in inputs if upstream in self.jobs))
+        dependencies = list(
+            dict.fromkeys(self.jobs[upstream].job for upstream in inputs if upstream in self.jobs)
+        )
         executor = _executor(
             self._submission.logs,
             resources,
@@ -217,4 +221,6 @@ def _executor(
 def _last_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     complaints = [line for line in lines if "error:" in line]
-    return (complaints or lines or [type(error).__name__])[-1].removeprefix("sbatch: ").removeprefix("error: ")
+    return (
+        (complaints or lines or [type(error).__name__])[-1].removeprefix("sbatch: ").removeprefix("error: ")
+    )

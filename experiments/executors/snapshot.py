@@ -58,6 +58,4 @@ def _files(root: Path) -> Iterable[Path]:
         found = []
     if not found:
         found = [path.relative_to(root) for name in packages for path in (root / name).rglob("*")]
-    return sorted(
-        path for path in set(found) if "__pycache__" not in path.parts and (root / path).is_file()
-    )
+    return sorted(path for path in set(found) if "__pycache__" not in path.parts and (root / path).is_file())

@@ -29,11 +29,19 @@ def refresh(store: Store, artifacts: Iterable[Artifact]) -> None:
             )
         if state.live or store.failure(artifact) or store.is_done(artifact):
             continue
-        if state.state == "CANCELLED" and any(not store.is_done(upstream) for upstream in artifact.inputs.values()):
+        if state.state == "CANCELLED" and any(
+            not store.is_done(upstream) for upstream in artifact.inputs.values()
+        ):
             # Slurm cancels what waits for a failed job: that is no failure of its own.
             continue
         store.record_failure(
-            artifact, {"reason": why_ended(artifact, job, state), "traceback": "", "state": state.state, "job": job.job}
+            artifact,
+            {
+                "reason": why_ended(artifact, job, state),
+                "traceback": "",
+                "state": state.state,
+                "job": job.job,
+            },
         )
 
 
@@ -43,9 +51,9 @@ def why_ended(artifact: Artifact, job: JobRecord, state: JobState) -> str:
     again = "`retry --failed` goes on from its last checkpoint"
     if state.state == "OUT_OF_MEMORY":
         given = job.memory or "the cluster's default"
-        return f"out of memory ({name} was given {given}); raise memory of kind {artifact.kind} in the cluster file"
+        return f"out of memory ({name} was given {given}); raise memory of kind {artifact.kind}"
     if state.state == "TIMEOUT":
-        return f"out of time ({name} was given {job.minutes} min); raise time of kind {artifact.kind}, or {again}"
+        return f"out of time ({name} was given {job.minutes} min); raise time of kind {artifact.kind}"
     if state.state == "CANCELLED":
         return f"cancelled ({name}{', by user ' + state.user if state.user else ''}); {again}"
     if state.state in ("NODE_FAIL", "BOOT_FAIL"):
@@ -59,4 +67,6 @@ def why_ended(artifact: Artifact, job: JobRecord, state: JobState) -> str:
         return f"crashed: killed by signal {number} {SIGNAL_NAMES.get(number, '')}".rstrip() + f" ({name})"
     if state.state == "COMPLETED":
         return f"{name} ended without a result; see its log"
-    return f"crashed: exit code {state.exit_code} ({name}, {state.state.lower().replace('_', ' ')}); see its log"
+    return (
+        f"crashed: exit code {state.exit_code} ({name}, {state.state.lower().replace('_', ' ')}); see its log"
+    )

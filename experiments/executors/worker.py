@@ -41,7 +41,7 @@ class Worker:
     makers: str
 
     def __call__(self) -> str | None:
-        """Work until everything is made, failed or blocked; returns what is wrong with the store, if anything.
+        """Work until everything is made, failed or blocked; returns what is wrong with the store, if so.
 
         Raises:
             SystemExit: told to stop.

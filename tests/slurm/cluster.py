@@ -25,7 +25,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge", "mariadb-server", "slurmdbd")
-PROGRAMS = ("munged", "mariadbd", "mariadb-install-db", "mariadb", "slurmdbd", "slurmctld", "slurmd", "sbatch", "sacct")
+PROGRAMS = (
+    "munged",
+    "mariadbd",
+    "mariadb-install-db",
+    "mariadb",
+    "slurmdbd",
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "sacct",
+)
 NAME = "test"
 MEMORY_CGROUP = Path("/sys/fs/cgroup/memory")
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
@@ -213,14 +223,22 @@ class Cluster:
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
-        files = {"key-file": key, "socket": "munge.socket", "pid-file": "munged.pid", "log-file": "munged.log"}
+        files = {
+            "key-file": key,
+            "socket": "munge.socket",
+            "pid-file": "munged.pid",
+            "log-file": "munged.log",
+        }
         files["seed-file"] = "munge.seed"
         options = [f"--{option}={self.folder / name}" for option, name in files.items()]
         self._spawn("munged", ["munged", "--foreground", "--force", *options])
         _wait("munged", (self.folder / "munge.socket").exists)
 
     def _start_database(self) -> None:
-        data, port = self.folder / "database", json.loads((self.folder / "ports.json").read_text())["database"]
+        data, port = (
+            self.folder / "database",
+            json.loads((self.folder / "ports.json").read_text())["database"],
+        )
         with (self.folder / "install-db.log").open("w") as log:
             subprocess.run(
                 [
@@ -232,15 +250,26 @@ class Cluster:
                 stderr=log,
             )
         socket_path = data / "db.socket"
-        place = [f"--datadir={data}", f"--socket={socket_path}", f"--pid-file={data}/db.pid", f"--port={port}"]
-        small = ["--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M", "--innodb-lock-wait-timeout=900"]
+        place = [
+            f"--datadir={data}",
+            f"--socket={socket_path}",
+            f"--pid-file={data}/db.pid",
+            f"--port={port}",
+        ]
+        small = [
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-log-file-size=16M",
+            "--innodb-lock-wait-timeout=900",
+        ]
         self._spawn(
-            "mariadbd", ["mariadbd", "--no-defaults", "--user=root", "--bind-address=127.0.0.1", *place, *small]
+            "mariadbd",
+            ["mariadbd", "--no-defaults", "--user=root", "--bind-address=127.0.0.1", *place, *small],
         )
         client = ["mariadb", "--no-defaults", f"--socket={socket_path}", "-e"]
         _wait("mariadbd", lambda: subprocess.run([*client, "select 1"], capture_output=True).returncode == 0)
         grants = "".join(
-            f"create user 'slurm'@'{host}' identified by 'slurm'; grant all on slurm_acct.* to 'slurm'@'{host}';"
+            f"create user 'slurm'@'{host}' identified by 'slurm';"
+            f"grant all on slurm_acct.* to 'slurm'@'{host}';"
             for host in ("localhost", "127.0.0.1")
         )
         subprocess.run([*client, f"create database slurm_acct; {grants}"], check=True)

@@ -1,4 +1,4 @@
-"""Makers of next to nothing, imported by workers and jobs by name: what they do is in the artifact's config."""
+"""Makers of next to nothing, found by workers and jobs by name: the artifact's config says what they do."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +46,8 @@ class Events:
 
 
 @pytest.fixture(autouse=True)
-def importable_makers(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def importable_makers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])))
-    yield
 
 
 def attempts(store: Store) -> Counter[str]:
@@ -130,9 +129,13 @@ def test_workers_end_with_the_process_that_started_them(
     path = tmp_path / "request.json"
     request_of(endless).write(path)
     program = (
-        "from pathlib import Path\nfrom experiments.requests import Request\nfrom experiments.store import Store\n"
-        "from experiments.runner import Stop\nfrom experiments.executors.local import run_locally\n"
-        f"run_locally(Request.load(Path({str(path)!r})), Store(Path({str(store.root)!r})), 1, [], Stop(), {MAKERS!r})"
+        "from pathlib import Path\n"
+        "from experiments.requests import Request\n"
+        "from experiments.store import Store\n"
+        "from experiments.runner import Stop\n"
+        "from experiments.executors.local import run_locally\n"
+        f"request, store = Request.load(Path({str(path)!r})), Store(Path({str(store.root)!r}))\n"
+        f"run_locally(request, store, 1, [], Stop(), {MAKERS!r})"
     )
     parent = subprocess.Popen([sys.executable, "-c", program])
     checkpoint = store.work_folder(endless) / "checkpoint.safetensors"
