@@ -27,7 +27,13 @@ def status(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     refresh_all(store, requests)
     runs = [table_run(store, request) for request in requests]
     if options.format == "json":
-        fields: Any = {"experiment": {"name"}, "profile": True, "seeds": True, "complete": True, "artifacts": True}
+        fields: Any = {
+            "experiment": {"name"},
+            "profile": True,
+            "seeds": True,
+            "complete": True,
+            "artifacts": True,
+        }
         print(json.dumps([run.model_dump(mode="json", include=fields) for run in runs], indent=1))
     else:
         described = (
