@@ -138,7 +138,7 @@ def memory_limits() -> bool:
 class Cluster:
     """The daemons in a folder; each can be killed and started again by itself."""
 
-    def __init__(self, folder: Path, cpus: int = 2, memory: int = 4000):
+    def __init__(self, folder: Path, cpus: int = 2, memory: int = 8000):
         self.folder = folder.absolute()
         self.cpus, self.memory = cpus, memory
         self.conf = self.folder / "slurm.conf"
@@ -183,11 +183,33 @@ class Cluster:
         _wait(f"the end of {daemon}", lambda: not _alive(pid))
         self._save_pids(pids)
 
+    def lose_node(self) -> None:
+        """As if the node's plug were pulled: its daemon and all of its jobs' processes are gone at once."""
+        self.kill("slurmd")
+        self._kill_steps()
+
+    def _kill_steps(self) -> None:
+        """Kill the jobs' own daemons, which have this cluster's log open, and all that they started."""
+        children: dict[int, list[int]] = {}
+        daemons = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError):
+                name, fields = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+                children.setdefault(int(fields.split()[1]), []).append(int(folder.name))
+                if name == "slurmstepd" and str(self.folder / "slurmd.log") in _open_files(folder):
+                    daemons.append(int(folder.name))
+        doomed = list(daemons)
+        for pid in doomed:
+            doomed.extend(children.get(pid, []))
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
     def stop(self) -> None:
         """End everything, jobs first, latest daemon first."""
         if "slurmctld" in self._pids():
             self.command("scancel", "--me")
-            self.command("scancel", "--me", "--state=PENDING")
+        self._kill_steps()
         for daemon in ("slurmctld", "slurmd", "slurmdbd", "mariadbd", "munged"):
             if daemon in self._pids():
                 self.kill(daemon, signal.SIGTERM)
@@ -298,6 +320,10 @@ class Cluster:
 
     def _save_pids(self, pids: dict[str, int]) -> None:
         (self.folder / "pids.json").write_text(json.dumps(pids))
+
+
+def _open_files(process: Path) -> set[str]:
+    return {os.readlink(link) for link in (process / "fd").iterdir()}
 
 
 def _program(name: str) -> str | None:

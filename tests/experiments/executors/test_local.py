@@ -9,16 +9,16 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from making import make_request
 
 from experiments import runner
 from experiments.artifacts import Artifact, artifact
 from experiments.executors.local import run_locally
-from experiments.requests import Request
 from experiments.store import Store
 
 HERE = Path(__file__).parent
@@ -54,7 +54,7 @@ def attempts(store: Store) -> Counter[str]:
     return Counter((store.root / "attempts").read_text().split())
 
 
-def test_a_plan_with_failures_and_a_killed_worker(store: Store, request_of: Callable[..., Request]) -> None:
+def test_a_plan_with_failures_and_a_killed_worker(store: Store) -> None:
     a = artifact("teacher", config={}, label="a")
     killer = artifact("stage", config={"do": "die"}, inputs={"teacher": a}, label="killer")
     failing = artifact("stage", config={"do": "fail"}, inputs={"teacher": a}, label="failing")
@@ -63,7 +63,7 @@ def test_a_plan_with_failures_and_a_killed_worker(store: Store, request_of: Call
     fine = artifact("evaluation", config={"of": 3}, inputs={"tokenizer": a}, label="fine")
     events = Events()
     failures = run_locally(
-        request_of(a, killer, failing, below, lowest, fine), store, 2, [events], runner.Stop(), MAKERS
+        make_request(a, killer, failing, below, lowest, fine), store, 2, [events], runner.Stop(), MAKERS
     )
     assert store.is_done(a)
     assert store.is_done(fine)
@@ -79,24 +79,20 @@ def test_a_plan_with_failures_and_a_killed_worker(store: Store, request_of: Call
 
 
 @pytest.mark.slow
-def test_five_hundred_artifacts_by_four_workers_are_made_once_each(
-    store: Store, request_of: Callable[..., Request]
-) -> None:
+def test_five_hundred_artifacts_by_four_workers_are_made_once_each(store: Store) -> None:
     top = [artifact("teacher", config={"number": number}, label=f"t{number}") for number in range(50)]
     rest = [
         artifact("stage", config={"number": number}, inputs={"teacher": top[number % 50]}, label=f"s{number}")
         for number in range(450)
     ]
-    assert run_locally(request_of(*top, *rest), store, 4, [], runner.Stop(), MAKERS) == {}
+    assert run_locally(make_request(*top, *rest), store, 4, [], runner.Stop(), MAKERS) == {}
     made = attempts(store)
     assert len(made) == 500
     assert set(made.values()) == {1}
     assert len(list((store.root / "artifacts").iterdir())) == 500
 
 
-def test_a_stop_request_checkpoints_every_worker_and_a_next_run_resumes(
-    store: Store, request_of: Callable[..., Request]
-) -> None:
+def test_a_stop_request_checkpoints_every_worker_and_a_next_run_resumes(store: Store) -> None:
     both = [
         artifact("stage", config={"do": "count", "number": number}, label=f"c{number}", steps=400)
         for number in range(2)
@@ -114,20 +110,18 @@ def test_a_stop_request_checkpoints_every_worker_and_a_next_run_resumes(
     thread = threading.Thread(target=stop_when_both_count)
     thread.start()
     with pytest.raises(runner.Interrupted, match="goes on from there"):
-        run_locally(request_of(*both), store, 2, [], stop, MAKERS)
+        run_locally(make_request(*both), store, 2, [], stop, MAKERS)
     thread.join()
     assert not any(store.is_done(each) or store.failure(each) for each in both)
     steps = [int((store.work_folder(each) / "checkpoint.safetensors").read_text()) for each in both]
-    assert run_locally(request_of(*both), store, 2, [], runner.Stop(), MAKERS) == {}
+    assert run_locally(make_request(*both), store, 2, [], runner.Stop(), MAKERS) == {}
     assert [(store.result(each) or {})["resumed_from"] for each in both] == steps
 
 
-def test_workers_end_with_the_process_that_started_them(
-    store: Store, request_of: Callable[..., Request], tmp_path: Path
-) -> None:
+def test_workers_end_with_the_process_that_started_them(store: Store, tmp_path: Path) -> None:
     endless = artifact("stage", config={"do": "count"}, label="endless", steps=100_000)
     path = tmp_path / "request.json"
-    request_of(endless).write(path)
+    make_request(endless).write(path)
     program = (
         "from pathlib import Path\n"
         "from experiments.requests import Request\n"
