@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 LIVE = frozenset(
     {
@@ -17,6 +17,8 @@ LIVE = frozenset(
     }
 )
 """States in which a job may still make its artifact."""
+
+ENDED_BY_A_STEP = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
 
 AT_ONCE = 400
 """Job ids in one call."""
@@ -103,29 +105,26 @@ def _queued(jobs: set[str]) -> dict[str, JobState]:
 
 def _accounted(jobs: set[str]) -> dict[str, JobState]:
     found: dict[str, JobState] = {}
-    starved = set()
+    starved, killed = set(), {}
     for some in _batches(jobs):
-        for line in slurm(
-            "sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some
-        ).splitlines():
+        for line in slurm("sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some).splitlines():
             identifier, state, code, node = line.split("|", 3)
             job, _, step = identifier.partition(".")
             word, _, rest = state.partition(" ")
-            if word == "OUT_OF_MEMORY":
-                starved.add(job)
+            exit_code, number = (int(part or 0) for part in code.partition(":")[::2])
             if not step:
-                exit_code, _, number = code.partition(":")
-                found[job] = JobState(
-                    state=word,
-                    exit_code=int(exit_code),
-                    signal=int(number or 0),
-                    user=rest.removeprefix("by "),
-                    node=node,
-                )
-    # The job fails because a step of it ran out of memory: only the step's line says so.
-    for job in starved & set(found):
-        if not found[job].live:
-            found[job] = JobState(state="OUT_OF_MEMORY", node=found[job].node)
+                user = rest.removeprefix("by ")
+                found[job] = JobState(state=word, exit_code=exit_code, signal=number, user=user, node=node)
+            elif word == "OUT_OF_MEMORY":
+                starved.add(job)
+            elif number and word == "FAILED":
+                killed[job] = number
+    # The job fails because a step of it did: only the step's line says that it was starved or killed.
+    for job, ended in found.items():
+        if ended.state in ENDED_BY_A_STEP and job in starved:
+            found[job] = replace(ended, state="OUT_OF_MEMORY")
+        elif ended.state == "FAILED" and job in killed:
+            found[job] = replace(ended, signal=killed[job])
     return found
 
 

@@ -323,7 +323,7 @@ class Cluster:
 
 
 def _open_files(process: Path) -> set[str]:
-    return {os.readlink(link) for link in (process / "fd").iterdir()}
+    return {str(link.readlink()) for link in (process / "fd").iterdir()}
 
 
 def _program(name: str) -> str | None:
