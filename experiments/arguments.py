@@ -85,7 +85,7 @@ def _executor(command: argparse.ArgumentParser) -> None:
         "--workers",
         type=workers,
         metavar="N",
-        help="for --executor local: how many at once; they share the cores (default: half as many as cores)",
+        help="for --executor local: how many at once; they share the cores (default: what the cores feed)",
     )
     _cluster(command, "the profile's resources")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import TYPE_CHECKING
 
 from experiments.artifacts import Artifact
@@ -40,9 +39,9 @@ def run_here(
         Interrupted: a signal asked to stop.
     """
     if options.executor == "local":
-        from experiments.executors.local import run_locally
+        from experiments.executors.local import default_workers, run_locally
 
-        workers = options.workers or max(1, (os.cpu_count() or 1) // 2)
+        workers = options.workers or default_workers(request.plan.profile)
         return run_locally(request, store, workers, listeners, Stop())
     return run_inline(request.plan, store, data, listeners, Stop())
 

@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from experiments import tracking
@@ -19,6 +18,7 @@ from experiments.collect import table_runs
 from experiments.commands import executors
 from experiments.commands.planning import make_plan
 from experiments.commands.wiring import Wiring
+from experiments.computing import prepare_torch
 from experiments.costs import estimate, readable
 from experiments.plan import Plan
 from experiments.progress import ConsoleProgress
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return 0
     if not options.yes and not _agreed(costs):
         return 1
-    torch.use_deterministic_algorithms(True)
+    prepare_torch(plan.profile)
     store.prepare()
     request = new_request(plan, argv, data.describe(plan.recipe.evaluation.split))
     if options.executor == "slurm":

@@ -13,10 +13,10 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 
 from experiments.artifacts import Artifact
+from experiments.computing import prepare_torch
 from experiments.datasets import DataSets
 from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
@@ -63,7 +63,7 @@ class ArtifactJob:
         progress = ConsoleProgress(plan, Console(no_color=True), costs={})
         stop = Stop()
         data = PlannedData(plan.recipe.data, artifact)
-        torch.use_deterministic_algorithms(True)
+        prepare_torch(plan.profile)
         with stop.on_signals(SIGNALS, second_kills=False):
             try:
                 if process.rank > 0:

@@ -35,7 +35,8 @@ class JobRecord(Config):
     @property
     def note(self) -> str:
         """For people: `job 12: pending (Priority)`."""
-        return f"job {self.job}: {self.state.lower()}" + (f" ({self.reason})" if self.reason else "")
+        state = "starting" if self.state == "RUNNING" else self.state.lower()
+        return f"job {self.job}: {state}" + (f" ({self.reason})" if self.reason else "")
 
 
 class Submission:

@@ -25,6 +25,7 @@ from experiments.artifacts import Artifact
 from experiments.executors.ledger import Submission, new_submission
 from experiments.executors.worker import Worker
 from experiments.plan import Plan
+from experiments.profiles.base import Profile
 from experiments.requests import Request
 from experiments.runner import Interrupted, Listener, Stop
 from experiments.store import Store, StoreError, read_json
@@ -135,7 +136,7 @@ class Crew:
 
     def __init__(self, store: Store, submission: Submission, size: int, makers: str):
         self._store, self._submission = store, submission
-        self._threads = max(1, (os.cpu_count() or 1) // size)
+        self._threads = max(1, cores() // size)
         self._pids = submission.folder / "workers"
         self._pids.mkdir()
         self._places: list[submitit.LocalJob[str | None] | None] = [None] * size
@@ -237,6 +238,16 @@ class Crew:
         if outcome == "success":
             self._complaint = self._complaint or complaint
         return bool(outcome == "success")
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def default_workers(profile: Profile) -> int:
+    """As many as the cores feed, or one for each GPU."""
+    return max(1, torch.cuda.device_count() or cores() // (profile.threads or cores()))
 
 
 def _clear(plan: Plan, store: Store) -> None:

@@ -107,7 +107,8 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
     found: dict[str, JobState] = {}
     starved, killed = set(), {}
     for some in _batches(jobs):
-        for line in slurm("sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some).splitlines():
+        table = slurm("sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some)
+        for line in table.splitlines():
             identifier, state, code, node = line.split("|", 3)
             job, _, step = identifier.partition(".")
             word, _, rest = state.partition(" ")
@@ -117,7 +118,7 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
                 found[job] = JobState(state=word, exit_code=exit_code, signal=number, user=user, node=node)
             elif word == "OUT_OF_MEMORY":
                 starved.add(job)
-            elif number and word == "FAILED":
+            elif number and step.isdigit():
                 killed[job] = number
     # The job fails because a step of it did: only the step's line says that it was starved or killed.
     for job, ended in found.items():

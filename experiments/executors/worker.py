@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 
 from experiments.artifacts import Artifact
+from experiments.computing import prepare_torch
 from experiments.executors.job import STOPPED, PlannedData, load_finder
 from experiments.plan import Plan
 from experiments.requests import Request
@@ -38,6 +39,7 @@ class Worker:
     parent: int
     """The process that started it: without it nobody wants the results."""
     threads: int
+    """Its share of the cores; a profile that fixes a number of threads overrides it."""
     makers: str
 
     def __call__(self) -> str | None:
@@ -46,13 +48,14 @@ class Worker:
         Raises:
             SystemExit: told to stop.
         """
+        plan = Request.load(self.request).plan
         torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(True)
+        prepare_torch(plan.profile)
         (self.pids / str(os.getpid())).touch()
         stop = StopWithParent(self.parent)
         with stop.on_signals((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2), second_kills=False):
             try:
-                work(Request.load(self.request).plan, Store(self.store), stop, load_finder(self.makers))
+                work(plan, Store(self.store), stop, load_finder(self.makers))
             except Interrupted as interruption:
                 print(interruption, flush=True)
                 sys.exit(STOPPED)
