@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
 from experiments.datasets import DataSets
+from experiments.executors.resources import load_cluster
 from experiments.requests import Request
 from experiments.runner import Listener, Stop
 from experiments.runner import run as run_inline
@@ -19,15 +20,17 @@ if TYPE_CHECKING:
 
 
 def check_options(options: argparse.Namespace) -> None:
-    """Refuse options of another executor than the chosen one.
+    """Refuse options of another executor than the chosen one, and a cluster file with mistakes.
 
     Raises:
-        ConfigError: names the option.
+        ConfigError: names the option or the file's key.
     """
     if options.workers is not None and options.executor != "local":
         raise ConfigError("--workers is for --executor local")
     if options.cluster is not None and options.executor != "slurm":
         raise ConfigError("--cluster is for --executor slurm")
+    if options.executor == "slurm":
+        load_cluster(options.cluster, options.profile)
 
 
 def run_here(
@@ -55,7 +58,6 @@ def run_on_cluster(options: argparse.Namespace, request: Request, store: Store, 
     """
     from experiments.collect import table_runs
     from experiments.executors import slurm
-    from experiments.executors.resources import load_cluster
 
     cluster = load_cluster(options.cluster, request.plan.profile.name)
     slurm.check(request.plan, cluster, store.root / "submissions")
