@@ -63,7 +63,8 @@ def slurm(*command: str) -> str:
     except subprocess.TimeoutExpired:
         raise SlurmError(f"{command[0]} did not answer within {TIMEOUT_SECONDS} s") from None
     if done.returncode != 0:
-        lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
+        said = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
+        lines = [line for line in said if line and not line.startswith('Try "')]
         raise SlurmError(lines[-1] if lines else f"{command[0]}: exit code {done.returncode}")
     return done.stdout
 
