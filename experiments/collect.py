@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from experiments import claims
 from experiments.artifacts import Artifact
+from experiments.executors.ledger import job_of
 from experiments.plan import Plan, PlannedRow
 from experiments.requests import Request, stored_requests
 from experiments.results import ArtifactState, ResultRow, RowRun, Status, TableRun
 from experiments.store import Store
+
+BLOCKED = "blocked by"
 
 
 def table_runs(store: Store) -> list[TableRun]:
@@ -20,7 +24,9 @@ def table_runs(store: Store) -> list[TableRun]:
 def table_run(store: Store, request: Request) -> TableRun:
     """One request as it stands now."""
     plan = request.plan
-    states = {artifact: _state(store, plan, artifact) for artifact in plan.artifacts}
+    states: dict[Artifact, ArtifactState] = {}
+    for artifact in plan.artifacts:
+        states[artifact] = _state(store, plan, artifact, states)
     return TableRun(
         experiment=plan.experiment,
         profile=plan.profile.name,
@@ -39,7 +45,9 @@ def table_run(store: Store, request: Request) -> TableRun:
     )
 
 
-def _state(store: Store, plan: Plan, artifact: Artifact) -> ArtifactState:
+def _state(
+    store: Store, plan: Plan, artifact: Artifact, earlier: Mapping[Artifact, ArtifactState]
+) -> ArtifactState:
     result = store.result(artifact)
     failure = store.failure(artifact) or {}
     progress = store.progress(artifact) or {}
@@ -61,11 +69,23 @@ def _state(store: Store, plan: Plan, artifact: Artifact) -> ArtifactState:
         progress=progress["done"] / progress["total"] if running else None,
         remaining_seconds=progress.get("remaining_seconds") if running else None,
         error=failure.get("reason") if status == "failed" else None,
+        note=_note(store, artifact, earlier) if status == "waiting" else None,
         seconds=provenance.get("seconds"),
         shared_by=plan.users(artifact),
         folder=folder,
         provenance=provenance,
     )
+
+
+def _note(store: Store, artifact: Artifact, earlier: Mapping[Artifact, ArtifactState]) -> str | None:
+    for upstream in artifact.inputs.values():
+        state = earlier[upstream]
+        if state.status == "failed":
+            return f"{BLOCKED} {upstream.label} ({upstream.name})"
+        if state.note is not None and state.note.startswith(BLOCKED):
+            return state.note
+    job = job_of(store, artifact)
+    return job.note if job is not None else None
 
 
 def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, ArtifactState]) -> RowRun:

@@ -33,6 +33,11 @@ class Request:
     def save(self, store: Store) -> Path:
         """Write the request; it replaces an earlier one for the same experiment and profile."""
         path = store.root / "requests" / f"{self.plan.experiment.name}.{self.plan.profile.name}.json"
+        self.write(path)
+        return path
+
+    def write(self, path: Path) -> None:
+        """Write the request to `path`, for `load`."""
         write_json(
             path,
             {
@@ -42,7 +47,6 @@ class Request:
                 "plan": _plan_to_json(self.plan),
             },
         )
-        return path
 
     @classmethod
     def load(cls, path: Path) -> Request:

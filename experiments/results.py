@@ -45,6 +45,8 @@ class ArtifactState(Config):
     """Fraction done, in [0,1], while it runs."""
     remaining_seconds: float | None = None
     error: str | None = None
+    note: str | None = None
+    """Why it waits: what blocks it, or its cluster job's state."""
     seconds: float | None = None
     shared_by: int = 1
     """How many rows and seeds of the run use it."""

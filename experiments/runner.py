@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -24,11 +26,14 @@ from experiments.monitor import FileMonitor
 from experiments.plan import Plan
 from experiments.provenance import peak_memory_bytes, provenance
 from experiments.store import Store, StoreError
-from experiments.tasks import MAKERS
-from experiments.tasks.base import Task
+from experiments.tasks import find_maker
+from experiments.tasks.base import Maker, Task
 from sftok.training.loop import TrainingInterrupted
 
 POLL_SECONDS = 1.0
+
+FindMaker = Callable[[str], Maker]
+"""The maker of a kind of artifact."""
 
 
 class Listener(Protocol):
@@ -65,16 +70,21 @@ class Stop:
         self._event.set()
 
     @contextlib.contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Within the block the first SIGINT or SIGTERM asks to stop, and the second one kills."""
+    def on_signals(
+        self, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM), second_kills: bool = True
+    ) -> Iterator[None]:
+        """Within the block the first signal asks to stop, and (with `second_kills`) the next one kills.
+
+        A person who presses Ctrl-C twice means it; a scheduler repeats itself while we still checkpoint.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in numbers}
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.request()
-            for each in before:
+            for each in before if second_kills else ():
                 signal.signal(each, signal.SIG_DFL)
 
         for number in before:
@@ -107,7 +117,7 @@ def run(
                 failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
                 _tell(listeners, "failed", artifact, failures[artifact])
                 continue
-            reason = _ensure(artifact, store, data, listeners, stop)
+            reason = ensure(artifact, store, data, listeners, stop)
             if reason is not None:
                 failures[artifact] = reason
     return failures
@@ -122,20 +132,29 @@ def make_one(
         Interrupted: a signal asked to stop.
     """
     with stop.on_signals():
-        return _ensure(artifact, store, data, listeners, stop)
+        return ensure(artifact, store, data, listeners, stop)
 
 
-def _ensure(
-    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+def ensure(
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    find: FindMaker | None = None,
 ) -> str | None:
-    """Make the artifact unless it is there; returns why it could not be made."""
+    """Make the artifact unless it is there; returns why it could not be made. Its inputs must be there.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
     announced = False
     while not store.is_done(artifact):
         if stop.requested():
             raise Interrupted(f"stopped before {artifact.label}")
         with store.claim(artifact) as ours:
             if ours and not store.is_done(artifact):
-                return make(artifact, store, data, listeners, stop)
+                return make(artifact, store, data, listeners, stop, find)
         if not ours:
             owner = claims.owner(store.claim_path(artifact))
             if owner and not announced:
@@ -146,9 +165,16 @@ def _ensure(
 
 
 def make(
-    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    find: FindMaker | None = None,
 ) -> str | None:
     """Make one claimed artifact; returns why it failed, or None when it is finished.
+
+    `find` names other makers than those of `experiments.tasks`.
 
     Raises:
         Interrupted: asked to stop; a checkpoint is in the work folder.
@@ -162,15 +188,8 @@ def make(
     started, clock = datetime.now(UTC), time.monotonic()
     try:
         folder = store.open_work(artifact)
-        task = Task(
-            artifact=artifact,
-            folder=folder,
-            inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
-            load_data=data.load,
-            cache=store.root / "cache",
-            monitor=FileMonitor(folder, advanced, stop.requested),
-        )
-        result = MAKERS[artifact.kind](task)
+        task = _task(artifact, store, data, folder, FileMonitor(folder, advanced, stop.requested))
+        result = (find or find_maker)(artifact.kind)(task)
         made_in = {
             "config_hash": artifact.config_hash,
             "started": started.isoformat(timespec="seconds"),
@@ -192,6 +211,37 @@ def make(
         return _record_failure(artifact, store, listeners, error)
     _tell(listeners, "finished", artifact, result)
     return None
+
+
+def assist(
+    artifact: Artifact, store: Store, data: DataSets, stop: Stop, rank: int, find: FindMaker | None = None
+) -> None:
+    """Run the maker as one of a job's further processes (`rank` > 0): what it writes itself is dropped.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    if store.is_done(artifact):
+        return
+    folder = store.root / "work" / f".{artifact.name}.rank-{rank}"
+    folder.mkdir(parents=True, exist_ok=True)
+    monitor = FileMonitor(folder, lambda done, total, remaining: None, stop.requested)
+    try:
+        (find or find_maker)(artifact.kind)(_task(artifact, store, data, folder, monitor))
+    except TrainingInterrupted as interruption:
+        raise Interrupted(f"{artifact.label}: {interruption}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _task(artifact: Artifact, store: Store, data: DataSets, folder: Path, monitor: FileMonitor) -> Task:
+    return Task(
+        artifact=artifact,
+        folder=folder,
+        inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
+        load_data=data.load,
+        cache=store.root / "cache",
+        monitor=monitor,
+    )
 
 
 def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:

@@ -10,20 +10,19 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from experiments import tracking
 from experiments.artifacts import Artifact
 from experiments.collect import table_runs
+from experiments.commands import executors
 from experiments.commands.planning import make_plan
 from experiments.commands.wiring import Wiring
+from experiments.computing import prepare_torch
 from experiments.costs import estimate, readable
 from experiments.plan import Plan
 from experiments.progress import ConsoleProgress
 from experiments.requests import Request, new_request
-from experiments.runner import Stop
-from experiments.runner import run as run_plan
 from experiments.store import Store
 
 ASK_ABOVE_SECONDS = 2 * 3600.0
@@ -34,6 +33,7 @@ log = logging.getLogger(__name__)
 
 def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Make everything that the experiment needs and is not there yet."""
+    executors.check_options(options)
     plan, data = make_plan(options, wiring.spec_packages)
     store = Store(options.store)
     costs = estimate(plan, store)
@@ -43,9 +43,11 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return 0
     if not options.yes and not _agreed(costs):
         return 1
-    torch.use_deterministic_algorithms(True)
+    prepare_torch(plan.profile)
     store.prepare()
     request = new_request(plan, argv, data.describe(plan.recipe.evaluation.split))
+    if options.executor == "slurm":
+        return executors.run_on_cluster(options, request, store, wiring)
     request.save(store)
     console = Console(stderr=False)
     progress = ConsoleProgress(plan, console, costs)
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     page = store.root / "report" / f"{plan.experiment.name}.html"
     print(f"report: {page} (fills as results come)", flush=True)
     try:
-        failures = run_plan(plan, store, data, [progress, live], Stop())
+        failures = executors.run_here(options, request, store, data, [progress, live])
     finally:
         progress.close()
         tracking.sync(store, request)

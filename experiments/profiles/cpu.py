@@ -26,6 +26,7 @@ _FINE_TUNING = {
 PROFILE = Profile(
     name="cpu",
     purpose="a laptop without a GPU, minutes: Fashion-MNIST at 28x28",
+    threads=2,
     overlay={
         "data.source": "fashion-mnist",
         "data.image_size": 28,

@@ -10,6 +10,7 @@ PROFILE = Profile(
     name="smoke",
     purpose="CI: seconds on a slice of Fashion-MNIST; the numbers mean nothing",
     meaningless=True,
+    threads=1,
     overlay={
         "data.source": "fashion-mnist",
         "data.image_size": 28,

@@ -62,7 +62,7 @@ def plan_of(*artifacts: Artifact) -> Plan:
 
 
 def make_all(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
-    monkeypatch.setattr(runner, "MAKERS", dict.fromkeys(("teacher", "codes", "stage"), make))
+    monkeypatch.setattr(runner, "find_maker", lambda kind: make)
 
 
 def count_in_file(task: Task) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def slow(task: Task) -> dict[str, Any]:
 
 
 def run_in_process(root: Path) -> None:
-    runner.MAKERS = dict.fromkeys(("teacher", "codes", "stage"), slow)  # type: ignore[misc]
+    runner.find_maker = lambda kind: slow  # type: ignore[assignment]
     runner.POLL_SECONDS = 0.02
     failures = runner.run(plan_of(*chain()), Store(root), NO_DATA, [], runner.Stop())
     assert failures == {}
