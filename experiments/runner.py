@@ -1,7 +1,8 @@
 """Runs a plan in this process: every artifact that is not there yet, inputs first, each once.
 
 Failures are recorded and never taken for results; what does not depend on a failed artifact goes on. An
-artifact that another process is making is waited for. The first Ctrl-C (or SIGTERM) checkpoints and stops.
+artifact that another process is making is left to it, and waited for only when nothing else can be done. The
+first Ctrl-C (or SIGTERM) checkpoints and stops.
 """
 
 from __future__ import annotations
@@ -110,16 +111,27 @@ def run(
         OSError: the store cannot be written to (a full disk); what is finished stays.
     """
     failures: dict[Artifact, str] = {}
+    left = list(plan.artifacts)
+    told: set[Artifact] = set()
     with stop.on_signals():
-        for artifact in plan.artifacts:
-            blockers = [upstream for upstream in artifact.inputs.values() if upstream in failures]
-            if blockers:
-                failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
-                _tell(listeners, "failed", artifact, failures[artifact])
-                continue
-            reason = ensure(artifact, store, data, listeners, stop)
-            if reason is not None:
-                failures[artifact] = reason
+        while left:
+            before = len(left)
+            for artifact in plan.artifacts:
+                if artifact not in left or any(upstream in left for upstream in artifact.inputs.values()):
+                    continue
+                blockers = [upstream for upstream in artifact.inputs.values() if upstream in failures]
+                if blockers:
+                    failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
+                    _tell(listeners, "failed", artifact, failures[artifact])
+                else:
+                    settled, reason = attempt(artifact, store, data, listeners, stop, told)
+                    if not settled:
+                        continue
+                    if reason is not None:
+                        failures[artifact] = reason
+                left.remove(artifact)
+            if len(left) == before:
+                time.sleep(POLL_SECONDS)
     return failures
 
 
@@ -148,20 +160,45 @@ def ensure(
     Raises:
         Interrupted: asked to stop.
     """
-    announced = False
-    while not store.is_done(artifact):
-        if stop.requested():
-            raise Interrupted(f"stopped before {artifact.label}")
-        with store.claim(artifact) as ours:
-            if ours and not store.is_done(artifact):
-                return make(artifact, store, data, listeners, stop, find)
-        if not ours:
-            owner = claims.owner(store.claim_path(artifact))
-            if owner and not announced:
-                _tell(listeners, "waiting", artifact, owner)
-                announced = True
-            time.sleep(POLL_SECONDS)
-    return None
+    told: set[Artifact] = set()
+    while True:
+        settled, reason = attempt(artifact, store, data, listeners, stop, told, find)
+        if settled:
+            return reason
+        time.sleep(POLL_SECONDS)
+
+
+def attempt(
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    told: set[Artifact],
+    find: FindMaker | None = None,
+) -> tuple[bool, str | None]:
+    """Make the artifact unless it is there or another process makes it; never waits.
+
+    `told` are the artifacts whose other maker was announced already.
+
+    Returns:
+        Whether it is settled, and why it could not be made.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    if store.is_done(artifact):
+        return True, None
+    if stop.requested():
+        raise Interrupted(f"stopped before {artifact.label}")
+    with store.claim(artifact) as ours:
+        if ours and not store.is_done(artifact):
+            return True, make(artifact, store, data, listeners, stop, find)
+    owner = None if ours else claims.owner(store.claim_path(artifact))
+    if owner and artifact not in told:
+        told.add(artifact)
+        _tell(listeners, "waiting", artifact, owner)
+    return ours, None
 
 
 def make(

@@ -30,7 +30,18 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
 
         return list_experiments(options, wiring)
     # From here on torch is imported, which takes seconds.
-    from experiments.commands import cancel, collect, evaluate, logs, report, results, retry, run, show, status
+    from experiments.commands import (
+        cancel,
+        collect,
+        evaluate,
+        logs,
+        report,
+        results,
+        retry,
+        run,
+        show,
+        status,
+    )
     from experiments.executors.queue import SlurmError
     from experiments.runner import Interrupted
     from experiments.store import StoreError

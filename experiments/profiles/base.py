@@ -18,6 +18,6 @@ class Profile(Config):
     meaningless: bool = False
     """True if its numbers say only that the code runs."""
     threads: int | None = None
-    """Threads of a process that computes on CPUs: numbers depend on it in their last bits. None: all cores."""
+    """Threads of a process that computes on CPUs; the last bits depend on it. None: all cores."""
     seconds_per_step: dict[str, float] = {}
     """Expected time of a unit of work by kind of artifact, until the store has measured ones."""

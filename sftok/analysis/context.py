@@ -1,8 +1,8 @@
-"""What a context is worth: the terms of Appendix C, with the truth in the context and with the model's own codes.
+"""What a context is worth: the terms of Appendix C, for a context of truth and one of the model's own codes.
 
-Appendix C compares the entropy of a code given the tokens alone, `H(m_i | Z_q)`, with that given a context of
-other codes, `H(m_i | Z_q, m_context)`; their difference is a mutual information. A decoder's cross-entropy is an
-upper bound of each. Two contexts are measured on the same masked positions:
+Appendix C compares the entropy of a code given the tokens alone, `H(m_i | Z_q)`, with that given a context
+of other codes, `H(m_i | Z_q, m_context)`; their difference is a mutual information. A decoder's cross-entropy
+is an upper bound of each. Two contexts are measured on the same masked positions:
 
 - *true*: visible positions show the teacher's codes, as in vanilla training; a real source of information;
 - *own*: they show the decoder's own first-step prediction, as in decoding. That prediction is a function of
@@ -28,8 +28,9 @@ from sftok.models.tokenizer import SFTok
 class ContextGaps:
     """Cross-entropy (nats) and top-1 accuracy of masked positions, by context and visible fraction.
 
-    The names of the results: `ce_single`, `ce_true`, `ce_own`, `ce_second_pass`, and `accuracy_...` alike; the
-    derived `information_gain` (single - true), `computation_gain` (single - own), `exposure_gap` (own - true).
+    The names of the results: `ce_single`, `ce_true`, `ce_own`, `ce_second_pass`, and `accuracy_...` alike;
+    derived from them `information_gain` (single - true), `computation_gain` (single - own) and
+    `exposure_gap` (own - true).
     """
 
     def __init__(self, visible_fractions: Sequence[float] = (0.25, 0.5, 0.75)):
@@ -55,8 +56,9 @@ class ContextGaps:
                 "second_pass": second,
             }
             for context, logits in predictions.items():
-                means.update(f"ce_{context}", F.cross_entropy(logits[masked].float(), codes[masked], reduction="none"))
-                means.update(f"accuracy_{context}", (logits[masked].argmax(-1) == codes[masked]).float())
+                asked, truth = logits[masked].float(), codes[masked]
+                means.update(f"ce_{context}", F.cross_entropy(asked, truth, reduction="none"))
+                means.update(f"accuracy_{context}", (asked.argmax(-1) == truth).float())
 
     def compute(self) -> dict[float, dict[str, float]]:
         """The means and the derived gaps, by visible fraction."""

@@ -39,7 +39,13 @@ def tokenizer() -> SFTok:
         ),
         quantizer=OptVQConfig(codebook_size=8, token_dim=4),
         decoder=DecoderConfig(
-            num_latent_tokens=2, token_dim=4, num_codes=CODES, vocabulary=VOCABULARY, width=8, depth=1, heads=2
+            num_latent_tokens=2,
+            token_dim=4,
+            num_codes=CODES,
+            vocabulary=VOCABULARY,
+            width=8,
+            depth=1,
+            heads=2,
         ),
         pixel_decoder=teacher,
     )
