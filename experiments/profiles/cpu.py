@@ -73,7 +73,7 @@ PROFILE = Profile(
             {"name": "efficientnet-lite0", "resolution": 64},
         ],
         "evaluation.precision": "bf16",
-        "evaluation.temperature": 1.0,
+        "evaluation.temperature": 0.0,
         "evaluation.primary_extractor": "classifier",
     },
     seconds_per_step={
