@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from experiments.tasks.base import Task
-from experiments.tasks.evaluation import EXAMPLES, PROGRESS_UNITS, write_examples
+from experiments.tasks.evaluation import EXAMPLES, write_examples
 from sftok import hub
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import build_extractor
@@ -37,11 +37,8 @@ def evaluate_checkpoint(task: Task) -> dict[str, Any]:
         task.config["checkpoint"], seed=task.config["seed"], teacher=task.config["teacher"]
     )
 
-    def on_progress(fraction: float) -> None:
-        task.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
-
     measure = MEASURE[type(tokenizer)]
-    found = measure(tokenizer, image_set, config, extractors, task.cache, on_progress)
+    found = measure(tokenizer, image_set, config, extractors, task.cache, task.report)
     write_examples(task.folder / EXAMPLES, found, image_set)
     rows = [row.model_dump() for row in found.rows]
     return {"rows": rows, "protocol": found.protocol.record()}

@@ -16,7 +16,11 @@ BATCH_SIZE = 500
 def write_code_cache(task: Task) -> dict[str, Any]:
     """Encode the training images with the frozen teacher."""
     teacher = load_teacher(task)
-    path = write_tokens(teacher, task.load_data("train"), task.folder, BATCH_SIZE, task.monitor.progress)
+
+    def on_progress(done: int, total: int) -> None:
+        task.report(done / total)
+
+    path = write_tokens(teacher, task.load_data("train"), task.folder, BATCH_SIZE, on_progress)
     codes = np.load(path, mmap_mode="r", allow_pickle=False)
     return {
         "images": len(codes),

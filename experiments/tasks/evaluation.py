@@ -17,7 +17,6 @@ from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evalu
 from sftok.models.tokenizer import SFTok
 
 EXAMPLES = "examples.npz"
-PROGRESS_UNITS = 1000
 
 
 def evaluate_artifact(task: Task) -> dict[str, Any]:
@@ -28,18 +27,15 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
     extractors = _extractors(task, config)
     teacher = load_teacher(task)
 
-    def on_progress(fraction: float) -> None:
-        task.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
-
     found: dict[str, Evaluation]
     if "tokenizer" in task.inputs:
         tokenizer = load_tokenizer(task)
         found = {
-            "tokenizer": evaluate(tokenizer, teacher, image_set, config, extractors, task.cache, on_progress)
+            "tokenizer": evaluate(tokenizer, teacher, image_set, config, extractors, task.cache, task.report)
         }
     else:
         found = {
-            "teacher": evaluate_teacher(teacher, image_set, config, extractors, task.cache, on_progress),
+            "teacher": evaluate_teacher(teacher, image_set, config, extractors, task.cache, task.report),
             "real": evaluate_real(image_set, config, extractors, task.cache),
         }
     first = next(iter(found.values()))

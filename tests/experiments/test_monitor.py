@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from experiments import monitor
+from experiments.artifacts import artifact
 from experiments.monitor import FileMonitor
+from experiments.tasks.base import Task
+from sftok.training.loop import TrainingInterrupted
 
 
 def watch(folder: Path) -> tuple[FileMonitor, list[tuple[int, int, float | None]]]:
@@ -52,3 +55,23 @@ def test_a_full_disk_does_not_stop_the_progress(tmp_path: Path) -> None:
     watched, seen = watch(tmp_path / "gone")
     watched.progress(1, 2)
     assert seen == [(1, 2, None)]
+
+
+def test_work_without_checkpoints_stops_when_asked(tmp_path: Path) -> None:
+    stopping = [False]
+    seen: list[int] = []
+    watched = FileMonitor(tmp_path, lambda done, total, left: seen.append(done), lambda: stopping[0])
+    node = artifact("evaluation", config={}, label="evaluation")
+    task = Task(
+        artifact=node,
+        folder=tmp_path,
+        inputs={},
+        load_data=None,
+        cache=tmp_path,
+        monitor=watched,  # type: ignore[arg-type]
+    )
+    task.report(0.5)
+    stopping[0] = True
+    with pytest.raises(TrainingInterrupted, match="begins anew"):
+        task.report(0.6)
+    assert seen == [500]
