@@ -210,6 +210,17 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
     return result
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested `values` by dotted key: the inverse of an overlay."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
 def resolve(*overlays: Overlay) -> Recipe:
     """The recipe of the defaults under `overlays`, the later the stronger.
 

@@ -27,6 +27,9 @@ from experiments import claims
 from experiments.artifacts import Artifact
 
 CONFIG, RESULT, METRICS, PROGRESS = "config.json", "result.json", "metrics.jsonl", "progress.json"
+EXAMPLES = "examples.npz"
+"""Strips of an evaluation: uint8 `[n, 3, H, W]` by name, `labels` `[n]` and `class_names`."""
+
 SCRATCH = (PROGRESS, "checkpoint.safetensors")
 """Files of a work folder that a finished artifact has no use for."""
 

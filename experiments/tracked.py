@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from einops import rearrange
 
 from experiments.artifacts import Artifact
 from experiments.plan import Plan
-from experiments.recipe import resolve
+from experiments.recipe import flat, resolve
 from experiments.results import RowRun
 from experiments.store import CONFIG, METRICS, read_json
-
-EXAMPLES = "examples.npz"
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
 """What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""
@@ -36,7 +34,8 @@ def parameters(plan: Plan, row: RowRun) -> dict[str, str]:
     """The row's resolved configuration as text, under the dotted keys that `--set` takes."""
     overrides = plan.experiment.row(row.row).overrides
     recipe = resolve(plan.profile.overlay, overrides, plan.overrides)
-    return _flat(recipe.model_dump(mode="json")) | {"seed": str(row.seed)}
+    values = flat(recipe.model_dump(mode="json")) | {"seed": row.seed}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def tags(plan: Plan, row: RowRun) -> dict[str, str]:
@@ -86,19 +85,10 @@ def working_time(row: RowRun) -> tuple[int, int]:
 def strip(path: Path) -> np.ndarray:
     """`examples.npz` as one picture, uint8 `[H,W,3]`: a line of originals, then a line for each T."""
     with np.load(path, allow_pickle=False) as examples:
-        lines = np.stack([examples[name] for name in examples.files])
+        arrays = [examples[name] for name in examples.files]
+    lines = np.stack([array for array in arrays if array.ndim == 4])  # not the labels and class names
     return rearrange(lines, "lines n c h w -> (lines h) (n w) c")
 
 
 def _name(artifact: Artifact) -> str:
     return str(artifact.config.get("stage", artifact.kind))
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    flat: dict[str, str] = {}
-    for name, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value if isinstance(value, str) else json.dumps(value)
-    return flat

@@ -24,7 +24,7 @@ from experiments import claims, tracked
 from experiments.collect import table_run
 from experiments.requests import Request
 from experiments.results import RowRun, TableRun
-from experiments.store import CONFIG, RESULT, Store, StoreError, read_json, write_json
+from experiments.store import CONFIG, EXAMPLES, RESULT, Store, StoreError, read_json, write_json
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -195,8 +195,8 @@ class Tracker:
         assert folder is not None, "a finished evaluation has a folder"
         for name in (RESULT, CONFIG):
             self._client.log_artifact(run_id, str(folder / name))
-        if (folder / tracked.EXAMPLES).exists():
-            self._client.log_image(run_id, tracked.strip(folder / tracked.EXAMPLES), "examples.png")
+        if (folder / EXAMPLES).exists():
+            self._client.log_image(run_id, tracked.strip(folder / EXAMPLES), "examples.png")
 
 
 def request_key(request: Request) -> str:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
 
 from experiments.commands.planning import chosen_experiment, chosen_overlay
 from experiments.commands.wiring import Wiring
 from experiments.profiles import PROFILES
-from experiments.recipe import resolve
+from experiments.recipe import flat, resolve
 
 
 def show(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -41,14 +39,6 @@ def show(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     for claim in experiment.claims:
         print(f"\n  claim {claim.name}: {claim.text} ({claim.source})")
     print(f"\nprofile {profile.name}: {profile.purpose}; these keys can be given to --set:")
-    for key, value in _flat(recipe.model_dump(mode="json")):
+    for key, value in flat(recipe.model_dump(mode="json")).items():
         print(f"  {key} = {json.dumps(value)}")
     return 0
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from experiments.store import EXAMPLES
 from experiments.tasks.base import Task
-from experiments.tasks.evaluation import EXAMPLES, write_examples
+from experiments.tasks.evaluation import write_examples
 from sftok import hub
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import build_extractor

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.store import EXAMPLES
 from experiments.tasks.base import MODEL, Task
 from experiments.tasks.codes import load_teacher
 from sftok.data.base import ImageSet
@@ -15,8 +16,6 @@ from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import Extractor, build_extractor
 from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evaluate_teacher
 from sftok.models.tokenizer import SFTok
-
-EXAMPLES = "examples.npz"
 
 
 def evaluate_artifact(task: Task) -> dict[str, Any]:

@@ -323,7 +323,13 @@ def test_metric_names_keep_to_what_mlflow_allows(store: Store) -> None:
 
 def test_the_strip_has_a_line_for_each_entry(tmp_path: Path) -> None:
     images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
-    np.savez(tmp_path / "examples.npz", original=images, T1=images + 1)
+    np.savez(
+        tmp_path / "examples.npz",
+        original=images,
+        labels=np.zeros(len(images), int),
+        class_names=np.array(["a"]),
+        T1=images + 1,
+    )
     picture = tracked.strip(tmp_path / "examples.npz")
     assert picture.shape == (8, 10, 3)
     assert picture.dtype == np.uint8
