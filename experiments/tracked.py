@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from einops import rearrange
 
-from experiments.artifacts import Artifact
 from experiments.plan import Plan
-from experiments.recipe import resolve
 from experiments.results import RowRun
-from experiments.store import CONFIG, METRICS, read_json
+from experiments.store import METRICS
 
 EXAMPLES = "examples.npz"
 
@@ -34,9 +32,7 @@ class Value(NamedTuple):
 
 def parameters(plan: Plan, row: RowRun) -> dict[str, str]:
     """The row's resolved configuration as text, under the dotted keys that `--set` takes."""
-    overrides = plan.experiment.row(row.row).overrides
-    recipe = resolve(plan.profile.overlay, overrides, plan.overrides)
-    return _flat(recipe.model_dump(mode="json")) | {"seed": str(row.seed)}
+    return _flat(plan.recipe_of(row.row).model_dump(mode="json")) | {"seed": str(row.seed)}
 
 
 def tags(plan: Plan, row: RowRun) -> dict[str, str]:
@@ -53,19 +49,18 @@ def tags(plan: Plan, row: RowRun) -> dict[str, str]:
         "sftok.commit": commit,
         "sftok.protocol": str(row.protocol.get("fingerprint", "unknown")),
         "sftok.evaluation": row.evaluation.key,
-    } | {f"sftok.key.{_name(source)}": source.key for source in sources}
+    } | {f"sftok.key.{source.stage}": source.key for source in sources}
 
 
 def curves(row: RowRun) -> Iterator[Value]:
     """The training curves of the row's stages: `warm-up/loss`, `alignment/learning_rate` ... by step."""
     for stage in row.training:
         assert stage.folder is not None, "a finished row has finished stages"
-        identity = read_json(stage.folder / CONFIG) or {}
         for line in (stage.folder / METRICS).read_text().splitlines():
             values = json.loads(line)
             step = values.pop("step")
             for quantity, value in values.items():
-                yield Value(f"{identity['config']['stage']}/{quantity}", float(value), step)
+                yield Value(f"{stage.stage}/{quantity}", float(value), step)
 
 
 def measurements(row: RowRun) -> Iterator[Value]:
@@ -88,10 +83,6 @@ def strip(path: Path) -> np.ndarray:
     with np.load(path, allow_pickle=False) as examples:
         lines = np.stack([examples[name] for name in examples.files])
     return rearrange(lines, "lines n c h w -> (lines h) (n w) c")
-
-
-def _name(artifact: Artifact) -> str:
-    return str(artifact.config.get("stage", artifact.kind))
 
 
 def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
