@@ -72,7 +72,7 @@ def plan(
     Raises:
         ConfigError: a key is unknown or a value is out of range, in the profile, a row or an override.
     """
-    _refuse_overrides_of_rows(experiment, profile, overrides)
+    _check_rows(experiment, profile, overrides)
     rows = []
     for seed in seeds:
         for row in experiment.trained_rows:
@@ -95,8 +95,12 @@ def plan(
     )
 
 
-def _refuse_overrides_of_rows(experiment: Experiment, profile: Profile, overrides: Overlay) -> None:
+def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) -> None:
     for row in experiment.trained_rows:
+        if row.as_in:
+            raise ConfigError(
+                f"{experiment.name}: row {row.name!r} stands in {row.as_in}; `registry.discover` fills it in"
+            )
         if both := sorted(set(profile.overlay_of(row)) & set(overrides)):
             raise ConfigError(
                 f"{both[0]} is what the rows of {experiment.name} differ in (row {row.name!r} sets it); "

@@ -17,7 +17,9 @@ class Row(Config):
     """One line of a table: a name, and how its configuration differs from the profile."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    label: str
+    label: str = ""
+    as_in: str = ""
+    """Another experiment whose row of this name it is, but for the fields that are given here."""
     variants: tuple[str, ...] = ()
     """Changes that each profile spells out at its own scale (`Profile.variants`): `larger-decoder`."""
     overrides: dict[str, Any] = {}
@@ -34,41 +36,48 @@ class Row(Config):
     """Decoding steps of the headline, if they are not the table's: 1 for a single-step tokenizer."""
 
     @model_validator(mode="after")
-    def _untrained_has_no_configuration(self) -> Self:
+    def _says_what_it_is(self) -> Self:
+        if not self.label and not self.as_in:
+            raise ValueError(f"row {self.name!r} has no label")
         if not self.trained and (self.overrides or self.variants):
             raise ValueError(f"row {self.name!r} is not trained here, so it has nothing to override")
         return self
 
 
 class Curve(Config):
-    """A quantity of the training log that a figure shows: a line for each row and seed."""
+    """A quantity of the training log that a figure shows: a line for each row and seed.
+
+    Where it ends is a number of its own, for claims: the metric `final_` and the quantity's name, the mean
+    over the last tenth of the last of its stages.
+    """
 
     title: str
     """As in the paper: `Figure 9: discriminator loss`."""
-    stage: str
-    """Whose log it stands in: `warm-up`, `alignment`, `fine-tuning`; `tokenizer` for all but the last."""
+    stages: tuple[str, ...] = Field(min_length=1)
+    """Whose logs it stands in, one after the other: `warm-up`, `alignment`, `fine-tuning`."""
     quantity: str
-    """Its name there. As a metric, for claims, it is `final_` and this name: the mean of its last tenth."""
+    """Its name there."""
 
 
 class Setting(Config):
-    """A line of a configuration table: what the paper prints for each stage, and where it stands here."""
+    """A line of the paper's configuration table: what it prints by stage, and where that stands here."""
 
     category: str
     parameter: str
-    published: tuple[str, ...]
-    """As printed, a column for each of the table's stages; `-` where a stage has none."""
-    keys: tuple[str, ...] = ()
-    """The dotted keys of the resolved configuration by column; one key that holds for all may stand alone."""
+    published: tuple[str, str, str]
+    """As printed, for stages 1, 2 and 3; `-` where a stage has none."""
+    key: str = ""
+    """Of the resolved configuration (`experiments.settings`), `{n}` for the stage; empty if there is none."""
     note: str = ""
-    """Why there is no such key, or how its value reads."""
+    """Why there is no key, or how its value reads."""
 
 
 class Point(Config):
     """One measured cell: a row at a number of decoding steps."""
 
     row: str
-    steps: int = Field(ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    """None where the metric knows no decoding: of a teacher, or of training."""
 
 
 class Comparison(Config):
