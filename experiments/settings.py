@@ -111,12 +111,8 @@ def same(published: str, value: Any) -> bool:
 
 def as_text(value: Any) -> str:
     """A value as a person writes it."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return (
-            value
-            if isinstance(value, str)
-            else json.dumps(value)
-            if not isinstance(value, bool)
-            else str(value)
-        )
+    if isinstance(value, bool | str):
+        return str(value)
+    if not isinstance(value, int | float):
+        return json.dumps(value)
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if value >= 1000 else f"{value:g}"

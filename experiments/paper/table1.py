@@ -19,8 +19,8 @@ EXPERIMENT = Experiment(
         "All systems of the paper's table. Those trained here differ in the one idea that they stand for: "
         "MaskGIT is the 2D teacher itself, VQGAN the same network with a larger codebook; TiTok-B predicts "
         "all codes in one step, One-D-Piece-B does so from any number of its first tokens, SFTok-B in 8 "
-        "steps, SFTok-L with a larger decoder. The 1D tokenizers share encoder, quantizer, teacher, data, the "
-        "number of training steps and stage 3."
+        "steps, SFTok-L with a larger decoder. The 1D tokenizers share encoder, quantizer, teacher, data, "
+        "the number of training steps, and stage 3."
     ),
     rows=(
         Row(
