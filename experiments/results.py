@@ -73,6 +73,10 @@ class RowRun(Config):
     """What the row is at this profile, by the column headings of `Row.facts`: its tokens, its codes."""
 
 
+GPU_FLOPS = 33e12
+"""Useful operations a second of one GPU: a fifth of what an RTX 4090 does at best in fp16 (165e12, dense)."""
+
+
 class StageCost(Config):
     """What one training stage of one row took, and what it would take at the paper's size."""
 
@@ -100,6 +104,11 @@ class StageCost(Config):
     def paper_hours_here(self) -> float:
         """Hours of the same stage at the paper's size, on this machine at the same rate."""
         return self.paper_images * self.paper_flops_per_image / self.flops_per_second / 3600
+
+    @property
+    def paper_gpu_hours(self) -> float:
+        """Estimated GPU hours of the same stage at the paper's size, at `GPU_FLOPS`."""
+        return self.paper_images * self.paper_flops_per_image / GPU_FLOPS / 3600
 
 
 class SettingLine(Config):

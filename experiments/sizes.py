@@ -15,14 +15,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import alexnet, vgg16
 
 from experiments.recipe import Recipe
+from experiments.results import GPU_FLOPS
 from sftok.checkpoints.pretrained import without_weights
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.teacher.vqgan import MaskGITVQGAN
-
-GPU_FLOPS = 33e12
-"""Useful operations a second of one GPU: a fifth of what an RTX 4090 does at best in fp16 (165e12, dense)."""
 
 _BACKWARD = 2
 """A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""
