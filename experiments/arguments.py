@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "run", help="train, evaluate and report an experiment; finished work is never repeated"
     )
-    command.add_argument("experiment")
+    command.add_argument("experiment", help="a name that `list` prints, or all")
     _planning(command)
     _store(command)
     command.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and stop")

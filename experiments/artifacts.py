@@ -58,6 +58,11 @@ class Artifact:
         }
 
     @property
+    def stage(self) -> str:
+        """What it does, more closely than its kind: `warm-up`, `alignment`, `teacher`, `evaluation` ..."""
+        return str(self.config.get("stage", self.kind))
+
+    @property
     def name(self) -> str:
         """Folder name: kind and key."""
         return f"{self.kind}-{self.key}"

@@ -10,7 +10,7 @@ from experiments.artifacts import Artifact
 from experiments.plan import Plan
 from experiments.store import CONFIG, Store, read_json
 
-WORKLOAD_KEYS = ("stage", "model", "protocol", "alignment", "channels", "image_size")
+WORKLOAD_KEYS = ("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens")
 """The parts of a configuration that decide how long a step takes."""
 
 
@@ -22,14 +22,9 @@ def estimate(plan: Plan, store: Store) -> dict[Artifact, float | None]:
         if store.is_done(artifact):
             continue
         workload = _workload(artifact.kind, artifact.config, artifact.inputs)
-        per_step = measured.get(workload) or plan.profile.seconds_per_step.get(_expected_name(artifact))
+        per_step = measured.get(workload) or plan.profile.seconds_per_step.get(artifact.stage)
         costs[artifact] = None if per_step is None else per_step * artifact.steps
     return costs
-
-
-def _expected_name(artifact: Artifact) -> str:
-    """`teacher`, `codes`, `warm-up`, `alignment`, `evaluation` ...: the names in `seconds_per_step`."""
-    return str(artifact.config.get("stage", artifact.kind))
 
 
 def _measured(store: Store) -> dict[str, float]:

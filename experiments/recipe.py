@@ -7,7 +7,7 @@ overlays the profile, `--set` overlays both. Keys are dotted: `stage2.replacemen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -79,9 +79,12 @@ class TokenizerRecipe(Config):
 
 
 class WarmUpRecipe(Config):
-    """Stage 1: everything masked, for `steps` of the tokenizer's steps."""
+    """Stage 1: everything masked, for `steps` of the tokenizer's steps.
 
-    steps: int = Field(default=200_000, ge=0)
+    `all` of them make a single-step tokenizer (TiTok): it never sees a visible position.
+    """
+
+    steps: Annotated[int, Field(ge=0)] | Literal["all"] = 200_000
     training: TrainingConfig = TrainingConfig()
 
 
@@ -117,6 +120,8 @@ class EvaluationRecipe(EvaluationConfig):
     split: Literal["validation", "test"] = "test"
     primary_extractor: str = "inception-v3-compat"
     """The feature space of the headline verdicts."""
+    kept_share: float = Field(default=1.0, gt=0, le=1)
+    """The share of the latent tokens that is decoded, from the first on; for tokenizers of any length."""
 
 
 class Recipe(Config):
@@ -134,11 +139,13 @@ class Recipe(Config):
     stage3: FineTuningRecipe = FineTuningRecipe()
     fine_tuned: bool = False
     """Whether stage 3 follows; Tables 3, 4 and Figure 8 are about the first two stages."""
+    tail_drop: bool = False
+    """Whether training drops a random tail of the latent tokens (One-D-Piece): images of any length."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.stage1.steps > self.tokenizer_steps:
+        if self.warm_up_steps > self.tokenizer_steps:
             raise ValueError(
                 f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}"
             )
@@ -149,9 +156,24 @@ class Recipe(Config):
         return self
 
     @property
+    def warm_up_steps(self) -> int:
+        """Steps of stage 1."""
+        return self.tokenizer_steps if self.stage1.steps == "all" else self.stage1.steps
+
+    @property
     def alignment_steps(self) -> int:
         """Steps of stage 2."""
-        return self.tokenizer_steps - self.stage1.steps
+        return self.tokenizer_steps - self.warm_up_steps
+
+    @property
+    def single_step(self) -> bool:
+        """Whether the tokenizer only ever learns to predict everything at once."""
+        return self.alignment_steps == 0
+
+    @property
+    def kept_tokens(self) -> int:
+        """The latent tokens that are decoded in the evaluation: a share of them, and at least one."""
+        return max(1, round(self.evaluation.kept_share * self.tokenizer.num_latent_tokens))
 
     def teacher_config(self) -> VQGANConfig:
         """The teacher's model."""

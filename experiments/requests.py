@@ -93,7 +93,7 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
             }
             for row in plan.rows
         ],
-        "reference": plan.reference.name,
+        "reference": plan.reference.name if plan.reference else None,
     }
 
 
@@ -131,5 +131,5 @@ def _plan_from_json(content: Mapping[str, Any]) -> Plan:
             )
             for row in content["rows"]
         ),
-        reference=artifacts[content["reference"]],
+        reference=artifacts[content["reference"]] if content["reference"] else None,
     )

@@ -12,11 +12,10 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 
-from experiments.artifacts import Artifact
 from experiments.plan import Plan
-from experiments.recipe import flat, resolve
+from experiments.recipe import flat
 from experiments.results import RowRun
-from experiments.store import CONFIG, METRICS, read_json
+from experiments.store import METRICS
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
 """What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""
@@ -32,9 +31,7 @@ class Value(NamedTuple):
 
 def parameters(plan: Plan, row: RowRun) -> dict[str, str]:
     """The row's resolved configuration as text, under the dotted keys that `--set` takes."""
-    overrides = plan.experiment.row(row.row).overrides
-    recipe = resolve(plan.profile.overlay, overrides, plan.overrides)
-    values = flat(recipe.model_dump(mode="json")) | {"seed": row.seed}
+    values = flat(plan.recipe_of(row.row).model_dump(mode="json")) | {"seed": row.seed}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
@@ -52,19 +49,18 @@ def tags(plan: Plan, row: RowRun) -> dict[str, str]:
         "sftok.commit": commit,
         "sftok.protocol": str(row.protocol.get("fingerprint", "unknown")),
         "sftok.evaluation": row.evaluation.key,
-    } | {f"sftok.key.{_name(source)}": source.key for source in sources}
+    } | {f"sftok.key.{source.stage}": source.key for source in sources}
 
 
 def curves(row: RowRun) -> Iterator[Value]:
     """The training curves of the row's stages: `warm-up/loss`, `alignment/learning_rate` ... by step."""
     for stage in row.training:
         assert stage.folder is not None, "a finished row has finished stages"
-        identity = read_json(stage.folder / CONFIG) or {}
         for line in (stage.folder / METRICS).read_text().splitlines():
             values = json.loads(line)
             step = values.pop("step")
             for quantity, value in values.items():
-                yield Value(f"{identity['config']['stage']}/{quantity}", float(value), step)
+                yield Value(f"{stage.stage}/{quantity}", float(value), step)
 
 
 def measurements(row: RowRun) -> Iterator[Value]:
@@ -88,7 +84,3 @@ def strip(path: Path) -> np.ndarray:
         arrays = [examples[name] for name in examples.files]
     lines = np.stack([array for array in arrays if array.ndim == 4])  # not the labels and class names
     return rearrange(lines, "lines n c h w -> (lines h) (n w) c")
-
-
-def _name(artifact: Artifact) -> str:
-    return str(artifact.config.get("stage", artifact.kind))

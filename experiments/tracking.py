@@ -202,7 +202,8 @@ class Tracker:
 def request_key(request: Request) -> str:
     """A hash of the table, the profile, the overrides and the data: equal requests share a parent run."""
     plan = request.plan
-    identity = [plan.experiment.name, plan.profile.name, dict(plan.overrides), dict(plan.reference.data)]
+    data = dict(plan.reference.data) if plan.reference else {}
+    identity = [plan.experiment.name, plan.profile.name, dict(plan.overrides), data]
     return _digest(json.dumps(identity, sort_keys=True))
 
 

@@ -76,6 +76,10 @@ PROFILE = Profile(
         "evaluation.temperature": 0.0,
         "evaluation.primary_extractor": "classifier",
     },
+    variants={
+        "larger-decoder": {"tokenizer.decoder": {"width": 96, "depth": 6, "heads": 3}},
+        "larger-codebook": {"teacher.codebook_size": 1024},
+    },
     seconds_per_step={
         "classifier": 0.03,
         "teacher": 0.08,
@@ -83,6 +87,7 @@ PROFILE = Profile(
         "warm-up": 0.05,
         "alignment": 0.09,
         "fine-tuning": 0.35,
+        "single-step-fine-tuning": 0.3,
         "evaluation": 60.0,
     },
 )

@@ -48,6 +48,10 @@ PROFILE = Profile(
         ],
         "evaluation.primary_extractor": "classifier",
     },
+    variants={
+        "larger-decoder": {"tokenizer.decoder": {"width": 24, "depth": 2, "heads": 2}},
+        "larger-codebook": {"teacher.codebook_size": 32},
+    },
     seconds_per_step={
         "classifier": 0.02,
         "teacher": 0.05,
@@ -55,6 +59,7 @@ PROFILE = Profile(
         "warm-up": 0.05,
         "alignment": 0.05,
         "fine-tuning": 0.35,
+        "single-step-fine-tuning": 0.3,
         "evaluation": 2.0,
     },
 )

@@ -16,6 +16,7 @@ from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import Extractor, build_extractor
 from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evaluate_teacher
 from sftok.models.tokenizer import SFTok
+from sftok.quantizers.tail_drop import FirstTokens
 
 
 def evaluate_artifact(task: Task) -> dict[str, Any]:
@@ -29,6 +30,8 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
     found: dict[str, Evaluation]
     if "tokenizer" in task.inputs:
         tokenizer = load_tokenizer(task)
+        if "kept_tokens" in task.config:
+            tokenizer.quantizer = FirstTokens(tokenizer.quantizer, task.config["kept_tokens"])
         found = {
             "tokenizer": evaluate(tokenizer, teacher, image_set, config, extractors, task.cache, task.report)
         }

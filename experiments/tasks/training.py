@@ -19,13 +19,14 @@ from sftok.models.encoder import Encoder
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.pretrained import discriminator, perceptual_loss
 from sftok.quantizers.base import Quantizer
+from sftok.quantizers.tail_drop import TailDrop
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 from sftok.tokens import TokenCache
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.randomness import derived_seed, generator, seeded_initialisation
 from sftok.training.stages.base import Stage
 from sftok.training.stages.classifier import ClassifierStage
-from sftok.training.stages.fine_tuning import FineTuningStage
+from sftok.training.stages.fine_tuning import FineTuningStage, SingleStepFineTuningStage
 from sftok.training.stages.teacher import TeacherStage
 from sftok.training.stages.tokenizer import (
     AlignmentConfig,
@@ -80,7 +81,14 @@ def _starting_tokenizer(task: Task) -> SFTok:
 def _tokenizer_parts(task: Task, tokenizer: SFTok, image_set: ImageSet) -> TokenizerParts:
     codes = TokenCache(task.inputs["codes"], len(image_set), tokenizer.decoder.config.num_codes)
     loss = TokenizerLossConfig.model_validate(task.config["loss"])
-    return tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, codes, loss
+    quantizer = cast(Quantizer, _training_quantizer(task, tokenizer))
+    return tokenizer.encoder, quantizer, tokenizer.decoder, codes, loss
+
+
+def _training_quantizer(task: Task, tokenizer: SFTok) -> nn.Module:
+    """The tokenizer's quantizer as training sees it: the weights are the tokenizer's own either way."""
+    quantizer = cast(nn.Module, tokenizer.quantizer)
+    return TailDrop(tokenizer.quantizer) if task.config.get("tail_drop") else quantizer
 
 
 def _warm_up(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
@@ -93,6 +101,14 @@ def _alignment(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
 
 
 def _fine_tuning(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
+    return _fine_tuning_stage(FineTuningStage, task, tokenizer)
+
+
+def _single_step_fine_tuning(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
+    return _fine_tuning_stage(SingleStepFineTuningStage, task, tokenizer)
+
+
+def _fine_tuning_stage(kind: type[FineTuningStage], task: Task, tokenizer: SFTok) -> Stage:
     config = FineTuningRecipe.model_validate(
         {
             **task.config["fine_tuning"],
@@ -103,9 +119,9 @@ def _fine_tuning(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
     )
     # What stage 3 trains is the soft lookup, so that is how its tokenizer is decoded from here on.
     tokenizer.decoding = DecodingConfig(final_lookup="soft")
-    return FineTuningStage(
+    return kind(
         tokenizer.encoder,
-        cast(nn.Module, tokenizer.quantizer),
+        _training_quantizer(task, tokenizer),
         tokenizer.decoder,
         tokenizer.pixel_decoder,
         perceptual_loss(config.perceptual),
@@ -120,6 +136,7 @@ STAGES: Mapping[str, StageMaker] = {
     "warm-up": _warm_up,
     "alignment": _alignment,
     "fine-tuning": _fine_tuning,
+    "single-step-fine-tuning": _single_step_fine_tuning,
 }
 
 

@@ -6,9 +6,10 @@ business of this package's other modules.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -85,7 +86,7 @@ class Pretrained(nn.Module, ABC):
                 f"{source}: its configuration cannot be used: {error}; "
                 "what is not in the file can be given to from_pretrained(..., config=CONFIG)"
             ) from None
-        with torch.device("meta"), _Unfilled():  # no memory and no draws: all weights are replaced
+        with without_weights():  # they are all replaced
             model = cls.from_record(record)
         checkpoint.check_fit(model.state_dict())
         model.load_state_dict(checkpoint.tensors, assign=True)
@@ -113,6 +114,13 @@ class Pretrained(nn.Module, ABC):
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         temporary.replace(folder / CONFIG_FILE)
         return folder
+
+
+@contextlib.contextmanager
+def without_weights() -> Iterator[None]:
+    """Within, models are built on the meta device: shapes, no memory and no draws."""
+    with torch.device("meta"), _Unfilled():
+        yield
 
 
 class _Unfilled(TorchFunctionMode):

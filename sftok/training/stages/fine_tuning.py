@@ -173,6 +173,20 @@ class FineTuningStage(Stage):
             return self.discriminator(diff_augment(images, step.generator), step.generator)
 
 
+class SingleStepFineTuningStage(FineTuningStage):
+    """Stage 3 of a tokenizer that predicts everything at once (TiTok): the decoder never sees a code."""
+
+    def reconstruct(self, quantized: Tensor, generator: torch.Generator) -> Tensor:
+        """Images from frozen tokens by one pass with every position masked; nothing is drawn.
+
+        Args and returned value are those of `FineTuningStage.reconstruct`.
+        """
+        hidden = torch.full(
+            (len(quantized), self.decoder.config.num_codes), self.decoder.mask_id, device=quantized.device
+        )
+        return self.pixel_decoder.decode_soft(self.decoder(hidden, quantized)).float()
+
+
 @contextlib.contextmanager
 def _unchanged(module: nn.Module) -> Iterator[None]:
     """Within, passes through `module` give its parameters no gradient, only its inputs."""
