@@ -109,7 +109,8 @@ def check_asked(asked: Sequence[ExtractorConfig], given: Sequence[Extractor]) ->
     Raises:
         EvaluationError: names both.
     """
-    wanted, found = ([each.label for each in extractors] for extractors in (asked, given))
+    wanted = [extractor.label for extractor in asked]
+    found = [extractor.label for extractor in given]
     if wanted != found:
         raise EvaluationError(f"extractors: the configuration asks for {wanted}, given are {found}")
 
