@@ -129,7 +129,9 @@ def test_rows_that_are_only_published_are_not_planned() -> None:
 
 def test_a_row_of_table_1_needs_nothing_but_a_spec_entry() -> None:
     spec = SPECS["table1"]
-    longer = Row(name="mine", label="Mine", variants=("larger-decoder",), overrides={"evaluation.steps": [4]})
+    longer = Row(
+        name="mine", label="Mine", variants=("larger-decoder",), overrides={"stage2.replacement_ratio": 0.3}
+    )
     published = Row(name="theirs", label="Theirs", trained=False, published={"rfid": 1.0})
     more = spec.model_copy(update={"rows": (*spec.rows, longer, published)})
     new = set(planned(more).artifacts) - set(planned(spec).artifacts)
@@ -166,7 +168,8 @@ def test_lengths_of_one_tokenizer_share_its_training() -> None:
     assert whole.training == half.training
     assert whole.training != rows["titok-b"].training
     assert "kept_tokens" not in whole.evaluation.config
-    assert half.evaluation.config["kept_tokens"] == 4
+    tokens = half.training[0].config["model"]["encoder"]["num_latent_tokens"]
+    assert half.evaluation.config["kept_tokens"] == tokens // 2
 
 
 def test_a_borrowed_row_is_filled_in_before_it_is_planned() -> None:
