@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from experiments.commands.planning import chosen_overlay
 from experiments.commands.wiring import Wiring
