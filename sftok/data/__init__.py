@@ -10,12 +10,14 @@ from collections.abc import Callable
 
 from sftok.config import ConfigError, choices_hint
 from sftok.data import fashion_mnist, image_folder
+from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import DataConfig, DataError, ImageSet, Selection, Split
 from sftok.data.batches import Batch, ordered_batches, training_batches
 from sftok.data.splits import selection
 
 __all__ = [
     "SOURCES",
+    "AugmentationConfig",
     "Batch",
     "DataConfig",
     "DataError",
