@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from experiments.tasks.base import MODEL, Task
-from sftok.teacher.codes import write_codes
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.tokens import TokenCache, write_tokens
 from sftok.weights import load_tensors
 
 BATCH_SIZE = 500
@@ -17,9 +15,10 @@ BATCH_SIZE = 500
 def write_code_cache(task: Task) -> dict[str, Any]:
     """Encode the training images with the frozen teacher."""
     teacher = load_teacher(task)
-    path = write_codes(teacher, task.load_data("train"), task.folder, BATCH_SIZE, task.monitor.progress)
-    codes = np.load(path, mmap_mode="r", allow_pickle=False)
-    return {"images": len(codes), "codes_used": len(np.unique(codes)), "codebook_size": teacher.config.codebook_size}
+    image_set, size = task.load_data("train"), teacher.config.codebook_size
+    write_tokens(teacher.encode, size, image_set, task.folder, BATCH_SIZE, task.monitor.progress)
+    counts = TokenCache(task.folder, len(image_set), teacher.config.num_codes).counts()
+    return {"images": len(image_set), "codes_used": int((counts > 0).sum()), "codebook_size": size}
 
 
 def load_teacher(task: Task) -> MaskGITVQGAN:

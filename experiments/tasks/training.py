@@ -11,8 +11,8 @@ from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, training_batches
 from sftok.evaluation.classifier import Classifier, ClassifierConfig
 from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.teacher.codes import CodeCache
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.tokens import TokenCache
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.randomness import derived_seed, generator, seeded_initialisation
 from sftok.training.stages.base import Stage
@@ -58,7 +58,7 @@ def train_stage(task: Task) -> dict[str, Any]:
         prefix = "pixel_decoder."
         own = {name.removeprefix(prefix): value for name, value in teacher.items() if name.startswith(prefix)}
         tokenizer.pixel_decoder.load_state_dict(own)
-    codes = CodeCache(task.inputs["codes"], len(image_set), model_config.decoder.num_codes)
+    codes = TokenCache(task.inputs["codes"], len(image_set), model_config.decoder.num_codes)
     loss = TokenizerLossConfig.model_validate(config["loss"])
     parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, codes, loss)
     stage: TokenizerStage
