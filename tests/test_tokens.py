@@ -171,7 +171,12 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
 def test_a_cache_must_be_of_what_is_asked_for(tmp_path):
     images = make_images()
     write(tmp_path, images, augmentation=VIEWS)
-    for wrong in ((22, 4, VIEWS), (23, 5, VIEWS), (23, 4, None), (23, 4, AugmentationConfig(flip=True, views=2))):
+    for wrong in (
+        (22, 4, VIEWS),
+        (23, 5, VIEWS),
+        (23, 4, None),
+        (23, 4, AugmentationConfig(flip=True, views=2)),
+    ):
         with pytest.raises(DamagedFileError, match="holds"):
             TokenCache(tmp_path, *wrong)
     with pytest.raises(ValueError, match="was not made of what the batch shows, the centre crop"):

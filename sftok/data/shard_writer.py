@@ -143,14 +143,15 @@ def _claim(out: Path, wanted: ShardsDescription) -> None:
     """Let `out` be the folder of these shards: a new one, or one in which they were begun."""
     out.mkdir(parents=True, exist_ok=True)
     known = description(out)
-    if known is None and any(out.iterdir()):
+    if known is None and any(not path.name.startswith(".") for path in out.iterdir()):
         raise DataError(f"shards: {out} is not empty, and holds no {DESCRIPTION}; choose an empty folder")
     if known is not None and known != wanted:
         raise DataError(
             f"shards: {out} holds shards of other images, or cut or resized otherwise; choose an empty folder"
         )
-    for left in out.glob(".*.partial"):
-        left.unlink(missing_ok=True)  # by a run that was killed
+    for pattern in (".*.partial", ".*.index.*.tmp"):
+        for left in out.glob(pattern):
+            left.unlink(missing_ok=True)  # by a run that was killed
     if known is None:
         text = json.dumps(wanted.model_dump(mode="json"), indent=1, ensure_ascii=False)
         _replace(out / DESCRIPTION, lambda file: file.write(text.encode()))

@@ -63,7 +63,7 @@ def foreign(tmp_path) -> Path:
     """Two training shards of 6 and 4 images of 3 classes, one to test on; no `dataset.json`."""
     root = tmp_path / "foreign"
     write_tar(root / "train-0000.tar", samples(0, 6))
-    write_tar(root / "train-0001.tar", samples(6, 4, "jpg") + [("0006.json", b"{}")])
+    write_tar(root / "train-0001.tar", [*samples(6, 4, "jpg"), ("0006.json", b"{}")])
     write_tar(root / "val-0000.tar", samples(100, 3, "webp"))
     return root
 
@@ -186,7 +186,9 @@ def test_a_cut_shard_is_refused(made, kept, indexed):
     os.truncate(shard, int(shard.stat().st_size * kept))
     if not indexed:
         beside(shard).unlink()
-    with pytest.raises(DataError, match=r"train-000001\.tar is cut, damaged or no \.tar file .*make it again"):
+    with pytest.raises(
+        DataError, match=r"train-000001\.tar is cut, damaged or no \.tar file .*make it again"
+    ):
         load(shards(made), "train")
 
 
@@ -218,7 +220,7 @@ def test_a_flipped_bit_of_a_header_is_found(foreign):
 def test_a_flipped_bit_of_an_image_is_found_when_it_is_read(made, budget):
     found = replace(load(shards(made), "train"), memory_budget=budget)
     flip_bit(found.shards[found.shard[3]], int(found.offsets[3] + found.sizes[3] // 2))
-    with pytest.raises(DataError, match="is not what the index of the shard says .its content has changed"):
+    with pytest.raises(DataError, match=r"is not what the index of the shard says .its content has changed"):
         found.images(torch.tensor([3]))
     with pytest.raises(DataError, match="its content has changed"):
         load(shards(made), "train").images(torch.arange(len(found)))
@@ -238,7 +240,10 @@ def test_a_shard_that_is_gone_or_cut_after_loading_is_named(foreign):
     [
         ([*samples(0, 3), *samples(1, 1)], "has the key '0001' twice"),
         ([*samples(0, 3), ("0001.jpg", encoded(1, "jpg"))], "has the key '0001' twice"),
-        ([*samples(0, 3), ("0009.png", encoded(9))], r"the image '0009' has no label; add a member 0009\.cls"),
+        (
+            [*samples(0, 3), ("0009.png", encoded(9))],
+            r"the image '0009' has no label; add a member 0009\.cls",
+        ),
         ([*samples(0, 3), ("0009.cls", b"1")], "the label '0009' has no image"),
         ([*samples(0, 3), ("9.png", encoded(9)), ("9.cls", b"cat")], "the class of '9' is 'cat'"),
         ([*samples(0, 3), ("9.png", encoded(9)), ("9.cls", b"-1")], "the class of '9' is '-1'"),
@@ -268,7 +273,9 @@ def test_a_key_in_two_shards_is_refused(foreign):
 
 def test_classes_that_do_not_fit_together_are_refused(foreign):
     write_tar(foreign / "val-0001.tar", [("200.png", encoded(200)), ("200.cls", b"3")])
-    with pytest.raises(DataError, match=r"the class of 200\.png is 3, but the 3 classes of the training shards"):
+    with pytest.raises(
+        DataError, match=r"the class of 200\.png is 3, but the 3 classes of the training shards"
+    ):
         load(shards(foreign), "test")
 
 
@@ -293,7 +300,9 @@ def test_an_unreadable_image_is_fatal_or_skipped(foreign, caplog):
     changed = write_tar(foreign / "train-0000.tar", members)
     os.utime(changed, (10**9 + 1, 10**9 + 1))
     owner = "train" if "0002" in [whole[0].key(place) for place in range(len(whole[0]))] else "validation"
-    with pytest.raises(DataError, match=r"1 of \d+ image files cannot be read, .*train-0000\.tar: 0002\.png: "):
+    with pytest.raises(
+        DataError, match=r"1 of \d+ image files cannot be read, .*train-0000\.tar: 0002\.png: "
+    ):
         load(config, owner)
     with caplog.at_level(logging.WARNING):
         left = [load(replace_policy(config), split) for split in ("train", "validation")]
@@ -327,7 +336,12 @@ def test_a_missing_shard_is_missed(made):
 
 
 def test_names_of_odd_members(tmp_path):
-    members = [("a.b/x.seg.png", encoded(0)), ("._junk.png", b""), ("a.b/y.PNG", encoded(1)), ("a.b/y.cls", b"1\n")]
+    members = [
+        ("a.b/x.seg.png", encoded(0)),
+        ("._junk.png", b""),
+        ("a.b/y.PNG", encoded(1)),
+        ("a.b/y.cls", b"1\n"),
+    ]
     index = index_of(write_tar(tmp_path / "train-0.tar", members))
     assert index.members == ("a.b/y.PNG",)
     assert index.keys == ["a.b/y"]

@@ -66,7 +66,7 @@ def test_an_interrupted_run_goes_on(plain_folder, tmp_path, monkeypatch, images)
     assert all(not name.endswith(".partial") for name in contents(tmp_path / "out"))
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tar")}
     assert len(done) == images // 6
-    with pytest.raises(DataError, match="train shards are in|no shards named train"):
+    with pytest.raises(DataError, match=r"train shards are in|no shards named train"):
         load(DataConfig(source="shards", path=str(tmp_path / "out"), image_size=4), "train")
     monkeypatch.setattr(shard_writer, "_add", add)
     write_shards(plain_folder, tmp_path / "out", config)
@@ -85,7 +85,8 @@ def dying(tar, name, content):
         os.kill(os.getpid(), signal.SIGKILL)
     add(tar, name, content)
 shard_writer._add = dying
-shard_writer.write_shards(Path(sys.argv[1]), Path(sys.argv[2]), shard_writer.ShardingConfig(images_per_shard=6))
+config = shard_writer.ShardingConfig(images_per_shard=6)
+shard_writer.write_shards(Path(sys.argv[1]), Path(sys.argv[2]), config)
 """
 
 
