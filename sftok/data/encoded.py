@@ -153,6 +153,19 @@ def root_folder(config: DataConfig, layouts: str) -> Path:
     return root
 
 
+def refuse_one_class(config: DataConfig, root: Path, class_names: Sequence[str]) -> None:
+    """A single class is most often a path one folder too high or too deep.
+
+    Raises:
+        DataError: there are not two classes.
+    """
+    if len(class_names) < 2:
+        raise DataError(
+            f"{config.source}: {root} has one class only, {class_names[0]!r}, but two are needed; "
+            "set path to the folder that holds the class folders, or to shards of several classes"
+        )
+
+
 def report_unreadable(config: DataConfig, root: Path, problems: Sequence[str], total: int) -> None:
     """Log the images that cannot be decoded (where each is, and why), or refuse them, as `config` says.
 

@@ -8,8 +8,8 @@ Two layouts are known:
   of the file's path: so it is always the same, and a new file moves no more than one other. A class of a
   single image has it in the training images.
 
-Images may lie deeper inside a class. Labels number the training classes in sorted order; a single class is
-fine, a class folder without images an error. Hidden files and folders are ignored, and so, with a count in
+Images may lie deeper inside a class. Labels number the training classes in sorted order; a class folder
+without images is an error. Hidden files and folders are ignored, and so, with a count in
 the log, are files without an image's extension and files outside of class folders.
 """
 

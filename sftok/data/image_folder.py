@@ -14,7 +14,7 @@ import torch
 
 from sftok.data.base import DataConfig, DataError, Selection, Split
 from sftok.data.content_index import Content, Unreadable, examine
-from sftok.data.encoded import EncodedImageSet, report_unreadable, root_folder
+from sftok.data.encoded import EncodedImageSet, refuse_one_class, report_unreadable, root_folder
 from sftok.data.folder_layout import LAYOUTS, labelled_files, sample_key
 
 logger = logging.getLogger(__name__)
@@ -58,11 +58,12 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageFolder:
     """The images of a split of the folder `config.path`.
 
     Raises:
-        DataError: there is no such folder, its layout is not known, it holds no images, or (with
-            `unreadable = "fatal"`) one that cannot be decoded.
+        DataError: there is no such folder, its layout is not known, it holds no images or one class
+            only, or (with `unreadable = "fatal"`) an image that cannot be decoded.
     """
     root = root_folder(config, LAYOUTS)
     listing = labelled_files(root, split)
+    refuse_one_class(config, root, listing.class_names)
     chosen = select(torch.tensor(listing.labels)).tolist()
     contents = examine(root, [listing.files[place] for place in chosen])
     found = list(zip(chosen, contents, strict=True))

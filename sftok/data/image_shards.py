@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from sftok.data.base import DataConfig, DataError, Selection, Split
-from sftok.data.encoded import EncodedImageSet, report_unreadable, root_folder
+from sftok.data.encoded import EncodedImageSet, refuse_one_class, report_unreadable, root_folder
 from sftok.data.shard_index import ShardIndex, index_of, read_member, split_name
 from sftok.data.shard_layout import DESCRIPTION, LAYOUTS, description, shards_of
 
@@ -70,13 +70,15 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageShards:
 
     Raises:
         DataError: there is no such folder or no shards in it, a shard is cut, damaged or incomplete, a key
-            comes twice, a class is out of range, or (with `unreadable = "fatal"`) an image cannot be decoded.
+            comes twice, a class is out of range or the only one, or (with `unreadable = "fatal"`) an image
+            cannot be decoded.
     """
     root = root_folder(config, LAYOUTS)
     shards = shards_of(root, split)
     indexes = [index_of(shard) for shard in shards]
     _refuse_duplicates(shards, indexes)
     class_names = _class_names(root, shards, indexes, split)
+    refuse_one_class(config, root, class_names)
     labels = np.concatenate([index.labels for index in indexes])
     chosen = select(torch.from_numpy(labels)).numpy()
     shard = np.repeat(np.arange(len(shards)), [len(index.members) for index in indexes])

@@ -345,3 +345,9 @@ def test_names_of_odd_members(tmp_path):
     index = index_of(write_tar(tmp_path / "train-0.tar", members))
     assert index.members == ("a.b/y.PNG",)
     assert index.keys == ["a.b/y"]
+
+
+def test_one_class_is_refused(tmp_path):
+    write_tar(tmp_path / "train-0.tar", [("1.png", encoded(1)), ("1.cls", b"0")])
+    with pytest.raises(DataError, match="has one class only, '0', but two are needed"):
+        load(shards(tmp_path), "train")
