@@ -98,7 +98,7 @@ def write_tokens(
                 ):
                     parts.append(_encoded(encode, batch, codebook_size))
                     on_progress(done + sum(map(len, parts)), total)
-                ids = torch.cat(parts)
+                ids = _narrow(torch.cat(parts), codebook_size)
                 save_tensors(path, {"ids": ids}, {"content": source})
             done, tokens = done + len(places), ids.shape[1]
             on_progress(done, total)
@@ -231,6 +231,10 @@ def _encoded(encode: Encode, batch: Batch, codebook_size: int) -> Tensor:
     ids = encode(batch.images).cpu()
     if int(ids.min()) < 0 or int(ids.max()) >= codebook_size:
         raise ValueError(f"an id is not below the codebook's size of {codebook_size}")
+    return ids
+
+
+def _narrow(ids: Tensor, codebook_size: int) -> Tensor:
     return torch.from_numpy(ids.numpy().astype(np.uint16 if codebook_size <= 1 << 16 else np.int32))
 
 

@@ -15,7 +15,7 @@ from sftok.config import ConfigError
 from sftok.data import AugmentationConfig, ordered_batches, training_batches
 from sftok.data.base import MemoryImageSet
 from sftok.tokens import TokenCache, TokensOnTheFly, write_tokens
-from sftok.weights import DamagedFileError
+from sftok.weights import DamagedFileError, load_tensors
 
 VIEWS = AugmentationConfig(flip=True, views=3)
 PER_FILE = 10
@@ -37,8 +37,16 @@ def write(folder: Path, images: MemoryImageSet, **changes) -> Path:
     return write_tokens(options.pop("encode", encode), image_set=images, folder=folder, **options)
 
 
-def content(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+def content(folder: Path) -> dict[str, object]:
+    """The files of `folder`; of tensors what they say, as safetensors may order metadata anew each time."""
+    found: dict[str, object] = {}
+    for path in folder.iterdir():
+        if path.suffix == ".safetensors":
+            tensors, metadata = load_tensors(path)
+            found[path.name] = tensors["ids"].numpy().tolist(), metadata
+        else:
+            found[path.name] = path.read_bytes()
+    return found
 
 
 @pytest.mark.parametrize("augmentation", [None, VIEWS, AugmentationConfig(flip=True, views=1)])
@@ -144,7 +152,7 @@ def test_damage_is_found_and_mended(tmp_path, damage, caplog):
     if damage == "remove":
         victim.unlink()
     else:
-        altered = bytearray(before[victim.name])
+        altered = bytearray(victim.read_bytes())
         altered[-3] ^= 1
         victim.write_bytes(altered if damage == "flip" else altered[:-3])
     cache = TokenCache(tmp_path, 23, 4)
