@@ -10,6 +10,7 @@ from typing import Any
 from sftok.config import ConfigError
 
 DEFAULT_STORE = Path("runs")
+EXECUTORS = ("inline", "local", "slurm")
 PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
 
 
@@ -33,11 +34,12 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser(
         "run", help="train, evaluate and report an experiment; finished work is never repeated"
     )
-    command.add_argument("experiment")
+    command.add_argument("experiment", help="a name that `list` prints, or all")
     _planning(command)
     _store(command)
     command.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and stop")
     command.add_argument("--yes", action="store_true", help="do not ask before a long run")
+    _executor(command)
 
     command = commands.add_parser("status", help="what is done, running, waiting or failed, and why")
     command.add_argument("experiment", nargs="?")
@@ -47,12 +49,82 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("report", help="rebuild the HTML pages from the stored results")
     _store(command)
 
+    command = commands.add_parser("evaluate", help="measure a checkpoint under the full protocol")
+    command.add_argument(
+        "checkpoint", help="a file, a folder, a hub id, or random:NAME for untrained weights"
+    )
+    command.add_argument(
+        "--teacher", type=Path, metavar="FILE", help="for a checkpoint without pixel decoder"
+    )
+    command.add_argument("--seed", type=int, default=0, help="of random weights (default: %(default)s)")
+    command.add_argument(
+        "--steps", type=steps, default=(1, 2, 4, 8, 16), metavar="A-B|A,B,...", help="default: 1,2,4,8,16"
+    )
+    _overrides(command)
+    _data(command)
+    _store(command)
+    _format(command, ("text", "csv", "json"))
+
     command = commands.add_parser("results", help="print the stored numbers as flat rows")
     command.add_argument("experiment")
     command.add_argument("--profile", choices=PROFILE_NAMES, help="default: of the latest run")
     _store(command)
     _format(command, ("csv", "json"))
+    _cluster_commands(commands)
     return root
+
+
+def _executor(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--executor",
+        choices=EXECUTORS,
+        default="inline",
+        help="in this process, by workers on this machine, or as jobs of a cluster (default: %(default)s)",
+    )
+    command.add_argument(
+        "--workers",
+        type=workers,
+        metavar="N",
+        help="for --executor local: how many at once; they share the cores (default: what the cores feed)",
+    )
+    _cluster(command, "the profile's resources")
+
+
+def _cluster(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--cluster",
+        type=Path,
+        metavar="FILE",
+        help=f"TOML with partition, gpus, memory, time ... by kind of artifact (default: {default})",
+    )
+
+
+def _cluster_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser("logs", help="print the log of the job that makes, or made, an artifact")
+    command.add_argument("artifact", help="its name as `status` shows it, or the beginning of it")
+    command.add_argument("--lines", type=int, default=0, metavar="N", help="only the last N (default: all)")
+    _store(command)
+
+    command = commands.add_parser("cancel", help="cancel the cluster jobs of an experiment")
+    command.add_argument("experiment")
+    _store(command)
+
+    command = commands.add_parser("retry", help="queue again what failed on the cluster; it resumes")
+    command.add_argument("experiment")
+    command.add_argument(
+        "--failed",
+        action="store_true",
+        required=True,
+        help="what failed or was cancelled, and what that blocked",
+    )
+    _cluster(command, "as submitted before")
+    _store(command)
+
+    command = commands.add_parser(
+        "collect", help="take in what cluster jobs made: track it, rebuild the pages"
+    )
+    command.add_argument("experiment", nargs="?")
+    _store(command)
 
 
 def _planning(command: argparse.ArgumentParser) -> None:
@@ -66,6 +138,11 @@ def _planning(command: argparse.ArgumentParser) -> None:
         metavar="N|A,B,...",
         help="how many seeds, or which (default: one, seed 0); intervals need two or more",
     )
+    _overrides(command)
+    _data(command)
+
+
+def _overrides(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--set",
         dest="overrides",
@@ -75,6 +152,9 @@ def _planning(command: argparse.ArgumentParser) -> None:
         metavar="KEY=VALUE",
         help="override a configuration value, e.g. stage1.steps=500; repeatable; `show` lists the keys",
     )
+
+
+def _data(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data",
         type=Path,
@@ -105,6 +185,28 @@ def seeds(text: str) -> tuple[int, ...]:
     if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
         raise argparse.ArgumentTypeError(f"{text!r}: at least one seed, none negative, none twice")
     return chosen
+
+
+def steps(text: str) -> tuple[int, ...]:
+    """`1-16` is 1, 2, ..., 16; `1,2,4` is these."""
+    try:
+        if "-" in text:
+            first, last = (int(part) for part in text.split("-"))
+            chosen = tuple(range(first, last + 1))
+        else:
+            chosen = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r}: write 1-16 or 1,2,4,8,16") from None
+    if not chosen or min(chosen) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: at least one number of steps, none below 1")
+    return chosen
+
+
+def workers(text: str) -> int:
+    """A number of workers, at least one."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number of workers, at least 1")
+    return int(text)
 
 
 def assignment(text: str) -> tuple[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-KIND_VERSIONS = {"classifier": 1, "teacher": 1, "codes": 1, "stage": 1, "evaluation": 1}
+KIND_VERSIONS = {"classifier": 1, "teacher": 1, "codes": 1, "stage": 1, "evaluation": 1, "checkpoint": 1}
 """Raise a kind's version when its code changes what it computes: older artifacts then no longer match."""
 
 KEY_LENGTH = 16
@@ -56,6 +56,11 @@ class Artifact:
             "inputs": {role: artifact.key for role, artifact in self.inputs.items()},
             "data": dict(self.data),
         }
+
+    @property
+    def stage(self) -> str:
+        """What it does, more closely than its kind: `warm-up`, `alignment`, `teacher`, `evaluation` ..."""
+        return str(self.config.get("stage", self.kind))
 
     @property
     def name(self) -> str:

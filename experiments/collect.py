@@ -1,15 +1,23 @@
-"""From the store to records: what is known of each request, complete or not. Computes nothing."""
+"""From the store to records: what is known of each request, complete or not. Trains nothing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments import claims
 from experiments.artifacts import Artifact
+from experiments.executors.ledger import job_of
+from experiments.measured import curve_ends, stage_costs, training_hours
 from experiments.plan import Plan, PlannedRow
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
 from experiments.requests import Request, stored_requests
-from experiments.results import ArtifactState, ResultRow, RowRun, Status, TableRun
+from experiments.results import ArtifactState, ResultRow, RowRun, StageCost, Status, TableRun
+from experiments.settings import setting_lines
 from experiments.store import Store
+
+BLOCKED = "blocked by"
 
 
 def table_runs(store: Store) -> list[TableRun]:
@@ -20,7 +28,10 @@ def table_runs(store: Store) -> list[TableRun]:
 def table_run(store: Store, request: Request) -> TableRun:
     """One request as it stands now."""
     plan = request.plan
-    states = {artifact: _state(store, plan, artifact) for artifact in plan.artifacts}
+    asks_costs = plan.experiment.costs
+    states: dict[Artifact, ArtifactState] = {}
+    for artifact in plan.artifacts:
+        states[artifact] = _state(store, plan, artifact, states)
     return TableRun(
         experiment=plan.experiment,
         profile=plan.profile.name,
@@ -36,10 +47,14 @@ def table_run(store: Store, request: Request) -> TableRun:
         references=_references(store, plan),
         config=plan.recipe.model_dump(mode="json"),
         complete=all(state.status == "done" for state in states.values()),
+        costs=tuple(cost for row in plan.rows for cost in _costs(store, plan, row)) if asks_costs else (),
+        settings=setting_lines(plan.experiment, plan.recipe),
     )
 
 
-def _state(store: Store, plan: Plan, artifact: Artifact) -> ArtifactState:
+def _state(
+    store: Store, plan: Plan, artifact: Artifact, earlier: Mapping[Artifact, ArtifactState]
+) -> ArtifactState:
     result = store.result(artifact)
     failure = store.failure(artifact) or {}
     progress = store.progress(artifact) or {}
@@ -55,17 +70,30 @@ def _state(store: Store, plan: Plan, artifact: Artifact) -> ArtifactState:
     running = status == "running" and bool(progress.get("total"))
     return ArtifactState(
         kind=artifact.kind,
+        stage=artifact.stage,
         key=artifact.key,
         label=artifact.label,
         status=status,
         progress=progress["done"] / progress["total"] if running else None,
         remaining_seconds=progress.get("remaining_seconds") if running else None,
         error=failure.get("reason") if status == "failed" else None,
+        note=_note(store, artifact, earlier) if status == "waiting" else None,
         seconds=provenance.get("seconds"),
         shared_by=plan.users(artifact),
         folder=folder,
         provenance=provenance,
     )
+
+
+def _note(store: Store, artifact: Artifact, earlier: Mapping[Artifact, ArtifactState]) -> str | None:
+    for upstream in artifact.inputs.values():
+        state = earlier[upstream]
+        if state.status == "failed":
+            return f"{BLOCKED} {upstream.label} ({upstream.name})"
+        if state.note is not None and state.note.startswith(BLOCKED):
+            return state.note
+    job = job_of(store, artifact)
+    return job.note if job is not None else None
 
 
 def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, ArtifactState]) -> RowRun:
@@ -85,20 +113,55 @@ def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, A
         evaluation=parts[-1],
         training=tuple(parts[:-1]),
         protocol=(store.result(row.evaluation) or {}).get("protocol", {}),
-        results=_results(store, plan, row.evaluation, row.row, row.seed),
+        results=(*_results(store, plan, row), *_derived(store, plan, row)),
+        facts=_facts(plan, row),
     )
+
+
+def _facts(plan: Plan, row: PlannedRow) -> dict[str, str]:
+    """What Table 1 says of a system, for the row as it is at this profile."""
+    recipe = plan.recipe_of(row.row)
+    if plan.experiment.row(row.row).subject == "teacher":
+        tokens, codes = recipe.teacher_config().num_codes, recipe.teacher.codebook_size
+    else:
+        tokens, codes = recipe.kept_tokens, recipe.tokenizer.codebook_size
+    return {"Token length": str(tokens), "#Code": f"{codes:,}"}
+
+
+def _derived(store: Store, plan: Plan, row: PlannedRow) -> Iterator[ResultRow]:
+    """The numbers of a row that come from its training rather than from its evaluation."""
+    hours = training_hours(store, row) if plan.experiment.costs else ()
+    for found in (*curve_ends(store, plan, row), *hours):
+        number = {"metric": found.metric, "value": found.value, "n_images": found.n_images}
+        nowhere = {"steps": None, "temperature": None, "extractor": ""}
+        yield _result_row(plan, found.artifact, row.row, row.seed, number | nowhere)
+
+
+def _costs(store: Store, plan: Plan, row: PlannedRow) -> Iterator[StageCost]:
+    paper = PROFILES["paper"]
+    at_full_size = resolve(paper.overlay, paper.overlay_of(plan.experiment.row(row.row)))
+    return stage_costs(store, row, plan.recipe_of(row.row), at_full_size)
 
 
 def _references(store: Store, plan: Plan) -> tuple[ResultRow, ...]:
+    if plan.reference is None:
+        return ()
     result = store.result(plan.reference) or {}
     return tuple(
-        _result_row(plan, plan.reference, measured["subject"], 0, measured) for measured in result.get("rows", ())
+        _result_row(plan, plan.reference, measured["subject"], 0, measured)
+        for measured in result.get("rows", ())
     )
 
 
-def _results(store: Store, plan: Plan, evaluation: Artifact, row: str, seed: int) -> tuple[ResultRow, ...]:
-    result = store.result(evaluation) or {}
-    return tuple(_result_row(plan, evaluation, row, seed, measured) for measured in result.get("rows", ()))
+def _results(store: Store, plan: Plan, row: PlannedRow) -> tuple[ResultRow, ...]:
+    """What the row's evaluation found of its subject; a teacher's also holds the real images."""
+    result = store.result(row.evaluation) or {}
+    subject = plan.experiment.row(row.row).subject
+    return tuple(
+        _result_row(plan, row.evaluation, row.row, row.seed, measured)
+        for measured in result.get("rows", ())
+        if measured["subject"] == subject
+    )
 
 
 def _result_row(plan: Plan, evaluation: Artifact, row: str, seed: int, measured: dict[str, Any]) -> ResultRow:

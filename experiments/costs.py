@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from experiments.artifacts import Artifact
 from experiments.plan import Plan
 from experiments.store import CONFIG, Store, read_json
 
-WORKLOAD_KEYS = ("stage", "model", "protocol", "alignment", "channels", "image_size")
+WORKLOAD_KEYS = ("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens")
 """The parts of a configuration that decide how long a step takes."""
 
 
@@ -21,15 +21,10 @@ def estimate(plan: Plan, store: Store) -> dict[Artifact, float | None]:
     for artifact in plan.artifacts:
         if store.is_done(artifact):
             continue
-        workload = _workload(artifact.kind, artifact.config)
-        per_step = measured.get(workload) or plan.profile.seconds_per_step.get(_expected_name(artifact))
+        workload = _workload(artifact.kind, artifact.config, artifact.inputs)
+        per_step = measured.get(workload) or plan.profile.seconds_per_step.get(artifact.stage)
         costs[artifact] = None if per_step is None else per_step * artifact.steps
     return costs
-
-
-def _expected_name(artifact: Artifact) -> str:
-    """`teacher`, `codes`, `warm-up`, `alignment`, `evaluation` ...: the names in `seconds_per_step`."""
-    return str(artifact.config.get("stage", artifact.kind))
 
 
 def _measured(store: Store) -> dict[str, float]:
@@ -40,12 +35,15 @@ def _measured(store: Store) -> dict[str, float]:
         if identity and result:
             steps = identity["config"].get("steps", 1)
             seconds = result["provenance"]["seconds"]
-            found[_workload(identity["kind"], identity["config"])] = seconds / steps
+            workload = _workload(identity["kind"], identity["config"], identity["inputs"])
+            found[workload] = seconds / steps
     return found
 
 
-def _workload(kind: str, config: Mapping[str, object]) -> str:
-    parts = {name: config[name] for name in WORKLOAD_KEYS if name in config}
+def _workload(kind: str, config: Mapping[str, object], inputs: Iterable[str]) -> str:
+    """Equal for artifacts whose steps take the same time; the inputs' roles tell what is evaluated."""
+    parts: dict[str, object] = {name: config[name] for name in WORKLOAD_KEYS if name in config}
+    parts["roles"] = sorted(inputs)
     return f"{kind} {hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from experiments.artifacts import Artifact, artifact
 from experiments.profiles.base import Profile
 from experiments.recipe import Overlay, Recipe, resolve
-from experiments.spec import Experiment
+from experiments.spec import Experiment, Row
 from sftok.config import ConfigError
 
 
@@ -38,8 +38,8 @@ class Plan:
     """The configuration without the rows' overrides."""
     artifacts: tuple[Artifact, ...]
     rows: tuple[PlannedRow, ...]
-    reference: Artifact
-    """The evaluation of the teacher itself and of the real images."""
+    reference: Artifact | None
+    """The evaluation of the teacher itself and of the real images; none where no row is run."""
 
     def users(self, node: Artifact) -> int:
         """How many rows and seeds use `node`, directly or through others."""
@@ -48,7 +48,14 @@ class Plan:
     @property
     def unshared_count(self) -> int:
         """How many artifacts there would be if every row made its own."""
-        return sum(len(_with_inputs(row.evaluation)) for row in self.rows) + 1
+        own = sum(len(_with_inputs(row.evaluation)) for row in self.rows)
+        return own + (self.reference is not None)
+
+    def recipe_of(self, row: str) -> Recipe:
+        """The resolved configuration of one row."""
+        return resolve(
+            self.profile.overlay, self.profile.overlay_of(self.experiment.row(row)), self.overrides
+        )
 
 
 def plan(
@@ -65,16 +72,16 @@ def plan(
     Raises:
         ConfigError: a key is unknown or a value is out of range, in the profile, a row or an override.
     """
-    _refuse_overrides_of_rows(experiment, overrides)
+    _check_rows(experiment, profile, overrides)
     rows = []
     for seed in seeds:
-        for row in experiment.rows:
-            recipe = resolve(profile.overlay, row.overrides, overrides)
-            rows.append(_plan_row(row.name, recipe, seed, fingerprints))
+        for row in experiment.trained_rows:
+            recipe = resolve(profile.overlay, profile.overlay_of(row), overrides)
+            rows.append(_PLANNERS[row.subject](row, recipe, seed, fingerprints))
     base = resolve(profile.overlay, overrides)
-    reference = _reference(base, fingerprints)
+    reference = _reference(base, fingerprints) if rows else None
     ordered: dict[Artifact, None] = {}
-    for evaluation in [reference, *(row.evaluation for row in rows)]:
+    for evaluation in filter(None, [reference, *(row.evaluation for row in rows)]):
         ordered |= dict.fromkeys(_with_inputs(evaluation))
     return Plan(
         experiment=experiment,
@@ -88,9 +95,13 @@ def plan(
     )
 
 
-def _refuse_overrides_of_rows(experiment: Experiment, overrides: Overlay) -> None:
-    for row in experiment.rows:
-        if both := sorted(set(row.overrides) & set(overrides)):
+def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) -> None:
+    for row in experiment.trained_rows:
+        if row.as_in:
+            raise ConfigError(
+                f"{experiment.name}: row {row.name!r} stands in {row.as_in}; `registry.discover` fills it in"
+            )
+        if both := sorted(set(profile.overlay_of(row)) & set(overrides)):
             raise ConfigError(
                 f"{both[0]} is what the rows of {experiment.name} differ in (row {row.name!r} sets it); "
                 "it cannot be set for all of them"
@@ -104,8 +115,33 @@ def _with_inputs(node: Artifact) -> list[Artifact]:
     return [*ordered, node]
 
 
-def _plan_row(row: str, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
+def _plan_tokenizer(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
     teacher = _teacher(recipe, fingerprints)
+    stages = _stages(row, recipe, seed, teacher, fingerprints)
+    kept = {"kept_tokens": recipe.kept_tokens} if recipe.evaluation.kept_share < 1 else {}
+    evaluation = _evaluation(
+        recipe,
+        {"teacher": teacher, "tokenizer": stages[-1]},
+        fingerprints,
+        label=f"evaluation of {row.name}, seed {seed}",
+        own=kept,
+    )
+    return PlannedRow(row=row.name, seed=seed, training=tuple(stages), evaluation=evaluation)
+
+
+def _plan_teacher(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
+    """The teacher measured as a system of its own: the same artifact at every seed, as the teacher is."""
+    teacher = _teacher(recipe, fingerprints)
+    evaluation = _reference(recipe, fingerprints)
+    return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
+
+
+_PLANNERS = {"tokenizer": _plan_tokenizer, "teacher": _plan_teacher}
+
+
+def _stages(
+    row: Row, recipe: Recipe, seed: int, teacher: Artifact, fingerprints: Mapping[str, str]
+) -> list[Artifact]:
     codes = artifact(
         "codes",
         config={},
@@ -114,10 +150,16 @@ def _plan_row(row: str, recipe: Recipe, seed: int, fingerprints: Mapping[str, st
         label="teacher codes",
     )
     stages: list[Artifact] = []
-    if recipe.stage1.steps:
-        warm_up = {"stage": "warm-up", "training": _dump(recipe.stage1.training), "steps": recipe.stage1.steps}
+    if recipe.warm_up_steps:
+        warm_up = {
+            "stage": "warm-up",
+            "training": _dump(recipe.stage1.training),
+            "steps": recipe.warm_up_steps,
+        }
         inputs = {"teacher": teacher, "codes": codes}
-        stages.append(_stage(recipe, seed, warm_up, inputs, fingerprints, label=f"warm-up, seed {seed}"))
+        # Rows without variants share their warm-up, so no row gives it its name.
+        of_row = row.name if recipe.single_step else f"warm-up of {row.name}" if row.variants else "warm-up"
+        stages.append(_stage(recipe, seed, warm_up, inputs, fingerprints, label=f"{of_row}, seed {seed}"))
     if recipe.alignment_steps:
         alignment = {
             "stage": "alignment",
@@ -126,14 +168,20 @@ def _plan_row(row: str, recipe: Recipe, seed: int, fingerprints: Mapping[str, st
             "alignment": _dump(recipe.stage2, exclude={"training"}),
         }
         inputs = {"teacher": teacher, "codes": codes} | ({"start": stages[-1]} if stages else {})
-        stages.append(_stage(recipe, seed, alignment, inputs, fingerprints, label=f"{row}, seed {seed}"))
-    evaluation = _evaluation(
-        recipe,
-        {"teacher": teacher, "tokenizer": stages[-1]},
-        fingerprints,
-        label=f"evaluation of {row}, seed {seed}",
-    )
-    return PlannedRow(row=row, seed=seed, training=tuple(stages), evaluation=evaluation)
+        stages.append(_stage(recipe, seed, alignment, inputs, fingerprints, label=f"{row.name}, seed {seed}"))
+    if recipe.fine_tuned:
+        fine_tuning = {
+            "stage": "single-step-fine-tuning" if recipe.single_step else "fine-tuning",
+            "training": _dump(recipe.stage3.training),
+            "steps": recipe.stage3.steps,
+            "fine_tuning": _dump(recipe.stage3, exclude={"training", "steps", "perceptual", "discriminator"}),
+            "perceptual": _dump(recipe.stage3.perceptual),
+            "discriminator": _dump(recipe.stage3.discriminator),
+        }
+        inputs = {"start": stages[-1]}
+        label = f"fine-tuning of {row.name}, seed {seed}"
+        stages.append(_stage(recipe, seed, fine_tuning, inputs, fingerprints, label=label))
+    return stages
 
 
 def _teacher(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
@@ -165,6 +213,7 @@ def _stage(
             "model": _dump(recipe.tokenizer_config()),
             "loss": _dump(recipe.loss),
             "seed": seed,
+            **({"tail_drop": True} if recipe.tail_drop else {}),
             **own,
         },
         inputs=inputs,
@@ -175,14 +224,18 @@ def _stage(
 
 
 def _evaluation(
-    recipe: Recipe, inputs: Mapping[str, Artifact], fingerprints: Mapping[str, str], label: str
+    recipe: Recipe,
+    inputs: Mapping[str, Artifact],
+    fingerprints: Mapping[str, str],
+    label: str,
+    own: Mapping[str, Any],
 ) -> Artifact:
     split = recipe.evaluation.split
     needs_classifier = any(extractor.name == "classifier" for extractor in recipe.evaluation.extractors)
     classifier = {"classifier": _classifier(recipe, fingerprints)} if needs_classifier else {}
     return artifact(
         "evaluation",
-        config={"protocol": _dump(recipe.evaluation, exclude={"primary_extractor"})},
+        config={"protocol": _dump(recipe.evaluation, exclude={"primary_extractor", "kept_share"}), **own},
         inputs={**classifier, **inputs},
         data={split: fingerprints[split]},
         label=label,
@@ -190,7 +243,8 @@ def _evaluation(
 
 
 def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return _evaluation(recipe, {"teacher": _teacher(recipe, fingerprints)}, fingerprints, "evaluation of the teacher")
+    inputs = {"teacher": _teacher(recipe, fingerprints)}
+    return _evaluation(recipe, inputs, fingerprints, label="evaluation of the teacher", own={})
 
 
 def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:

@@ -50,7 +50,11 @@ class ConsoleProgress:
 
     def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
         """Move the bar, or say a line now and then."""
-        left = f"{readable(remaining)} left{self._plan_left(artifact, remaining)}" if remaining is not None else ""
+        left = (
+            f"{readable(remaining)} left{self._plan_left(artifact, remaining)}"
+            if remaining is not None
+            else ""
+        )
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done / total, left=left)
         elif time.monotonic() - self._said >= LINE_EVERY_SECONDS:
@@ -61,7 +65,9 @@ class ConsoleProgress:
         """Say that it is done and what it took."""
         self._todo.pop(artifact, None)
         self._clear()
-        self._line(artifact, f"done in {readable(result['provenance']['seconds'])}{_headline(result, self._primary)}")
+        self._line(
+            artifact, f"done in {readable(result['provenance']['seconds'])}{_headline(result, self._primary)}"
+        )
 
     def failed(self, artifact: Artifact, reason: str) -> None:
         """Say why."""

@@ -11,6 +11,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+COMMIT_FILE = ".commit"
+"""In a snapshot of the code: the commit that it was taken from."""
+
 PACKAGES = ("sftok", "torch", "torchvision", "timm", "torch-fidelity", "numpy")
 
 
@@ -20,7 +23,7 @@ def provenance() -> dict[str, Any]:
     import torch
 
     return {
-        "commit": _commit(),
+        "commit": checkout_commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
         "cpu": _cpu(),
@@ -35,9 +38,12 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _commit() -> str:
+def checkout_commit() -> str:
     """The checkout's commit, with `+changes` if files differ from it; `unknown` outside a checkout."""
     here = Path(__file__).parent
+    noted = here.parent / COMMIT_FILE
+    if noted.is_file():
+        return noted.read_text()
 
     def git(*arguments: str) -> str:
         return subprocess.run(

@@ -7,19 +7,23 @@ overlays the profile, `--set` overlays both. Keys are dotted: `stage2.replacemen
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from sftok.config import Config, explain
 from sftok.data import DataConfig
 from sftok.evaluation.config import EvaluationConfig
+from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.decoder import DecoderConfig
+from sftok.models.discriminator import DinoDiscriminatorConfig, DiscriminatorConfig
 from sftok.models.encoder import EncoderConfig
 from sftok.models.tokenizer import SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.teacher.vqgan import VQGANConfig
 from sftok.training.loop import TrainingConfig
+from sftok.training.optimisation import OptimisationConfig
+from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 Overlay = Mapping[str, Any]
@@ -75,9 +79,12 @@ class TokenizerRecipe(Config):
 
 
 class WarmUpRecipe(Config):
-    """Stage 1: everything masked, for `steps` of the tokenizer's steps."""
+    """Stage 1: everything masked, for `steps` of the tokenizer's steps.
 
-    steps: int = Field(default=200_000, ge=0)
+    `all` of them make a single-step tokenizer (TiTok): it never sees a visible position.
+    """
+
+    steps: Annotated[int, Field(ge=0)] | Literal["all"] = 200_000
     training: TrainingConfig = TrainingConfig()
 
 
@@ -87,12 +94,34 @@ class AlignmentRecipe(AlignmentConfig):
     training: TrainingConfig = TrainingConfig()
 
 
+class FineTuningRecipe(FineTuningConfig):
+    """Stage 3: both decoders towards pixels."""
+
+    steps: int = Field(default=1_000_000, ge=1)
+    perceptual: PerceptualConfig = PerceptualConfig()
+    discriminator: DiscriminatorConfig = DinoDiscriminatorConfig()
+    training: TrainingConfig = TrainingConfig(
+        batch_size=8, gradient_accumulation=2, optimisation=OptimisationConfig(beta2=0.999)
+    )
+
+    @model_validator(mode="after")
+    def _meets_its_discriminator(self) -> Self:
+        if self.discriminator_start >= self.steps:
+            raise ValueError(
+                f"discriminator_start {self.discriminator_start} is not below steps {self.steps}: "
+                "the discriminator would never join"
+            )
+        return self
+
+
 class EvaluationRecipe(EvaluationConfig):
     """The evaluation protocol and the split it reads."""
 
     split: Literal["validation", "test"] = "test"
     primary_extractor: str = "inception-v3-compat"
     """The feature space of the headline verdicts."""
+    kept_share: float = Field(default=1.0, gt=0, le=1)
+    """The share of the latent tokens that is decoded, from the first on; for tokenizers of any length."""
 
 
 class Recipe(Config):
@@ -107,12 +136,19 @@ class Recipe(Config):
     """Stages 1 and 2 together, the same for every row of a table: equal total steps (paper 4.4)."""
     stage1: WarmUpRecipe = WarmUpRecipe()
     stage2: AlignmentRecipe = AlignmentRecipe()
+    stage3: FineTuningRecipe = FineTuningRecipe()
+    fine_tuned: bool = False
+    """Whether stage 3 follows; Tables 3, 4 and Figure 8 are about the first two stages."""
+    tail_drop: bool = False
+    """Whether training drops a random tail of the latent tokens (One-D-Piece): images of any length."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if self.stage1.steps > self.tokenizer_steps:
-            raise ValueError(f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}")
+        if self.warm_up_steps > self.tokenizer_steps:
+            raise ValueError(
+                f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}"
+            )
         try:
             self.tokenizer_config()
         except ValidationError as error:
@@ -120,9 +156,24 @@ class Recipe(Config):
         return self
 
     @property
+    def warm_up_steps(self) -> int:
+        """Steps of stage 1."""
+        return self.tokenizer_steps if self.stage1.steps == "all" else self.stage1.steps
+
+    @property
     def alignment_steps(self) -> int:
         """Steps of stage 2."""
-        return self.tokenizer_steps - self.stage1.steps
+        return self.tokenizer_steps - self.warm_up_steps
+
+    @property
+    def single_step(self) -> bool:
+        """Whether the tokenizer only ever learns to predict everything at once."""
+        return self.alignment_steps == 0
+
+    @property
+    def kept_tokens(self) -> int:
+        """The latent tokens that are decoded in the evaluation: a share of them, and at least one."""
+        return max(1, round(self.evaluation.kept_share * self.tokenizer.num_latent_tokens))
 
     def teacher_config(self) -> VQGANConfig:
         """The teacher's model."""
@@ -179,6 +230,17 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
         else:
             result[head] = value
     return result
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested `values` by dotted key: the inverse of an overlay."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
 
 
 def resolve(*overlays: Overlay) -> Recipe:

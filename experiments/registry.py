@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from experiments.spec import Experiment
+from experiments.spec import Experiment, Row
 from sftok.config import ConfigError, choices_hint
 
 
 def discover(packages: Sequence[str]) -> dict[str, Experiment]:
-    """The experiments by name, in the order of their names.
+    """The experiments by name, in the order of their names, with the rows that they take from one another.
 
     Raises:
-        ConfigError: two modules use one name.
+        ConfigError: two modules use one name, or a row refers to one that is not there.
     """
     found: dict[str, Experiment] = {}
     for package_name in packages:
@@ -26,7 +26,26 @@ def discover(packages: Sequence[str]) -> dict[str, Experiment]:
             if experiment.name in found:
                 raise ConfigError(f"{module_info.name}: an experiment {experiment.name!r} exists already")
             found[experiment.name] = experiment
-    return dict(sorted(found.items()))
+    return {name: _completed(experiment, found) for name, experiment in sorted(found.items())}
+
+
+def _completed(experiment: Experiment, found: Mapping[str, Experiment]) -> Experiment:
+    """`experiment` with its borrowed rows: numbers and settings live once, in the table they are of."""
+    if not any(row.as_in for row in experiment.rows):
+        return experiment
+    rows = [_borrowed(experiment, row, found) if row.as_in else row for row in experiment.rows]
+    return Experiment.build({**dict(experiment), "rows": rows})
+
+
+def _borrowed(experiment: Experiment, row: Row, found: Mapping[str, Experiment]) -> Row:
+    lender = pick(dict(found), row.as_in)
+    names = [each.name for each in lender.rows]
+    if row.name not in names:
+        raise ConfigError(
+            f"{experiment.name}: {lender.name} has no row {row.name!r}; {choices_hint(row.name, names)}"
+        )
+    own = {name: getattr(row, name) for name in row.model_fields_set - {"as_in"}}
+    return Row.build({**dict(lender.row(row.name)), **own})
 
 
 def pick(experiments: dict[str, Experiment], name: str) -> Experiment:

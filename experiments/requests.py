@@ -33,6 +33,11 @@ class Request:
     def save(self, store: Store) -> Path:
         """Write the request; it replaces an earlier one for the same experiment and profile."""
         path = store.root / "requests" / f"{self.plan.experiment.name}.{self.plan.profile.name}.json"
+        self.write(path)
+        return path
+
+    def write(self, path: Path) -> None:
+        """Write the request to `path`, for `load`."""
         write_json(
             path,
             {
@@ -42,7 +47,6 @@ class Request:
                 "plan": _plan_to_json(self.plan),
             },
         )
-        return path
 
     @classmethod
     def load(cls, path: Path) -> Request:
@@ -55,7 +59,9 @@ class Request:
         content = read_json(path)
         if content is None:
             raise FileNotFoundError(path)
-        return cls(_plan_from_json(content["plan"]), content["command"], content["data"], content["requested"])
+        return cls(
+            _plan_from_json(content["plan"]), content["command"], content["data"], content["requested"]
+        )
 
 
 def new_request(plan: Plan, arguments: list[str], data: str) -> Request:
@@ -87,7 +93,7 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
             }
             for row in plan.rows
         ],
-        "reference": plan.reference.name,
+        "reference": plan.reference.name if plan.reference else None,
     }
 
 
@@ -125,5 +131,5 @@ def _plan_from_json(content: Mapping[str, Any]) -> Plan:
             )
             for row in content["rows"]
         ),
-        reference=artifacts[content["reference"]],
+        reference=artifacts[content["reference"]] if content["reference"] else None,
     )

@@ -38,6 +38,8 @@ class ArtifactState(Config):
     """One artifact of a run, as it stands."""
 
     kind: str
+    stage: str = ""
+    """What it does, more closely than its kind: `warm-up`, `alignment`, `fine-tuning`."""
     key: str
     label: str
     status: Status
@@ -45,6 +47,8 @@ class ArtifactState(Config):
     """Fraction done, in [0,1], while it runs."""
     remaining_seconds: float | None = None
     error: str | None = None
+    note: str | None = None
+    """Why it waits: what blocks it, or its cluster job's state."""
     seconds: float | None = None
     shared_by: int = 1
     """How many rows and seeds of the run use it."""
@@ -65,6 +69,58 @@ class RowRun(Config):
     """The training stages of this row in order (warm-up, alignment, ...)."""
     protocol: dict[str, Any] = {}
     results: tuple[ResultRow, ...] = ()
+    facts: dict[str, str] = {}
+    """What the row is at this profile, by the column headings of `Row.facts`: its tokens, its codes."""
+
+
+GPU_FLOPS = 33e12
+"""Useful operations a second of one GPU: a fifth of what an RTX 4090 does at best in fp16 (165e12, dense)."""
+
+
+class StageCost(Config):
+    """What one training stage of one row took, and what it would take at the paper's size."""
+
+    row: str
+    seed: int
+    stage: str
+    """As in `ArtifactState.stage`."""
+    images: int
+    """Training images seen: steps times batch size."""
+    seconds: float
+    images_per_second: float
+    peak_bytes: int | None
+    """The largest resident size of the process that trained it, up to its end."""
+    flops_per_image: float
+    """Floating-point operations of one training step by image, by counting."""
+    paper_images: int
+    paper_flops_per_image: float
+
+    @property
+    def flops_per_second(self) -> float:
+        """What this machine made of it."""
+        return self.flops_per_image * self.images_per_second
+
+    @property
+    def paper_hours_here(self) -> float:
+        """Hours of the same stage at the paper's size, on this machine at the same rate."""
+        return self.paper_images * self.paper_flops_per_image / self.flops_per_second / 3600
+
+    @property
+    def paper_gpu_hours(self) -> float:
+        """Estimated GPU hours of the same stage at the paper's size, at `GPU_FLOPS`."""
+        return self.paper_images * self.paper_flops_per_image / GPU_FLOPS / 3600
+
+
+class SettingLine(Config):
+    """One line of the published configuration beside the profile's own."""
+
+    category: str
+    parameter: str
+    published: tuple[str, ...]
+    here: tuple[str, ...]
+    agrees: bool | None
+    """Whether both say the same; None where there is nothing to compare."""
+    note: str
 
 
 class TableRun(Config):
@@ -90,3 +146,7 @@ class TableRun(Config):
     config: dict[str, Any]
     """The resolved configuration without the rows' overrides."""
     complete: bool
+    costs: tuple[StageCost, ...] = ()
+    """Of finished stages, where the experiment asks for costs."""
+    settings: tuple[SettingLine, ...] = ()
+    """Where the experiment has published settings."""

@@ -1,19 +1,22 @@
 """Runs a plan in this process: every artifact that is not there yet, inputs first, each once.
 
 Failures are recorded and never taken for results; what does not depend on a failed artifact goes on. An
-artifact that another process is making is waited for. The first Ctrl-C (or SIGTERM) checkpoints and stops.
+artifact that another process is making is left to it, and waited for only when nothing else can be done. The
+first Ctrl-C (or SIGTERM) checkpoints and stops.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import shutil
 import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from types import FrameType
 from typing import Any, Protocol
 
@@ -24,11 +27,14 @@ from experiments.monitor import FileMonitor
 from experiments.plan import Plan
 from experiments.provenance import peak_memory_bytes, provenance
 from experiments.store import Store, StoreError
-from experiments.tasks import MAKERS
-from experiments.tasks.base import Task
+from experiments.tasks import find_maker
+from experiments.tasks.base import Maker, Task
 from sftok.training.loop import TrainingInterrupted
 
 POLL_SECONDS = 1.0
+
+FindMaker = Callable[[str], Maker]
+"""The maker of a kind of artifact."""
 
 
 class Listener(Protocol):
@@ -65,16 +71,21 @@ class Stop:
         self._event.set()
 
     @contextlib.contextmanager
-    def on_signals(self) -> Iterator[None]:
-        """Within the block the first SIGINT or SIGTERM asks to stop, and the second one kills."""
+    def on_signals(
+        self, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM), second_kills: bool = True
+    ) -> Iterator[None]:
+        """Within the block the first signal asks to stop, and (with `second_kills`) the next one kills.
+
+        A person who presses Ctrl-C twice means it; a scheduler repeats itself while we still checkpoint.
+        """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        before = {number: signal.getsignal(number) for number in numbers}
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.request()
-            for each in before:
+            for each in before if second_kills else ():
                 signal.signal(each, signal.SIG_DFL)
 
         for number in before:
@@ -90,7 +101,9 @@ class Interrupted(RuntimeError):
     """The run was asked to stop; the same command goes on from there."""
 
 
-def run(plan: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: Stop) -> dict[Artifact, str]:
+def run(
+    plan: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+) -> dict[Artifact, str]:
     """Make every artifact of `plan`; returns the reasons of those that failed or were blocked.
 
     Raises:
@@ -98,43 +111,107 @@ def run(plan: Plan, store: Store, data: DataSets, listeners: list[Listener], sto
         OSError: the store cannot be written to (a full disk); what is finished stays.
     """
     failures: dict[Artifact, str] = {}
+    left = list(plan.artifacts)
+    told: set[Artifact] = set()
     with stop.on_signals():
-        for artifact in plan.artifacts:
-            blockers = [upstream for upstream in artifact.inputs.values() if upstream in failures]
-            if blockers:
-                failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
-                _tell(listeners, "failed", artifact, failures[artifact])
-                continue
-            reason = _ensure(artifact, store, data, listeners, stop)
-            if reason is not None:
-                failures[artifact] = reason
+        while left:
+            before = len(left)
+            for artifact in plan.artifacts:
+                if artifact not in left or any(upstream in left for upstream in artifact.inputs.values()):
+                    continue
+                blockers = [upstream for upstream in artifact.inputs.values() if upstream in failures]
+                if blockers:
+                    failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
+                    _tell(listeners, "failed", artifact, failures[artifact])
+                else:
+                    settled, reason = attempt(artifact, store, data, listeners, stop, told)
+                    if not settled:
+                        continue
+                    if reason is not None:
+                        failures[artifact] = reason
+                left.remove(artifact)
+            if len(left) == before:
+                time.sleep(POLL_SECONDS)
     return failures
 
 
-def _ensure(
+def make_one(
     artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
 ) -> str | None:
-    """Make the artifact unless it is there; returns why it could not be made."""
-    announced = False
-    while not store.is_done(artifact):
-        if stop.requested():
-            raise Interrupted(f"stopped before {artifact.label}")
-        with store.claim(artifact) as ours:
-            if ours and not store.is_done(artifact):
-                return make(artifact, store, data, listeners, stop)
-        if not ours:
-            owner = claims.owner(store.claim_path(artifact))
-            if owner and not announced:
-                _tell(listeners, "waiting", artifact, owner)
-                announced = True
-            time.sleep(POLL_SECONDS)
-    return None
+    """Make one artifact that stands for itself, unless it is there; returns why it failed, if it did.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+    """
+    with stop.on_signals():
+        return ensure(artifact, store, data, listeners, stop)
+
+
+def ensure(
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    find: FindMaker | None = None,
+) -> str | None:
+    """Make the artifact unless it is there; returns why it could not be made. Its inputs must be there.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    told: set[Artifact] = set()
+    while True:
+        settled, reason = attempt(artifact, store, data, listeners, stop, told, find)
+        if settled:
+            return reason
+        time.sleep(POLL_SECONDS)
+
+
+def attempt(
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    told: set[Artifact],
+    find: FindMaker | None = None,
+) -> tuple[bool, str | None]:
+    """Make the artifact unless it is there or another process makes it; never waits.
+
+    `told` are the artifacts whose other maker was announced already.
+
+    Returns:
+        Whether it is settled, and why it could not be made.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    if store.is_done(artifact):
+        return True, None
+    if stop.requested():
+        raise Interrupted(f"stopped before {artifact.label}")
+    with store.claim(artifact) as ours:
+        if ours and not store.is_done(artifact):
+            return True, make(artifact, store, data, listeners, stop, find)
+    owner = None if ours else claims.owner(store.claim_path(artifact))
+    if owner and artifact not in told:
+        told.add(artifact)
+        _tell(listeners, "waiting", artifact, owner)
+    return ours, None
 
 
 def make(
-    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    find: FindMaker | None = None,
 ) -> str | None:
     """Make one claimed artifact; returns why it failed, or None when it is finished.
+
+    `find` names other makers than those of `experiments.tasks`.
 
     Raises:
         Interrupted: asked to stop; a checkpoint is in the work folder.
@@ -148,15 +225,8 @@ def make(
     started, clock = datetime.now(UTC), time.monotonic()
     try:
         folder = store.open_work(artifact)
-        task = Task(
-            artifact=artifact,
-            folder=folder,
-            inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
-            load_data=data.load,
-            cache=store.root / "cache",
-            monitor=FileMonitor(folder, advanced, stop.requested),
-        )
-        result = MAKERS[artifact.kind](task)
+        task = _task(artifact, store, data, folder, FileMonitor(folder, advanced, stop.requested))
+        result = (find or find_maker)(artifact.kind)(task)
         made_in = {
             "config_hash": artifact.config_hash,
             "started": started.isoformat(timespec="seconds"),
@@ -170,14 +240,45 @@ def make(
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
             raise StoreError(
-                f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work is intact, "
-                "free some space and run the same command again"
+                f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work "
+                "is intact, free some space and run the same command again"
             ) from None
         return _record_failure(artifact, store, listeners, error)
     except Exception as error:
         return _record_failure(artifact, store, listeners, error)
     _tell(listeners, "finished", artifact, result)
     return None
+
+
+def assist(
+    artifact: Artifact, store: Store, data: DataSets, stop: Stop, rank: int, find: FindMaker | None = None
+) -> None:
+    """Run the maker as one of a job's further processes (`rank` > 0): what it writes itself is dropped.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    if store.is_done(artifact):
+        return
+    folder = store.root / "work" / f".{artifact.name}.rank-{rank}"
+    folder.mkdir(parents=True, exist_ok=True)
+    monitor = FileMonitor(folder, lambda done, total, remaining: None, stop.requested)
+    try:
+        (find or find_maker)(artifact.kind)(_task(artifact, store, data, folder, monitor))
+    except TrainingInterrupted as interruption:
+        raise Interrupted(f"{artifact.label}: {interruption}") from None
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _task(artifact: Artifact, store: Store, data: DataSets, folder: Path, monitor: FileMonitor) -> Task:
+    return Task(
+        artifact=artifact,
+        folder=folder,
+        inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
+        load_data=data.load,
+        cache=store.root / "cache",
+        monitor=monitor,
+    )
 
 
 def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:

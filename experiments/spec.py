@@ -17,17 +17,67 @@ class Row(Config):
     """One line of a table: a name, and how its configuration differs from the profile."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    label: str
+    label: str = ""
+    as_in: str = ""
+    """Another experiment whose row of this name it is, but for the fields that are given here."""
+    variants: tuple[str, ...] = ()
+    """Changes that each profile spells out at its own scale (`Profile.variants`): `larger-decoder`."""
     overrides: dict[str, Any] = {}
+    """Changes that are the same at every scale, over the variants."""
     published: dict[str, float] = {}
     """Published values by metric name, each where the spec's `source` says."""
+    facts: dict[str, str] = {}
+    """What else the paper says of the row, by column heading: its token length, its number of codes."""
+    trained: bool = True
+    """False for a system that only the paper reports on: it is shown, never run and never judged."""
+    subject: Literal["tokenizer", "teacher"] = "tokenizer"
+    """What is measured: the trained tokenizer, or the 2D teacher itself, which has no decoding steps."""
+    steps: int | None = Field(default=None, ge=1)
+    """Decoding steps of the headline, if they are not the table's: 1 for a single-step tokenizer."""
+
+    @model_validator(mode="after")
+    def _says_what_it_is(self) -> Self:
+        if not self.label and not self.as_in:
+            raise ValueError(f"row {self.name!r} has no label")
+        if not self.trained and (self.overrides or self.variants):
+            raise ValueError(f"row {self.name!r} is not trained here, so it has nothing to override")
+        return self
+
+
+class Curve(Config):
+    """A quantity of the training log that a figure shows: a line for each row and seed.
+
+    Where it ends is a number of its own, for claims: the metric `final_` and the quantity's name, the mean
+    over the last tenth of the last of its stages.
+    """
+
+    title: str
+    """As in the paper: `Figure 9: discriminator loss`."""
+    stages: tuple[str, ...] = Field(min_length=1)
+    """Whose logs it stands in, one after the other: `warm-up`, `alignment`, `fine-tuning`."""
+    quantity: str
+    """Its name there."""
+
+
+class Setting(Config):
+    """A line of the paper's configuration table: what it prints by stage, and where that stands here."""
+
+    category: str
+    parameter: str
+    published: tuple[str, str, str]
+    """As printed, for stages 1, 2 and 3; `-` where a stage has none."""
+    key: str = ""
+    """Of the resolved configuration (`experiments.settings`), `{n}` for the stage; empty if there is none."""
+    note: str = ""
+    """Why there is no key, or how its value reads."""
 
 
 class Point(Config):
     """One measured cell: a row at a number of decoding steps."""
 
     row: str
-    steps: int = Field(ge=1)
+    steps: int | None = Field(default=None, ge=1)
+    """None where the metric knows no decoding: of a teacher, or of training."""
 
 
 class Comparison(Config):
@@ -61,19 +111,41 @@ class Experiment(Config):
     headline_steps: int = Field(default=8, ge=1)
     """The number of decoding steps at which the published values hold."""
     claims: tuple[Claim, ...] = ()
+    costs: bool = False
+    """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
+    curves: tuple[Curve, ...] = ()
+    """Training curves that are results (Figures 4b, 9 to 14)."""
+    settings: tuple[Setting, ...] = ()
+    """The published configuration, to be shown beside the profile's own (Table 6)."""
+
+    @property
+    def trained_rows(self) -> tuple[Row, ...]:
+        """The rows that are run here, in order."""
+        return tuple(row for row in self.rows if row.trained)
 
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         names = [row.name for row in self.rows]
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.name}: two rows are named {duplicates[0]!r}")
+        measured = [row.name for row in self.trained_rows]
         for claim in self.claims:
             for comparison in claim.comparisons:
                 for point in (comparison.better, comparison.worse):
                     if point.row not in names:
                         hint = choices_hint(point.row, names)
-                        raise ValueError(f"{self.name}: claim {claim.name!r} names no row {point.row!r}; {hint}")
+                        raise ValueError(
+                            f"{self.name}: claim {claim.name!r} names no row {point.row!r}; {hint}"
+                        )
+                    if point.row not in measured:
+                        raise ValueError(
+                            f"{self.name}: claim {claim.name!r} needs row {point.row!r}, which is not run"
+                        )
         return self
+
+    def steps_of(self, row: str) -> int:
+        """The number of decoding steps at which the published values of `row` hold."""
+        return self.row(row).steps or self.headline_steps
 
     def row(self, name: str) -> Row:
         """The row of that name.

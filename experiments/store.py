@@ -7,6 +7,8 @@
     requests/                 what was asked for: one file a table and profile
     cache/                    reference features, by content
     report/                   the HTML pages
+    jobs/                     which cluster job makes which artifact; see `experiments.executors`
+    submissions/, snapshots/  what those jobs run and print
 
 A work folder is renamed into `artifacts/` when complete, so an artifact is there whole or not at all.
 """
@@ -25,8 +27,15 @@ from experiments import claims
 from experiments.artifacts import Artifact
 
 CONFIG, RESULT, METRICS, PROGRESS = "config.json", "result.json", "metrics.jsonl", "progress.json"
+EXAMPLES = "examples.npz"
+"""Strips of an evaluation: uint8 `[n, 3, H, W]` by name, `labels` `[n]` and `class_names`."""
+
 SCRATCH = (PROGRESS, "checkpoint.safetensors")
 """Files of a work folder that a finished artifact has no use for."""
+
+FOLDERS = ("artifacts", "work", "claims", "failures", "requests", "cache", "report")
+PROBE_BYTES = 1 << 20
+"""Written and deleted before anything starts: a full disk may still take an empty file."""
 
 
 class StoreError(RuntimeError):
@@ -46,11 +55,13 @@ class Store:
             StoreError: the place cannot be written to.
         """
         try:
-            for name in ("artifacts", "work", "claims", "failures", "requests", "cache", "report"):
+            for name in FOLDERS:
                 (self.root / name).mkdir(parents=True, exist_ok=True)
             probe = self.root / f".probe-{os.getpid()}"
-            probe.write_text("")
-            probe.unlink()
+            try:
+                probe.write_bytes(bytes(PROBE_BYTES))
+            finally:
+                probe.unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(
                 f"store {self.root}: cannot be written to ({error.strerror}); choose another with --store"

@@ -268,7 +268,8 @@ def _combine(run: TableRun, results: Sequence[ComparisonResult]) -> tuple[Outcom
         return outcome, f"{share} comparisons: {next(iter(reasons))}"
     worst = next(result for result in results if result.outcome == outcome)
     sides = " against ".join(
-        f"{run.experiment.row(point.row).label} (T={point.steps})" for point in (worst.better, worst.worse)
+        run.experiment.row(point.row).label + (f" (T={point.steps})" if point.steps else "")
+        for point in (worst.better, worst.worse)
     )
     return outcome, f"{share} comparisons, among them {sides}: {worst.reason}"
 

@@ -142,14 +142,19 @@ def _plot(found: Estimate, reach: float, claimed_side: int) -> Interval | None:
 def _sides(run: TableRun, item: ComparisonResult) -> tuple[str, str, str]:
     better, worse = (run.experiment.row(point.row).label for point in (item.better, item.worse))
     if item.better.steps == item.worse.steps:
-        return better, worse, f"T={item.better.steps}"
-    return f"{better}, T={item.better.steps}", f"{worse}, T={item.worse.steps}", ""
+        return better, worse, f"T={item.better.steps}" if item.better.steps else ""
+    return _at(better, item.better.steps), _at(worse, item.worse.steps), ""
+
+
+def _at(label: str, steps: int | None) -> str:
+    return f"{label}, T={steps}" if steps else label
 
 
 def _published_difference(run: TableRun, claim: Claim, item: ComparisonResult) -> str:
-    # The published values hold at the headline steps only.
-    if {item.better.steps, item.worse.steps} != {run.experiment.headline_steps}:
-        return ""
+    # The published values hold at the headline steps of their rows only.
+    for point in (item.better, item.worse):
+        if point.steps not in (None, run.experiment.steps_of(point.row)):
+            return ""
     better, worse = (
         run.experiment.row(point.row).published.get(claim.metric) for point in (item.better, item.worse)
     )

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.results import ArtifactState, TableRun
+from experiments.spec import Curve
 from experiments.verdicts import Cells, estimate
 from reports.figures import Panel, Reference, Series
 from reports.metrics import MetricInfo, display_order, metric_info
 from reports.numbers import decimals_for, fixed
 from reports.tables import row_label
+
+PIXEL_STAGES = ("fine-tuning", "single-step-fine-tuning")
+"""Stages whose loss is one of pixels, on another scale than the cross-entropies before them."""
 
 HEADLINE_METRICS = ("rfid", "gfid", "is")
 """Metrics whose curves are always in sight; the others are folded."""
@@ -49,17 +54,18 @@ def metric_charts(run: TableRun, measured: Cells) -> tuple[list[Chart], list[Cha
 
 
 def loss_charts(run: TableRun) -> list[Chart]:
-    """The training loss of every row and seed, whole and its second half closer; none before any step."""
-    series = []
-    words: list[str] = []
-    for index, row in enumerate(run.experiment.rows):
-        for item in run.rows:
-            curve = loss_curve(item.training, index) if item.row == row.name else None
-            if curve:
-                series.append(curve)
-                words.append(f"{row.label}, seed {item.seed}: {curve.y[-1]:.3g}")
+    """The training loss of every row and seed, whole and its second half closer; none before any step.
+
+    What stage 3 minimises has a chart of its own.
+    """
+    pixels, pixel_words = _series(run, "loss", lambda stage: stage.stage in PIXEL_STAGES)
+    later = []
+    if pixels:
+        said = f"Loss of stage 3 over its steps. Last value of {'; '.join(pixel_words)}."
+        later = [Chart("Stage 3", "loss on pixels", said, Panel(tuple(pixels), x_label="training step"))]
+    series, words = _series(run, "loss", lambda stage: stage.stage not in (*PIXEL_STAGES, "teacher"))
     if not series:
-        return []
+        return later
     half = max(curve.x[-1] for curve in series) / 2
     closer = tuple(part for curve in series if (part := _from(curve, half)))
     said = f"Training loss over steps. Last value of {'; '.join(words)}."
@@ -69,17 +75,48 @@ def loss_charts(run: TableRun) -> list[Chart]:
         Chart(
             "Training loss", "second half, closer", said, Panel(closer, x_label="training step", x_from=half)
         ),
+        *later,
     ]
 
 
-def loss_curve(stages: tuple[ArtifactState, ...], index: int) -> Series | None:
+def curve_charts(run: TableRun) -> list[Chart]:
+    """The training curves that the experiment is about; none before any step."""
+    charts = (_curve_chart(run, curve) for curve in run.experiment.curves)
+    return [chart for chart in charts if chart is not None]
+
+
+def _curve_chart(run: TableRun, curve: Curve) -> Chart | None:
+    series, words = _series(run, curve.quantity, lambda stage: stage.stage in curve.stages)
+    if not series:
+        return None
+    said = f"{curve.title} over training steps. Last value of {'; '.join(words)}."
+    subtitle = " and ".join(curve.stages)
+    return Chart(curve.title, subtitle, said, Panel(tuple(series), x_label="training step"))
+
+
+def _series(
+    run: TableRun, quantity: str, wanted: Callable[[ArtifactState], bool]
+) -> tuple[list[Series], list[str]]:
+    """A curve for each row and seed, of the stages that are wanted, and its last value in words."""
+    series, words = [], []
+    for index, row in enumerate(run.experiment.trained_rows):
+        for item in run.rows:
+            if item.row != row.name:
+                continue
+            if curve := loss_curve(tuple(filter(wanted, item.training)), index, quantity):
+                series.append(curve)
+                words.append(f"{row.label}, seed {item.seed}: {curve.y[-1]:.3g}")
+    return series, words
+
+
+def loss_curve(stages: tuple[ArtifactState, ...], index: int, quantity: str = "loss") -> Series | None:
     """The smoothed loss of the stages of one run, each continuing where the one before ended."""
     x: list[float] = []
     y: list[float] = []
     ends: list[float] = []
     offset = 0.0
     for stage in stages:
-        points = read_losses(stage.folder / "metrics.jsonl") if stage.folder else []
+        points = read_losses(stage.folder / "metrics.jsonl", quantity) if stage.folder else []
         if not points:
             continue
         if points[0][0] < offset:
@@ -93,8 +130,8 @@ def loss_curve(stages: tuple[ArtifactState, ...], index: int) -> Series | None:
     return Series(index, tuple(x), tuple(y), stage_ends=tuple(ends)) if x else None
 
 
-def read_losses(path: Path) -> list[tuple[float, float]]:
-    """`(step, loss)` of every line that has both, in order of step.
+def read_losses(path: Path, quantity: str = "loss") -> list[tuple[float, float]]:
+    """`(step, value)` of every line that has the quantity, in order of step.
 
     The file may be growing: a line that does not parse (the torn last one) is left out.
     """
@@ -107,7 +144,7 @@ def read_losses(path: Path) -> list[tuple[float, float]]:
             record = json.loads(line)
         except json.JSONDecodeError:
             continue
-        step, loss = (record.get("step"), record.get("loss")) if isinstance(record, dict) else (None, None)
+        step, loss = (record.get("step"), record.get(quantity)) if isinstance(record, dict) else (None, None)
         if isinstance(step, int | float) and isinstance(loss, int | float):
             # A resumed run logs the steps after its checkpoint again: the last word counts.
             points[float(step)] = float(loss)
@@ -135,7 +172,7 @@ def _from(curve: Series, start: float) -> Series | None:
 
 def _metric_chart(run: TableRun, measured: Cells, metric: MetricInfo, space: str, steps: list[int]) -> Chart:
     series, words = [], []
-    for index, row in enumerate(run.experiment.rows):
+    for index, row in enumerate(run.experiment.trained_rows):
         by_steps = {step: measured.values(row.name, step, metric.name, space) for step in steps}
         estimates = {step: estimate(list(values.values())) for step, values in by_steps.items() if values}
         finite = {step: item for step, item in estimates.items() if math.isfinite(item.mean)}

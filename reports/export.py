@@ -42,7 +42,7 @@ def to_json(rows: Iterable[ResultRow]) -> str:
 def to_latex(run: TableRun) -> str:
     """The headline table for a paper: `booktabs`, mean ± 95 % interval over seeds, best values bold."""
     table = headline(run, cells(run))
-    columns = "l" + "r" * (len(table.published) + len(table.columns)) + "r"
+    columns = "l" + "l" * len(table.facts) + "r" * (len(table.published) + len(table.columns)) + "r"
     lines = [
         _comment(run),
         r"\begin{table}",
@@ -84,6 +84,8 @@ _LATEX = {
     "↓": r"$\downarrow$",
     "↑": r"$\uparrow$",
     "∞": r"$\infty$",
+    "×": r"$\times$",
+    "†": r"\dag{}",
 }
 
 
@@ -104,8 +106,8 @@ def _caption(run: TableRun, table: Headline) -> str:
 
 
 def _header(table: Headline) -> list[str]:
-    names = ["", *(f"{info.heading}" for info in table.published)]
-    spaces = ["", *("published" for _ in table.published)]
+    names = ["", *table.facts, *(f"{info.heading}" for info in table.published)]
+    spaces = ["", *("published" for _ in (*table.facts, *table.published))]
     names += [column.metric.heading for column in table.columns] + ["Seeds"]
     spaces += [column.extractor for column in table.columns] + [""]
     return [" & ".join(map(escape_latex, cells)) + r" \\" for cells in (names, spaces)]
@@ -113,7 +115,9 @@ def _header(table: Headline) -> list[str]:
 
 def _line(line: Line) -> str:
     numbers = [_cell(cell) for cell in (*line.published, *line.measured)]
-    return " & ".join([escape_latex(line.label), *numbers, escape_latex(line.seeds)]) + r" \\"
+    words = [escape_latex(word) or "--" for word in (line.label, *line.facts)]
+    last = escape_latex(line.seeds if line.trained else line.state)
+    return " & ".join([*words, *numbers, last]) + r" \\"
 
 
 def _cell(cell: Cell) -> str:

@@ -41,6 +41,22 @@ METRICS = {
         MetricInfo("code_accuracy", "Code accuracy", +1, "share of the teacher's codes predicted exactly"),
         MetricInfo("codebook_usage", "Codebook usage", +1, "share of the codebook that occurs at all"),
         MetricInfo("codebook_entropy", "Codebook entropy", 0, "how evenly the codebook is used"),
+        MetricInfo("hours_stages_1_2", "Hours, stages 1 and 2", -1, "GPU hours in the paper, hours here"),
+        MetricInfo("hours_stage_3", "Hours, stage 3", -1, "GPU hours in the paper, hours here"),
+        MetricInfo("hours_total", "Hours in all", -1, "GPU hours in the paper, hours here"),
+        *(
+            MetricInfo(
+                f"final_{name}", f"{words}, at the end", -1, f"{words}: mean of the last tenth of the steps"
+            )
+            for name, words in (
+                ("loss", "Total loss"),
+                ("reconstruction_loss", "Reconstruction loss"),
+                ("perceptual_loss", "Perceptual loss"),
+                ("gan_loss", "GAN loss"),
+                ("discriminator_loss", "Discriminator loss"),
+                ("quantizer_loss", "Quantizer loss"),
+            )
+        ),
     )
 }
 """Known metrics in the order of display."""

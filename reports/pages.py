@@ -11,16 +11,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.results import TableRun
+from experiments.results import SettingLine, TableRun
 from experiments.verdicts import Outcome, cells, judge
 from reports import provenance
 from reports.claims import ClaimView, claim_views
-from reports.curves import loss_charts, metric_charts
+from reports.costs import cost_table
+from reports.curves import curve_charts, loss_charts, metric_charts
 from reports.export import result_rows, to_csv, to_latex
 from reports.figures import Panel, draw, swatch
 from reports.metrics import METRICS
@@ -103,6 +105,9 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
             charts=charts,
             further_charts=further_charts,
             losses=loss_charts(run),
+            curves=curve_charts(run),
+            costs=cost_table(run),
+            settings=_by_category(run.settings),
             flat=flat_table(run, measured),
             strips=strip_sets(run),
             artifacts=provenance.artifact_lines(run),
@@ -130,6 +135,11 @@ def render_index(entries: Sequence[Entry]) -> str:
 def _entry(run: TableRun, name: str) -> Entry:
     verdicts = judge(run)
     return Entry(run, name, run_status(run), claim_views(run, verdicts), claim_tally(verdicts))
+
+
+def _by_category(settings: Sequence[SettingLine]) -> list[tuple[str, list[SettingLine]]]:
+    # In the paper's order, which jinja's own groupby would not keep.
+    return [(name, list(lines)) for name, lines in groupby(settings, key=lambda line: line.category)]
 
 
 def _requested(run: TableRun) -> datetime:

@@ -40,12 +40,18 @@ class Line:
 
     name: str
     label: str
+    facts: tuple[str, ...]
+    """What the paper says of it beside numbers, by the table's `facts`."""
+    here: tuple[str, ...]
+    """The same of the row as it was run; empty texts for a row that was not."""
     published: tuple[Cell, ...]
     measured: tuple[Cell, ...]
     training: str
     seeds: str
     state: str
     """What to say instead of numbers while there are none: `waiting`, `alignment, 43 %`, `failed`."""
+    trained: bool = True
+    """False for a row that only the paper has."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,8 @@ class Headline:
     """Published against measured, at the number of steps the published values hold for."""
 
     steps: int
+    facts: tuple[str, ...]
+    """Headings of the columns that hold words."""
     published: tuple[MetricInfo, ...]
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
@@ -87,7 +95,9 @@ def measured_columns(run: TableRun, measured: Cells) -> tuple[Column, ...]:
     """
     asked = {metric for row in run.experiment.rows for metric in row.published}
     asked |= {claim.metric for claim in run.experiment.claims}
-    names = asked | {name for name in measured.metrics() if name in FEATURE_METRICS}
+    names = asked
+    if not run.experiment.costs:
+        names |= {name for name in measured.metrics() if name in FEATURE_METRICS}
     columns = []
     for name in display_order(sorted(names)):
         for space in measured.feature_spaces(name, run.primary_extractor):
@@ -98,21 +108,23 @@ def measured_columns(run: TableRun, measured: Cells) -> tuple[Column, ...]:
 def headline(run: TableRun, measured: Cells) -> Headline:
     """The table of published values against ours at `headline_steps`."""
     experiment = run.experiment
-    steps = experiment.headline_steps
+    facts = tuple(dict.fromkeys(heading for row in experiment.rows for heading in row.facts))
     published = display_order(sorted({metric for row in experiment.rows for metric in row.published}))
     columns = measured_columns(run, measured)
-    names = [row.name for row in experiment.rows]
-    cells_by_column = [_measured_cells(measured, column, steps, names) for column in columns]
+    cells_by_column = [_measured_cells(run, measured, column) for column in columns]
     published_by_column = [_published_cells(run, metric) for metric in published]
     lines = tuple(
         Line(
             name=row.name,
-            label=row.label,
+            label=row.label + (f", T={row.steps}" if row.steps else ""),
+            facts=tuple(row.facts.get(heading, "") for heading in facts),
+            here=_facts_here(run, row.name, facts),
             published=tuple(column[row.name] for column in published_by_column),
             measured=tuple(column[row.name] for column in cells_by_column),
             training=_training(run, row.name),
-            seeds=_seeds(run, row.name),
-            state=_state(run, row.name),
+            seeds=_seeds(run, row.name) if row.trained else "",
+            state=_state(run, row.name) if row.trained else "published only",
+            trained=row.trained,
         )
         for row in experiment.rows
     )
@@ -121,6 +133,8 @@ def headline(run: TableRun, measured: Cells) -> Headline:
         Line(
             name=name,
             label=label,
+            facts=tuple("" for _ in facts),
+            here=tuple("" for _ in facts),
             published=tuple(Cell() for _ in published),
             measured=tuple(column[name] for column in cells_by_column),
             training="",
@@ -131,7 +145,8 @@ def headline(run: TableRun, measured: Cells) -> Headline:
         if name in shown
     )
     return Headline(
-        steps=steps,
+        steps=experiment.headline_steps,
+        facts=facts,
         published=tuple(map(metric_info, published)),
         columns=columns,
         lines=lines,
@@ -182,11 +197,18 @@ def _constant_once(cells: list[Estimate | None], decimals: int) -> tuple[str, ..
     return tuple(plus_minus(cell, decimals) if cell else "" for cell in (constant, *shown))
 
 
-def _measured_cells(measured: Cells, column: Column, steps: int, names: list[str]) -> dict[str, Cell]:
+def _facts_here(run: TableRun, name: str, facts: tuple[str, ...]) -> tuple[str, ...]:
+    found = next((row.facts for row in _runs_of(run, name)), {})
+    return tuple(found.get(heading, "") for heading in facts)
+
+
+def _measured_cells(run: TableRun, measured: Cells, column: Column) -> dict[str, Cell]:
+    names = [row.name for row in run.experiment.rows]
+    at: dict[str, int | None] = {name: run.experiment.steps_of(name) for name in names}
+    at |= dict.fromkeys(REFERENCES)
     estimates = {}
-    for name in (*names, *REFERENCES):
-        at = None if name in REFERENCES else steps
-        if values := measured.values(name, at, column.metric.name, column.extractor):
+    for name, steps in at.items():
+        if values := measured.values(name, steps, column.metric.name, column.extractor):
             estimates[name] = estimate(list(values.values()))
     decimals = decimals_for(estimates.values())
     best = _best({name: estimates[name].mean for name in names if name in estimates}, column.metric.direction)
@@ -255,7 +277,7 @@ def _state(run: TableRun, name: str) -> str:
 
 def _compute_statement(run: TableRun) -> str:
     means: dict[str, float] = {}
-    for row in run.experiment.rows:
+    for row in run.experiment.trained_rows:
         known = [
             seconds for item in _runs_of(run, row.name) if (seconds := training_seconds(item)) is not None
         ]

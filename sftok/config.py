@@ -61,6 +61,8 @@ def _describe(problem: Any, root: type[Config] | None) -> str:
 
 def _record_at(cls: type[BaseModel], path: list[str]) -> type[BaseModel]:
     for part in path:
+        if part not in cls.model_fields:
+            continue  # a place in a list, or a name in a mapping of records
         annotation = cls.model_fields[part].annotation
         nested = [annotation, *getattr(annotation, "__args__", ())]
         cls = next((kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)), cls)

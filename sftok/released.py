@@ -1,8 +1,8 @@
 """State dicts of the authors' released checkpoints, renamed to this package's.
 
 Pure functions, one a model family, from released tensors to a state dict for `load_state_dict`. Each
-tensor must be claimed by a rule; leftovers are an error, so nothing is dropped unseen. The released encoder
-needs `latent_layout="legacy"`.
+tensor must be claimed by a rule; leftovers are an error, so nothing is dropped unseen. What the weights need
+beside their names (SFTok's legacy latent layout, say) is in `sftok.checkpoints.shapes`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 
@@ -38,6 +39,36 @@ def convert_sftok(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return _rename(released, _SFTOK)
 
 
+def convert_maskgit_generator(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A class-conditional generator's checkpoint as the state dict of `MaskGITGenerator`.
+
+    Its one table of words holds the ids, the mask, the classes and the null class. BERT's token types are
+    all 0 here, so the first of them is a part of every position and the second is never read. Queries, keys
+    and values become one projection.
+
+    Raises:
+        ReleasedWeightsError: names that the generator does not have, or tensors to be joined that are
+            missing or of shapes that do not fit.
+    """
+    tensors = _rename(released, _MASKGIT_GENERATOR)
+    try:
+        words, ids = tensors.pop("words"), len(tensors["head.weight"]) + 1
+        tensors["token_embedding.weight"] = words[:ids]
+        tensors["class_embedding.weight"] = words[ids:]
+        tensors["position_embedding"] = tensors["position_embedding"] + tensors.pop("types")[0]
+        for joint in {name.rpartition("/")[0] for name in tensors if "/" in name}:
+            parts = [tensors.pop(f"{joint}/{part}") for part in ("query", "key", "value")]
+            tensors[joint] = torch.cat(parts)
+    except KeyError as missing:
+        raise ReleasedWeightsError(
+            f"a tensor is missing, {missing.args[0]} in this package's names"
+        ) from None
+    except (RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleasedWeightsError(f"its tensors do not fit each other ({reason})") from None
+    return tensors
+
+
 def convert_maskgit_vqgan(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The teacher's checkpoint as the state dict of `MaskGITVQGAN`.
 
@@ -45,6 +76,24 @@ def convert_maskgit_vqgan(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
         ReleasedWeightsError: names that the MaskGIT-VQGAN does not have.
     """
     return _rename(released, _MASKGIT_VQGAN)
+
+
+def convert_titok_codes(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A TiTok checkpoint that ends in the VQGAN's pixel decoder (B64, L32), as the state dict of `TiTok`.
+
+    Raises:
+        ReleasedWeightsError: names that this TiTok does not have.
+    """
+    return _rename(released, _TITOK_CODES)
+
+
+def convert_titok_pixels(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """A TiTok checkpoint that predicts pixels itself (BL64), as the state dict of `TiTok`.
+
+    Raises:
+        ReleasedWeightsError: names that this TiTok does not have.
+    """
+    return _rename(released, _TITOK_PIXELS)
 
 
 def _rename(released: Mapping[str, Tensor], rules: Sequence[_Rule]) -> dict[str, Tensor]:
@@ -100,7 +149,7 @@ def _convolutional(released: str, ours: str) -> list[_Rule]:
     ]
 
 
-_SFTOK: list[_Rule] = [
+_ENCODER: list[_Rule] = [
     _Rule("latent_tokens", "encoder.queries"),
     *_vision_transformer("encoder"),
     _Rule(r"encoder\.positional_embedding", "encoder.image_positions"),
@@ -108,6 +157,11 @@ _SFTOK: list[_Rule] = [
     _Rule(r"encoder\.patch_embed\.(weight|bias)", r"encoder.patch_embed.\1"),
     _Rule(r"encoder\.conv_out\.weight", "encoder.to_latents.weight", _pointwise),
     _Rule(r"encoder\.conv_out\.bias", "encoder.to_latents.bias"),
+]
+"""SFTok's and TiTok's."""
+
+_SFTOK: list[_Rule] = [
+    *_ENCODER,
     _Rule(r"quantize\.embedding", "quantizer.embedding", lambda groups: groups.squeeze(0)),
     _Rule(r"quantize\.shared_linear\.(weight|bias)", r"quantizer.shared_linear.\1"),
     _Rule(r"quantize\.index_offset", None),  # zero: codes are in one group
@@ -122,8 +176,50 @@ _SFTOK: list[_Rule] = [
     *_convolutional("pixel_decoder", "pixel_decoder"),
 ]
 
+_TITOK_TRUNK: list[_Rule] = [
+    *_ENCODER,
+    _Rule(r"quantize\.embedding\.weight", "quantizer.embedding"),
+    *_vision_transformer("decoder"),
+    _Rule(r"decoder\.mask_token", "decoder.mask_token", lambda token: token.squeeze(0)),
+    _Rule(r"decoder\.positional_embedding", "decoder.patch_positions"),
+    _Rule(r"decoder\.decoder_embed\.(weight|bias)", r"decoder.embed_latents.\1"),
+    _Rule(r"decoder\.latent_token_positional_embedding", "decoder.latent_positions"),
+]
+
+_TITOK_CODES: list[_Rule] = [
+    *_TITOK_TRUNK,
+    _Rule(r"decoder\.ffn\.([02])\.weight", r"head.to_logits.\1.weight", _pointwise),
+    _Rule(r"decoder\.ffn\.([02])\.bias", r"head.to_logits.\1.bias"),
+    _Rule(r"pixel_quantize\.embedding\.weight", "head.pixel_decoder.codebook"),
+    *_convolutional("pixel_decoder", "head.pixel_decoder"),
+]
+
+_TITOK_PIXELS: list[_Rule] = [
+    *_TITOK_TRUNK,
+    _Rule(r"decoder\.ffn\.0\.weight", "head.to_pixels.weight", _pointwise),
+    _Rule(r"decoder\.ffn\.0\.bias", "head.to_pixels.bias"),
+    _Rule(r"decoder\.conv_out\.(weight|bias)", r"head.across_seams.\1"),
+]
+
 _MASKGIT_VQGAN: list[_Rule] = [
     _Rule(r"quantize\.embedding\.weight", "pixel_decoder.codebook"),
     *_convolutional("encoder", "encoder"),
     *_convolutional("decoder", "pixel_decoder"),
 ]
+
+_BERT_LAYER = r"model\.encoder\.layer\.(\d+)"
+
+_MASKGIT_GENERATOR: list[_Rule] = [
+    _Rule(r"model\.embeddings\.word_embeddings\.weight", "words"),
+    _Rule(r"model\.embeddings\.token_type_embeddings\.weight", "types"),
+    _Rule(r"model\.embeddings\.position_embeddings\.weight", "position_embedding"),
+    _Rule(r"model\.embeddings\.LayerNorm\.(weight|bias)", r"norm_in.\1"),
+    _Rule(rf"{_BERT_LAYER}\.attention\.self\.(query|key|value)\.(weight|bias)", r"blocks.\1.attn.qkv.\3/\2"),
+    _Rule(rf"{_BERT_LAYER}\.attention\.output\.dense\.(weight|bias)", r"blocks.\1.attn.proj.\2"),
+    _Rule(rf"{_BERT_LAYER}\.attention\.output\.LayerNorm\.(weight|bias)", r"blocks.\1.norm1.\2"),
+    _Rule(rf"{_BERT_LAYER}\.intermediate\.dense\.(weight|bias)", r"blocks.\1.mlp.fc1.\2"),
+    _Rule(rf"{_BERT_LAYER}\.output\.dense\.(weight|bias)", r"blocks.\1.mlp.fc2.\2"),
+    _Rule(rf"{_BERT_LAYER}\.output\.LayerNorm\.(weight|bias)", r"blocks.\1.norm2.\2"),
+    _Rule(r"model\.lm_head\.(weight|bias)", r"head.\1"),
+]
+"""Beside our names: `words` and `types`, and parts of a joint projection behind a slash."""

@@ -16,6 +16,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -33,8 +34,20 @@ logger = logging.getLogger(__name__)
 DESCRIPTION = "tokens.json"
 IMAGES_PER_FILE = 10_000
 
-Encode = Callable[[Tensor], Tensor]
-"""Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`: the `encode` of a frozen teacher or tokenizer."""
+
+class TokenEncoder(Protocol):
+    """A frozen teacher or tokenizer: images to ids."""
+
+    @property
+    def num_tokens(self) -> int:
+        """Ids an image, K."""
+
+    @property
+    def codebook_size(self) -> int:
+        """What an id counts up to."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`."""
 
 
 class TokensDescription(Config):
@@ -52,8 +65,7 @@ class TokensDescription(Config):
 
 
 def write_tokens(
-    encode: Encode,
-    codebook_size: int,
+    encoder: TokenEncoder,
     image_set: ImageSet,
     folder: Path,
     batch_size: int,
@@ -66,8 +78,7 @@ def write_tokens(
     """Encode every image of `image_set`, in order and in each of its views, to files in `folder`.
 
     Args:
-        encode: the encoder, in evaluation mode.
-        codebook_size: what an id counts up to; 16 bits hold an id if they can.
+        encoder: in evaluation mode; 16 bits hold an id if they can.
         image_set: not empty.
         folder: files that it has of an interrupted run are kept.
         batch_size: images encoded at once.
@@ -85,27 +96,26 @@ def write_tokens(
     """
     looks = augmentation or AugmentationConfig()
     views = _views(looks)
-    source = _hash(content, codebook_size, image_set.fingerprint, looks)
-    done, total, tokens = 0, views * len(image_set), 0
+    source = _hash(content, encoder, image_set.fingerprint, looks)
+    done, total = 0, views * len(image_set)
     for view in range(views):
         for places in _parts(len(image_set), images_per_file):
             path = _file(folder, view, places.start // images_per_file)
-            ids = _kept(path, len(places), source)
-            if ids is None:
+            if _kept(path, len(places), source) is None:
                 parts: list[Tensor] = []
                 for batch in ordered_batches(
                     image_set, batch_size, places=places, augmentation=looks, view=view
                 ):
-                    parts.append(_encoded(encode, batch, codebook_size))
+                    parts.append(_encoded(encoder, batch))
                     on_progress(done + sum(map(len, parts)), total)
-                ids = _narrow(torch.cat(parts), codebook_size)
+                ids = _narrow(torch.cat(parts), encoder.codebook_size)
                 save_tensors(path, {"ids": ids}, {"content": source})
-            done, tokens = done + len(places), ids.shape[1]
+            done += len(places)
             on_progress(done, total)
     record = TokensDescription(
         images=len(image_set),
-        tokens=tokens,
-        codebook_size=codebook_size,
+        tokens=encoder.num_tokens,
+        codebook_size=encoder.codebook_size,
         images_per_file=images_per_file,
         augmentation=looks,
         content=source,
@@ -192,16 +202,16 @@ class TokenCache:
 class TokensOnTheFly:
     """Computes the ids of a batch: for views that never come again, or where a cache finds no room."""
 
-    def __init__(self, encode: Encode):
-        """`encode` is that of a frozen model, in evaluation mode, where the batches are."""
-        self.encode = encode
+    def __init__(self, encoder: TokenEncoder):
+        """`encoder` is frozen, in evaluation mode, and where the batches are."""
+        self.encoder = encoder
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """The ids `[B, K]` of `batch`, int64."""
         # In full precision whatever the training's: so they are the ids that a cache would hold.
         with torch.autocast(batch.images.device.type, enabled=False):
-            return self.encode(batch.images)
+            return self.encoder.encode(batch.images)
 
 
 def _views(augmentation: AugmentationConfig) -> int:
@@ -213,8 +223,9 @@ def _views(augmentation: AugmentationConfig) -> int:
     return augmentation.views or 1
 
 
-def _hash(content: str, codebook_size: int, fingerprint: str, augmentation: AugmentationConfig) -> str:
-    parts = [content, codebook_size, fingerprint, augmentation.model_dump(mode="json")]
+def _hash(content: str, encoder: TokenEncoder, fingerprint: str, augmentation: AugmentationConfig) -> str:
+    shape = [encoder.num_tokens, encoder.codebook_size]
+    parts = [content, shape, fingerprint, augmentation.model_dump(mode="json")]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -227,10 +238,10 @@ def _file(folder: Path, view: int, number: int) -> Path:
 
 
 @torch.no_grad()
-def _encoded(encode: Encode, batch: Batch, codebook_size: int) -> Tensor:
-    ids = encode(batch.images).cpu()
-    if int(ids.min()) < 0 or int(ids.max()) >= codebook_size:
-        raise ValueError(f"an id is not below the codebook's size of {codebook_size}")
+def _encoded(encoder: TokenEncoder, batch: Batch) -> Tensor:
+    ids = encoder.encode(batch.images).cpu()
+    if int(ids.min()) < 0 or int(ids.max()) >= encoder.codebook_size:
+        raise ValueError(f"an id is not below the codebook's size of {encoder.codebook_size}")
     return ids
 
 

@@ -4,6 +4,7 @@ import logging
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from torch import Tensor
 from sftok.config import ConfigError
 from sftok.data import AugmentationConfig, ordered_batches, training_batches
 from sftok.data.base import MemoryImageSet
+from sftok.data.batches import Batch
 from sftok.tokens import TokenCache, TokensOnTheFly, write_tokens
 from sftok.weights import DamagedFileError, load_tensors
 
@@ -27,14 +29,26 @@ def make_images(size: int = 23, seed: int = 0) -> MemoryImageSet:
     return MemoryImageSet(name="noise", class_names=("a", "b"), pixels=pixels, targets=torch.arange(size) % 2)
 
 
-def encode(images: Tensor) -> Tensor:
-    """Four ids below 256: the left pixels of the first channel, which tell images and views apart."""
-    return (images[:, 0, :, 0] * 255).round().long()
+class LeftPixels:
+    """Four ids: the left pixels of the first channel, which tell images and views apart."""
+
+    num_tokens = 4
+
+    def __init__(self, codebook_size: int = 256, before: Callable[[Tensor], object] = len):
+        """`before` is called with each batch."""
+        self.codebook_size, self.before = codebook_size, before
+
+    def encode(self, images: Tensor) -> Tensor:
+        self.before(images)
+        return (images[:, 0, :, 0] * 255).round().long()
+
+
+encode = LeftPixels().encode
 
 
 def write(folder: Path, images: MemoryImageSet, **changes) -> Path:
-    options = {"codebook_size": 256, "batch_size": 4, "images_per_file": PER_FILE, **changes}
-    return write_tokens(options.pop("encode", encode), image_set=images, folder=folder, **options)
+    options = {"encoder": LeftPixels(), "batch_size": 4, "images_per_file": PER_FILE, **changes}
+    return write_tokens(image_set=images, folder=folder, **options)
 
 
 def content(folder: Path) -> dict[str, object]:
@@ -57,7 +71,7 @@ def test_the_cache_says_what_the_encoder_says(tmp_path, augmentation):
     assert len(list(tmp_path.glob("*.safetensors"))) == 3 * views
     assert seen[-1] == (23 * views, 23 * views)
     assert seen == sorted(seen)
-    cache, computed = TokenCache(tmp_path, 23, 4, augmentation), TokensOnTheFly(encode)
+    cache, computed = TokenCache(tmp_path, 23, 4, augmentation), TokensOnTheFly(LeftPixels())
     for batch in islice(training_batches(images, 7, seed=1, augmentation=augmentation), 12):
         found = cache(batch)
         assert found.dtype == torch.int64
@@ -67,12 +81,14 @@ def test_the_cache_says_what_the_encoder_says(tmp_path, augmentation):
 
 @pytest.mark.parametrize(("size", "bytes_each"), [(256, 2), (1 << 16, 2), ((1 << 16) + 1, 4)])
 def test_ids_take_16_bits_if_they_can(tmp_path, size, bytes_each):
+    class Largest:
+        num_tokens, codebook_size = 500, size
+
+        def encode(self, batch: Tensor) -> Tensor:
+            return torch.full((len(batch), 500), size - 1)
+
     images = make_images()
-
-    def largest(batch: Tensor) -> Tensor:
-        return torch.full((len(batch), 500), size - 1)
-
-    write(tmp_path, images, codebook_size=size, encode=largest)
+    write(tmp_path, images, encoder=Largest())
     first = tmp_path / "tokens-000-00000.safetensors"
     assert 0 < first.stat().st_size - PER_FILE * 500 * bytes_each < 1000
     cache = TokenCache(tmp_path, 23, 500)
@@ -99,19 +115,19 @@ def test_an_interrupted_run_computes_only_what_is_missing(tmp_path, batches):
     write(whole, images, augmentation=VIEWS)
     left = iter(range(batches))
 
-    def stopping(batch: Tensor) -> Tensor:
+    def stop(batch: Tensor) -> None:
         if next(left, None) is None:
             raise KeyboardInterrupt
-        return encode(batch)
 
     with pytest.raises(KeyboardInterrupt):
-        write(folder, images, augmentation=VIEWS, encode=stopping)
+        write(folder, images, augmentation=VIEWS, encoder=LeftPixels(before=stop))
     with pytest.raises(DamagedFileError, match="not a complete cache of ids"):
         TokenCache(folder, 23, 4, VIEWS)
     done = len(list(folder.iterdir()))
     assert done == {0: 0, 1: 0, 4: 1, 8: 3}[batches]
     encoded: list[int] = []
-    write(folder, images, augmentation=VIEWS, encode=lambda b: (encoded.append(len(b)), encode(b))[1])
+    counting = LeftPixels(before=lambda batch: encoded.append(len(batch)))
+    write(folder, images, augmentation=VIEWS, encoder=counting)
     assert sum(encoded) == 3 * 23 - {0: 0, 1: 10, 3: 23}[done]
     assert content(folder) == content(whole)
 
@@ -206,19 +222,28 @@ def test_views_that_never_come_again_cannot_be_kept(tmp_path):
 
 def test_an_id_out_of_range_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="not below the codebook's size of 100"):
-        write(tmp_path, make_images(), codebook_size=100)
+        write(tmp_path, make_images(), encoder=LeftPixels(100))
 
 
 def test_on_the_fly_is_in_full_precision_and_without_gradients():
     weight = torch.eye(4, requires_grad=True)
     seen = []
 
-    def matrix(images: Tensor) -> Tensor:
-        product = images[:, 0, :, 0] @ weight
-        seen.append((product.dtype, product.requires_grad))
-        return product.long()
+    class Matrix:
+        num_tokens, codebook_size = 4, 2
+
+        def encode(self, images: Tensor) -> Tensor:
+            product = images[:, 0, :, 0] @ weight
+            seen.append((product.dtype, product.requires_grad))
+            return product.long()
 
     batch = next(ordered_batches(make_images(), 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        TokensOnTheFly(matrix)(batch)
+        TokensOnTheFly(Matrix())(batch)
     assert seen == [(torch.float32, False)]
+
+
+def test_ids_are_where_the_images_are(tmp_path):
+    write(tmp_path, make_images())
+    batch = Batch(torch.empty(2, 3, 4, 4, device="meta"), torch.zeros(2), torch.tensor([3, 1]))
+    assert TokenCache(tmp_path, 23, 4)(batch).device.type == "meta"

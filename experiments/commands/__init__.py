@@ -30,9 +30,22 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
 
         return list_experiments(options, wiring)
     # From here on torch is imported, which takes seconds.
-    from experiments.commands import report, results, run, show, status
+    from experiments.commands import (
+        cancel,
+        collect,
+        evaluate,
+        logs,
+        report,
+        results,
+        retry,
+        run,
+        show,
+        status,
+    )
+    from experiments.executors.queue import SlurmError
     from experiments.runner import Interrupted
     from experiments.store import StoreError
+    from sftok.checkpoints import CheckpointError
     from sftok.data import DataError
 
     commands = {
@@ -40,13 +53,18 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         "run": run.run,
         "status": status.status,
         "report": report.report,
+        "evaluate": evaluate.evaluate,
         "results": results.results,
+        "logs": logs.logs,
+        "cancel": cancel.cancel,
+        "retry": retry.retry,
+        "collect": collect.collect,
     }
     try:
         return commands[options.command](options, argv, wiring)
-    except DataError as error:
+    except (CheckpointError, DataError) as error:
         return _complain(options, error, WRONG_INPUT)
-    except StoreError as error:
+    except (StoreError, SlurmError) as error:
         return _complain(options, error, 1)
     except Interrupted as error:
         return _complain(options, error, INTERRUPTED)

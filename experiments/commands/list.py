@@ -14,7 +14,11 @@ def list_experiments(options: argparse.Namespace, wiring: Wiring) -> int:
     experiments = discover(wiring.spec_packages)
     if options.format == "json":
         fields = {"name", "kind", "title", "source"}
-        print(json.dumps([spec.model_dump(mode="json", include=fields) for spec in experiments.values()], indent=1))
+        print(
+            json.dumps(
+                [spec.model_dump(mode="json", include=fields) for spec in experiments.values()], indent=1
+            )
+        )
         return 0
     width = max(len(name) for name in experiments)
     for name, spec in experiments.items():

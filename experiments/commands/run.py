@@ -7,23 +7,23 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import torch
 from rich.console import Console
 
 from experiments import tracking
 from experiments.artifacts import Artifact
 from experiments.collect import table_runs
-from experiments.commands.planning import make_plan
+from experiments.combined import combined
+from experiments.commands import executors
+from experiments.commands.planning import make_plans
 from experiments.commands.wiring import Wiring
+from experiments.computing import prepare_torch
 from experiments.costs import estimate, readable
 from experiments.plan import Plan
 from experiments.progress import ConsoleProgress
 from experiments.requests import Request, new_request
-from experiments.runner import Stop
-from experiments.runner import run as run_plan
 from experiments.store import Store
 
 ASK_ABOVE_SECONDS = 2 * 3600.0
@@ -34,7 +34,9 @@ log = logging.getLogger(__name__)
 
 def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Make everything that the experiment needs and is not there yet."""
-    plan, data = make_plan(options, wiring.spec_packages)
+    executors.check_options(options)
+    plans, data = make_plans(options, wiring.spec_packages)
+    plan = plans[0] if len(plans) == 1 else combined(plans)
     store = Store(options.store)
     costs = estimate(plan, store)
     print(_summary(plan, costs), flush=True)
@@ -43,21 +45,26 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return 0
     if not options.yes and not _agreed(costs):
         return 1
-    torch.use_deterministic_algorithms(True)
+    prepare_torch(plan.profile)
     store.prepare()
-    request = new_request(plan, argv, data.describe(plan.recipe.evaluation.split))
-    request.save(store)
+    described = data.describe(plan.recipe.evaluation.split)
+    work, *asked = (new_request(each, argv, described) for each in (plan, *plans))
+    if options.executor == "slurm":
+        # One after the other: what an earlier one has queued, a later one waits for.
+        return max(executors.run_on_cluster(options, request, store, wiring) for request in asked)
+    for request in asked:
+        request.save(store)
     console = Console(stderr=False)
     progress = ConsoleProgress(plan, console, costs)
-    live = LiveReport(store, wiring, request)
+    live = LiveReport(store, wiring, asked)
     live.try_rebuild()
-    page = store.root / "report" / f"{plan.experiment.name}.html"
+    page = store.root / "report" / f"{'index' if len(plans) > 1 else plan.experiment.name}.html"
     print(f"report: {page} (fills as results come)", flush=True)
     try:
-        failures = run_plan(plan, store, data, [progress, live], Stop())
+        failures = executors.run_here(options, work, store, data, [progress, live])
     finally:
         progress.close()
-        tracking.sync(store, request)
+        live.track()
         live.rebuild()
     for artifact, reason in failures.items():
         print(f"failed: {artifact.label} ({artifact.name}): {reason}", file=sys.stderr)
@@ -68,14 +75,19 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
 class LiveReport:
     """A listener that keeps the pages and the tracker up to date while results come."""
 
-    def __init__(self, store: Store, wiring: Wiring, request: Request):
-        self._store, self._wiring, self._request = store, wiring, request
+    def __init__(self, store: Store, wiring: Wiring, requests: Sequence[Request]):
+        self._store, self._wiring, self._requests = store, wiring, requests
         self._built = 0.0
 
     def rebuild(self) -> None:
         """Build the pages now."""
         self._built = time.monotonic()
         self._wiring.build_report(self._store.root, table_runs(self._store))
+
+    def track(self) -> None:
+        """Deliver what is finished to the tracker."""
+        for request in self._requests:
+            tracking.sync(self._store, request)
 
     def try_rebuild(self) -> None:
         """Build the pages; hours of training must not end because a page could not be drawn."""
@@ -96,7 +108,7 @@ class LiveReport:
     def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
         """Show and track a new result."""
         if artifact.kind == "evaluation":
-            tracking.sync(self._store, self._request)
+            self.track()
         self.try_rebuild()
 
     def failed(self, artifact: Artifact, reason: str) -> None:
@@ -109,12 +121,21 @@ class LiveReport:
 
 def _summary(plan: Plan, costs: Mapping[Artifact, float | None]) -> str:
     saved = plan.unshared_count - len(plan.artifacts)
+    shared = sum(plan.users(artifact) > 1 for artifact in plan.artifacts)
     return (
         f"{plan.experiment.name} ({plan.experiment.source}) at profile {plan.profile.name}, "
-        f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}: {len(plan.artifacts)} artifacts "
-        f"({saved} saved by sharing), {len(plan.artifacts) - len(costs)} done, "
+        f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}: {len(plan.artifacts)} artifacts, "
+        f"{shared} of them shared ({saved} saved by sharing{_saved_time(plan, costs)}), "
+        f"{len(plan.artifacts) - len(costs)} done, "
         f"{len(costs)} to make in about {readable(_total(costs))}"
     )
+
+
+def _saved_time(plan: Plan, costs: Mapping[Artifact, float | None]) -> str:
+    """What the rows would take longer if each made its own, as far as it is still to be made."""
+    again = {artifact: plan.users(artifact) - 1 for artifact in costs}
+    saved = [(costs[artifact] or 0.0) * times for artifact, times in again.items() if times > 0]
+    return f", {readable(sum(saved))} of work" if sum(saved) else ""
 
 
 def _details(plan: Plan, store: Store, costs: Mapping[Artifact, float | None]) -> str:
@@ -123,7 +144,9 @@ def _details(plan: Plan, store: Store, costs: Mapping[Artifact, float | None]) -
         cost = "done" if store.is_done(artifact) else readable(costs[artifact])
         inputs = ", ".join(upstream.name for upstream in artifact.inputs.values())
         shared = f", shared by {plan.users(artifact)}" if plan.users(artifact) > 1 else ""
-        lines.append(f"  {artifact.name}  {artifact.label}: {cost}{shared}" + (f"; from {inputs}" if inputs else ""))
+        lines.append(
+            f"  {artifact.name}  {artifact.label}: {cost}{shared}" + (f"; from {inputs}" if inputs else "")
+        )
     return "\n".join(lines)
 
 

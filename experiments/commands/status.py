@@ -4,38 +4,54 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+from typing import Any
 
-from experiments.collect import table_runs
+from experiments.artifacts import Artifact
+from experiments.collect import BLOCKED, table_run
+from experiments.commands.logs import read_log
+from experiments.commands.stored import chosen_requests, refresh_all
 from experiments.commands.wiring import Wiring
 from experiments.costs import readable
-from experiments.registry import discover, pick
+from experiments.executors.ledger import job_of
 from experiments.results import ArtifactState, TableRun
-from experiments.store import Store, StoreError
+from experiments.store import Store
+
+LOG_LINES = 4
 
 
 def status(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Print the state of one experiment, or of all that were asked for in this store."""
-    runs = table_runs(Store(options.store))
-    if options.experiment is not None:
-        name = pick(discover(wiring.spec_packages), options.experiment).name
-        runs = [run for run in runs if run.experiment.name == name]
-    if not runs:
-        raise StoreError(f"store {options.store}: nothing was run here; try: python -m experiments run table4")
+    store = Store(options.store)
+    requests = chosen_requests(options, wiring, store)
+    refresh_all(store, requests)
+    runs = [table_run(store, request) for request in requests]
     if options.format == "json":
-        fields = {"experiment": {"name"}, "profile": True, "seeds": True, "complete": True, "artifacts": True}
+        fields: Any = {
+            "experiment": {"name"},
+            "profile": True,
+            "seeds": True,
+            "complete": True,
+            "artifacts": True,
+        }
         print(json.dumps([run.model_dump(mode="json", include=fields) for run in runs], indent=1))
     else:
-        print("\n\n".join(_describe(run) for run in runs))
+        described = (
+            _describe(run, store, request.plan.artifacts) for run, request in zip(runs, requests, strict=True)
+        )
+        print("\n\n".join(described))
     return 0
 
 
-def _describe(run: TableRun) -> str:
+def _describe(run: TableRun, store: Store, artifacts: tuple[Artifact, ...]) -> str:
     done = sum(artifact.status == "done" for artifact in run.artifacts)
     seeds = ", ".join(map(str, run.seeds))
-    lines = [
-        f"{run.experiment.name}, profile {run.profile}, seeds {seeds}: {done} of {len(run.artifacts)} artifacts done"
-    ]
-    lines += [f"  {_line(artifact)}" for artifact in run.artifacts]
+    what = f"{run.experiment.name}, profile {run.profile}, seeds {seeds}"
+    lines = [f"{what}: {done} of {len(run.artifacts)} artifacts done"]
+    for state, artifact in zip(run.artifacts, artifacts, strict=True):
+        lines.append(f"  {_line(state)}")
+        if state.status == "failed":
+            lines += [f"           | {line}" for line in _last_words(store, artifact)]
     return "\n".join(lines)
 
 
@@ -47,5 +63,16 @@ def _line(artifact: ArtifactState) -> str:
         detail = f" {artifact.error}"
     elif artifact.status == "done":
         detail = f" in {readable(artifact.seconds)}"
+    elif artifact.note is not None:
+        detail = f" {artifact.note}"
+    blocked = artifact.note is not None and artifact.note.startswith(BLOCKED)
+    word = "blocked" if blocked else artifact.status
     shared = f" (shared by {artifact.shared_by})" if artifact.shared_by > 1 else ""
-    return f"{artifact.status:<8} {artifact.kind}-{artifact.key}  {artifact.label}{shared}{detail}"
+    return f"{word:<8} {artifact.kind}-{artifact.key}  {artifact.label}{shared}{detail}"
+
+
+def _last_words(store: Store, artifact: Artifact) -> list[str]:
+    """The end of the job's log, or of the traceback where there is no job."""
+    job = job_of(store, artifact)
+    text = read_log(Path(job.log)) if job is not None else (store.failure(artifact) or {}).get("traceback")
+    return [line for line in (text or "").splitlines() if line.strip()][-LOG_LINES:]

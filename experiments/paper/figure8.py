@@ -38,7 +38,9 @@ EXPERIMENT = Experiment(
             text="rFID falls from 1 to 8 decoding steps",
             source="Figure 8",
             comparisons=(
-                Comparison(better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr-warm-up", steps=1)),
+                Comparison(
+                    better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr-warm-up", steps=1)
+                ),
             ),
         ),
         Claim(
@@ -48,7 +50,9 @@ EXPERIMENT = Experiment(
             metric="is",
             lower_is_better=False,
             comparisons=(
-                Comparison(better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr-warm-up", steps=1)),
+                Comparison(
+                    better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr-warm-up", steps=1)
+                ),
             ),
         ),
     ),

@@ -13,9 +13,20 @@ _TRAINING = {
     },
 }
 
+_FINE_TUNING = {
+    "batch_size": 32,
+    "optimisation": {
+        "learning_rate": 4e-4,
+        "end_learning_rate": 4e-5,
+        "warmup_steps": 50,
+        "beta2": 0.999,
+    },
+}
+
 PROFILE = Profile(
     name="cpu",
     purpose="a laptop without a GPU, minutes: Fashion-MNIST at 28x28",
+    threads=2,
     overlay={
         "data.source": "fashion-mnist",
         "data.image_size": 28,
@@ -34,19 +45,29 @@ PROFILE = Profile(
         },
         "classifier.steps": 1000,
         "classifier.training": {
-            "batch_size": 128,
-            "optimisation": {"learning_rate": 4e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
+            "batch_size": 256,
+            "optimisation": {
+                "learning_rate": 4e-3,
+                "end_learning_rate": 2e-5,
+                "warmup_steps": 100,
+                "weight_decay": 0.05,
+            },
         },
         "tokenizer.patch_size": 7,
         "tokenizer.num_latent_tokens": 8,
         "tokenizer.codebook_size": 512,
         "tokenizer.token_dim": 16,
-        "tokenizer.encoder": {"width": 64, "depth": 4, "heads": 4},
-        "tokenizer.decoder": {"width": 64, "depth": 4, "heads": 4},
-        "tokenizer_steps": 2500,
-        "stage1.steps": 500,
+        "tokenizer.encoder": {"width": 64, "depth": 4, "heads": 2},
+        "tokenizer.decoder": {"width": 64, "depth": 4, "heads": 2},
+        "tokenizer_steps": 4000,
+        "stage1.steps": 800,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
+        "stage3.steps": 1000,
+        "stage3.discriminator_start": 300,
+        "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.discriminator": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.training": _FINE_TUNING,
         "evaluation.extractors": [
             {"name": "classifier"},
             {"name": "efficientnet-lite0", "resolution": 64},
@@ -55,12 +76,18 @@ PROFILE = Profile(
         "evaluation.temperature": 0.0,
         "evaluation.primary_extractor": "classifier",
     },
+    variants={
+        "larger-decoder": {"tokenizer.decoder": {"width": 96, "depth": 6, "heads": 3}},
+        "larger-codebook": {"teacher.codebook_size": 1024},
+    },
     seconds_per_step={
         "classifier": 0.03,
         "teacher": 0.08,
         "codes": 15.0,
         "warm-up": 0.05,
         "alignment": 0.09,
+        "fine-tuning": 0.35,
+        "single-step-fine-tuning": 0.3,
         "evaluation": 60.0,
     },
 )

@@ -30,4 +30,8 @@ PROFILE = Profile(
         "stage1.training.optimisation.warmup_steps": 1000,
         "stage2.training.optimisation.warmup_steps": 1000,
     },
+    variants={
+        "larger-decoder": {"tokenizer.decoder": {"width": 512, "depth": 16, "heads": 8}},
+        "larger-codebook": {"teacher.codebook_size": 4096},
+    },
 )

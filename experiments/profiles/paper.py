@@ -6,4 +6,10 @@ PROFILE = Profile(
     name="paper",
     purpose="a node or a cluster: ImageNet at 256x256, Table 6 of the paper",
     overlay={"data.source": "folder", "data.image_size": 256},
+    variants={
+        # SFTok-L: "the decoder employs a ViT-L architecture" (Sections 4.1, D.2).
+        "larger-decoder": {"tokenizer.decoder": {"width": 1024, "depth": 24, "heads": 16}},
+        # VQGAN's codebook in Table 1.
+        "larger-codebook": {"teacher.codebook_size": 16_384},
+    },
 )

@@ -4,10 +4,13 @@ from experiments.profiles.base import Profile
 
 _TRAINING = {"batch_size": 16, "checkpoint_every": 2, "log_every": 1, "precision": "bf16"}
 
+_FINE_TUNING = {"batch_size": 8, "checkpoint_every": 2, "log_every": 1}
+
 PROFILE = Profile(
     name="smoke",
     purpose="CI: seconds on a slice of Fashion-MNIST; the numbers mean nothing",
     meaningless=True,
+    threads=1,
     overlay={
         "data.source": "fashion-mnist",
         "data.image_size": 28,
@@ -34,11 +37,20 @@ PROFILE = Profile(
         "stage1.steps": 2,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
+        "stage3.steps": 3,
+        "stage3.discriminator_start": 1,
+        "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.discriminator": {"name": "efficientnet-lite0", "resolution": 64},
+        "stage3.training": _FINE_TUNING,
         "evaluation.extractors": [
             {"name": "classifier"},
             {"name": "efficientnet-lite0", "resolution": 48},
         ],
         "evaluation.primary_extractor": "classifier",
+    },
+    variants={
+        "larger-decoder": {"tokenizer.decoder": {"width": 24, "depth": 2, "heads": 2}},
+        "larger-codebook": {"teacher.codebook_size": 32},
     },
     seconds_per_step={
         "classifier": 0.02,
@@ -46,6 +58,8 @@ PROFILE = Profile(
         "codes": 0.1,
         "warm-up": 0.05,
         "alignment": 0.05,
+        "fine-tuning": 0.35,
+        "single-step-fine-tuning": 0.3,
         "evaluation": 2.0,
     },
 )

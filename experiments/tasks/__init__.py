@@ -1,18 +1,31 @@
-"""How each kind of artifact is made."""
+"""How each kind of artifact is made.
+
+Makers are named and imported when needed: a job that trains must not wait for the evaluation's libraries.
+"""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 
 from experiments.tasks.base import Maker
-from experiments.tasks.codes import write_code_cache
-from experiments.tasks.evaluation import evaluate_artifact
-from experiments.tasks.training import train_classifier, train_stage, train_teacher
 
-MAKERS: Mapping[str, Maker] = {
-    "classifier": train_classifier,
-    "teacher": train_teacher,
-    "codes": write_code_cache,
-    "stage": train_stage,
-    "evaluation": evaluate_artifact,
+MAKERS: Mapping[str, str] = {
+    "classifier": "experiments.tasks.training:train_classifier",
+    "teacher": "experiments.tasks.training:train_teacher",
+    "codes": "experiments.tasks.codes:write_code_cache",
+    "stage": "experiments.tasks.training:train_stage",
+    "evaluation": "experiments.tasks.evaluation:evaluate_artifact",
+    "checkpoint": "experiments.tasks.checkpoint:evaluate_checkpoint",
 }
+
+
+def find_maker(kind: str) -> Maker:
+    """The maker of `kind`.
+
+    Raises:
+        KeyError: no such kind.
+    """
+    module, _, name = MAKERS[kind].partition(":")
+    maker: Maker = getattr(importlib.import_module(module), name)
+    return maker

@@ -10,8 +10,11 @@ from typing import Any
 from experiments.artifacts import Artifact
 from experiments.monitor import FileMonitor
 from sftok.data.base import ImageSet
+from sftok.training.loop import TrainingInterrupted
 
 MODEL = "model.safetensors"
+
+PROGRESS_UNITS = 1000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +30,16 @@ class Task:
     cache: Path
     """A folder shared by all tasks for files that are named by their content."""
     monitor: FileMonitor
+
+    def report(self, fraction: float) -> None:
+        """Say how far work without checkpoints is; the place where it can be stopped.
+
+        Raises:
+            TrainingInterrupted: the runner was asked to stop; the work begins anew next time.
+        """
+        if self.monitor.should_stop():
+            raise TrainingInterrupted("stopped; it begins anew next time")
+        self.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
 
     @property
     def config(self) -> Mapping[str, Any]:

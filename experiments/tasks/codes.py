@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.tasks.base import MODEL, Task
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from experiments.tasks.base import Task
+from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.tokens import TokenCache, write_tokens
-from sftok.weights import load_tensors
 
 BATCH_SIZE = 500
 
@@ -15,15 +14,20 @@ BATCH_SIZE = 500
 def write_code_cache(task: Task) -> dict[str, Any]:
     """Encode the training images with the frozen teacher."""
     teacher = load_teacher(task)
-    image_set, size = task.load_data("train"), teacher.config.codebook_size
-    write_tokens(teacher.encode, size, image_set, task.folder, BATCH_SIZE, task.monitor.progress)
-    counts = TokenCache(task.folder, len(image_set), teacher.config.num_codes).counts()
-    return {"images": len(image_set), "codes_used": int((counts > 0).sum()), "codebook_size": size}
+
+    def on_progress(done: int, total: int) -> None:
+        task.report(done / total)
+
+    image_set = task.load_data("train")
+    write_tokens(teacher, image_set, task.folder, BATCH_SIZE, on_progress)
+    counts = TokenCache(task.folder, len(image_set), teacher.num_tokens).counts()
+    return {
+        "images": len(image_set),
+        "codes_used": int((counts > 0).sum()),
+        "codebook_size": teacher.config.codebook_size,
+    }
 
 
 def load_teacher(task: Task) -> MaskGITVQGAN:
     """The teacher among the task's inputs, frozen."""
-    tensors, metadata = load_tensors(task.inputs["teacher"] / MODEL)
-    teacher = MaskGITVQGAN(VQGANConfig.model_validate_json(metadata["config"]))
-    teacher.load_state_dict(tensors)
-    return teacher.eval().requires_grad_(False)
+    return MaskGITVQGAN.from_pretrained(task.inputs["teacher"]).requires_grad_(False)

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from experiments.store import EXAMPLES
 from experiments.tasks.base import MODEL, Task
 from experiments.tasks.codes import load_teacher
+from sftok.data.base import ImageSet
+from sftok.evaluation.bench import NUM_EXAMPLES, balanced
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import Extractor, build_extractor
 from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evaluate_teacher
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.weights import load_tensors
-
-EXAMPLES = "examples.npz"
-PROGRESS_UNITS = 1000
+from sftok.models.tokenizer import SFTok
+from sftok.quantizers.tail_drop import FirstTokens
 
 
 def evaluate_artifact(task: Task) -> dict[str, Any]:
@@ -26,32 +27,36 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
     extractors = _extractors(task, config)
     teacher = load_teacher(task)
 
-    def on_progress(fraction: float) -> None:
-        task.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
-
     found: dict[str, Evaluation]
     if "tokenizer" in task.inputs:
         tokenizer = load_tokenizer(task)
+        if "kept_tokens" in task.config:
+            tokenizer.quantizer = FirstTokens(tokenizer.quantizer, task.config["kept_tokens"])
         found = {
-            "tokenizer": evaluate(tokenizer, teacher, image_set, config, extractors, task.cache, on_progress)
+            "tokenizer": evaluate(tokenizer, teacher, image_set, config, extractors, task.cache, task.report)
         }
     else:
         found = {
-            "teacher": evaluate_teacher(teacher, image_set, config, extractors, task.cache, on_progress),
+            "teacher": evaluate_teacher(teacher, image_set, config, extractors, task.cache, task.report),
             "real": evaluate_real(image_set, config, extractors, task.cache),
         }
     first = next(iter(found.values()))
-    np.savez_compressed(task.folder / EXAMPLES, **first.examples)  # type: ignore[arg-type]
+    write_examples(task.folder / EXAMPLES, first, image_set)
     rows = [row.model_dump() | {"subject": subject} for subject, part in found.items() for row in part.rows]
     return {"rows": rows, "protocol": first.protocol.record()}
 
 
+def write_examples(path: Path, evaluation: Evaluation, image_set: ImageSet) -> None:
+    """The strips of originals and reconstructions as arrays, with the classes of the originals."""
+    shown = balanced(image_set, NUM_EXAMPLES)
+    labels = image_set.labels(shown).numpy()
+    names = np.array(image_set.class_names)
+    np.savez_compressed(path, labels=labels, class_names=names, **evaluation.examples)  # type: ignore[arg-type]
+
+
 def load_tokenizer(task: Task) -> SFTok:
     """The trained tokenizer among the task's inputs, frozen."""
-    tensors, metadata = load_tensors(task.inputs["tokenizer"] / MODEL)
-    tokenizer = SFTok.from_config(SFTokConfig.model_validate_json(metadata["config"]))
-    tokenizer.load_state_dict(tensors)
-    return tokenizer.eval().requires_grad_(False)
+    return SFTok.from_pretrained(task.inputs["tokenizer"]).requires_grad_(False)
 
 
 def _extractors(task: Task, config: EvaluationConfig) -> list[Extractor]:

@@ -3,29 +3,40 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
+from torch import nn
+
+from experiments.recipe import FineTuningRecipe
 from experiments.tasks.base import MODEL, Task
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, training_batches
+from sftok.decoding.schedule import DecodingConfig
 from sftok.evaluation.classifier import Classifier, ClassifierConfig
+from sftok.models.decoder import Decoder
+from sftok.models.encoder import Encoder
 from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.pretrained import discriminator, perceptual_loss
+from sftok.quantizers.base import Quantizer
+from sftok.quantizers.tail_drop import TailDrop
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 from sftok.tokens import TokenCache
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.randomness import derived_seed, generator, seeded_initialisation
 from sftok.training.stages.base import Stage
 from sftok.training.stages.classifier import ClassifierStage
+from sftok.training.stages.fine_tuning import FineTuningStage, SingleStepFineTuningStage
 from sftok.training.stages.teacher import TeacherStage
 from sftok.training.stages.tokenizer import (
     AlignmentConfig,
     AlignmentStage,
     TokenizerLossConfig,
-    TokenizerStage,
     WarmUpStage,
 )
-from sftok.weights import load_tensors, save_tensors
+from sftok.weights import save_tensors
+
+TokenizerParts = tuple[Encoder, Quantizer, Decoder, TokenCache, TokenizerLossConfig]
 
 
 def train_classifier(task: Task) -> dict[str, Any]:
@@ -36,7 +47,9 @@ def train_classifier(task: Task) -> dict[str, Any]:
     )
     with seeded_initialisation(config["seed"]):
         classifier = Classifier(model_config)
-    return _train(task, ClassifierStage(classifier, config["label_smoothing"]), classifier, model_config, image_set)
+    return _train(
+        task, ClassifierStage(classifier, config["label_smoothing"]), classifier, model_config, image_set
+    )
 
 
 def train_teacher(task: Task) -> dict[str, Any]:
@@ -47,26 +60,84 @@ def train_teacher(task: Task) -> dict[str, Any]:
 
 
 def train_stage(task: Task) -> dict[str, Any]:
-    """Warm-up or alignment of the tokenizer; the result is a complete tokenizer, pixel decoder included."""
-    config, image_set = task.config, task.load_data("train")
-    model_config = SFTokConfig.model_validate(config["model"])
-    tokenizer = SFTok.from_config(model_config, generator(config["seed"], "initialisation"))
+    """A stage of the tokenizer; the result is a complete tokenizer, pixel decoder included."""
+    tokenizer = _starting_tokenizer(task)
+    image_set = task.load_data("train")
+    stage = STAGES[task.config["stage"]](task, tokenizer, image_set)
+    return _train(task, stage, tokenizer, tokenizer.record, image_set)
+
+
+def _starting_tokenizer(task: Task) -> SFTok:
+    """What the stage before left, or fresh weights around the teacher's pixel decoder."""
     if "start" in task.inputs:
-        tokenizer.load_state_dict(load_tensors(task.inputs["start"] / MODEL)[0])
-    else:
-        teacher, _ = load_tensors(task.inputs["teacher"] / MODEL)
-        prefix = "pixel_decoder."
-        own = {name.removeprefix(prefix): value for name, value in teacher.items() if name.startswith(prefix)}
-        tokenizer.pixel_decoder.load_state_dict(own)
-    codes = TokenCache(task.inputs["codes"], len(image_set), model_config.decoder.num_codes)
-    loss = TokenizerLossConfig.model_validate(config["loss"])
-    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, codes, loss)
-    stage: TokenizerStage
-    if config["stage"] == "warm-up":
-        stage = WarmUpStage(*parts)
-    else:
-        stage = AlignmentStage(*parts, AlignmentConfig.model_validate(config["alignment"]))
-    return _train(task, stage, tokenizer, model_config, image_set)
+        return SFTok.from_pretrained(task.inputs["start"])
+    model_config = SFTokConfig.model_validate(task.config["model"])
+    tokenizer = SFTok.from_config(model_config, generator(task.config["seed"], "initialisation"))
+    teacher = MaskGITVQGAN.from_pretrained(task.inputs["teacher"])
+    tokenizer.pixel_decoder.load_state_dict(teacher.pixel_decoder.state_dict())
+    return tokenizer
+
+
+def _tokenizer_parts(task: Task, tokenizer: SFTok, image_set: ImageSet) -> TokenizerParts:
+    codes = TokenCache(task.inputs["codes"], len(image_set), tokenizer.decoder.config.num_codes)
+    loss = TokenizerLossConfig.model_validate(task.config["loss"])
+    quantizer = cast(Quantizer, _training_quantizer(task, tokenizer))
+    return tokenizer.encoder, quantizer, tokenizer.decoder, codes, loss
+
+
+def _training_quantizer(task: Task, tokenizer: SFTok) -> nn.Module:
+    """The tokenizer's quantizer as training sees it: the weights are the tokenizer's own either way."""
+    quantizer = cast(nn.Module, tokenizer.quantizer)
+    return TailDrop(tokenizer.quantizer) if task.config.get("tail_drop") else quantizer
+
+
+def _warm_up(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
+    return WarmUpStage(*_tokenizer_parts(task, tokenizer, image_set))
+
+
+def _alignment(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
+    alignment = AlignmentConfig.model_validate(task.config["alignment"])
+    return AlignmentStage(*_tokenizer_parts(task, tokenizer, image_set), alignment)
+
+
+def _fine_tuning(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
+    return _fine_tuning_stage(FineTuningStage, task, tokenizer)
+
+
+def _single_step_fine_tuning(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
+    return _fine_tuning_stage(SingleStepFineTuningStage, task, tokenizer)
+
+
+def _fine_tuning_stage(kind: type[FineTuningStage], task: Task, tokenizer: SFTok) -> Stage:
+    config = FineTuningRecipe.model_validate(
+        {
+            **task.config["fine_tuning"],
+            "steps": task.config["steps"],
+            "perceptual": task.config["perceptual"],
+            "discriminator": task.config["discriminator"],
+        }
+    )
+    # What stage 3 trains is the soft lookup, so that is how its tokenizer is decoded from here on.
+    tokenizer.decoding = DecodingConfig(final_lookup="soft")
+    return kind(
+        tokenizer.encoder,
+        _training_quantizer(task, tokenizer),
+        tokenizer.decoder,
+        tokenizer.pixel_decoder,
+        perceptual_loss(config.perceptual),
+        discriminator(config.discriminator, generator=generator(task.config["seed"], "discriminator")),
+        config,
+    )
+
+
+StageMaker = Callable[[Task, SFTok, ImageSet], Stage]
+
+STAGES: Mapping[str, StageMaker] = {
+    "warm-up": _warm_up,
+    "alignment": _alignment,
+    "fine-tuning": _fine_tuning,
+    "single-step-fine-tuning": _single_step_fine_tuning,
+}
 
 
 def _train(task: Task, stage: Stage, model: Any, model_config: Any, image_set: ImageSet) -> dict[str, Any]:
@@ -86,6 +157,7 @@ def _train(task: Task, stage: Stage, model: Any, model_config: Any, image_set: I
         folder=task.folder,
         monitor=task.monitor,
     )
+    images = config["steps"] * training.batch_size * training.gradient_accumulation
     weights = save_tensors(
         task.folder / MODEL, model.state_dict(), {"config": json.dumps(model_config.model_dump(mode="json"))}
     )
@@ -93,6 +165,6 @@ def _train(task: Task, stage: Stage, model: Any, model_config: Any, image_set: I
         "weights": weights,
         "steps": config["steps"],
         "seconds": seconds,
-        "images_per_second": config["steps"] * training.batch_size / seconds,
+        "images_per_second": images / seconds,
         "parameters": sum(parameter.numel() for parameter in stage.trained.parameters()),
     }

@@ -9,12 +9,12 @@ from typing import Self
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
 from sftok.evaluation.config import EvaluationConfig, EvaluationError
-from sftok.evaluation.extractors import Extractor
+from sftok.evaluation.extractors import Extractor, check_asked
 from sftok.evaluation.fidelity import Fidelity, to_uint8
 from sftok.evaluation.metrics import PSNR, SSIM, Metric, Reconstructions
 from sftok.evaluation.perceptual import LPIPS, load_alexnet_lpips
@@ -23,8 +23,8 @@ from sftok.evaluation.workers import in_order
 
 NUM_EXAMPLES = 16
 
-Reconstruct = Callable[[Batch], tuple[Tensor, Tensor]]
-"""Of a batch: images `[B, 3, H, W]` in [0, 1], and the teacher codes `[B, N]` that they come from."""
+Reconstruct = Callable[[Batch], tuple[Tensor, Tensor | None]]
+"""Of a batch: images `[B, 3, H, W]` in [0, 1], and the teacher codes `[B, N]` they come from, if they do."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,7 @@ class Bench:
         extractors: the feature spaces.
         references: the originals in each of them.
         device: where images are reconstructed.
+        lpips: its network, if it is asked for.
         shown: int64 `[n]`, the places of the example images.
     """
 
@@ -45,6 +46,7 @@ class Bench:
     extractors: Sequence[Extractor]
     references: Sequence[Reference]
     device: torch.device
+    lpips: nn.Module | None
     shown: Tensor
 
     @classmethod
@@ -59,20 +61,20 @@ class Bench:
         """Check that everything fits, and read or compute the originals' features.
 
         Raises:
-            EvaluationError: the extractors are not those of the configuration, or there are too few images.
+            EvaluationError: the extractors are not those of the configuration, weights are missing, or there
+                are too few images.
         """
-        asked = [extractor.label for extractor in config.extractors]
-        given = [extractor.label for extractor in extractors]
-        if asked != given:
-            raise EvaluationError(f"extractors: the configuration asks for {asked}, given are {given}")
+        check_asked(config.extractors, extractors)
         if len(image_set) < 2:
             raise EvaluationError(
                 f"{image_set.name}: rfid needs two images at least, it has {len(image_set)}"
             )
+        lpips = load_alexnet_lpips().to(device) if "lpips" in config.extra_metrics else None
         references = [
             reference_features(extractor, image_set, cache_dir, config.batch_size) for extractor in extractors
         ]
-        return cls(image_set, config, extractors, references, device, balanced(image_set, NUM_EXAMPLES))
+        shown = balanced(image_set, NUM_EXAMPLES)
+        return cls(image_set, config, extractors, references, device, lpips, shown)
 
     def batches(self) -> Iterator[Batch]:
         """All images in order, on the device."""
@@ -82,7 +84,7 @@ class Bench:
     def measure(
         self,
         reconstruct: Reconstruct,
-        teacher_codes: Tensor,
+        teacher_codes: Tensor | None,
         metrics: Sequence[Metric[Reconstructions]],
         on_progress: Callable[[float], None],
     ) -> np.ndarray:
@@ -90,17 +92,25 @@ class Bench:
 
         Args:
             reconstruct: the model; called from several threads.
-            teacher_codes: int64 `[images, N]`.
+            teacher_codes: int64 `[images, N]`; None if no metric asks for them.
             metrics: updated in place.
             on_progress: told the fraction done.
 
         Returns:
             The reconstructions of the example images, uint8 `[n, 3, H, W]`.
+
+        Raises:
+            EvaluationError: a reconstruction is not finite.
         """
 
         def run(batch: Batch) -> tuple[Batch, Tensor, Reconstructions]:
             images, codes = reconstruct(batch)
+            if not images.isfinite().all():
+                raise EvaluationError(
+                    f"{self.image_set.name}: reconstructions are not finite: train the model again"
+                )
             pixels = to_uint8(images)
+            expected = None if teacher_codes is None else teacher_codes[batch.indices].to(self.device)
             features = {extractor.label: extractor(pixels) for extractor in self.extractors}
             return (
                 batch,
@@ -109,7 +119,7 @@ class Bench:
                     originals=batch.images,
                     images=images,
                     codes=codes,
-                    teacher_codes=teacher_codes[batch.indices].to(self.device),
+                    teacher_codes=expected,
                     features=features,
                 ),
             )
@@ -127,8 +137,8 @@ class Bench:
         """New metrics of images: pixels, features, and LPIPS if it is asked for."""
         found: list[Metric[Reconstructions]] = [PSNR(), SSIM()]
         found += [Fidelity(reference, self.config.extra_metrics) for reference in self.references]
-        if "lpips" in self.config.extra_metrics:
-            found.append(LPIPS(load_alexnet_lpips().to(self.device)))
+        if self.lpips is not None:
+            found.append(LPIPS(self.lpips))
         return found
 
 

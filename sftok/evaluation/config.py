@@ -5,11 +5,13 @@ Importing this module loads no network code, so that planning and the command li
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
 from sftok.config import Config
+from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.schedule import DecodingConfig
 
 EFFICIENTNET_RESOLUTIONS = (48, 64, 96, 128, 224)
@@ -61,14 +63,13 @@ class EvaluationConfig(Config):
 
     @model_validator(mode="after")
     def _asks_for_each_once(self) -> Self:
-        labels = [extractor.label for extractor in self.extractors]
-        for what, values in (
-            ("steps", self.steps),
-            ("extractors", labels),
-            ("extra_metrics", self.extra_metrics),
-        ):
-            if len(set(values)) != len(values):
-                raise ValueError(f"{what} names something twice: {list(values)}")
+        _refuse_repeats(
+            {
+                "steps": self.steps,
+                "extractors": [extractor.label for extractor in self.extractors],
+                "extra_metrics": self.extra_metrics,
+            }
+        )
         for steps in self.steps:
             self.decoding(steps)
         return self
@@ -81,3 +82,37 @@ class EvaluationConfig(Config):
             schedule=self.schedule,
             final_lookup=self.final_lookup,
         )
+
+
+class GenerationEvaluationConfig(Config):
+    """How a generator is evaluated; the defaults are the usual protocol on ImageNet, 50,000 samples."""
+
+    generation: GenerationConfig = GenerationConfig()
+    num_images: int = Field(default=50_000, ge=2)
+    """Samples, as many of each class as of any other."""
+    extractors: tuple[ExtractorConfig, ...] = (ExtractorConfig(name="inception-v3-compat"),)
+    extra_metrics: tuple[Literal["kid", "precision_recall"], ...] = ("precision_recall",)
+    """Metrics beside gfid and is."""
+    batch_size: int = Field(default=250, ge=1)
+    """Images sampled together; with noise, the draws depend on it."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """Of the generator's passes alone; pixels and features are always fp32."""
+    seed: int = Field(default=0, ge=0)
+    num_examples: int = Field(default=64, ge=1)
+    """Samples that are kept as images."""
+
+    @model_validator(mode="after")
+    def _asks_for_each_once(self) -> Self:
+        _refuse_repeats(
+            {
+                "extractors": [extractor.label for extractor in self.extractors],
+                "extra_metrics": self.extra_metrics,
+            }
+        )
+        return self
+
+
+def _refuse_repeats(named: Mapping[str, Sequence[object]]) -> None:
+    for what, values in named.items():
+        if len(set(values)) != len(values):
+            raise ValueError(f"{what} names something twice: {list(values)}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.resources
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -55,7 +55,7 @@ class Extractor:
     device: torch.device
 
     def __call__(self, pixels: Tensor) -> Features:
-        """Features and logits of uint8 images `[B, 3, H, W]`; each image's own, whatever its batch."""
+        """Features and logits of uint8 images `[B, 3, H, W]`; each image's own, up to rounding."""
         if pixels.dtype != torch.uint8:
             raise ValueError(f"{self.label}: images must be uint8, not {pixels.dtype}")
         with torch.inference_mode():
@@ -101,6 +101,18 @@ def build_extractor(
     device = torch.device(device)
     chunk = 256 if device.type != "cpu" else _cpu_chunk(config)
     return Extractor(config.label, _file_hash(path), network.to(device), chunk, device)
+
+
+def check_asked(asked: Sequence[ExtractorConfig], given: Sequence[Extractor]) -> None:
+    """Refuse extractors that are not those of a configuration, in its order.
+
+    Raises:
+        EvaluationError: names both.
+    """
+    wanted = [extractor.label for extractor in asked]
+    found = [extractor.label for extractor in given]
+    if wanted != found:
+        raise EvaluationError(f"extractors: the configuration asks for {wanted}, given are {found}")
 
 
 class EfficientNetLite0Extractor(FeatureExtractorBase):

@@ -1,4 +1,4 @@
-"""rFID, IS, KID, precision and recall: torch-fidelity's functions on features of reconstructions.
+"""FID, IS, KID, precision and recall: torch-fidelity's functions on features of reconstructions or samples.
 
 Images are truncated to uint8 before extraction, as in the release; IS is over all images at once.
 """
@@ -6,7 +6,7 @@ Images are truncated to uint8 before extraction, as in the release; IS is over a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Self
+from typing import Literal, Self
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from sftok.evaluation.config import ExtraMetric
 from sftok.evaluation.extractors import Features
-from sftok.evaluation.metrics import Metric, Reconstructions
+from sftok.evaluation.metrics import Featured, Metric
 from sftok.evaluation.reference import Reference, inception_score
 
 _KID_SUBSET = 1000
@@ -32,19 +32,30 @@ def to_uint8(images: Tensor) -> Tensor:
     return (images.clamp(0, 1) * 255).to(torch.uint8)
 
 
-class Fidelity(Metric[Reconstructions]):
-    """The metrics that compare reconstructions with the originals in one feature space.
+class Fidelity(Metric[Featured]):
+    """The metrics that compare images with a reference set in one feature space.
 
     Keeps all features. KID draws subsets, so its value depends on the order of the images.
+
+    Args:
+        reference: what they are compared with.
+        extra_metrics: metrics beside FID and IS; those not of features are ignored.
+        fid: what FID is called, `rfid` of reconstructions or `gfid` of generated images.
     """
 
-    def __init__(self, reference: Reference, extra_metrics: Iterable[ExtraMetric] = ()) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        extra_metrics: Iterable[ExtraMetric] = (),
+        fid: Literal["rfid", "gfid"] = "rfid",
+    ) -> None:
+        self.fid = fid
         self.extractor = reference.extractor
         self.reference = reference
         self.extra_metrics = tuple(extra_metrics)
         self.seen: list[Features] = []
 
-    def update(self, batch: Reconstructions) -> None:
+    def update(self, batch: Featured) -> None:
         """Keep the features of a batch."""
         self.seen.append(batch.features[self.extractor])
 
@@ -53,13 +64,13 @@ class Fidelity(Metric[Reconstructions]):
         self.seen += other.seen
 
     def compute(self) -> dict[str, float]:
-        """`rfid` and `is`, and what else was asked for."""
+        """FID and `is`, and what else was asked for."""
         if sum(len(part.features) for part in self.seen) < 2:
-            raise ValueError(f"rfid ({self.extractor}): fewer than two images were seen")
+            raise ValueError(f"{self.fid} ({self.extractor}): fewer than two images were seen")
         features = torch.cat([part.features for part in self.seen])
         logits = torch.cat([part.logits for part in self.seen])
-        values = {
-            "rfid": frechet_distance(features, self.reference),
+        values: dict[str, float] = {
+            self.fid: frechet_distance(features, self.reference),
             "is": inception_score(logits),
         }
         if "kid" in self.extra_metrics:

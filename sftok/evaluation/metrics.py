@@ -8,18 +8,26 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Generic, Self, TypeVar
+from typing import Generic, Protocol, Self, TypeVar
 
 import torch
 from torch import Tensor
 
 from sftok.evaluation.extractors import Features
 
-Input = TypeVar("Input")
+Input = TypeVar("Input", contravariant=True)
 
 _LUMA = (0.299, 0.587, 0.114)
 _SSIM_WINDOW, _SSIM_SIGMA = 11, 1.5
 _SSIM_C1, _SSIM_C2 = 0.01**2, 0.03**2
+
+
+class Featured(Protocol):
+    """A batch of images of which features are known."""
+
+    @property
+    def features(self) -> Mapping[str, Features]:
+        """Of the images truncated to uint8, by extractor label."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,15 +37,15 @@ class Reconstructions:
     Attributes:
         originals: float32 `[B, 3, H, W]` in [0, 1].
         images: float32 `[B, 3, H, W]` in [0, 1], the reconstructions.
-        codes: int64 `[B, N]`, the teacher codes that the reconstructions were decoded from.
-        teacher_codes: int64 `[B, N]`, what the teacher says of the originals.
+        codes: int64 `[B, N]`, the teacher codes that the reconstructions were decoded from, if they were.
+        teacher_codes: int64 `[B, N]`, what the teacher says of the originals, if there is one.
         features: of the reconstructions truncated to uint8, by extractor label.
     """
 
     originals: Tensor
     images: Tensor
-    codes: Tensor
-    teacher_codes: Tensor
+    codes: Tensor | None
+    teacher_codes: Tensor | None
     features: Mapping[str, Features] = field(default_factory=dict)
 
 
@@ -137,7 +145,13 @@ class CodeAccuracy(Metric[Reconstructions]):
         self.count = 0
 
     def update(self, batch: Reconstructions) -> None:
-        """Count the matches of a batch."""
+        """Count the matches of a batch.
+
+        Raises:
+            ValueError: the batch has no codes to compare.
+        """
+        if batch.codes is None or batch.teacher_codes is None:
+            raise ValueError("code_accuracy compares teacher codes, and these reconstructions have none")
         self.correct += int((batch.codes == batch.teacher_codes).sum())
         self.count += batch.codes.numel()
 

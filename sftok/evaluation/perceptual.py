@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import lpips
@@ -48,7 +49,9 @@ def load_alexnet_lpips(weights: Path | None = None) -> torch.nn.Module:
     path = weights or Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if not path.is_file():
         raise EvaluationError(f"lpips: no AlexNet weights at {path}; fetch {url} and put it there")
-    with torch.random.fork_rng(devices=[]):  # the start that is overwritten is drawn from the global state
+    # The start, soon overwritten, is drawn from the global state; torchvision warns of how lpips calls it.
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
         network = lpips.LPIPS(net="alex", pnet_rand=True, verbose=False)
     try:
         given = torch.load(path, map_location="cpu", weights_only=True)

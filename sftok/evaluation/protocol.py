@@ -31,6 +31,7 @@ from sftok.evaluation.extractors import Extractor
 from sftok.evaluation.metrics import CodeAccuracy, CodebookUsage, Metric
 from sftok.evaluation.reference import teacher_codes
 from sftok.evaluation.workers import in_order
+from sftok.models.titok import TiTok
 from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.training.randomness import generator
@@ -106,7 +107,7 @@ class Evaluation:
 
 def evaluate(
     tokenizer: SFTok,
-    teacher: MaskGITVQGAN,
+    teacher: MaskGITVQGAN | None,
     image_set: ImageSet,
     config: EvaluationConfig,
     extractors: Sequence[Extractor],
@@ -117,7 +118,8 @@ def evaluate(
 
     Args:
         tokenizer: put into evaluation mode.
-        teacher: the one it was trained with, for `code_accuracy`; put into evaluation mode.
+        teacher: the one it was trained with, put into evaluation mode; without it there is no
+            `code_accuracy`.
         image_set: what to reconstruct, and what to compare with.
         config: steps, decoding, batch size, precision, seed.
         extractors: `config.extractors`, built.
@@ -131,20 +133,48 @@ def evaluate(
     # In decoder passes: one T costs its steps and about as much as six for pixels and features.
     progress = _Progress(on_progress, [8, *(steps + 6 for steps in config.steps)])
     bench = Bench.prepare(image_set, config, extractors, cache_dir, device)
-    codes = teacher_codes(teacher.eval(), image_set, cache_dir, config.batch_size)
-    tokenizer.eval()
-    ids = torch.cat(list(in_order(lambda batch: tokenizer.encode(batch.images), bench.batches(), device)))
+    codes = teacher_codes(teacher.eval(), image_set, cache_dir, config.batch_size) if teacher else None
+    ids, rows = _encode(tokenizer.eval(), bench)
     progress.next_phase()
-    usage = CodebookUsage(tokenizer.quantizer.codebook_size)
-    usage.update(ids)
-    rows = _rows(image_set, [usage])
     examples = {"original": image_set.images(bench.shown).numpy()}
     for steps in config.steps:
-        metrics = [*bench.metrics(), CodeAccuracy()]
+        metrics = [*bench.metrics(), *([CodeAccuracy()] if teacher else [])]
         reconstruct = _decoder(tokenizer, ids, config, steps)
         examples[f"T{steps}"] = bench.measure(reconstruct, codes, metrics, progress)
         rows += _rows(image_set, metrics, steps, config.temperature)
         progress.next_phase()
+    return Evaluation(rows, _protocol(image_set, config, extractors), examples)
+
+
+def evaluate_single_step(
+    tokenizer: TiTok,
+    image_set: ImageSet,
+    config: EvaluationConfig,
+    extractors: Sequence[Extractor],
+    cache_dir: Path,
+    on_progress: OnProgress = lambda fraction: None,
+) -> Evaluation:
+    """Measure a tokenizer that decodes in one step; its rows say `steps` 1, whatever `config` asks for.
+
+    Raises:
+        EvaluationError: see `evaluate`.
+    """
+    device = next(tokenizer.parameters()).device
+    progress = _Progress(on_progress, [1, 1])
+    bench = Bench.prepare(image_set, config, extractors, cache_dir, device)
+    ids, rows = _encode(tokenizer.eval(), bench)
+    progress.next_phase()
+
+    def reconstruct(batch: Batch) -> tuple[Tensor, None]:
+        return tokenizer.decode(ids[batch.indices]), None
+
+    metrics = bench.metrics()
+    examples = {
+        "original": image_set.images(bench.shown).numpy(),
+        "T1": bench.measure(reconstruct, None, metrics, progress),
+    }
+    progress.next_phase()
+    rows += _rows(image_set, metrics, steps=1)
     return Evaluation(rows, _protocol(image_set, config, extractors), examples)
 
 
@@ -200,6 +230,16 @@ def evaluate_real(
         protocol=_protocol(image_set, config, extractors),
         examples={"original": image_set.images(bench.shown).numpy()},
     )
+
+
+def _encode(tokenizer: SFTok | TiTok, bench: Bench) -> tuple[Tensor, list[MetricRow]]:
+    """The ids `[images, K]` of all images, and how they use the codebook."""
+    ids = torch.cat(
+        list(in_order(lambda batch: tokenizer.encode(batch.images), bench.batches(), bench.device))
+    )
+    usage = CodebookUsage(tokenizer.codebook_size)
+    usage.update(ids)
+    return ids, _rows(bench.image_set, [usage])
 
 
 def _decoder(tokenizer: SFTok, ids: Tensor, config: EvaluationConfig, steps: int) -> Reconstruct:

@@ -10,12 +10,13 @@ An ablation injects another part; it never adds a flag here.
 
 from __future__ import annotations
 
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 from pydantic import model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
+from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.decoding.schedule import DecodingConfig
 from sftok.decoding.unmask import OnStep, Unmasked, iterative_unmask
@@ -59,20 +60,48 @@ class SFTokConfig(Config):
         return self
 
 
-class SFTok(nn.Module):
-    """A tokenizer of images, composed of injected parts."""
+class SFTokRecord(SFTokConfig):
+    """What a saved tokenizer is rebuilt from: its parts, and how it was trained to be decoded.
+
+    The two are apart because training does not depend on `decoding`, so it belongs to no training's key.
+    """
+
+    decoding: DecodingConfig = DecodingConfig()
+
+
+class SFTok(Pretrained):
+    """A tokenizer of images, composed of injected parts.
+
+    Attributes:
+        decoding: what `decode` does when nothing else is asked for: the paper's 8 steps; a tokenizer of
+            stage 3 ends in the soft lookup.
+    """
+
+    architecture: ClassVar[str] = "sftok"
+    record_type: ClassVar[type[Config]] = SFTokRecord
 
     def __init__(
-        self, encoder: Encoder, quantizer: Quantizer, decoder: Decoder, pixel_decoder: PixelDecoder
+        self,
+        encoder: Encoder,
+        quantizer: Quantizer,
+        decoder: Decoder,
+        pixel_decoder: PixelDecoder,
+        decoding: DecodingConfig | None = None,
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.quantizer = quantizer
         self.decoder = decoder
         self.pixel_decoder = pixel_decoder
+        self.decoding = decoding or DecodingConfig()
 
     @classmethod
-    def from_config(cls, config: SFTokConfig, generator: torch.Generator | None = None) -> Self:
+    def from_config(
+        cls,
+        config: SFTokConfig,
+        generator: torch.Generator | None = None,
+        decoding: DecodingConfig | None = None,
+    ) -> Self:
         """Fresh parts with weights drawn from `generator` (None: seed 0)."""
         generator = generator or torch.Generator().manual_seed(0)
         return cls(
@@ -80,7 +109,45 @@ class SFTok(nn.Module):
             OptVQ(config.quantizer, generator),
             Decoder(config.decoder, generator),
             PixelDecoder(config.pixel_decoder, generator),
+            decoding,
         )
+
+    @classmethod
+    def from_record(cls, record: SFTokRecord, generator: torch.Generator | None = None) -> Self:
+        """As `from_config`, with the record's own way of decoding."""
+        return cls.from_config(record, generator, record.decoding)
+
+    @property
+    def record(self) -> SFTokRecord:
+        """The parts' configurations and the decoding.
+
+        Raises:
+            ConfigError: a part that the record cannot describe was injected.
+        """
+        return SFTokRecord.build(
+            {
+                "encoder": self.encoder.config,
+                "quantizer": getattr(self.quantizer, "config", None),
+                "decoder": self.decoder.config,
+                "pixel_decoder": self.pixel_decoder.config,
+                "decoding": self.decoding,
+            }
+        )
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.encoder.config.image_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Ids an image, K."""
+        return self.encoder.config.num_latent_tokens
+
+    @property
+    def codebook_size(self) -> int:
+        """What an id counts up to."""
+        return self.quantizer.codebook_size
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
@@ -104,16 +171,44 @@ class SFTok(nn.Module):
         )
 
     @torch.no_grad()
-    def decode(self, ids: Tensor, decoding: DecodingConfig, generator: torch.Generator) -> Tensor:
-        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1]."""
+    def decode(
+        self,
+        ids: Tensor,
+        decoding: DecodingConfig | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        steps: int | None = None,
+    ) -> Tensor:
+        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1].
+
+        Args:
+            ids: from `encode`.
+            decoding: None is `self.decoding`.
+            generator: of the noise, on the ids' device; None is a fresh one of seed 0.
+            steps: if given, in place of those of `decoding`.
+
+        Raises:
+            ConfigError: `steps` is less than 1.
+        """
+        decoding = decoding or self.decoding
+        if steps is not None:
+            decoding = DecodingConfig.build({**decoding.model_dump(), "steps": steps})
+        generator = generator or torch.Generator(ids.device).manual_seed(0)
         unmasked = self.decode_codes(ids, decoding, generator)
         if decoding.final_lookup == "soft":
             return self.pixel_decoder.decode_soft(unmasked.logits).clamp(0, 1)
         return self.pixel_decoder.decode_codes(unmasked.ids).clamp(0, 1)
 
-    def reconstruct(self, images: Tensor, decoding: DecodingConfig, generator: torch.Generator) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] through their K tokens and back."""
-        return self.decode(self.encode(images), decoding, generator)
+    def reconstruct(
+        self,
+        images: Tensor,
+        decoding: DecodingConfig | None = None,
+        generator: torch.Generator | None = None,
+        *,
+        steps: int | None = None,
+    ) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] through their K tokens and back; the rest is as in `decode`."""
+        return self.decode(self.encode(images), decoding, generator, steps=steps)
 
 
 def _paper_size(width: int, depth: int, heads: int) -> SFTokConfig:

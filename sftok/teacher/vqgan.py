@@ -8,7 +8,7 @@ applied to the block's output rather than its input, average pooling down, neare
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Self
+from typing import ClassVar, Self
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +16,7 @@ from einops import rearrange
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 from sftok.quantizers.optvq import sinkhorn
@@ -159,8 +160,11 @@ class PixelDecoder(nn.Module):
         return rearrange(embeddings, "b (h w) c -> b c h w", h=self.config.code_grid)
 
 
-class MaskGITVQGAN(nn.Module):
+class MaskGITVQGAN(Pretrained):
     """The whole teacher: encoder, nearest code, pixel decoder."""
+
+    architecture: ClassVar[str] = "maskgit-vqgan"
+    record_type: ClassVar[type[Config]] = VQGANConfig
 
     def __init__(self, config: VQGANConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -168,6 +172,31 @@ class MaskGITVQGAN(nn.Module):
         generator = generator or torch.Generator().manual_seed(0)
         self.encoder = VQGANEncoder(config, generator)
         self.pixel_decoder = PixelDecoder(config, generator)
+
+    @classmethod
+    def from_config(cls, config: VQGANConfig, generator: torch.Generator | None = None) -> Self:
+        """A fresh teacher with weights drawn from `generator` (None: seed 0)."""
+        return cls(config, generator)
+
+    @property
+    def record(self) -> VQGANConfig:
+        """The configuration."""
+        return self.config
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.config.image_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Codes an image, N."""
+        return self.config.num_codes
+
+    @property
+    def codebook_size(self) -> int:
+        """What a code counts up to, V."""
+        return self.config.codebook_size
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

@@ -58,7 +58,9 @@ class TrainingState:
             self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
-            raise DamagedFileError(f"{path}: does not fit this run ({reason}); delete it to start anew") from None
+            raise DamagedFileError(
+                f"{path}: does not fit this run ({reason}); delete it to start anew"
+            ) from None
         return True
 
 

@@ -46,11 +46,18 @@ def learning_rate(step: int, total_steps: int, config: OptimisationConfig) -> fl
     return config.end_learning_rate + (config.learning_rate - config.end_learning_rate) * cosine
 
 
-def adamw(named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimisationConfig) -> torch.optim.AdamW:
+UNDECAYED = ("norm", "embed", "position", "queries", "class_token", "codebook")
+"""Parts of the names of weights that are looked up or added, not multiplied with: they are not decayed."""
+
+
+def adamw(
+    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimisationConfig
+) -> torch.optim.AdamW:
     """AdamW over `named_parameters`; biases, norms and embeddings are not decayed, as in the release."""
-    decayed, exempt = [], []
+    decayed: list[nn.Parameter] = []
+    exempt: list[nn.Parameter] = []
     for name, parameter in named_parameters:
-        plain = parameter.ndim < 2 or any(part in name for part in ("embedding", "latent_tokens", "norm"))
+        plain = parameter.ndim < 2 or any(part in name for part in UNDECAYED)
         (exempt if plain else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},

@@ -1,7 +1,6 @@
 """Number formats of a training step, and how a CPU is set up to run it fast.
 
-On CPUs with bf16 matrix instructions, autocast pays off only with the plain ("math") attention: the
-backward pass of the fused CPU attention in bf16 takes half the step. `benchmarks` measures the ratio.
+What attention does in bf16 on a CPU stands in `sftok.models.layers.attend`.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from collections.abc import Iterator
 from typing import Literal
 
 import torch
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 Precision = Literal["fp32", "bf16", "fp16"]
 
@@ -24,12 +22,11 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 @contextlib.contextmanager
 def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
     """The context in which a forward pass runs at `precision` on `device`."""
-    with contextlib.ExitStack() as stack:
-        if precision != "fp32":
-            stack.enter_context(torch.autocast(device.type, _DTYPES[precision]))
-            if device.type == "cpu":
-                stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+    if precision == "fp32":
         yield
+    else:
+        with torch.autocast(device.type, _DTYPES[precision]):
+            yield
 
 
 def keep_freed_memory() -> None:

@@ -82,7 +82,17 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_pat
     kills = 0
     for pause in (4.0, 6.0, 8.0):
         process = subprocess.Popen(
-            [sys.executable, "-m", "experiments", "run", "table4", "--profile", "smoke", "--store", str(store)],
+            [
+                sys.executable,
+                "-m",
+                "experiments",
+                "run",
+                "table4",
+                "--profile",
+                "smoke",
+                "--store",
+                str(store),
+            ],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -102,9 +112,21 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_pat
 
 
 def test_a_terminated_run_checkpoints_and_says_so(tmp_path: Path) -> None:
-    arguments = ["run", "table4", "--profile", "smoke", "--store", str(tmp_path), "--set", "teacher.steps=100000"]
+    arguments = [
+        "run",
+        "table4",
+        "--profile",
+        "smoke",
+        "--store",
+        str(tmp_path),
+        "--set",
+        "teacher.steps=100000",
+    ]
     process = subprocess.Popen(
-        [sys.executable, "-m", "experiments", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "experiments", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("work/teacher-*/checkpoint.safetensors")) and time.monotonic() < deadline:
@@ -133,6 +155,27 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], message: 
     assert message in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "runs").exists()
+
+
+def test_run_all_plans_everything_at_once(tmp_path: Path) -> None:
+    done = experiments("run", "all", "--profile", "smoke", "--store", tmp_path / "runs", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "saved by sharing" in done.stdout
+    assert done.stdout.count("  teacher-") == 2, "MaskGIT and VQGAN, once each"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_show_says_where_values_come_from() -> None:
+    done = experiments("show", "table1", "--profile", "paper")
+    assert done.returncode == 0, done.stderr
+    assert "tokenizer.codebook_size = 8192  # Table 6: Model, VQ Model, Codebook Size" in done.stdout
+    assert "GPU hours" in done.stdout
+    assert "(2,880)" in done.stdout
+    assert "not said" not in done.stdout
+    content = json.loads(experiments("show", "table1", "--profile", "paper", "--format", "json").stdout)
+    assert content["config"]["tokenizer"]["num_latent_tokens"] == 64
+    assert content["rows"]["sftok-l"]["tokenizer"]["decoder"]["depth"] == 24
+    assert content["parameters"]["sftok-l"]["decoder"] > 300e6
 
 
 def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:

@@ -12,13 +12,28 @@ from experiments.profiles import PROFILES
 from sftok.config import ConfigError
 
 PLANNING = {"--profile", "--seeds", "--set", "--data"}
+EXECUTOR = {"--executor", "--workers", "--cluster"}
 OPTIONS = {
     "list": {"--format"},
     "show": {"experiment", *PLANNING, "--format"},
-    "run": {"experiment", *PLANNING, "--store", "--dry-run", "--yes"},
+    "run": {"experiment", *PLANNING, "--store", "--dry-run", "--yes", *EXECUTOR},
     "status": {"experiment", "--store", "--format"},
     "report": {"--store"},
+    "evaluate": {
+        "checkpoint",
+        "--teacher",
+        "--seed",
+        "--steps",
+        "--set",
+        "--data",
+        "--store",
+        "--format",
+    },
     "results": {"experiment", "--profile", "--store", "--format"},
+    "logs": {"artifact", "--lines", "--store"},
+    "cancel": {"experiment", "--store"},
+    "retry": {"experiment", "--failed", "--cluster", "--store"},
+    "collect": {"experiment", "--store"},
 }
 
 

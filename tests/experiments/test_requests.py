@@ -27,7 +27,9 @@ def test_round_trip(store: Store) -> None:
     path = new_request(made, ["run", "table3", "--set", "a=b c"], "some images").save(store)
     loaded = Request.load(path)
     assert loaded.plan == made
-    assert [artifact.key for artifact in loaded.plan.artifacts] == [artifact.key for artifact in made.artifacts]
+    assert [artifact.key for artifact in loaded.plan.artifacts] == [
+        artifact.key for artifact in made.artifacts
+    ]
     assert loaded.command == "python -m experiments run table3 --set 'a=b c'"
     assert loaded.data == "some images"
 

@@ -62,7 +62,7 @@ def plan_of(*artifacts: Artifact) -> Plan:
 
 
 def make_all(monkeypatch: pytest.MonkeyPatch, make: Any) -> None:
-    monkeypatch.setattr(runner, "MAKERS", dict.fromkeys(("teacher", "codes", "stage"), make))
+    monkeypatch.setattr(runner, "find_maker", lambda kind: make)
 
 
 def count_in_file(task: Task) -> dict[str, Any]:
@@ -153,7 +153,7 @@ def slow(task: Task) -> dict[str, Any]:
 
 
 def run_in_process(root: Path) -> None:
-    runner.MAKERS = dict.fromkeys(("teacher", "codes", "stage"), slow)  # type: ignore[misc]
+    runner.find_maker = lambda kind: slow  # type: ignore[assignment]
     runner.POLL_SECONDS = 0.02
     failures = runner.run(plan_of(*chain()), Store(root), NO_DATA, [], runner.Stop())
     assert failures == {}
@@ -168,3 +168,22 @@ def test_two_runners_share_one_store(store: Store) -> None:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0, 0]
     assert sorted((store.root / "log").read_text().split()) == ["a", "b", "c", "d"]
+
+
+def test_another_runners_work_holds_nothing_up(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While `a` is claimed elsewhere, `d` is made; `a` and what needs it follow once the claim is gone."""
+    make_all(monkeypatch, count_in_file)
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.0)
+    a, b, c, d = chain()
+    events = Events()
+    with store.claim(a) as ours:
+        assert ours
+
+        def release(seconds: float) -> None:
+            assert store.is_done(d)
+            store.claim_path(a).unlink(missing_ok=True)
+
+        monkeypatch.setattr(runner.time, "sleep", release)
+        assert runner.run(plan_of(a, b, c, d), store, NO_DATA, [events], runner.Stop()) == {}
+    assert [label for event, label in events.seen if event == "finished"] == ["d", "a", "b", "c"]
+    assert [label for event, label in events.seen if event == "waiting"] == ["a"]

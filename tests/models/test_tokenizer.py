@@ -50,6 +50,32 @@ def test_hard_and_soft_lookup_decode_codes_and_logits(tokenizer, images):
     assert torch.equal(tokenizer.decode(ids, softly, seeded()), soft)
 
 
+def test_decoding_by_default_is_that_of_the_tokenizer_with_a_fresh_generator(tokenizer, images):
+    ids = tokenizer.encode(images)
+    assert tokenizer.decoding == DecodingConfig(steps=8)
+    default = tokenizer.decode(ids, DecodingConfig(), seeded(0))
+    assert torch.equal(tokenizer.decode(ids), default)
+    assert torch.equal(tokenizer.decode(ids, steps=8), default)
+    assert torch.equal(tokenizer.reconstruct(images, steps=8), default)
+    tokenizer.decoding = GREEDY.model_copy(update={"final_lookup": "soft"})
+    softly = DecodingConfig(steps=2, temperature=0, final_lookup="soft")
+    assert torch.equal(tokenizer.decode(ids, steps=2), tokenizer.decode(ids, softly))
+    assert torch.equal(
+        tokenizer.decode(ids, GREEDY, steps=2), tokenizer.decode(ids, DecodingConfig(steps=2, temperature=0))
+    )
+
+
+def test_steps_out_of_range_are_refused(tokenizer, images):
+    with pytest.raises(ConfigError, match="steps = 0"):
+        tokenizer.decode(tokenizer.encode(images), steps=0)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 3, 5])
+def test_ids_are_the_same_in_batches_of_any_size(tokenizer, images, batch_size):
+    whole = tokenizer.encode(images)
+    assert torch.equal(torch.cat([tokenizer.encode(part) for part in images.split(batch_size)]), whole)
+
+
 def test_a_seed_fixes_noisy_decoding(tokenizer, images):
     ids, noisy = tokenizer.encode(images), DecodingConfig(steps=4, temperature=4.0)
     first = tokenizer.decode_codes(ids, noisy, seeded(1)).ids

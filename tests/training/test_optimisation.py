@@ -8,6 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sftok.config import ConfigError
+from sftok.models.decoder import Decoder, DecoderConfig
+from sftok.models.encoder import Encoder, EncoderConfig
+from sftok.quantizers.optvq import OptVQ, OptVQConfig
 from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
 
 PAPER = OptimisationConfig()
@@ -32,7 +35,7 @@ def test_the_rate_stays_within_its_bounds(total: int, warmup: int, step: int) ->
 
 
 def test_norms_biases_and_embeddings_are_not_decayed() -> None:
-    module = nn.ModuleDict({"linear": nn.Linear(2, 2), "norm": nn.LayerNorm(2), "embedding": nn.Embedding(3, 2)})
+    module = nn.ModuleDict({"linear": nn.Linear(2, 2), "norm": nn.LayerNorm(2), "embed": nn.Embedding(3, 2)})
     decayed, exempt = adamw(module.named_parameters(), PAPER).param_groups
     assert [tuple(parameter.shape) for parameter in decayed["params"]] == [(2, 2)]
     assert decayed["weight_decay"] == 1e-4
@@ -43,3 +46,32 @@ def test_norms_biases_and_embeddings_are_not_decayed() -> None:
 def test_an_end_rate_above_the_start_is_refused() -> None:
     with pytest.raises(ConfigError, match="end_learning_rate"):
         OptimisationConfig.build({"learning_rate": 1e-5, "end_learning_rate": 1e-4})
+
+
+def test_the_tokenizer_decays_what_the_release_decays() -> None:
+    encoder = EncoderConfig(
+        image_size=8, patch_size=4, width=8, depth=1, heads=2, num_latent_tokens=2, token_dim=4
+    )
+    decoder = DecoderConfig(
+        num_latent_tokens=2, token_dim=4, num_codes=4, vocabulary=8, width=8, depth=1, heads=2
+    )
+    parts = nn.ModuleDict(
+        {
+            "encoder": Encoder(encoder),
+            "quantizer": OptVQ(OptVQConfig(codebook_size=8, token_dim=4)),
+            "decoder": Decoder(decoder),
+        }
+    )
+    decayed, _ = adamw(parts.named_parameters(), PAPER).param_groups
+    names = {id(parameter): name for name, parameter in parts.named_parameters()}
+    outside = {
+        name
+        for name in (names[id(each)] for each in decayed["params"])
+        if ".0." not in name or "head" in name
+    }
+    assert outside == {
+        "encoder.to_latents.weight",
+        "quantizer.shared_linear.weight",
+        "decoder.head.0.weight",
+        "decoder.head.2.weight",
+    }

@@ -7,23 +7,28 @@ each) for its losses and updates its parameters.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import nn
 
 from sftok.data.batches import Batch
+from sftok.frozen import Frozen
+
+__all__ = ["Frozen", "Losses", "Stage", "Step"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One update as a stage sees it."""
+    """One update as a stage sees it; with gradient accumulation, one of the batches of an update."""
 
     index: int
     """Updates done before this one."""
     batch: Batch
     generator: torch.Generator
     """The source of every random draw of this step."""
+    shared: dict[str, torch.Tensor] = field(default_factory=dict)
+    """What earlier players leave to later ones, so that nothing is computed twice."""
 
 
 Losses = dict[str, torch.Tensor]
@@ -34,7 +39,7 @@ class Stage(nn.Module):
     """A training objective over the modules in `trained`.
 
     Everything registered as a sub-module is trained and checkpointed; frozen models are kept out of the
-    module tree (see `frozen`).
+    module tree (see `Frozen`).
     """
 
     trained: nn.Module
@@ -44,13 +49,10 @@ class Stage(nn.Module):
         """The parameters of each optimiser by player, in the order of the updates within a step."""
         return {"model": self.trained.named_parameters()}
 
+    def first_update(self, player: str) -> int:
+        """The update (from 0) with which `player` joins; the schedule of its learning rate starts there."""
+        return 0
+
     def losses(self, player: str, step: Step) -> Losses:
         """The losses of one player's update."""
         raise NotImplementedError
-
-
-class Frozen:
-    """Holds a module in evaluation mode outside the module tree: no gradients, no checkpoint, no average."""
-
-    def __init__(self, module: nn.Module):
-        self.module = module.eval().requires_grad_(False)

@@ -8,6 +8,7 @@ the alignment some positions are visible, and what they show is the question of 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from pydantic import Field, field_validator
@@ -19,8 +20,9 @@ from sftok.decoding.schedule import MASK_SCHEDULES, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.decoder import Decoder
 from sftok.models.encoder import Encoder
-from sftok.quantizers.base import Quantizer
+from sftok.quantizers.base import Quantized, Quantizer
 from sftok.training.stages.base import Losses, Stage, Step
+
 
 class TokenizerLossConfig(Config):
     """The weights of the loss of stages 1 and 2; the defaults are Table 6."""
@@ -61,10 +63,16 @@ class TokenizerStage(Stage):
         loss: TokenizerLossConfig,
     ):
         super().__init__()
-        self.encoder, self.quantizer, self.decoder = encoder, quantizer, decoder
-        self.trained = nn.ModuleDict({"encoder": encoder, "quantizer": quantizer, "decoder": decoder})
+        self.trained: nn.ModuleDict = nn.ModuleDict(
+            {"encoder": encoder, "quantizer": cast(nn.Module, quantizer), "decoder": decoder}
+        )
         self.teacher_codes = teacher_codes
         self.loss = loss
+
+    @property
+    def decoder(self) -> Decoder:
+        """Latent tokens and visible codes to logits."""
+        return cast(Decoder, self.trained["decoder"])
 
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """What the decoder sees: code ids `[B,N]`, the mask id where a position is masked."""
@@ -73,10 +81,12 @@ class TokenizerStage(Stage):
     def losses(self, player: str, step: Step) -> Losses:
         """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
         codes = self.teacher_codes(step.batch)
-        quantized = self.quantizer(self.encoder(step.batch.images), step.generator)
+        encoder, quantizer = self.trained["encoder"], self.trained["quantizer"]
+        quantized: Quantized = quantizer(encoder(step.batch.images), step.generator)
         visible = self.visible_codes(codes, quantized.quantized, step)
         masked = visible == self.decoder.mask_id
-        logits = self.decoder(visible, quantized.quantized)
+        # Widened once: on a CPU the argmax of bfloat16 takes ten times that of float32.
+        logits = self.decoder(visible, quantized.quantized).float()
         reconstruction = masked_cross_entropy(
             logits,
             codes,
@@ -124,7 +134,8 @@ class AlignmentStage(TokenizerStage):
 
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """A mixture of ground truth and first-step prediction, with the mask drawn over it."""
-        masked = sample_mask(codes.shape, self.alignment.mask_schedule, step.generator)
+        batch, num_codes = codes.shape
+        masked = sample_mask((batch, num_codes), self.alignment.mask_schedule, step.generator)
         shown = codes
         ratio = self.alignment.replacement_ratio
         if ratio > 0:
@@ -135,4 +146,4 @@ class AlignmentStage(TokenizerStage):
     @torch.no_grad()
     def first_prediction(self, codes: torch.Tensor, quantized: torch.Tensor) -> torch.Tensor:
         """The most likely codes `[B,N]` of a single step: everything masked (M_1 in 3.2)."""
-        return self.decoder(torch.full_like(codes, self.decoder.mask_id), quantized).argmax(-1)
+        return self.decoder(torch.full_like(codes, self.decoder.mask_id), quantized).float().argmax(-1)

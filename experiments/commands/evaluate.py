@@ -1,0 +1,156 @@
+"""`evaluate`: a checkpoint under the full protocol, as a row of numbers."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from experiments.arguments import overrides
+from experiments.artifacts import Artifact, artifact
+from experiments.commands.planning import data_overlay
+from experiments.commands.wiring import Wiring
+from experiments.costs import readable
+from experiments.datasets import DataSets
+from experiments.recipe import EvaluationRecipe, overlay
+from experiments.runner import Stop, make_one
+from experiments.store import Store, StoreError
+from sftok import hub
+from sftok.config import Config
+from sftok.data import DataConfig
+from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
+from sftok.evaluation.extractors import build_extractor
+from sftok.evaluation.perceptual import load_alexnet_lpips
+
+FIELDS = ("steps", "temperature", "metric", "extractor", "value", "n_images")
+
+
+class CheckpointEvaluation(Config):
+    """What `--set` reaches here."""
+
+    data: DataConfig
+    evaluation: EvaluationRecipe
+
+
+def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+    """Evaluate a checkpoint on a split of a data set; a repeated call reads the stored numbers."""
+    tokenizer = hub.open_tokenizer(options.checkpoint, seed=options.seed, teacher=options.teacher)
+    setting = _setting(options, tokenizer.image_size)
+    data = DataSets(setting.data)
+    split = setting.evaluation.split
+    node = artifact(
+        "checkpoint",
+        config={
+            "checkpoint": str(options.checkpoint),
+            "identity": hub.identity(tokenizer),
+            "teacher": None if options.teacher is None else str(options.teacher),
+            "seed": options.seed,
+            "protocol": setting.evaluation.model_dump(mode="json", exclude={"primary_extractor"}),
+        },
+        data={split: data.load(split).fingerprint},
+        label=f"evaluation of {options.checkpoint}",
+    )
+    del tokenizer
+    store = Store(options.store)
+    store.prepare()
+    failure = make_one(node, store, data, [_Progress()], Stop())
+    if failure is not None:
+        raise StoreError(f"{options.checkpoint}: {failure}")
+    result = store.result(node) or {}
+    _print(result["rows"], options.format)
+    print(
+        f"protocol {result['protocol']['fingerprint'][:16]}; stored in {store.folder(node)}", file=sys.stderr
+    )
+    return 0
+
+
+def _setting(options: argparse.Namespace, image_size: int) -> CheckpointEvaluation:
+    """The defaults for a model of `image_size`, under `--data`, `--steps` and `--set`."""
+    extractors, extra_metrics = _available(image_size)
+    values: dict[str, Any] = {
+        "data": DataConfig(image_size=image_size).model_dump(),
+        "evaluation": EvaluationRecipe(extractors=extractors, extra_metrics=extra_metrics).model_dump(),
+    }
+    changes: dict[str, Any] = {} if options.data is None else data_overlay(options.data)
+    changes["evaluation.steps"] = options.steps
+    return CheckpointEvaluation.build(overlay(values, changes | overrides(options.overrides)))
+
+
+def _available(image_size: int) -> tuple[tuple[ExtractorConfig, ...], tuple[str, ...]]:
+    """The feature spaces and slow metrics whose weights are at hand; says in a line what is left out."""
+    side = max(size for size in EFFICIENTNET_RESOLUTIONS if size <= max(64, image_size))
+    extractors = [ExtractorConfig.model_validate({"name": "efficientnet-lite0", "resolution": side})]
+    inception = ExtractorConfig(name="inception-v3-compat")
+    extra: tuple[str, ...] = ()
+    try:
+        build_extractor(inception)
+        extractors.insert(0, inception)
+    except EvaluationError as error:
+        print(f"left out: {error}", file=sys.stderr)
+    try:
+        load_alexnet_lpips()
+        extra = ("lpips",)
+    except EvaluationError as error:
+        print(f"left out: {error}", file=sys.stderr)
+    return tuple(extractors), extra
+
+
+def _print(rows: Iterable[Mapping[str, Any]], output: str) -> None:
+    chosen = [{field: row[field] for field in FIELDS} for row in rows]
+    if output == "json":
+        print(json.dumps(chosen, indent=1))
+    elif output == "csv":
+        writer = csv.DictWriter(sys.stdout, FIELDS)
+        writer.writeheader()
+        writer.writerows(chosen)
+    else:
+        _print_by_steps(chosen)
+
+
+def _print_by_steps(rows: list[dict[str, Any]]) -> None:
+    """A line a metric, a column a number of steps."""
+    columns = sorted({row["steps"] for row in rows}, key=lambda steps: (steps is not None, steps))
+    names = dict.fromkeys((row["metric"], row["extractor"]) for row in rows)
+    cells = {(row["metric"], row["extractor"], row["steps"]): row["value"] for row in rows}
+    table = Table(
+        "metric", "feature space", *("any T" if steps is None else f"T={steps}" for steps in columns)
+    )
+    for metric, extractor in names:
+        values = (cells.get((metric, extractor, steps)) for steps in columns)
+        table.add_row(metric, extractor, *("" if value is None else _short(value) for value in values))
+    print(f"{rows[0]['n_images']:,} images")
+    Console().print(table)
+
+
+def _short(value: float) -> str:
+    return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
+
+
+class _Progress:
+    """One line at the start and the end; a bar would hide what is printed."""
+
+    def started(self, node: Artifact) -> None:
+        """Say what begins."""
+        print(f"{node.label}: started", file=sys.stderr)
+
+    def advanced(self, node: Artifact, done: int, total: int, remaining: float | None) -> None:
+        """A terminal sees how far it is."""
+        if sys.stderr.isatty():
+            print(f"\r{100 * done / total:.0f} %, {readable(remaining)} left ", end="", file=sys.stderr)
+
+    def finished(self, node: Artifact, result: Mapping[str, Any]) -> None:
+        """Say that it is done."""
+        print(f"{node.label}: done in {readable(result['provenance']['seconds'])}", file=sys.stderr)
+
+    def failed(self, node: Artifact, reason: str) -> None:
+        """The caller raises."""
+
+    def waiting(self, node: Artifact, owner: Mapping[str, Any]) -> None:
+        """Say who else makes it."""
+        print(f"{node.label}: being made by process {owner['pid']} on {owner['host']}", file=sys.stderr)

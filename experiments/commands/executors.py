@@ -1,0 +1,86 @@
+"""How `run` carries a plan out: in this process, by local workers, or as cluster jobs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from experiments.artifacts import Artifact
+from experiments.commands.wiring import Wiring
+from experiments.datasets import DataSets
+from experiments.executors.resources import load_cluster
+from experiments.requests import Request
+from experiments.runner import Listener, Stop
+from experiments.runner import run as run_inline
+from experiments.store import Store
+from sftok.config import ConfigError
+
+if TYPE_CHECKING:
+    from experiments.executors.slurm import Submitted
+
+
+def check_options(options: argparse.Namespace) -> None:
+    """Refuse options of another executor than the chosen one, and a cluster file with mistakes.
+
+    Raises:
+        ConfigError: names the option or the file's key.
+    """
+    if options.workers is not None and options.executor != "local":
+        raise ConfigError("--workers is for --executor local")
+    if options.cluster is not None and options.executor != "slurm":
+        raise ConfigError("--cluster is for --executor slurm")
+    if options.executor == "slurm":
+        load_cluster(options.cluster, options.profile)
+
+
+def run_here(
+    options: argparse.Namespace, request: Request, store: Store, data: DataSets, listeners: list[Listener]
+) -> dict[Artifact, str]:
+    """Make everything before returning; the reasons of what failed or was blocked.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+    """
+    if options.executor == "local":
+        from experiments.executors.local import default_workers, run_locally
+
+        workers = options.workers or default_workers(request.plan.profile)
+        return run_locally(request, store, workers, listeners, Stop())
+    return run_inline(request.plan, store, data, listeners, Stop())
+
+
+def run_on_cluster(options: argparse.Namespace, request: Request, store: Store, wiring: Wiring) -> int:
+    """Queue what is missing and return; nothing is queued if Slurm would refuse any of it.
+
+    Raises:
+        ConfigError: the cluster file cannot be used.
+        SlurmError: Slurm would refuse a job, or does not answer.
+    """
+    from experiments.collect import table_runs
+    from experiments.executors import slurm
+
+    cluster = load_cluster(options.cluster, request.plan.profile.name)
+    slurm.check(request.plan, cluster, store.root / "submissions")
+    request.save(store)
+    submitted = slurm.submit(request, store, cluster)
+    print(describe(submitted, request.plan.experiment.name))
+    wiring.build_report(store.root, table_runs(store))
+    return 0
+
+
+def describe(submitted: Submitted, experiment: str) -> str:
+    """What was queued, and what to type next."""
+    lines = [
+        f"  job {job.job}: {artifact.label} ({artifact.name})" for artifact, job in submitted.jobs.items()
+    ]
+    lines += [
+        f"  job {job.job}, queued before: {artifact.label} ({artifact.name})"
+        for artifact, job in submitted.in_flight.items()
+    ]
+    if not lines:
+        return f"nothing to queue; take the results in with: python -m experiments collect {experiment}"
+    count = f"{len(submitted.jobs)} jobs queued; this terminal may be closed"
+    then = "; then: ".join(
+        f"python -m experiments {command} {experiment}" for command in ("status", "collect")
+    )
+    return "\n".join([*lines, count, f"look with: {then}"])

@@ -1,0 +1,54 @@
+"""`logs`: what the job of an artifact printed."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from experiments.artifacts import Artifact
+from experiments.commands.wiring import Wiring
+from experiments.executors.ledger import job_of
+from experiments.requests import stored_requests
+from experiments.store import Store, StoreError
+from sftok.config import ConfigError, choices_hint
+
+
+def logs(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+    """Print the log of an artifact's latest job; without a job, why it failed."""
+    store = Store(options.store)
+    artifact = _named(options.artifact, store)
+    job = job_of(store, artifact)
+    if job is not None:
+        text = read_log(Path(job.log))
+        if text is None:
+            print(f"job {job.job} has not printed anything yet", file=sys.stderr)
+            return 0
+    else:
+        failure = store.failure(artifact)
+        if failure is None:
+            raise StoreError(f"{artifact.name} has no log: no cluster job made it, and it did not fail")
+        text = failure["traceback"] or failure["reason"]
+    print("\n".join(text.splitlines()[-options.lines :]))
+    return 0
+
+
+def read_log(path: Path) -> str | None:
+    """The text of a log; None if there is none yet."""
+    try:
+        return path.read_text(errors="replace")
+    except FileNotFoundError:
+        return None
+
+
+def _named(name: str, store: Store) -> Artifact:
+    artifacts = {
+        artifact.name: artifact for request in stored_requests(store) for artifact in request.plan.artifacts
+    }
+    found = [artifact for full, artifact in artifacts.items() if full.startswith(name)]
+    if len(found) != 1:
+        problem = "no artifact is named so" if not found else "several artifacts begin so"
+        raise ConfigError(
+            f"{name!r}: {problem}; {choices_hint(name, [each.name for each in found] or artifacts)}"
+        )
+    return found[0]

@@ -1,0 +1,19 @@
+"""How a process computes, so that a seed fixes every bit on one kind of machine, whichever executor runs it.
+
+Sums over threads round differently for another number of threads: a profile for CPUs fixes that number.
+"""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from experiments.profiles.base import Profile
+
+
+def prepare_torch(profile: Profile) -> None:
+    """Deterministic operations only, on the profile's number of threads, or on what OMP_NUM_THREADS says."""
+    torch.use_deterministic_algorithms(True)
+    if profile.threads is not None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(profile.threads)

@@ -1,0 +1,137 @@
+"""What Slurm says of jobs: `squeue` for those it has, `sacct` for how the others ended.
+
+A state is Slurm's own word (PENDING, RUNNING, FAILED, OUT_OF_MEMORY, ...), with two of ours: UNKNOWN where
+the job is gone and there is no accounting to say why, and MISSING where accounting has never heard of it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+LIVE = frozenset(
+    {
+        *("PENDING", "RUNNING", "SUSPENDED", "COMPLETING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD"),
+        *("REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD"),
+    }
+)
+"""States in which a job may still make its artifact."""
+
+ENDED_BY_A_STEP = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
+
+AT_ONCE = 400
+"""Job ids in one call."""
+TIMEOUT_SECONDS = 60
+
+
+class SlurmError(RuntimeError):
+    """Slurm cannot be asked, or refused; the message is its own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobState:
+    """One job as Slurm sees it."""
+
+    state: str
+    reason: str = ""
+    """Why it waits, by Slurm's word (Priority, Resources, Dependency ...)."""
+    exit_code: int = 0
+    signal: int = 0
+    user: str = ""
+    """Who cancelled it."""
+    node: str = ""
+
+    @property
+    def live(self) -> bool:
+        """True while the job may still make its artifact."""
+        return self.state in LIVE
+
+
+def slurm(*command: str) -> str:
+    """The output of a client program of Slurm.
+
+    Raises:
+        SlurmError: it is not installed, does not answer, or says no.
+    """
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+    except FileNotFoundError:
+        raise SlurmError(
+            f"{command[0]} is not installed here: run this where the cluster's commands are"
+        ) from None
+    except subprocess.TimeoutExpired:
+        raise SlurmError(f"{command[0]} did not answer within {TIMEOUT_SECONDS} s") from None
+    if done.returncode != 0:
+        said = [line.strip() for line in (done.stderr or done.stdout).splitlines()]
+        lines = [line for line in said if line and not line.startswith('Try "')]
+        raise SlurmError(lines[-1] if lines else f"{command[0]}: exit code {done.returncode}")
+    return done.stdout
+
+
+def job_states(jobs: Iterable[str]) -> dict[str, JobState]:
+    """The states of jobs by id (`12`, or `12_3` in an array).
+
+    Raises:
+        SlurmError: the controller does not answer.
+    """
+    jobs = set(jobs)
+    if not jobs:
+        return {}
+    found = {job: state for job, state in _queued(jobs).items() if job in jobs and state.live}
+    gone = jobs - set(found)
+    try:
+        ended = _accounted(gone)
+        unheard = "MISSING"
+    except SlurmError:
+        ended, unheard = {}, "UNKNOWN"
+    return found | {job: ended.get(job, JobState(state=unheard)) for job in gone}
+
+
+def _queued(jobs: set[str]) -> dict[str, JobState]:
+    found = {}
+    for some in _batches(jobs):
+        try:
+            text = slurm("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%N", "-j", some)
+        except SlurmError as error:
+            # Said when it knows none of them any more.
+            if "Invalid job id" in str(error):
+                continue
+            raise
+        for line in text.splitlines():
+            job, state, reason, node = line.split("|", 3)
+            found[job] = JobState(state=state, reason="" if reason == "None" else reason, node=node)
+    return found
+
+
+def _accounted(jobs: set[str]) -> dict[str, JobState]:
+    found: dict[str, JobState] = {}
+    starved, killed = set(), {}
+    for some in _batches(jobs):
+        table = slurm("sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some)
+        for line in table.splitlines():
+            identifier, state, code, node = line.split("|", 3)
+            job, _, step = identifier.partition(".")
+            word, _, rest = state.partition(" ")
+            exit_code, number = (int(part or 0) for part in code.partition(":")[::2])
+            if not step:
+                user = rest.removeprefix("by ")
+                found[job] = JobState(state=word, exit_code=exit_code, signal=number, user=user, node=node)
+            elif word == "OUT_OF_MEMORY":
+                starved.add(job)
+            elif number and step.isdigit():
+                killed[job] = number
+    # The job fails because a step of it did: only the step's line says that it was starved or killed.
+    for job, ended in found.items():
+        if ended.state in ENDED_BY_A_STEP and job in starved:
+            found[job] = replace(ended, state="OUT_OF_MEMORY")
+        elif ended.state == "FAILED" and job in killed:
+            found[job] = replace(ended, signal=killed[job])
+    return found
+
+
+def _batches(jobs: set[str]) -> Iterator[str]:
+    """Job ids for one call each; an array is asked for as a whole."""
+    whole = sorted({job.partition("_")[0] for job in jobs}, key=int)
+    for start in range(0, len(whole), AT_ONCE):
+        yield ",".join(whole[start : start + AT_ONCE])

@@ -1,0 +1,153 @@
+"""What a job asks the cluster for, by kind of artifact: the profile's defaults under a cluster file.
+
+A cluster file is TOML: `[default]` holds for every kind, `[kind.evaluation]` for one.
+
+    [default]
+    partition = "gpu"
+    account = "vision"
+    setup = ["module load cuda"]
+
+    [kind.stage]
+    gpus = 8
+    tasks = 8
+    time = "2-00:00:00"
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from experiments.artifacts import KIND_VERSIONS
+from sftok.config import Config, ConfigError, choices_hint
+
+_TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d)(?::(?P<seconds>\d\d))?")
+
+
+def minutes(text: int | str) -> int:
+    """Minutes of `90`, `1:30`, `1:30:00` or `2-12:00:00` (days before the dash), rounded up.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _TIME.fullmatch(text) if isinstance(text, str) else None
+    if match:
+        days, hours, mins, seconds = (int(part or 0) for part in match.groups())
+        text = (days * 24 + hours) * 60 + mins + (seconds > 0)
+    try:
+        total = int(text)
+    except ValueError:
+        total = 0
+    if total < 1:
+        raise ValueError('write minutes, or a time such as "1:30:00" or "2-12:00:00"')
+    return total
+
+
+class Resources(Config):
+    """What one job asks for. Unnamed things are left to the cluster's own defaults."""
+
+    partition: str | None = None
+    account: str | None = None
+    qos: str | None = None
+    constraint: str | None = None
+    nodes: int = Field(default=1, ge=1)
+    tasks: int = Field(default=1, ge=1)
+    """Processes a node; each finds its rank, the world's size and the master's address in its environment."""
+    gpus: int = Field(default=0, ge=0)
+    """GPUs a node."""
+    cpus: int = Field(default=1, ge=1)
+    """Cores a task, and so its threads."""
+    memory: str | None = Field(default=None, pattern=r"^[1-9]\d*[KMGT]$")
+    """Memory a node, e.g. `64G`."""
+    time: Annotated[int | str, AfterValidator(minutes)] = 60
+    """Minutes, or `days-hours:minutes:seconds`. Training goes on in a next job when it runs out."""
+    extra: dict[str, str | int | bool] = Field(default={})
+    """Any other option of sbatch by its long name, e.g. `exclude = "node13"`."""
+    setup: tuple[str, ...] = ()
+    """Lines of shell before the job, e.g. `module load cuda`."""
+    parallel: int = Field(default=64, ge=1)
+    """At most so many jobs of one array at once."""
+    notice_seconds: int = Field(default=120, ge=10)
+    """How long before its time is over a job is told to checkpoint."""
+    max_requeues: int = Field(default=100, ge=0)
+    """How often one job may be preempted or run out of time before it counts as failed."""
+
+
+Overlay = Mapping[str, Any]
+
+_ONE_GPU: Overlay = {"gpus": 1, "cpus": 8, "memory": "48G", "time": "12:00:00"}
+_NODE: Overlay = {"gpus": 8, "tasks": 8, "cpus": 8, "memory": "400G", "time": "2-00:00:00"}
+
+DEFAULTS: Mapping[str, Mapping[str, Overlay]] = {
+    "smoke": {"default": {"memory": "3G", "time": 15}},
+    "cpu": {"default": {"cpus": 2, "memory": "4G", "time": "4:00:00"}},
+    "gpu": {"default": _ONE_GPU},
+    "paper": {"default": _ONE_GPU, "teacher": _NODE, "stage": _NODE},
+}
+"""By profile: for every kind under `default`, then by kind."""
+
+
+class Cluster:
+    """The resources of each kind of artifact."""
+
+    def __init__(self, kinds: Mapping[str, Resources]):
+        self.kinds = dict(kinds)
+
+    def dump(self) -> dict[str, Any]:
+        """As JSON, for `restore`."""
+        return {kind: resources.model_dump(mode="json") for kind, resources in self.kinds.items()}
+
+    @classmethod
+    def restore(cls, content: Mapping[str, Any]) -> Cluster:
+        """What `dump` wrote."""
+        return cls({kind: Resources.build(values) for kind, values in content.items()})
+
+
+def load_cluster(path: Path | None, profile: str) -> Cluster:
+    """The profile's defaults under the cluster file's values; without a file the defaults alone.
+
+    Raises:
+        ConfigError: the file is missing or no TOML, a key or kind is unknown, a value is out of range.
+    """
+    content = _read(path) if path is not None else {}
+    where = f"cluster file {path}"
+    if unknown := sorted(set(content) - {"default", "kind"}):
+        raise ConfigError(
+            f"{where}: unknown key {unknown[0]!r}: {choices_hint(unknown[0], ('default', 'kind'))}"
+        )
+    by_kind = content.get("kind", {})
+    if unknown := sorted(set(by_kind) - set(KIND_VERSIONS)):
+        raise ConfigError(f"{where}: unknown kind {unknown[0]!r}: {choices_hint(unknown[0], KIND_VERSIONS)}")
+    defaults = DEFAULTS.get(profile, {})
+    shared = content.get("default", {})
+    _build(shared, f"{where}: [default]")
+    kinds = {}
+    for kind in KIND_VERSIONS:
+        own = by_kind.get(kind, {})
+        _build(own, f"{where}: [kind.{kind}]")
+        overlay = {**defaults.get("default", {}), **defaults.get(kind, {}), **shared, **own}
+        kinds[kind] = _build(overlay, where)
+    return Cluster(kinds)
+
+
+def _build(values: Any, where: str) -> Resources:
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: must be a table, not {values!r}")
+    try:
+        return Resources.build(values)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from None
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"cluster file {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cluster file {path}: {error}") from None

@@ -1,0 +1,226 @@
+"""Turns a plan into Slurm jobs: one an artifact, dependencies as dependencies, equal ones as arrays.
+
+Submitting returns at once and nothing depends on the submitting process. A job whose input fails is
+cancelled by Slurm (`--kill-on-invalid-dep`); `status` shows it as blocked and `retry` submits it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import submitit
+
+from experiments.artifacts import Artifact
+from experiments.executors import ledger
+from experiments.executors.job import ArtifactJob
+from experiments.executors.ledger import JobRecord, Submission, new_submission
+from experiments.executors.preflight import check_limits, largest_array, try_out
+from experiments.executors.queue import SlurmError, job_states, slurm
+from experiments.executors.resources import Cluster, Resources
+from experiments.executors.snapshot import take_snapshot
+from experiments.plan import Plan
+from experiments.requests import Request
+from experiments.store import Store
+
+NOTICE_SIGNAL = "USR2"
+MAKERS = "experiments.tasks:find_maker"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submitted:
+    """What a submission came to."""
+
+    submission: Submission | None
+    """None if there was nothing to submit."""
+    jobs: Mapping[Artifact, JobRecord]
+    """The new jobs."""
+    in_flight: Mapping[Artifact, JobRecord]
+    """Artifacts that earlier jobs make."""
+
+
+def check(plan: Plan, cluster: Cluster, folder: Path) -> None:
+    """Ask Slurm whether it would take the jobs of `plan`; queues nothing.
+
+    Raises:
+        SlurmError: it would not; names the kind and Slurm's own reason.
+    """
+    for kind in dict.fromkeys(artifact.kind for artifact in plan.artifacts):
+        resources = cluster.kinds[kind]
+        check_limits(kind, resources)
+        executor = _executor(folder, resources, setup=[], dependencies=[], name="check")
+        try_out(kind, executor._make_submission_file_text("true", ""))
+
+
+def submit(request: Request, store: Store, cluster: Cluster, makers: str = MAKERS) -> Submitted:
+    """Queue a job for every artifact that is neither done nor in flight.
+
+    Raises:
+        SlurmError: Slurm refuses a job; those of this submission that were queued already are cancelled.
+        StoreError: another process submits from this store at this moment.
+    """
+    plan = request.plan
+    with ledger.submitting(store):
+        missing = [artifact for artifact in plan.artifacts if not store.is_done(artifact)]
+        known = ledger.jobs_of(store, missing)
+        states = job_states(job.job for job in known.values())
+        in_flight = {artifact: job for artifact, job in known.items() if states[job.job].live}
+        todo = [artifact for artifact in missing if artifact not in in_flight]
+        if not todo:
+            return Submitted(submission=None, jobs={}, in_flight=in_flight)
+        snapshot = take_snapshot(store.root / "snapshots")
+        submission = new_submission(store, request)
+        submission.save_cluster(cluster.dump())
+        queue = _Queue(store, submission, cluster, snapshot, makers, dict(in_flight))
+        try:
+            for group in grouped(todo, largest_array()):
+                queue.add(group, plan.experiment.name)
+        except BaseException:
+            queue.withdraw(todo)
+            raise
+    return Submitted(
+        submission=submission, jobs={artifact: queue.jobs[artifact] for artifact in todo}, in_flight=in_flight
+    )
+
+
+def grouped(artifacts: Iterable[Artifact], largest: int) -> list[list[Artifact]]:
+    """Artifacts of one kind that need the same inputs, at most `largest` together, after their inputs."""
+    groups: dict[Any, list[Artifact]] = {}
+    for artifact in artifacts:
+        needs = frozenset(upstream.name for upstream in artifact.inputs.values())
+        groups.setdefault((artifact.kind, needs), []).append(artifact)
+    return [
+        members[start : start + largest]
+        for members in groups.values()
+        for start in range(0, len(members), largest)
+    ]
+
+
+def cancel(jobs: Iterable[JobRecord]) -> None:
+    """Cancel jobs; running ones get a moment to checkpoint.
+
+    Raises:
+        SlurmError: Slurm does not answer.
+    """
+    numbers = [job.job for job in jobs]
+    if numbers:
+        slurm("scancel", *numbers)
+
+
+class _Queue:
+    """The jobs of one submission, as they are queued."""
+
+    def __init__(
+        self,
+        store: Store,
+        submission: Submission,
+        cluster: Cluster,
+        snapshot: Path,
+        makers: str,
+        in_flight: dict[Artifact, JobRecord],
+    ):
+        self._store, self._submission, self._cluster = store, submission, cluster
+        self._snapshot, self._makers = snapshot, makers
+        self.jobs = in_flight
+        """All that are in flight, ours and earlier ones."""
+
+    def add(self, group: list[Artifact], name: str) -> None:
+        """Queue a group: one job, or one array."""
+        resources = self._cluster.kinds[group[0].kind]
+        inputs = [upstream for upstream in group[0].inputs.values() if not self._store.is_done(upstream)]
+        dependencies = list(
+            dict.fromkeys(self.jobs[upstream].job for upstream in inputs if upstream in self.jobs)
+        )
+        executor = _executor(
+            self._submission.logs,
+            resources,
+            setup=_setup(self._snapshot, resources),
+            dependencies=dependencies,
+            name=f"{name}-{group[0].kind}",
+        )
+        calls = [
+            ArtifactJob(
+                store=self._store.root,
+                request=self._submission.request,
+                artifact=artifact.name,
+                max_requeues=resources.max_requeues,
+                makers=self._makers,
+            )
+            for artifact in group
+        ]
+        try:
+            queued = executor.submit_array(calls) if len(calls) > 1 else [executor.submit(calls[0])]
+        except submitit.core.utils.FailedJobError as error:
+            raise SlurmError(f"Slurm refuses a job of kind {group[0].kind}: {_last_line(error)}") from None
+        for artifact, job in zip(group, queued, strict=True):
+            self.jobs[artifact] = JobRecord(
+                job=job.job_id,
+                submission=self._submission.name,
+                log=str(job.paths.stdout),
+                memory=resources.memory,
+                minutes=int(resources.time),
+                submitted=datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            self._store.clear_failure(artifact)
+            ledger.record(self._store, artifact, self.jobs[artifact])
+
+    def withdraw(self, artifacts: Iterable[Artifact]) -> None:
+        """Cancel what was queued."""
+        queued = {artifact: self.jobs[artifact] for artifact in artifacts if artifact in self.jobs}
+        with contextlib.suppress(SlurmError):
+            cancel(queued.values())
+        for artifact in queued:
+            ledger.forget(self._store, artifact)
+
+
+def _setup(snapshot: Path, resources: Resources) -> list[str]:
+    return [
+        *resources.setup,
+        f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
+        # Else Python would prefer the submitting folder, which may be the checkout.
+        "export PYTHONSAFEPATH=1",
+        f"export OMP_NUM_THREADS={resources.cpus}",
+    ]
+
+
+def _executor(
+    folder: Path, resources: Resources, setup: list[str], dependencies: list[str], name: str
+) -> submitit.SlurmExecutor:
+    executor = submitit.SlurmExecutor(folder)
+    extra: dict[str, Any] = {"kill-on-invalid-dep": "yes", "requeue": True} | dict(resources.extra)
+    parameters = {
+        "job_name": name,
+        "partition": resources.partition,
+        "account": resources.account,
+        "qos": resources.qos,
+        "constraint": resources.constraint,
+        "nodes": resources.nodes,
+        "ntasks_per_node": resources.tasks,
+        "cpus_per_task": resources.cpus,
+        "gpus_per_node": resources.gpus or None,
+        "mem": resources.memory,
+        "time": resources.time,
+        "signal_delay_s": resources.notice_seconds,
+        "dependency": f"afterok:{':'.join(dependencies)}" if dependencies else None,
+        "array_parallelism": resources.parallel,
+        "setup": setup,
+        "stderr_to_stdout": True,
+        # Since 22.05 srun no longer takes this from sbatch, and would pin each task to one core.
+        "srun_args": [f"--cpus-per-task={resources.cpus}"],
+        "additional_parameters": extra,
+    }
+    executor.update_parameters(**{key: value for key, value in parameters.items() if value is not None})
+    return executor
+
+
+def _last_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    complaints = [line for line in lines if "error:" in line]
+    return (
+        (complaints or lines or [type(error).__name__])[-1].removeprefix("sbatch: ").removeprefix("error: ")
+    )

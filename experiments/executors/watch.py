@@ -1,0 +1,72 @@
+"""Brings the store up to what Slurm knows: jobs that died without a word leave a reason for all to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from experiments.artifacts import Artifact
+from experiments.executors import ledger
+from experiments.executors.ledger import JobRecord
+from experiments.executors.queue import JobState, job_states
+from experiments.store import Store
+
+SIGNAL_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM"}
+
+
+def refresh(store: Store, artifacts: Iterable[Artifact]) -> None:
+    """Note every unfinished artifact's job state, and why its job ended if it did so without a result.
+
+    Raises:
+        SlurmError: the controller does not answer; the store is as it was.
+    """
+    jobs = ledger.jobs_of(store, [artifact for artifact in artifacts if not store.is_done(artifact)])
+    states = job_states(job.job for job in jobs.values())
+    for artifact, job in jobs.items():
+        state = states[job.job]
+        if (state.state, state.reason) != (job.state, job.reason):
+            ledger.record(
+                store, artifact, job.model_copy(update={"state": state.state, "reason": state.reason})
+            )
+        if state.live or store.failure(artifact) or store.is_done(artifact):
+            continue
+        if state.state == "CANCELLED" and any(
+            not store.is_done(upstream) for upstream in artifact.inputs.values()
+        ):
+            # Slurm cancels what waits for a failed job: that is no failure of its own.
+            continue
+        store.record_failure(
+            artifact,
+            {
+                "reason": why_ended(artifact, job, state),
+                "traceback": "",
+                "state": state.state,
+                "job": job.job,
+            },
+        )
+
+
+def why_ended(artifact: Artifact, job: JobRecord, state: JobState) -> str:
+    """One line on why a job ended without a result, and what to do."""
+    name = f"job {job.job}"
+    again = "`retry --failed` goes on from its last checkpoint"
+    if state.state == "OUT_OF_MEMORY":
+        given = job.memory or "the cluster's default"
+        return f"out of memory ({name} was given {given}); raise memory of kind {artifact.kind}"
+    if state.state == "TIMEOUT":
+        return f"out of time ({name} was given {job.minutes} min); raise time of kind {artifact.kind}"
+    if state.state == "CANCELLED":
+        return f"cancelled ({name}{', by user ' + state.user if state.user else ''}); {again}"
+    if state.state in ("NODE_FAIL", "BOOT_FAIL"):
+        return f"its node was lost ({name}{' on ' + state.node if state.node else ''}); {again}"
+    if state.state == "PREEMPTED":
+        return f"preempted ({name}); {again}"
+    if state.state in ("UNKNOWN", "MISSING"):
+        return f"{name} is gone, and Slurm's accounting does not say why; see its log"
+    number = state.signal or (state.exit_code - 128 if state.exit_code > 128 else 0)
+    if number:
+        return f"crashed: killed by signal {number} {SIGNAL_NAMES.get(number, '')}".rstrip() + f" ({name})"
+    if state.state == "COMPLETED":
+        return f"{name} ended without a result; see its log"
+    return (
+        f"crashed: exit code {state.exit_code} ({name}, {state.state.lower().replace('_', ' ')}); see its log"
+    )

@@ -1,0 +1,48 @@
+"""Figure 1: what SFTok promises: (a) rFID falls with the steps, (b) 64 tokens suffice.
+
+Paper: Figure 1. It prints no numbers of its own; those of (b) are Table 1's.
+
+Command: `python -m experiments run figure1`
+Expected: shares everything with `table1`.
+"""
+
+from experiments.spec import Claim, Comparison, Experiment, Point, Row
+
+EXPERIMENT = Experiment(
+    name="figure1",
+    kind="figure",
+    title="rFID over decoding steps, and against systems of equal length",
+    source="Figure 1",
+    description=(
+        "SFTok after all three stages, decoded in 1 to 16 steps, and the other systems of the paper that "
+        "describe an image by 64 tokens."
+    ),
+    rows=(
+        Row(name="titok-b", as_in="table1"),
+        Row(name="titok-bl", as_in="table1"),
+        Row(name="one-d-piece-b", as_in="table1"),
+        Row(name="one-d-piece-l", as_in="table1"),
+        Row(name="sftok-b", as_in="table1"),
+        Row(name="sftok-l", as_in="table1"),
+    ),
+    claims=(
+        Claim(
+            name="rfid-falls-with-steps-after-stage-3",
+            text="Reconstruction improves with the number of decoding steps: rFID at 8 below that at 1",
+            source="Figure 1a",
+            comparisons=(
+                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="sftok-b", steps=1)),
+                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="sftok-l", steps=1)),
+            ),
+        ),
+        Claim(
+            name="best-of-64-tokens",
+            text="At equal length SFTok-L outperforms the other systems",
+            source="Figure 1b",
+            comparisons=(
+                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="titok-b", steps=1)),
+                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="one-d-piece-b", steps=1)),
+            ),
+        ),
+    ),
+)

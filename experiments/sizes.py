@@ -1,0 +1,134 @@
+"""What a configuration weighs, without building it: parameters, and operations of a training step.
+
+Modules are made on torch's meta device, which has shapes and no memory, and counted there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import timm
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.models import alexnet, vgg16
+
+from experiments.recipe import Recipe
+from experiments.results import GPU_FLOPS
+from sftok.checkpoints.pretrained import without_weights
+from sftok.losses.perceptual import PerceptualConfig
+from sftok.models.discriminator import DiscriminatorConfig
+from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.teacher.vqgan import MaskGITVQGAN
+
+_BACKWARD = 2
+"""A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""
+
+
+def parameter_counts(recipe: Recipe) -> dict[str, int]:
+    """Parameters by part: encoder, quantizer, decoder, pixel_decoder; and all of them."""
+    with without_weights():
+        tokenizer = SFTok.from_config(recipe.tokenizer_config())
+    counts = {
+        name: sum(parameter.numel() for parameter in part.parameters())
+        for name, part in tokenizer.named_children()
+    }
+    return counts | {"total": sum(counts.values())}
+
+
+def training_flops(recipe: Recipe, stage: str, codes_are_cached: bool) -> float:
+    """Operations of one training step, by image.
+
+    Not counted: the quantizer, the heads of the discriminator, the optimiser.
+
+    Args:
+        recipe: the configuration.
+        stage: as in an artifact's configuration.
+        codes_are_cached: whether the teacher's codes are read, or computed at each step as the release does.
+    """
+    encoder, decoder, teacher, pixels = _model_flops(recipe.tokenizer_config().model_dump_json())
+    guided = recipe.stage2.replacement_ratio > 0
+    tokenizer = (1 + _BACKWARD) * (encoder + decoder) + (0.0 if codes_are_cached else teacher)
+    if stage == "warm-up":
+        return tokenizer
+    if stage == "alignment":
+        return tokenizer + guided * decoder
+    first_pass = decoder if stage == "fine-tuning" else 0.0
+    size = recipe.data.image_size
+    # The perceptual network sees both images and passes back through one of them; the discriminator's sees
+    # the reconstruction, passes back, and then sees both.
+    judges = 3 * _perceptual_flops(recipe.stage3.perceptual, size)
+    judges += 4 * _discriminator_flops(recipe.stage3.discriminator)
+    return encoder + first_pass + (1 + _BACKWARD) * (decoder + pixels) + judges
+
+
+def gpu_hours(recipe: Recipe) -> dict[str, float]:
+    """Estimated GPU hours by column of Table 5, at `GPU_FLOPS`."""
+    stage1, stage2, stage3 = (
+        steps
+        * training.batch_size
+        * training.gradient_accumulation
+        * training_flops(recipe, stage, codes_are_cached=False)
+        / GPU_FLOPS
+        / 3600
+        for stage, steps, training in (
+            ("warm-up", recipe.warm_up_steps, recipe.stage1.training),
+            ("alignment", recipe.alignment_steps, recipe.stage2.training),
+            ("fine-tuning", recipe.stage3.steps, recipe.stage3.training),
+        )
+    )
+    return {
+        "hours_stages_1_2": stage1 + stage2,
+        "hours_stage_3": stage3,
+        "hours_total": stage1 + stage2 + stage3,
+    }
+
+
+@cache
+def _model_flops(tokenizer: str) -> tuple[float, float, float, float]:
+    """One forward pass of encoder, decoder, the teacher's encoder and the pixel decoder on one image."""
+    config = SFTokConfig.model_validate_json(tokenizer)
+    with without_weights():
+        parts = SFTok.from_config(config)
+        teacher = MaskGITVQGAN.from_config(config.pixel_decoder)
+        images = torch.empty(1, 3, config.encoder.image_size, config.encoder.image_size)
+        latents = torch.empty(1, config.decoder.num_latent_tokens, config.decoder.token_dim)
+        ids = torch.zeros(1, config.decoder.num_codes, dtype=torch.int64)
+    return (
+        _count(lambda: parts.encoder(images)),
+        _count(lambda: parts.decoder(ids, latents)),
+        _count(lambda: teacher.encoder(images)),
+        _count(lambda: parts.pixel_decoder.decode_codes(ids)),
+    )
+
+
+@cache
+def _perceptual_flops(config: PerceptualConfig, image_size: int) -> float:
+    if config.name == "efficientnet-lite0":
+        return _timm_flops("tf_efficientnet_lite0", config.resolution)
+    with torch.device("meta"):
+        network = (vgg16 if config.name == "lpips-vgg" else alexnet)(weights=None).features
+        images = torch.empty(1, 3, image_size, image_size)
+    return _count(lambda: network(images))
+
+
+def _discriminator_flops(config: DiscriminatorConfig) -> float:
+    if config.name == "dino":
+        return _timm_flops("vit_small_patch16_224", 224)
+    return _timm_flops("tf_efficientnet_lite0", config.resolution)
+
+
+@cache
+def _timm_flops(name: str, resolution: int) -> float:
+    with torch.device("meta"):
+        network: nn.Module = timm.create_model(name, pretrained=False).eval()
+        images = torch.empty(1, 3, resolution, resolution)
+    return _count(lambda: network(images))
+
+
+@torch.no_grad()
+def _count(forward: Callable[[], Tensor]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        forward()
+    return float(counter.get_total_flops())

@@ -1,0 +1,45 @@
+"""The maker of a checkpoint's evaluation: foreign weights under the same protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from experiments.store import EXAMPLES
+from experiments.tasks.base import Task
+from experiments.tasks.evaluation import write_examples
+from sftok import hub
+from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.extractors import build_extractor
+from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_single_step, evaluate_teacher
+from sftok.models.titok import TiTok
+from sftok.models.tokenizer import SFTok
+from sftok.teacher.vqgan import MaskGITVQGAN
+
+
+def _evaluate_sftok(tokenizer: SFTok, *arguments: Any) -> Evaluation:
+    return evaluate(tokenizer, None, *arguments)
+
+
+MEASURE: dict[type, Callable[..., Evaluation]] = {
+    SFTok: _evaluate_sftok,
+    TiTok: evaluate_single_step,
+    MaskGITVQGAN: evaluate_teacher,
+}
+
+
+def evaluate_checkpoint(task: Task) -> dict[str, Any]:
+    """Measure the tokenizer of a checkpoint; without its teacher there is no code accuracy."""
+    protocol = dict(task.config["protocol"])
+    image_set = task.load_data(protocol.pop("split"))
+    config = EvaluationConfig.model_validate(protocol)
+    extractors = [build_extractor(extractor) for extractor in config.extractors]
+    tokenizer = hub.open_tokenizer(
+        task.config["checkpoint"], seed=task.config["seed"], teacher=task.config["teacher"]
+    )
+
+    measure = MEASURE[type(tokenizer)]
+    found = measure(tokenizer, image_set, config, extractors, task.cache, task.report)
+    write_examples(task.folder / EXAMPLES, found, image_set)
+    rows = [row.model_dump() for row in found.rows]
+    return {"rows": rows, "protocol": found.protocol.record()}

@@ -1,0 +1,108 @@
+"""What CI runs: `nox -s tests`, `nox -s lint types smoke`, and longer jobs that a person starts.
+
+torch alone fills gigabytes, so no session makes an environment of its own: all use the one that nox itself
+runs in. `python3 -m venv .venv && .venv/bin/pip install -e '.[dev]'` makes it.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import nox
+
+nox.options.default_venv_backend = "none"
+nox.options.error_on_missing_interpreters = True
+nox.options.sessions = ["lint", "types", "tests", "smoke"]
+
+REQUIRED = ("sftok", "pytest", "pytest-benchmark", "pytest-timeout", "hypothesis", "ruff", "mypy")
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Every test; what follows `--` goes to pytest."""
+    python(session, "-m", "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and format; changes nothing."""
+    python(session, "-m", "ruff", "check")
+    python(session, "-m", "ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """The type checker over sftok and experiments."""
+    python(session, "-m", "mypy")
+
+
+@nox.session
+def smoke(session: nox.Session) -> None:
+    """Every spec of the registry at the smoke profile, in a store of its own."""
+    with tempfile.TemporaryDirectory(prefix="sftok-smoke-") as store:
+        run_everything(session, "--profile", "smoke", "--store", store)
+
+
+@nox.session
+def reproduce_all(session: nox.Session) -> None:
+    """Every spec in one plan; `nox -s reproduce_all -- --profile cpu --seeds 3` and so on."""
+    run_everything(session, *session.posargs)
+
+
+@nox.session
+def benchmarks(session: nox.Session) -> None:
+    """A training step, a decode and an evaluation pass, and how the variants of each compare."""
+    with tempfile.TemporaryDirectory(prefix="sftok-benchmarks-") as folder:
+        report = Path(folder) / "benchmarks.json"
+        options = ("--benchmark-enable", "--benchmark-only", "--benchmark-group-by=func", "--timeout=0")
+        python(
+            session,
+            "-m",
+            "pytest",
+            "tests/benchmarks",
+            *options,
+            f"--benchmark-json={report}",
+            *session.posargs,
+        )
+        print_ratios(json.loads(report.read_text())["benchmarks"])
+
+
+def run_everything(session: nox.Session, *options: str) -> None:
+    """All specs at once: what several need is made once, and what fails keeps nothing else from running."""
+    python(session, "-m", "experiments", "run", "all", "--yes", *options)
+
+
+def print_ratios(measured: list[dict]) -> None:
+    """How variants compare, by the fastest round of each; and what a benchmark noted itself."""
+    variants: dict[str, dict[str, float]] = {}
+    for benchmark in measured:
+        name, _, variant = benchmark["name"].partition("[")
+        variants.setdefault(name, {})[variant.rstrip("]")] = benchmark["stats"]["min"]
+        for note, value in benchmark["extra_info"].items():
+            print(f"{name}: {note}: {value}")
+    for name, times in variants.items():
+        slowest = max(times, key=times.__getitem__)
+        for variant, seconds in times.items():
+            if variant != slowest:
+                ratio = times[slowest] / seconds
+                print(f"{name}: {variant} runs at {ratio:.2f} times the speed of {slowest}")
+
+
+def python(session: nox.Session, *arguments: str) -> None:
+    """Run this interpreter with `arguments`."""
+    require_environment(session)
+    session.run(sys.executable, *arguments, external=True)
+
+
+def require_environment(session: nox.Session) -> None:
+    """Refuse an interpreter without the package and its development tools."""
+    installed = {distribution.name.lower() for distribution in importlib.metadata.distributions()}
+    if missing := [name for name in REQUIRED if name not in installed]:
+        session.error(
+            f"{sys.executable} lacks {', '.join(missing)}; make the environment and use its nox: "
+            "python3 -m venv .venv && .venv/bin/pip install -e '.[dev]' && .venv/bin/nox"
+        )

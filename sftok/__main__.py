@@ -1,0 +1,43 @@
+"""`python -m sftok`: tokenize images, reconstruct them, and say what a checkpoint holds.
+
+Exit codes: 0 done, 1 it could not be written, 2 the input is wrong, 130 interrupted. What is wrong is said
+in one line on standard error.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from sftok.tool import arguments
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = arguments.parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    # Imported here: `--help` and a wrong option answer at once.
+    from sftok.checkpoints import CheckpointError
+    from sftok.config import ConfigError
+    from sftok.tool import info, reconstruct, tokenize
+    from sftok.tool.errors import ToolError
+
+    commands = {"info": info.run, "reconstruct": reconstruct.run, "tokenize": tokenize.run}
+    try:
+        commands[options.command](options)
+    except (CheckpointError, ConfigError, ToolError) as error:
+        return _say(error, code=2)
+    except OSError as error:
+        return _say(error, code=1)
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _say(error: Exception, code: int) -> int:
+    print(f"sftok: {' '.join(str(error).split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

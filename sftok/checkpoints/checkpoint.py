@@ -1,0 +1,110 @@
+"""What was read: an architecture, its configuration and its tensors, in this package's names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import Tensor
+
+SFTOK = "sftok"
+TITOK = "titok"
+MASKGIT_VQGAN = "maskgit-vqgan"
+MASKGIT_GENERATOR = "maskgit-generator"
+
+PIXEL_DECODER = "pixel_decoder."
+TEACHER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be found, read, trusted or used; one line: which, why, the remedy."""
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A model on disk.
+
+    Attributes:
+        source: where it came from, for messages.
+        architecture: `SFTOK`, `TITOK`, `MASKGIT_VQGAN` or `MASKGIT_GENERATOR`.
+        record: what the model's `record_type` is built from, not yet checked.
+        tensors: float32, by the names of the model's state dict.
+    """
+
+    source: str
+    architecture: str
+    record: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+
+    @property
+    def lacks_pixel_decoder(self) -> bool:
+        """An SFTok as stages 1 and 2 are released: it ends at the teacher's codes."""
+        return self.architecture == SFTOK and not any(map(_is_pixels, self.tensors))
+
+    def check_complete(self) -> None:
+        """Refuse an SFTok without pixel decoder.
+
+        Raises:
+            CheckpointError: says which file completes it, and how.
+        """
+        if self.lacks_pixel_decoder:
+            raise CheckpointError(
+                f"{self.source}: an SFTok of stage 1 or 2, which holds no pixel decoder; give the teacher's "
+                f"file too, {TEACHER_FILE}: from_pretrained(..., teacher=FILE), or --teacher FILE"
+            )
+
+    def completed_by(self, teacher: Checkpoint) -> Checkpoint:
+        """This checkpoint with the teacher's pixel decoder.
+
+        Raises:
+            CheckpointError: this one has a pixel decoder, or `teacher` is no MaskGIT-VQGAN.
+        """
+        if not self.lacks_pixel_decoder:
+            raise CheckpointError(f"{self.source}: needs no teacher's file to be complete; leave it out")
+        if teacher.architecture != MASKGIT_VQGAN:
+            raise CheckpointError(
+                f"{teacher.source}: given as the teacher, but is a {teacher.architecture!r}"
+            )
+        pixels = {name: tensor for name, tensor in teacher.tensors.items() if _is_pixels(name)}
+        # The teacher is convolutional: its weights fit any image size, and here it is the tokenizer's.
+        image_size = self.record["encoder"]["image_size"]
+        return replace(
+            self,
+            record={**self.record, "pixel_decoder": {**teacher.record, "image_size": image_size}},
+            tensors={**self.tensors, **pixels},
+        )
+
+    def check_fit(self, expected: Mapping[str, Tensor]) -> None:
+        """Compare with the state dict of a model that was built for it; only shapes are looked at.
+
+        Raises:
+            CheckpointError: names what is missing, too much or of another shape.
+        """
+        problems = [
+            *_listing("missing", [name for name in expected if name not in self.tensors]),
+            *_listing("unexpected", [name for name in self.tensors if name not in expected]),
+            *_listing(
+                "of another shape",
+                [
+                    f"{name} {tuple(tensor.shape)} for {tuple(expected[name].shape)}"
+                    for name, tensor in self.tensors.items()
+                    if name in expected and tensor.shape != expected[name].shape
+                ],
+            ),
+        ]
+        if problems:
+            raise CheckpointError(
+                f"{self.source}: does not fit its {self.architecture!r}: {'; '.join(problems)}"
+            )
+
+
+def _is_pixels(name: str) -> bool:
+    return name.startswith(PIXEL_DECODER)
+
+
+def _listing(what: str, names: list[str], shown: int = 3) -> list[str]:
+    if not names:
+        return []
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return [f"{what}: {', '.join(names[:shown])}{more}"]

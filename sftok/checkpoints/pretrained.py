@@ -1,0 +1,140 @@
+"""What every model that can be saved and loaded has: `from_pretrained` and `save_pretrained`.
+
+A model says what it is rebuilt from (its record) and how; where the files are and how they are read is the
+business of this package's other modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import torch
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from sftok.checkpoints import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, CheckpointError, read_checkpoint
+from sftok.config import Config, ConfigError
+from sftok.weights import save_tensors
+
+
+class Pretrained(nn.Module, ABC):
+    """A model with a record from which an equal one is built.
+
+    Attributes:
+        architecture: the name under which checkpoints know it.
+        record_type: what its record is checked against.
+    """
+
+    architecture: ClassVar[str]
+    record_type: ClassVar[type[Config]]
+
+    @property
+    @abstractmethod
+    def record(self) -> Config:
+        """All that `from_record` needs to build this model again, weights aside."""
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Any, generator: torch.Generator | None = None) -> Self:
+        """A fresh model with weights drawn from `generator` (None: seed 0)."""
+
+    @classmethod
+    def from_record(cls, record: Any, generator: torch.Generator | None = None) -> Self:
+        """A fresh model of `record`, which is its configuration unless it has more to remember."""
+        return cls.from_config(record, generator)
+
+    @classmethod
+    def from_pretrained(
+        cls, reference: str | Path, *, teacher: str | Path | None = None, config: Config | None = None
+    ) -> Self:
+        """The model of a checkpoint, in evaluation mode, on the CPU, in float32.
+
+        Args:
+            reference: a file, a folder, or a hub id (`org/name`, `org/name/file`). A local path wins.
+            teacher: a MaskGIT-VQGAN in the same ways, for a released SFTok checkpoint of stage 1 or 2,
+                which holds no pixel decoder.
+            config: what to build, in place of the configuration that was saved or read off the shapes of
+                a released checkpoint; these do not tell all (`sftok.checkpoints.shapes`).
+
+        Raises:
+            CheckpointError: it cannot be found, read or trusted, is of another model, or does not fit;
+                one line that names it. Nothing is built then.
+        """
+        return cls.from_checkpoint(read_checkpoint(reference, teacher), config)
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, config: Config | None = None) -> Self:
+        """As `from_pretrained`, from tensors that were read; they become the weights, uncopied.
+
+        Raises:
+            CheckpointError: as `from_pretrained`.
+        """
+        source = checkpoint.source
+        if checkpoint.architecture != cls.architecture:
+            raise CheckpointError(
+                f"{source}: holds a model {checkpoint.architecture!r}, not {cls.architecture!r}"
+            )
+        try:
+            record = cls.record_type.build({**checkpoint.record, **(config.model_dump() if config else {})})
+        except ConfigError as error:
+            raise CheckpointError(
+                f"{source}: its configuration cannot be used: {error}; "
+                "what is not in the file can be given to from_pretrained(..., config=CONFIG)"
+            ) from None
+        with without_weights():  # they are all replaced
+            model = cls.from_record(record)
+        checkpoint.check_fit(model.state_dict())
+        model.load_state_dict(checkpoint.tensors, assign=True)
+        return model.eval()
+
+    def save_pretrained(self, folder: str | Path) -> Path:
+        """Write `model.safetensors` and `config.json` into `folder`, which is made if need be.
+
+        Each file is written whole or not at all. The weight file carries the configuration too, so it can
+        be moved alone.
+
+        Returns:
+            The folder.
+
+        Raises:
+            ConfigError: a part was injected that the record cannot describe.
+            OSError: the folder cannot be written.
+        """
+        folder = Path(folder)
+        config = self.record.model_dump(mode="json")
+        folder.mkdir(parents=True, exist_ok=True)
+        save_tensors(folder / WEIGHTS_FILE, self.state_dict(), {"config": json.dumps(config)})
+        temporary = folder / f".{CONFIG_FILE}.tmp"
+        content = {"architecture": self.architecture, "config": config}
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(folder / CONFIG_FILE)
+        return folder
+
+
+@contextlib.contextmanager
+def without_weights() -> Iterator[None]:
+    """Within, models are built on the meta device: shapes, no memory and no draws."""
+    with torch.device("meta"), _Unfilled():
+        yield
+
+
+class _Unfilled(TorchFunctionMode):
+    """Leaves tensors as they are that initialisation would fill.
+
+    On the meta device filling does nothing anyway, but for these functions torch imports its compiler, for
+    seconds, to do it.
+    """
+
+    FILLED_BY = {nn.init.normal_: "tensor", torch.eye: "out"}
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        filled = kwargs.get(self.FILLED_BY.get(func, ""))
+        return func(*args, **kwargs) if filled is None else filled

@@ -1,0 +1,103 @@
+"""Classifier-free guidance of the generator, and how much of it each sampling step has (Section 4.3).
+
+Guided logits are `conditional + scale * (conditional - unconditional)`. A schedule maps progress r in [0, 1),
+step over steps, to the share of the full scale: early steps, which settle the composition, may go unguided
+for variety. 1d-tokenizer counts the scale of its power-cosine schedule from 1: its scale s is s - 1 here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from sftok.config import Config, ConfigError, choices_hint
+from sftok.decoding.schedule import DecodingConfig, mask_schedule
+from sftok.decoding.unmask import Predict
+
+ConditionalLogits = Callable[[Tensor, Tensor], Tensor]
+"""Ids `[B, K]` and labels `[B]` to logits `[B, K, V]`."""
+
+GUIDANCE_SCHEDULES: Mapping[str, Callable[[float, float], float]] = {
+    "constant": lambda progress, power: 1.0,
+    "linear": lambda progress, power: progress,
+    "power-cosine": lambda progress, power: (1 - math.cos(math.pi * progress**power)) / 2,
+}
+"""Share of the scale as a function of progress and power, by name; "power-cosine" alone reads the power."""
+
+
+class GenerationConfig(Config):
+    """How an image's ids are sampled from a generator; the defaults are the paper's steps and the release.
+
+    Attributes:
+        steps: predictions, T.
+        temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic.
+        mask_schedule: a name of `sftok.decoding.schedule.MASK_SCHEDULES`.
+        guidance_scale: 0 is no guidance, under every schedule.
+        guidance_schedule: a name of `GUIDANCE_SCHEDULES`.
+        guidance_power: of "power-cosine"; the larger, the later guidance sets in.
+    """
+
+    steps: int = Field(default=8, ge=1)
+    temperature: float = Field(default=1.0, ge=0)
+    mask_schedule: str = "arccos"
+    guidance_scale: float = Field(default=4.5, ge=0)
+    guidance_schedule: str = "constant"
+    guidance_power: float = Field(default=3.0, gt=0)
+
+    @field_validator("mask_schedule")
+    @classmethod
+    def _known_mask(cls, name: str) -> str:
+        mask_schedule(name)
+        return name
+
+    @field_validator("guidance_schedule")
+    @classmethod
+    def _known_guidance(cls, name: str) -> str:
+        if name not in GUIDANCE_SCHEDULES:
+            raise ConfigError(f"unknown guidance schedule {name!r}; {choices_hint(name, GUIDANCE_SCHEDULES)}")
+        return name
+
+    @property
+    def decoding(self) -> DecodingConfig:
+        """What the unmasking loop reads of it."""
+        return DecodingConfig(steps=self.steps, temperature=self.temperature, schedule=self.mask_schedule)
+
+
+def guidance_scales(config: GenerationConfig) -> list[float]:
+    """The scale of each step."""
+    share = GUIDANCE_SCHEDULES[config.guidance_schedule]
+    return [
+        config.guidance_scale * share(step / config.steps, config.guidance_power)
+        for step in range(config.steps)
+    ]
+
+
+def guided(logits: ConditionalLogits, labels: Tensor, null_class: int, config: GenerationConfig) -> Predict:
+    """The guided predictions of a class-conditional model, for `iterative_unmask`.
+
+    A step with a scale is one call on the batch twice, with its labels and with the null class; a step
+    without is one call on the batch.
+
+    Args:
+        logits: the model.
+        labels: int64 `[B]`.
+        null_class: the label that stands for no class.
+        config: steps and guidance.
+
+    Returns:
+        A function of ids `[B, K]` and the step to float32 logits `[B, K, V]`.
+    """
+    scales = guidance_scales(config)
+    both = torch.cat([labels, torch.full_like(labels, null_class)])
+
+    def predict(ids: Tensor, step: int) -> Tensor:
+        if scales[step] == 0:
+            return logits(ids, labels).float()
+        conditional, unconditional = logits(torch.cat([ids, ids]), both).float().chunk(2)
+        return conditional + scales[step] * (conditional - unconditional)
+
+    return predict

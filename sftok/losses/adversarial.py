@@ -1,0 +1,51 @@
+"""The adversarial game of stage 3: hinge losses of both players, and LeCam regularisation (Table 6)."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """`(E max(0, 1 - D(x)) + E max(0, 1 + D(G))) / 2`: 1 for a discriminator that says 0 of everything.
+
+    Args:
+        real_logits: of images, any shape.
+        fake_logits: of reconstructions, any shape.
+    """
+    return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean())
+
+
+def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
+    """`-E D(G)`: the generator wants its reconstructions called real."""
+    return -fake_logits.mean()
+
+
+class LeCam(nn.Module):
+    """LeCam regularisation (Tseng et al., 2021), in the release's form on the batch's mean logits.
+
+    `max(0, r - f_avg)^2 + max(0, r_avg - f)^2`, where r and f are the mean logits of images and of
+    reconstructions, and `_avg` their moving averages, which start at 0. The averages are buffers: they are
+    part of a checkpoint.
+    """
+
+    real: Tensor
+    fake: Tensor
+
+    def __init__(self, decay: float = 0.999) -> None:
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("real", torch.zeros(()))
+        self.register_buffer("fake", torch.zeros(()))
+
+    def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+        """The penalty against the averages so far, which then move towards these logits."""
+        real, fake = real_logits.float().mean(), fake_logits.float().mean()
+        # The averages are copied, because the graph must not see them move.
+        above = F.relu(real - self.fake.clone()).square()
+        below = F.relu(self.real.clone() - fake).square()
+        with torch.no_grad():
+            self.real.lerp_(real, 1 - self.decay)
+            self.fake.lerp_(fake, 1 - self.decay)
+        return above + below

@@ -1,0 +1,66 @@
+"""DiffAug: the same random, differentiable changes to what a discriminator sees, real or not.
+
+Zhao et al., 2020, as StyleGAN-T and VAR use it: translation, colour, cutout, always all three. They apply
+it to images in [-1, 1]; the release does so to images in [0, 1], which we follow: what is moved in or cut
+out is black, and colours change twice as much.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+
+_TRANSLATION, _CUTOUT = 0.125, 0.2
+
+
+def diff_augment(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Change each image on its own.
+
+    Args:
+        images: `[B, 3, H, W]` in [0, 1].
+        generator: source of every draw.
+
+    Returns:
+        `[B, 3, H, W]`, no longer within [0, 1]; differentiable with respect to `images`.
+    """
+    draws = torch.rand(7, len(images), generator=generator, device=generator.device).to(images.device)
+    return _cut_out(_recolour(_translate(images, draws[:2]), draws[2:5]), draws[5:])
+
+
+def _translate(images: Tensor, draws: Tensor) -> Tensor:
+    """Move by up to an eighth of each side, whole pixels, black moving in."""
+    sources = []
+    for extent, draw in zip(images.shape[-2:], draws, strict=True):
+        most = round(extent * _TRANSLATION)
+        shift = (draw * (2 * most + 1)).floor().long() - most
+        # Counted in the image with a black frame of one pixel around it.
+        pixels = torch.arange(1, extent + 1, device=images.device)
+        sources.append((shift[:, None] + pixels).clamp(0, extent + 1))
+    height, width = images.shape[-2:]
+    rows = rearrange(sources[0], "b h -> b 1 h 1").expand(-1, images.shape[1], -1, width + 2)
+    columns = rearrange(sources[1], "b w -> b 1 1 w").expand(-1, images.shape[1], height, -1)
+    return F.pad(images, (1, 1, 1, 1)).gather(2, rows).gather(3, columns)
+
+
+def _recolour(images: Tensor, draws: Tensor) -> Tensor:
+    """Brightness by -0.5 to 0.5, saturation times 0 to 2, contrast times 0.5 to 1.5."""
+    brightness, saturation, contrast = rearrange(draws, "n b -> n b 1 1 1")
+    images = images + (brightness - 0.5)
+    grey = images.mean(dim=1, keepdim=True)
+    images = grey + (images - grey) * (2 * saturation)
+    middle = images.mean(dim=(1, 2, 3), keepdim=True)
+    return middle + (images - middle) * (0.5 + contrast)
+
+
+def _cut_out(images: Tensor, draws: Tensor) -> Tensor:
+    """Blacken a box of a fifth of each side, anywhere, also partly outside."""
+    inside = []
+    for extent, draw in zip(images.shape[-2:], draws, strict=True):
+        size = round(extent * _CUTOUT)
+        first = (draw * (extent + 1 - size % 2)).floor().long() - size // 2
+        pixels = torch.arange(extent, device=images.device)
+        inside.append((pixels >= first[:, None]) & (pixels < first[:, None] + size))
+    cut = rearrange(inside[0], "b h -> b 1 h 1") & rearrange(inside[1], "b w -> b 1 1 w")
+    return images * ~cut

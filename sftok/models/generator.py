@@ -1,0 +1,165 @@
+"""The MaskGIT generator: a class-conditional bidirectional transformer over token ids (Sections 3.3, 4.3).
+
+One call predicts the distribution of every id given a class and the ids that are already known;
+`sftok.generation` samples an image's ids with the loop that the tokenizer's decoder shares. The architecture
+is the release's, a BERT: learned positions, a layer norm after each residual with epsilon 1e-12, exact GELU.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sftok.checkpoints.pretrained import Pretrained
+from sftok.config import Config
+from sftok.models.layers import MLP, SelfAttention
+
+_NORM_EPSILON = 1e-12
+
+
+class GeneratorConfig(Config):
+    """The shape of a generator.
+
+    Attributes:
+        num_tokens: ids an image, K (N for a 2D tokenizer's codes).
+        vocabulary: what an id counts up to, V: the tokenizer's codebook.
+        num_classes: classes, of which a label names one.
+        width: channels of a token.
+        depth: transformer blocks.
+        heads: attention heads; weights do not tell their number.
+        mlp_ratio: width of the MLP's hidden layer over `width`.
+        dropout: of embeddings and residual branches in training.
+    """
+
+    num_tokens: int = Field(ge=1)
+    vocabulary: int = Field(ge=2)
+    num_classes: int = Field(ge=1)
+    width: int = Field(ge=1)
+    depth: int = Field(ge=1)
+    heads: int = Field(ge=1)
+    mlp_ratio: int = Field(default=4, ge=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        return self
+
+
+class PostNormBlock(nn.Module):
+    """Attention and MLP, each around a residual and before a layer norm."""
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.attn = SelfAttention(config.width, config.heads)
+        self.norm1 = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
+        self.mlp = MLP(config.width, config.mlp_ratio * config.width)
+        self.norm2 = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
+
+    def forward(self, tokens: Tensor, noise: torch.Generator | None) -> Tensor:
+        """Tokens `[B, L, D]` to `[B, L, D]`; `noise` feeds dropout."""
+        tokens = self.norm1(tokens + drop_out(self.attn(tokens), self.dropout, noise))
+        return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, noise))
+
+
+class MaskGITGenerator(Pretrained):
+    """p(ids | known ids, class): the class is one more token, in front."""
+
+    architecture: ClassVar[str] = "maskgit-generator"
+    record_type: ClassVar[type[Config]] = GeneratorConfig
+
+    def __init__(self, config: GeneratorConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.token_embedding = nn.Embedding(config.vocabulary + 1, config.width)
+        self.class_embedding = nn.Embedding(config.num_classes + 1, config.width)
+        self.position_embedding = nn.Parameter(torch.empty(1 + config.num_tokens, config.width))
+        self.norm_in = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
+        self.blocks = nn.ModuleList(PostNormBlock(config) for _ in range(config.depth))
+        self.head = nn.Linear(config.width, config.vocabulary)
+        self._initialise(generator or torch.Generator().manual_seed(0))
+
+    @classmethod
+    def from_config(cls, config: GeneratorConfig, generator: torch.Generator | None = None) -> Self:
+        """A fresh generator with weights drawn from `generator` (None: seed 0)."""
+        return cls(config, generator)
+
+    @property
+    def record(self) -> GeneratorConfig:
+        """The configuration."""
+        return self.config
+
+    @property
+    def mask_id(self) -> int:
+        """The id that stands for an unknown token: V, one past the vocabulary."""
+        return self.config.vocabulary
+
+    @property
+    def null_class(self) -> int:
+        """The label that stands for no class, learned by class drop: one past the last class."""
+        return self.config.num_classes
+
+    def forward(self, ids: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
+        """Logits of every id.
+
+        Args:
+            ids: int64 `[B, K]` in 0..V, V where the id is masked.
+            labels: int64 `[B]` in 0..num_classes, the last of which is `null_class`.
+            noise: feeds dropout, on the module's device; without it nothing is dropped, in any mode.
+
+        Returns:
+            Logits `[B, K, V]`.
+        """
+        tokens = torch.cat([self.class_embedding(labels.unsqueeze(1)), self.token_embedding(ids)], dim=1)
+        tokens = drop_out(self.norm_in(tokens + self.position_embedding), self.config.dropout, noise)
+        for block in self.blocks:
+            tokens = block(tokens, noise)
+        return self.head(tokens[:, 1:])
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        """BERT's start: normal with deviation 0.02, biases zero, norms the identity."""
+        for name, parameter in self.named_parameters():
+            if parameter.ndim > 1:
+                nn.init.normal_(parameter, std=0.02, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+
+
+def drop_out(values: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:
+    """`values` with a share of `rate` set to 0 and the others scaled to keep the mean.
+
+    Torch's own dropout draws from the global state; this draws from `noise`, and does nothing without it.
+    """
+    if noise is None or rate == 0:
+        return values
+    kept = torch.rand(values.shape, generator=noise, device=noise.device) >= rate
+    return values * kept / (1 - rate)
+
+
+def _paper_size(num_tokens: int, vocabulary: int) -> GeneratorConfig:
+    """MaskGIT's transformer (4.3), on ImageNet's classes; 16 heads as in the release."""
+    return GeneratorConfig(
+        num_tokens=num_tokens,
+        vocabulary=vocabulary,
+        num_classes=1000,
+        width=768,
+        depth=24,
+        heads=16,
+        dropout=0.1,
+    )
+
+
+SFTOK_MASKGIT = _paper_size(num_tokens=64, vocabulary=8192)
+TITOK_B64_MASKGIT = _paper_size(num_tokens=64, vocabulary=4096)
+VQGAN_MASKGIT = _paper_size(num_tokens=256, vocabulary=1024)
+SIZES = {
+    "sftok-maskgit": SFTOK_MASKGIT,
+    "titok-b64-maskgit": TITOK_B64_MASKGIT,
+    "vqgan-maskgit": VQGAN_MASKGIT,
+}
+"""The generators of Table 2 by name: on the tokens of SFTok (B and L alike), TiTok-B64, MaskGIT's VQGAN."""

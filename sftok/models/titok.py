@@ -1,0 +1,292 @@
+"""TiTok: the single-step tokenizer that Table 1 compares with, of which SFTok keeps encoder and layout.
+
+```
+images [B,3,H,W] -> Encoder -> latents [B,K,Dq] -> VQ -> ids [B,K]
+ids -> lookup -> Decoder, one pass over N equal mask tokens -> patches [B,N,D] -> head -> images
+```
+
+Two heads were released. `CodesHead` (B64, L32) predicts the teacher's codes and feeds their expected
+embeddings to the VQGAN's pixel decoder; `PixelsHead` (BL64 and later) predicts each patch's pixels itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, ClassVar, Literal, Self
+
+import torch
+from einops import rearrange, repeat
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sftok.checkpoints.pretrained import Pretrained
+from sftok.config import Config
+from sftok.models.encoder import Encoder, EncoderConfig
+from sftok.models.layers import initialise_transformer, transformer
+from sftok.quantizers.vq import VQ, VQConfig
+from sftok.teacher.vqgan import MASKGIT_VQGAN, PixelDecoder, VQGANConfig
+
+
+class TiTokDecoderConfig(Config):
+    """The shape of a decoder: N patches from K latent tokens."""
+
+    num_latent_tokens: int = Field(ge=1)
+    token_dim: int = Field(ge=1)
+    num_patches: int = Field(ge=1)
+    width: int = Field(ge=1)
+    depth: int = Field(ge=1)
+    heads: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        return self
+
+
+class CodesHeadConfig(Config):
+    """A head that predicts the codes of a VQGAN, whose pixel decoder follows."""
+
+    kind: Literal["codes"] = "codes"
+    pixel_decoder: VQGANConfig
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.pixel_decoder.image_size
+
+    @property
+    def grid(self) -> int:
+        """Patches a side."""
+        return self.pixel_decoder.code_grid
+
+
+class PixelsHeadConfig(Config):
+    """A head that predicts pixels."""
+
+    kind: Literal["pixels"] = "pixels"
+    image_size: int = Field(ge=1)
+    patch_size: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def _divides(self) -> Self:
+        if self.image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
+        return self
+
+    @property
+    def grid(self) -> int:
+        """Patches a side."""
+        return self.image_size // self.patch_size
+
+
+HeadConfig = Annotated[CodesHeadConfig | PixelsHeadConfig, Field(discriminator="kind")]
+
+
+class TiTokConfig(Config):
+    """The four parts, checked to fit each other."""
+
+    encoder: EncoderConfig
+    quantizer: VQConfig
+    decoder: TiTokDecoderConfig
+    head: HeadConfig
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Self:
+        encoder, decoder, head = self.encoder, self.decoder, self.head
+        for left, right, same in (
+            (
+                "encoder.num_latent_tokens",
+                "decoder.num_latent_tokens",
+                (encoder.num_latent_tokens, decoder.num_latent_tokens),
+            ),
+            ("encoder.token_dim", "quantizer.token_dim", (encoder.token_dim, self.quantizer.token_dim)),
+            ("encoder.token_dim", "decoder.token_dim", (encoder.token_dim, decoder.token_dim)),
+            ("encoder.image_size", "head.image_size", (encoder.image_size, head.image_size)),
+            ("decoder.num_patches", "the head's number of patches", (decoder.num_patches, head.grid**2)),
+        ):
+            if same[0] != same[1]:
+                raise ValueError(f"{left} is {same[0]}, but {right} is {same[1]}")
+        return self
+
+
+class TiTokDecoder(nn.Module):
+    """Quantized latent tokens to one vector a patch, read off equal mask tokens that differ by position."""
+
+    def __init__(self, config: TiTokDecoderConfig, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        width = config.width
+        self.class_token = nn.Parameter(torch.empty(1, width))
+        self.mask_token = nn.Parameter(torch.empty(1, width))
+        self.patch_positions = nn.Parameter(torch.empty(1 + config.num_patches, width))
+        self.embed_latents = nn.Linear(config.token_dim, width)
+        self.latent_positions = nn.Parameter(torch.empty(config.num_latent_tokens, width))
+        self.norm_in = nn.LayerNorm(width)
+        self.blocks = transformer(width, config.depth, config.heads)
+        self.norm_out = nn.LayerNorm(width)
+        initialise_transformer(self, generator)
+
+    def forward(self, quantized: Tensor) -> Tensor:
+        """Quantized latents `[B, K, Dq]` to patches `[B, N, D]`."""
+        masks = repeat(self.mask_token, "one d -> (n one) d", n=self.config.num_patches)
+        patches = torch.cat([self.class_token, masks]) + self.patch_positions
+        patches = repeat(patches, "n d -> b n d", b=quantized.shape[0])
+        latents = self.embed_latents(quantized) + self.latent_positions
+        tokens = self.blocks(self.norm_in(torch.cat([patches, latents], dim=1)))
+        return self.norm_out(tokens[:, 1 : patches.shape[1]])
+
+
+class CodesHead(nn.Module):
+    """Patches to logits of a VQGAN's codes, to their expected embeddings, to pixels."""
+
+    def __init__(self, config: CodesHeadConfig, width: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        vocabulary = config.pixel_decoder.codebook_size
+        self.to_logits = nn.Sequential(
+            nn.Linear(width, 2 * width), nn.Tanh(), nn.Linear(2 * width, vocabulary)
+        )
+        generator = generator or torch.Generator().manual_seed(0)
+        initialise_transformer(self.to_logits, generator)
+        self.pixel_decoder = PixelDecoder(config.pixel_decoder, generator)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
+        return self.pixel_decoder.decode_soft(self.to_logits(patches))
+
+
+class PixelsHead(nn.Module):
+    """Patches to their pixels, and one convolution across the seams."""
+
+    def __init__(
+        self, config: PixelsHeadConfig, width: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.config = config
+        self.to_pixels = nn.Linear(width, 3 * config.patch_size**2)
+        self.across_seams = nn.Conv2d(3, 3, 3, padding=1)
+        initialise_transformer(self, generator)
+
+    def forward(self, patches: Tensor) -> Tensor:
+        """Patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
+        size = self.config.patch_size
+        pixels = rearrange(
+            self.to_pixels(patches),
+            "b (h w) (p q c) -> b c (h p) (w q)",
+            h=self.config.grid,
+            p=size,
+            q=size,
+        )
+        return self.across_seams(pixels)
+
+
+HEADS: dict[str, Callable[..., CodesHead | PixelsHead]] = {"codes": CodesHead, "pixels": PixelsHead}
+"""The heads by the `kind` of their configuration."""
+
+
+class TiTok(Pretrained):
+    """A tokenizer of images that decodes in one step, composed of injected parts."""
+
+    architecture: ClassVar[str] = "titok"
+    record_type: ClassVar[type[Config]] = TiTokConfig
+
+    def __init__(
+        self, encoder: Encoder, quantizer: VQ, decoder: TiTokDecoder, head: CodesHead | PixelsHead
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.quantizer = quantizer
+        self.decoder = decoder
+        self.head = head
+
+    @classmethod
+    def from_config(cls, config: TiTokConfig, generator: torch.Generator | None = None) -> Self:
+        """Fresh parts with weights drawn from `generator` (None: seed 0)."""
+        generator = generator or torch.Generator().manual_seed(0)
+        return cls(
+            Encoder(config.encoder, generator),
+            VQ(config.quantizer, generator),
+            TiTokDecoder(config.decoder, generator),
+            HEADS[config.head.kind](config.head, config.decoder.width, generator),
+        )
+
+    @property
+    def record(self) -> TiTokConfig:
+        """The configurations of the parts."""
+        return TiTokConfig(
+            encoder=self.encoder.config,
+            quantizer=self.quantizer.config,
+            decoder=self.decoder.config,
+            head=self.head.config,
+        )
+
+    @property
+    def image_size(self) -> int:
+        """Pixels a side."""
+        return self.encoder.config.image_size
+
+    @property
+    def num_tokens(self) -> int:
+        """Ids an image, K."""
+        return self.encoder.config.num_latent_tokens
+
+    @property
+    def codebook_size(self) -> int:
+        """What an id counts up to."""
+        return self.quantizer.codebook_size
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`, whatever the batch."""
+        return self.quantizer.assign(self.encoder(images))
+
+    @torch.no_grad()
+    def decode(self, ids: Tensor) -> Tensor:
+        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1]."""
+        return self.head(self.decoder(self.quantizer.lookup(ids))).clamp(0, 1)
+
+    def reconstruct(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] through their K tokens and back."""
+        return self.decode(self.encode(images))
+
+
+_VIT_BASE = {"width": 768, "depth": 12, "heads": 12}
+_VIT_LARGE = {"width": 1024, "depth": 24, "heads": 16}
+
+
+def _released(
+    encoder: dict[str, int],
+    decoder: dict[str, int],
+    codebook: VQConfig,
+    num_latent_tokens: int,
+    head: CodesHeadConfig | PixelsHeadConfig,
+    latent_layout: Literal["straight", "legacy"],
+) -> TiTokConfig:
+    """256 pixels, patch 16: 256 patches."""
+    shared = {"num_latent_tokens": num_latent_tokens, "token_dim": codebook.token_dim}
+    return TiTokConfig(
+        encoder=EncoderConfig(
+            image_size=256, patch_size=16, latent_layout=latent_layout, **encoder, **shared
+        ),
+        quantizer=codebook,
+        decoder=TiTokDecoderConfig(num_patches=256, **decoder, **shared),
+        head=head,
+    )
+
+
+_SMALL_CODES = VQConfig(codebook_size=4096, token_dim=12)
+_CODES = CodesHeadConfig(pixel_decoder=MASKGIT_VQGAN)
+
+TITOK_B64 = _released(_VIT_BASE, _VIT_BASE, _SMALL_CODES, 64, _CODES, "legacy")
+TITOK_L32 = _released(_VIT_LARGE, _VIT_LARGE, _SMALL_CODES, 32, _CODES, "legacy")
+TITOK_BL64 = _released(
+    _VIT_BASE,
+    _VIT_LARGE,
+    VQConfig(codebook_size=8192, token_dim=64, use_l2_norm=False),
+    64,
+    PixelsHeadConfig(image_size=256, patch_size=16),
+    "straight",
+)
+TITOK_SIZES = {"titok-b64": TITOK_B64, "titok-bl64": TITOK_BL64, "titok-l32": TITOK_L32}
+"""The released baselines of Table 1 by name; BL64 is the one with 8192 codes."""

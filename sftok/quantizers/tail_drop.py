@@ -1,0 +1,78 @@
+"""Tail drop: images in any number of latent tokens, from the first on (One-D-Piece, reference [30]).
+
+In training a random tail of each image's tokens is dropped, so that the first tokens learn to carry the most.
+A dropped token is the zero vector, which no code of a normalised codebook is: the decoder sees that it is
+missing. Both classes stand around a quantizer in the place where one is injected; no model knows of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from sftok.quantizers.base import Quantized, Quantizer
+
+
+class TailDrop(nn.Module):
+    """A quantizer for training whose vectors end early: 1 to K tokens stay, uniformly drawn for each image.
+
+    Its losses are those of all tokens: what is dropped is what the decoder sees, not what is learnt.
+    """
+
+    quantizer: Quantizer
+
+    def __init__(self, quantizer: Quantizer) -> None:
+        super().__init__()
+        self.quantizer = quantizer
+
+    def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
+        """Quantize latents `[B, K, Dq]` and drop a tail drawn from `generator` of each.
+
+        Raises:
+            ValueError: no generator: outside training nothing is to be dropped at random.
+        """
+        if generator is None:
+            raise ValueError("TailDrop draws how many tokens stay: it needs a generator")
+        quantized = self.quantizer(latents, generator)
+        batch, length = latents.shape[:2]
+        kept = torch.randint(1, length + 1, (batch, 1), generator=generator, device=generator.device)
+        return replace(quantized, quantized=first_tokens(quantized.quantized, kept.to(latents.device)))
+
+
+class FirstTokens(nn.Module):
+    """A quantizer for decoding that looks up the first `kept` tokens only."""
+
+    quantizer: Quantizer
+
+    def __init__(self, quantizer: Quantizer, kept: int) -> None:
+        super().__init__()
+        if kept < 1:
+            raise ValueError(f"{kept} tokens kept: an image needs at least one")
+        self.quantizer = quantizer
+        self.kept = kept
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        return self.quantizer.codebook_size
+
+    def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
+        """Quantize latents `[B, K, Dq]`; those after the first `kept` become zero."""
+        quantized = self.quantizer(latents, generator)
+        return replace(quantized, quantized=first_tokens(quantized.quantized, self.kept))
+
+    def assign(self, latents: Tensor) -> Tensor:
+        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`; the later ids are there, unused."""
+        return self.quantizer.assign(latents)
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        """The code of each id: int64 `[B, K]` to `[B, K, Dq]`, zero after the first `kept`."""
+        return first_tokens(self.quantizer.lookup(ids), self.kept)
+
+
+def first_tokens(vectors: Tensor, kept: Tensor | int) -> Tensor:
+    """`vectors` `[B, K, D]` with zeros from position `kept` (a number, or `[B, 1]`) on."""
+    positions = torch.arange(vectors.shape[1], device=vectors.device)
+    return vectors * (positions < kept).unsqueeze(-1)

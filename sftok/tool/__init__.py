@@ -1,0 +1,1 @@
+"""The commands of `python -m sftok`: images to token files and back, with any checkpoint."""

@@ -1,0 +1,113 @@
+"""What the commands take."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import NoReturn
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that says what is wrong in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say it and exit with code 2."""
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def parser() -> Parser:
+    """The parser with every command."""
+    root = Parser(
+        prog="python -m sftok",
+        description="Turn images into token ids and back.",
+        epilog="exit codes: 0 done, 1 it could not be written, 2 the input is wrong, 130 interrupted",
+    )
+    commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
+
+    command = commands.add_parser("tokenize", help="images to the ids of a .npz file")
+    command.add_argument("images", nargs="+", metavar="IMAGE", help="a file, or a folder with all below it")
+    command.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="TOKENS.npz",
+        help="ids [N, K], files, preprocessing and checkpoint",
+    )
+    _checkpoint(command)
+    _batches(command)
+    _unreadable(command)
+
+    command = commands.add_parser("reconstruct", help="images, or a file of ids, to reconstructed PNGs")
+    command.add_argument(
+        "inputs", nargs="+", metavar="IMAGE|TOKENS.npz", help="files and folders, or what `tokenize` wrote"
+    )
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the PNGs go")
+    command.add_argument(
+        "--steps", type=int, metavar="T", help="decoding steps (default: the checkpoint's, 8 in the paper)"
+    )
+    command.add_argument(
+        "--temperature", type=float, help="of the decoding's noise, 0 for none (default: the checkpoint's)"
+    )
+    _checkpoint(command)
+    _batches(command)
+    _unreadable(command)
+
+    command = commands.add_parser("info", help="what a checkpoint holds")
+    command.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    _checkpoint(command)
+    return root
+
+
+def _checkpoint(command: Parser) -> None:
+    command.add_argument(
+        "--checkpoint",
+        required=True,
+        metavar="C",
+        help="a file, a folder, a Hugging Face id, or random:NAME for random weights (random:sftok-b)",
+    )
+    command.add_argument(
+        "--teacher",
+        metavar="FILE",
+        help="the MaskGIT-VQGAN, for a released SFTok checkpoint without a pixel decoder",
+    )
+    command.add_argument(
+        "--seed",
+        type=seed,
+        default=0,
+        help="of random weights and of the decoding's noise (default: %(default)s)",
+    )
+
+
+def _batches(command: Parser) -> None:
+    command.add_argument("--batch-size", type=positive, default=8, metavar="N", help="default: %(default)s")
+    command.add_argument("--device", help="default: cuda if there is one, else cpu")
+
+
+def _unreadable(command: Parser) -> None:
+    command.add_argument(
+        "--unreadable",
+        choices=("fatal", "skip"),
+        default="fatal",
+        help="what to do about a file that is no image (default: %(default)s)",
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    return _whole(text, least=1)
+
+
+def seed(text: str) -> int:
+    """A whole number from 0."""
+    return _whole(text, least=0)
+
+
+def _whole(text: str, least: int) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = -1
+    if not least <= number < 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+    return number

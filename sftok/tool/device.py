@@ -1,0 +1,24 @@
+"""Where a command computes."""
+
+from __future__ import annotations
+
+import torch
+
+from sftok.hub import Tokenizer
+from sftok.tool.errors import ToolError
+
+
+def place(tokenizer: Tokenizer, name: str | None) -> torch.device:
+    """Move `tokenizer` to the device of that name, or to the best there is.
+
+    Raises:
+        ToolError: there is no such device.
+    """
+    chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(chosen)
+        tokenizer.to(device)
+    except (RuntimeError, AssertionError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ToolError(f"--device {chosen}: cannot be used ({reason})") from None
+    return device

@@ -1,0 +1,7 @@
+"""What a command cannot do."""
+
+from __future__ import annotations
+
+
+class ToolError(ValueError):
+    """Input that a command cannot use; the message is one line: what, where, and the remedy."""

@@ -1,0 +1,162 @@
+"""Image files: which ones, their pixels in batches, and where reconstructions of them go."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from sftok.data.batches import to_unit_range
+from sftok.data.content_index import THREADS
+from sftok.data.transforms import EXTENSIONS, TRANSFORM, UnreadableImageError, pixels
+from sftok.tool.errors import ToolError
+
+OnUnreadable = Literal["fatal", "skip"]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class ImageBatch:
+    """Some of the images.
+
+    Attributes:
+        files: their paths.
+        images: float32 `[B, 3, H, W]` in [0, 1].
+        seen: how many files were looked at for it, unreadable ones included.
+    """
+
+    files: list[str]
+    images: Tensor
+    seen: int
+
+
+def preprocessing(image_size: int) -> dict[str, Any]:
+    """What is done to every image before it is tokenized."""
+    return {"transform": TRANSFORM, "image_size": image_size, "range": [0, 1]}
+
+
+def find_images(inputs: Sequence[str]) -> list[str]:
+    """The files among `inputs` and the image files in its folders, each once, folders in sorted order.
+
+    Raises:
+        ToolError: a path does not exist, or a folder holds no image.
+    """
+    found: list[str] = []
+    for given in inputs:
+        if Path(given).is_dir():
+            within = list(_walk(given))
+            if not within:
+                raise ToolError(f"{given}: no images in this folder (of {', '.join(sorted(EXTENSIONS))})")
+            found += within
+        elif Path(given).exists():
+            found.append(given)
+        else:
+            raise ToolError(f"{given}: no such file or folder")
+    unique: dict[str, str] = {}
+    for file in found:
+        unique.setdefault(_absolute(file), file)
+    return list(unique.values())
+
+
+def read_batches(
+    files: Sequence[str], image_size: int, batch_size: int, on_unreadable: OnUnreadable
+) -> Iterator[ImageBatch]:
+    """The images in order, `batch_size` at a time; files that are left out leave no gap.
+
+    Raises:
+        ToolError: a file is no image and `on_unreadable` is "fatal", or none of them is one.
+    """
+    pending: list[tuple[str, np.ndarray]] = []
+    seen = read = 0
+    with ThreadPoolExecutor(THREADS, "sftok-read") as pool:
+        for start in range(0, len(files), batch_size):
+            part = files[start : start + batch_size]
+            for file, content in zip(part, pool.map(lambda file: _read(file, image_size), part), strict=True):
+                seen += 1
+                if isinstance(content, str):
+                    _report(file, content, on_unreadable)
+                    continue
+                pending.append((file, content))
+                if len(pending) == batch_size:
+                    yield _batch(pending, seen)
+                    read, seen, pending = read + batch_size, 0, []
+    if pending:
+        yield _batch(pending, seen)
+    elif not read:
+        raise ToolError(f"none of the {len(files)} files is an image that can be read")
+
+
+def output_names(files: Sequence[str]) -> list[Path]:
+    """Where the reconstruction of each file goes: relative paths that end in .png, each once.
+
+    Folders are kept from the deepest one that holds all files on down. Where two files differ in their
+    suffix only, every name keeps its own: `a.jpg.png`.
+
+    Raises:
+        ToolError: a file is listed twice.
+    """
+    absolute = [_absolute(file) for file in files]
+    if len(set(absolute)) < len(absolute):
+        twice = next(file for file in absolute if absolute.count(file) > 1)
+        raise ToolError(f"{twice}: is listed more than once")
+    top = os.path.commonpath([os.path.dirname(file) for file in absolute])  # noqa: PTH120
+    relative = [Path(os.path.relpath(file, top)) for file in absolute]
+    short = [path.with_suffix(".png") for path in relative]
+    if len(set(short)) == len(short):
+        return short
+    return [path.with_name(f"{path.name}.png") for path in relative]
+
+
+def _absolute(file: str) -> str:
+    return os.path.abspath(file)  # noqa: PTH100 - which collapses "..", unlike pathlib, and leaves links
+
+
+def _walk(top: str) -> Iterator[str]:
+    """Image files below a folder, links followed; hidden ones are left out."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise ToolError(f"{error.filename}: cannot be listed ({error.strerror})")
+
+    entered: set[str] = set()
+    for folder, below, names in os.walk(top, onerror=refuse, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in entered:  # a link to a folder above or beside it
+            below.clear()
+            continue
+        entered.add(real)
+        below[:] = sorted(name for name in below if not name.startswith("."))
+        for name in sorted(names):
+            if Path(name).suffix.lower() in EXTENSIONS and not name.startswith("."):
+                yield os.path.join(folder, name)  # noqa: PTH118
+
+
+def _read(file: str, image_size: int) -> np.ndarray | str:
+    """The pixels, or why there are none."""
+    try:
+        return pixels(Path(file).read_bytes(), image_size)
+    except OSError as error:
+        return error.strerror or str(error)
+    except UnreadableImageError as error:
+        return str(error)
+
+
+def _report(file: str, problem: str, on_unreadable: OnUnreadable) -> None:
+    if on_unreadable == "fatal":
+        raise ToolError(f"{file}: cannot be read ({problem}); repair or remove it, or use --unreadable skip")
+    logger.warning("skipped %s: %s", file, problem)
+
+
+def _batch(read: list[tuple[str, np.ndarray]], seen: int) -> ImageBatch:
+    stacked = torch.from_numpy(np.stack([content for _, content in read]))
+    images = to_unit_range(rearrange(stacked, "b h w c -> b c h w").contiguous())
+    return ImageBatch([file for file, _ in read], images, seen)

@@ -1,0 +1,40 @@
+"""`python -m sftok tokenize`: images to a token file."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from sftok.hub import open_tokenizer
+from sftok.tool.device import place
+from sftok.tool.errors import ToolError
+from sftok.tool.images import find_images, read_batches
+from sftok.tool.output import complete_file, progress
+from sftok.tool.tokens import write_tokens
+
+
+def run(options: argparse.Namespace) -> None:
+    """Tokenize `options.images`.
+
+    Raises:
+        ToolError: see the modules of `sftok.tool`.
+        CheckpointError: see `open_tokenizer`.
+        OSError: the output cannot be written.
+    """
+    output: Path = options.output
+    if output.is_dir():
+        raise ToolError(f"{output}: is a folder; name a file for the ids")
+    files = find_images(options.images)
+    tokenizer = open_tokenizer(options.checkpoint, options.seed, options.teacher)
+    device = place(tokenizer, options.device)
+    batches = read_batches(files, tokenizer.image_size, options.batch_size, options.unreadable)
+    kept, ids = [], []
+    # Opened first, so that a place which cannot be written is known before the work.
+    with complete_file(output) as file, progress("tokenizing", len(files)) as advance:
+        for batch in batches:
+            ids.append(tokenizer.encode(batch.images.to(device)).cpu())
+            kept += batch.files
+            advance(batch.seen)
+        write_tokens(file, torch.cat(ids), kept, tokenizer)

@@ -1,0 +1,111 @@
+"""Token files: a .npz of ids and of what they were made from, without a pickle in it."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sftok.hub import Tokenizer, identity
+from sftok.tool.errors import ToolError
+from sftok.tool.images import preprocessing
+
+FIELDS = ("ids", "files", "preprocessing", "checkpoint")
+
+
+@dataclass(frozen=True, eq=False)
+class TokenFile:
+    """The content of a token file.
+
+    Attributes:
+        ids: int64 `[N, K]`.
+        files: the N images, by the paths that were given.
+        preprocessing: what was done to them.
+        checkpoint: which model the ids are of: `architecture`, `num_tokens`, `codebook_size` and the
+            SHA-256 `identity` of its weights and configuration.
+    """
+
+    ids: Tensor
+    files: list[str]
+    preprocessing: dict[str, Any]
+    checkpoint: dict[str, Any]
+
+
+def checkpoint_record(tokenizer: Tokenizer) -> dict[str, Any]:
+    """Which model this is."""
+    return {
+        "architecture": tokenizer.architecture,
+        "num_tokens": tokenizer.num_tokens,
+        "codebook_size": tokenizer.codebook_size,
+        "identity": identity(tokenizer),
+    }
+
+
+def write_tokens(file: BinaryIO, ids: Tensor, files: Sequence[str], tokenizer: Tokenizer) -> None:
+    """Write ids int64 `[N, K]` of N `files` as a token file.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    np.savez(
+        file,
+        ids=ids.cpu().numpy(),
+        files=np.array(list(files), dtype=np.str_),
+        preprocessing=np.array(json.dumps(preprocessing(tokenizer.image_size))),
+        checkpoint=np.array(json.dumps(checkpoint_record(tokenizer))),
+    )
+
+
+def load_tokens(path: Path) -> TokenFile:
+    """Read a token file.
+
+    Raises:
+        ToolError: it is none, or damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            fields = {name: content[name] for name in FIELDS}
+        ids, files = fields["ids"], fields["files"]
+        described = [json.loads(str(fields[name])) for name in ("preprocessing", "checkpoint")]
+    except FileNotFoundError:
+        raise ToolError(f"{path}: no such file") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise ToolError(f"{path}: no complete token file ({' '.join(str(error).split())})") from None
+    if ids.dtype != np.int64 or ids.ndim != 2 or files.dtype.kind != "U" or files.shape != ids.shape[:1]:
+        raise ToolError(
+            f"{path}: no token file: ids are {ids.dtype} of shape {ids.shape}, "
+            f"files {files.dtype} of shape {files.shape}"
+        )
+    if not len(ids):
+        raise ToolError(f"{path}: holds the ids of no image")
+    if not all(isinstance(part, dict) for part in described):
+        raise ToolError(f"{path}: no token file: its preprocessing and checkpoint are not described")
+    return TokenFile(torch.from_numpy(ids), files.tolist(), *described)
+
+
+def check_tokens(path: str | Path, tokens: TokenFile, tokenizer: Tokenizer) -> None:
+    """Refuse ids that another checkpoint made, or that no checkpoint makes.
+
+    Raises:
+        ToolError: names both checkpoints.
+    """
+    made_by, given = tokens.checkpoint, checkpoint_record(tokenizer)
+    if made_by.get("identity") != given["identity"]:
+        raise ToolError(
+            f"{path}: its ids are of another checkpoint ({_named(made_by)}) than the one given "
+            f"({_named(given)}); use the one it was made with, and for random weights the same --seed"
+        )
+    shape, size = (len(tokens.ids), tokenizer.num_tokens), tokenizer.codebook_size
+    if tokens.ids.shape != shape or tokens.ids.min() < 0 or tokens.ids.max() >= size:
+        raise ToolError(f"{path}: damaged: not {shape[1]} ids below {size} for each image")
+
+
+def _named(checkpoint: dict[str, Any]) -> str:
+    return f"{checkpoint.get('architecture')} {str(checkpoint.get('identity'))[:12]}"

@@ -1,0 +1,200 @@
+"""Stage 3 of the tokenizer, fine-tuning: towards pixels, as a VQGAN is trained (paper 3.3, Table 6).
+
+Encoder and quantizer are frozen: an image keeps its tokens. The decoder and the pixel decoder behind it,
+frozen until here, are trained together through the soft codebook lookup, by which pixels have a gradient
+with respect to logits. What decoding shows at the end must then be the same expectation of codes:
+`DecodingConfig.final_lookup` "soft".
+
+What the decoder sees is as in stage 2 with replacement ratio 1 (Table 6: guided mask, replace prob 1.0): a
+mask is drawn, and every visible position shows the first-step prediction, made without gradient. The teacher
+has no part in it: the losses are on pixels alone, at masked and visible positions alike.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from sftok.config import Config
+from sftok.decoding.schedule import mask_schedule, sample_mask
+from sftok.frozen import Frozen
+from sftok.losses.adversarial import LeCam, hinge_discriminator_loss, hinge_generator_loss
+from sftok.losses.diff_augment import diff_augment
+from sftok.losses.perceptual import PerceptualLoss
+from sftok.models.decoder import Decoder
+from sftok.models.discriminator import Discriminator
+from sftok.models.encoder import Encoder
+from sftok.quantizers.base import Quantized
+from sftok.teacher.vqgan import PixelDecoder
+from sftok.training.stages.base import Losses, Stage, Step
+
+
+class FineTuningConfig(Config):
+    """The weights of the losses of stage 3; the defaults are Table 6, and the release where it is silent."""
+
+    reconstruction_weight: float = Field(default=1.0, ge=0)
+    """Of the squared error (L2)."""
+    perceptual_weight: float = Field(default=1.0, ge=0)
+    discriminator_start: int = Field(default=20_000, ge=0)
+    """Updates before the discriminator joins; until then there is no adversarial loss."""
+    discriminator_factor: float = Field(default=1.0, ge=0)
+    """Of both players' adversarial losses."""
+    discriminator_weight: float = Field(default=0.5, ge=0)
+    """Of the model's adversarial loss, fixed: not the adaptive weight of VQGAN."""
+    lecam_weight: float = Field(default=0.001, ge=0)
+    lecam_decay: float = Field(default=0.999, ge=0, lt=1)
+    """Of the moving averages of logits; the release's."""
+    mask_schedule: str = "arccos"
+
+    @field_validator("mask_schedule")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        mask_schedule(name)
+        return name
+
+
+class FineTuningStage(Stage):
+    """The decoders against an image, and a discriminator against the decoders.
+
+    The players are `model` (decoder and pixel decoder) and `discriminator`; within a step the model is first,
+    and the discriminator judges the reconstructions of before its update. The teacher's codebook is a part of
+    the pixel decoder and trained with it, as in the release.
+    """
+
+    trained: nn.ModuleDict
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        quantizer: nn.Module,
+        decoder: Decoder,
+        pixel_decoder: PixelDecoder,
+        perceptual: PerceptualLoss,
+        discriminator: Discriminator,
+        config: FineTuningConfig,
+    ):
+        super().__init__()
+        self.encoder, self.quantizer = Frozen(encoder), Frozen(quantizer)
+        self.trained = nn.ModuleDict({"decoder": decoder, "pixel_decoder": pixel_decoder})
+        self.perceptual = perceptual
+        self.discriminator = discriminator
+        self.lecam = LeCam(config.lecam_decay)
+        self.config = config
+
+    @property
+    def decoder(self) -> Decoder:
+        """Latent tokens to codes."""
+        return cast(Decoder, self.trained["decoder"])
+
+    @property
+    def pixel_decoder(self) -> PixelDecoder:
+        """Codes to pixels."""
+        return cast(PixelDecoder, self.trained["pixel_decoder"])
+
+    def players(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
+        """The model, then the discriminator's heads."""
+        heads = [each for each in self.discriminator.named_parameters() if each[1].requires_grad]
+        return {"model": self.trained.named_parameters(), "discriminator": heads}
+
+    def first_update(self, player: str) -> int:
+        """The discriminator joins at `discriminator_start`."""
+        return self.config.discriminator_start if player == "discriminator" else 0
+
+    def losses(self, player: str, step: Step) -> Losses:
+        """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator."""
+        return {"model": self._model, "discriminator": self._discriminator}[player](step)
+
+    def reconstruct(self, quantized: Tensor, generator: torch.Generator) -> Tensor:
+        """Images from frozen tokens by one guided, partly masked pass of the decoder.
+
+        Args:
+            quantized: `[B, K, Dq]`.
+            generator: source of the mask.
+
+        Returns:
+            `[B, 3, H, W]`, float32, not clamped; differentiable with respect to both decoders.
+        """
+        decoder, pixel_decoder = self.decoder, self.pixel_decoder
+        shape = (len(quantized), decoder.config.num_codes)
+        hidden = torch.full(shape, decoder.mask_id, device=quantized.device)
+        with torch.no_grad():
+            predicted = decoder(hidden, quantized).argmax(-1)
+        masked = sample_mask(shape, self.config.mask_schedule, generator).to(quantized.device)
+        logits = decoder(torch.where(masked, hidden, predicted), quantized)
+        return pixel_decoder.decode_soft(logits).float()
+
+    def _model(self, step: Step) -> Losses:
+        images, config = step.batch.images, self.config
+        with torch.no_grad():
+            tokens: Quantized = self.quantizer(self.encoder(images), step.generator)
+        reconstructions = self.reconstruct(tokens.quantized, step.generator)
+        step.shared["reconstructions"] = reconstructions.detach()
+        pixels = F.mse_loss(reconstructions, images)
+        perceptual = self.perceptual(reconstructions, images)
+        adversarial = torch.zeros_like(pixels)
+        if step.index >= config.discriminator_start:
+            with _unchanged(self.discriminator):
+                adversarial = hinge_generator_loss(self._logits(reconstructions, step))
+        loss = (
+            config.reconstruction_weight * pixels
+            + config.perceptual_weight * perceptual
+            + config.discriminator_factor * config.discriminator_weight * adversarial
+        )
+        return {
+            "loss": loss,
+            "reconstruction_loss": pixels,
+            "perceptual_loss": perceptual,
+            "gan_loss": adversarial,
+            "quantizer_loss": tokens.loss,
+        }
+
+    def _discriminator(self, step: Step) -> Losses:
+        real = self._logits(step.batch.images, step)
+        fake = self._logits(step.shared["reconstructions"], step)
+        hinge = hinge_discriminator_loss(real, fake)
+        lecam = self.lecam(real, fake)
+        return {
+            "loss": self.config.discriminator_factor * hinge + self.config.lecam_weight * lecam,
+            "hinge_loss": hinge,
+            "lecam_loss": lecam,
+            "real_logits": real.mean(),
+            "fake_logits": fake.mean(),
+        }
+
+    def _logits(self, images: Tensor, step: Step) -> Tensor:
+        # In float32: an adversarial gradient is a small difference of large numbers.
+        with torch.autocast(images.device.type, enabled=False):
+            return self.discriminator(diff_augment(images, step.generator), step.generator)
+
+
+class SingleStepFineTuningStage(FineTuningStage):
+    """Stage 3 of a tokenizer that predicts everything at once (TiTok): the decoder never sees a code."""
+
+    def reconstruct(self, quantized: Tensor, generator: torch.Generator) -> Tensor:
+        """Images from frozen tokens by one pass with every position masked; nothing is drawn.
+
+        Args and returned value are those of `FineTuningStage.reconstruct`.
+        """
+        hidden = torch.full(
+            (len(quantized), self.decoder.config.num_codes), self.decoder.mask_id, device=quantized.device
+        )
+        return self.pixel_decoder.decode_soft(self.decoder(hidden, quantized)).float()
+
+
+@contextlib.contextmanager
+def _unchanged(module: nn.Module) -> Iterator[None]:
+    """Within, passes through `module` give its parameters no gradient, only its inputs."""
+    trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad_(True)

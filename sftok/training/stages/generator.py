@@ -1,0 +1,77 @@
+"""Training the MaskGIT generator on a frozen tokenizer's ids (Section 3.3, "Image Generation").
+
+A random part of an image's ids is masked and predicted from the rest and the class. The class is dropped now
+and then, in favour of a learned null class: what classifier-free guidance compares with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from sftok.config import Config
+from sftok.data.batches import Batch
+from sftok.decoding.schedule import mask_schedule, sample_mask
+from sftok.losses.masked_cross_entropy import masked_cross_entropy
+from sftok.models.generator import MaskGITGenerator
+from sftok.training.randomness import derived_generator
+from sftok.training.stages.base import Losses, Stage, Step
+
+TokenIds = Callable[[Batch], Tensor]
+"""The tokenizer's ids, int64 `[B, K]`, of a batch: `sftok.tokens.TokenCache`, or computed."""
+
+
+class GeneratorLossConfig(Config):
+    """What the generator is trained on; the defaults are the release's, the paper says "as MaskGIT"."""
+
+    label_smoothing: float = Field(default=0.1, ge=0, lt=1)
+    unmasked_weight: float = Field(default=0.1, ge=0)
+    """Of the loss at positions that were seen."""
+    class_drop: float = Field(default=0.1, ge=0, le=1)
+    """Probability that an image's class is replaced by the null class."""
+    mask_schedule: str = "arccos"
+
+    @field_validator("mask_schedule")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        mask_schedule(name)
+        return name
+
+
+class GeneratorStage(Stage):
+    """The generator against the tokenizer's ids; of a batch it reads labels and places, not pixels."""
+
+    trained: MaskGITGenerator
+
+    def __init__(self, model: MaskGITGenerator, token_ids: TokenIds, config: GeneratorLossConfig):
+        super().__init__()
+        self.trained = model
+        self.token_ids = token_ids
+        self.config = config
+
+    def losses(self, player: str, step: Step) -> Losses:
+        """Masked cross-entropy, and the share of masked ids whose most likely prediction is right."""
+        model, ids = self.trained, self.token_ids(step.batch)
+        masked = sample_mask((len(ids), ids.shape[1]), self.config.mask_schedule, step.generator)
+        masked = masked.to(ids.device)
+        labels = self.drop_classes(step.batch.labels.to(ids.device), step.generator)
+        noise = derived_generator(step.generator, ids.device)
+        logits = model(ids.masked_fill(masked, model.mask_id), labels, noise)
+        loss = masked_cross_entropy(
+            logits,
+            ids,
+            masked,
+            unmasked_weight=self.config.unmasked_weight,
+            label_smoothing=self.config.label_smoothing,
+        )
+        with torch.no_grad():
+            hits = (logits.argmax(-1) == ids) & masked
+        return {"loss": loss, "masked_accuracy": hits.sum() / masked.sum()}
+
+    def drop_classes(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+        """Labels int64 `[B]`, each replaced by the null class with probability `class_drop`."""
+        draws = torch.rand(labels.shape, generator=generator, device=generator.device)
+        return labels.masked_fill(draws.to(labels.device) < self.config.class_drop, self.trained.null_class)

@@ -1,0 +1,158 @@
+"""Files of every kind, good and bad: read without running them, or refused in one line that names them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from sftok.checkpoints import CheckpointError
+from sftok.checkpoints.files import read_file
+from sftok.weights import save_tensors
+
+TENSORS = {"a": torch.arange(6.0).view(2, 3), "offset": torch.tensor([3])}
+
+
+class Malicious:
+    def __init__(self, victim: Path) -> None:
+        self.victim = victim
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.victim),)
+
+
+def test_torch_safetensors_and_own_files_hold_the_same(tmp_path):
+    torch.save(TENSORS, tmp_path / "new.bin")
+    torch.save(TENSORS, tmp_path / "old.bin", _use_new_zipfile_serialization=False)
+    save_file(TENSORS, tmp_path / "foreign.safetensors", {"config": "not ours"})
+    save_tensors(tmp_path / "ours.safetensors", TENSORS, {"config": '{"x": 1}'})
+    for name in ("new.bin", "old.bin", "foreign.safetensors", "ours.safetensors"):
+        file = read_file(tmp_path / name)
+        assert file.tensors.keys() == TENSORS.keys()
+        assert all(torch.equal(file.tensors[key], TENSORS[key]) for key in TENSORS)
+        assert file.config == ({"x": 1} if name.startswith("ours") else None)
+
+
+@pytest.mark.parametrize("name", ["weights.bin", "model.safetensors"])
+@pytest.mark.parametrize("write", ["zip", "legacy", "pickle"])
+def test_code_in_a_pickle_is_not_run(tmp_path, name, write):
+    victim, path = tmp_path / "victim", tmp_path / name
+    content = {"a": torch.zeros(2), "b": Malicious(victim)}
+    if write == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=write == "zip")
+    with pytest.raises(CheckpointError, match=rf"{name}: a pickle .* refused, none of it was run") as refused:
+        read_file(path)
+    assert "\n" not in str(refused.value)
+    assert not victim.exists()
+    pickle.loads(pickle.dumps(Malicious(victim)))
+    assert victim.exists()  # the code does what it threatens
+
+
+@pytest.mark.parametrize("kind", ["zip", "legacy", "foreign", "ours"])
+@pytest.mark.parametrize("keep", [0, 1, 9, 0.3, 0.9, -1])
+def test_a_truncated_file_is_refused(tmp_path, kind, keep):
+    path, tensors = tmp_path / "w.bin", {"a": torch.ones(300), "b": torch.ones(40)}
+    write = {
+        "zip": lambda: torch.save(tensors, path),
+        "legacy": lambda: torch.save(tensors, path, _use_new_zipfile_serialization=False),
+        "foreign": lambda: save_file(tensors, path),
+        "ours": lambda: save_tensors(path, tensors),
+    }
+    write[kind]()
+    content = path.read_bytes()
+    path.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    with pytest.raises(CheckpointError, match=r"w\.bin") as refused:
+        read_file(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_an_altered_file_of_ours_is_refused(tmp_path):
+    save_tensors(tmp_path / "w.safetensors", {"a": torch.ones(300)})
+    content = bytearray((tmp_path / "w.safetensors").read_bytes())
+    content[-7] ^= 1
+    (tmp_path / "w.safetensors").write_bytes(content)
+    with pytest.raises(CheckpointError, match="does not match its checksum"):
+        read_file(tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ([torch.zeros(1)], "holds a list, not tensors by name"),
+        (torch.zeros(1), "holds a Tensor, not tensors by name"),
+        ({"model": {"a": torch.zeros(1)}}, "'model' is no plain tensor"),
+        ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is no plain tensor"),
+        ({3: torch.zeros(1)}, "'3' is no plain tensor"),
+        ({"a": torch.eye(2).to_sparse()}, "'a' is no plain tensor"),
+        ({}, "holds no tensors"),
+    ],
+)
+def test_what_is_no_state_dict_is_refused(torch_file, content, message):
+    with pytest.raises(CheckpointError, match=message):
+        read_file(torch_file(content))
+
+
+def test_other_files_are_refused(tmp_path):
+    (tmp_path / "photo.bin").write_bytes(b"\xff\xd8\xff\xe0 not weights")
+    with pytest.raises(CheckpointError, match="neither a safetensors nor a torch file"):
+        read_file(tmp_path / "photo.bin")
+    with pytest.raises(CheckpointError, match="cannot be read"):
+        read_file(tmp_path / "absent.bin")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_throughout_is_computed_in_float32_and_said(torch_file, caplog, dtype):
+    tensors = {"a": torch.rand(3).to(dtype), "offset": torch.tensor([3])}
+    with caplog.at_level(logging.WARNING):
+        file = read_file(torch_file(tensors))
+    assert file.tensors["a"].dtype == torch.float32
+    assert torch.equal(file.tensors["a"], tensors["a"].float())
+    assert file.tensors["offset"].dtype == torch.int64
+    (record,) = caplog.records
+    assert str(dtype).removeprefix("torch.") in record.getMessage()
+
+
+def test_mixed_precisions_are_refused(torch_file):
+    mixed = {"a": torch.zeros(1), "b": torch.zeros(1, dtype=torch.float16)}
+    with pytest.raises(CheckpointError, match="mixed precisions: a is float32, b is float16"):
+        read_file(torch_file(mixed))
+
+
+def test_an_unusual_precision_is_refused(torch_file):
+    with pytest.raises(CheckpointError, match="is float64; save it in float32"):
+        read_file(torch_file({"a": torch.zeros(1, dtype=torch.float64)}))
+
+
+def test_parameters_come_back_as_plain_tensors(torch_file):
+    file = read_file(torch_file({"a": torch.nn.Parameter(torch.ones(2))}))
+    assert not file.tensors["a"].requires_grad
+
+
+def test_the_configuration_beside_the_weights(tmp_path):
+    path, beside = tmp_path / "model.safetensors", tmp_path / "config.json"
+    save_file(TENSORS, path)
+    beside.write_text(json.dumps({"architecture": "sftok", "config": {"x": 2}}))
+    assert read_file(path).config == {"x": 2}
+    beside.write_text(json.dumps({"model": {"vq_model": {}}}))  # another project's
+    assert read_file(path).config is None
+    beside.write_text("{")
+    with pytest.raises(CheckpointError, match=r"config\.json: its configuration is no JSON object"):
+        read_file(path)
+
+
+def test_two_configurations_that_differ_are_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_tensors(path, TENSORS, {"config": '{"x": 1}'})
+    (tmp_path / "config.json").write_text('{"architecture": "sftok", "config": {"x": 2}}')
+    with pytest.raises(
+        CheckpointError, match=r"is not the configuration that model\.safetensors was saved with"
+    ):
+        read_file(path)

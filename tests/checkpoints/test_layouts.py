@@ -1,0 +1,143 @@
+"""Every released full-size model is told by its tensors; on the meta device, so without its memory."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from sftok.checkpoints import CheckpointError
+from sftok.checkpoints.files import WeightFile
+from sftok.checkpoints.layouts import LAYOUTS, interpret
+from sftok.decoding.schedule import DecodingConfig
+from sftok.hub import TOKENIZERS
+from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator
+from sftok.models.titok import TITOK_SIZES
+from sftok.models.tokenizer import SIZES, SFTok, SFTokRecord
+from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN
+
+REFERENCE = Path(__file__).parents[1] / "data" / "reference"
+
+
+def released(name: str) -> WeightFile:
+    tensors = json.loads((REFERENCE / f"keys_{name}.json").read_text())["tensors"]
+    empty = {
+        key: torch.empty(entry["shape"], dtype=getattr(torch, entry["dtype"]), device="meta")
+        for key, entry in tensors.items()
+    }
+    return WeightFile(Path(f"{name}.bin"), empty, None)
+
+
+def legacy(size: str, final_lookup: str) -> SFTokRecord:
+    values = SIZES[size].model_dump()
+    values["encoder"]["latent_layout"] = "legacy"
+    return SFTokRecord.build({**values, "decoding": DecodingConfig(final_lookup=final_lookup)})
+
+
+MODELS = [
+    ("sftok_b64", legacy("sftok-b", "soft")),
+    ("sftok_l64", legacy("sftok-l", "soft")),
+    ("maskgit_vqgan", MASKGIT_VQGAN),
+    ("titok_b64", TITOK_SIZES["titok-b64"]),
+    ("titok_bl64_vq8k", TITOK_SIZES["titok-bl64"]),
+    ("titok_l32", TITOK_SIZES["titok-l32"]),
+    ("maskgit_generator", SFTOK_MASKGIT),
+]
+
+KINDS = {**TOKENIZERS, MaskGITGenerator.architecture: MaskGITGenerator}
+
+NOT_KEPT = {"quantize.index_offset", "model.embeddings.token_type_embeddings.weight"}
+"""An offset of zero; and token types, the first of which becomes a part of the positions."""
+
+
+@pytest.mark.parametrize(("name", "record"), MODELS)
+def test_a_released_model_is_recognised_and_built(name, record):
+    checkpoint = interpret(released(name))
+    checkpoint.check_complete()
+    model = KINDS[checkpoint.architecture].from_checkpoint(checkpoint)
+    assert model.record == record
+    assert not model.training
+    loaded = sum(tensor.numel() for tensor in model.state_dict().values())
+    file = released(name).tensors
+    assert loaded == sum(tensor.numel() for key, tensor in file.items() if key not in NOT_KEPT)
+
+
+def test_stage_two_needs_the_teachers_pixel_decoder_and_decodes_hard():
+    stage2, teacher = interpret(released("sftok_b64_stage2")), interpret(released("maskgit_vqgan"))
+    with pytest.raises(
+        CheckpointError, match=r"stage 1 or 2.*maskgit-vqgan-imagenet-f16-256\.bin.*--teacher"
+    ):
+        stage2.check_complete()
+    assert SFTok.from_checkpoint(stage2.completed_by(teacher)).record == legacy("sftok-b", "hard")
+    with pytest.raises(CheckpointError, match="given as the teacher, but is a 'titok'"):
+        stage2.completed_by(interpret(released("titok_b64")))
+
+
+@pytest.mark.parametrize("name", ["sftok_b64", "titok_b64", "maskgit_vqgan"])
+def test_a_teacher_where_none_is_needed_is_refused(name):
+    with pytest.raises(CheckpointError, match="needs no teacher's file"):
+        interpret(released(name)).completed_by(interpret(released("maskgit_vqgan")))
+
+
+def test_another_model_is_refused():
+    with pytest.raises(CheckpointError, match="holds a model 'titok', not 'sftok'"):
+        SFTok.from_checkpoint(interpret(released("titok_b64")))
+    with pytest.raises(CheckpointError, match="holds a model 'sftok', not 'maskgit-vqgan'"):
+        MaskGITVQGAN.from_checkpoint(interpret(released("sftok_b64")))
+
+
+def test_a_foreign_file_is_refused_with_what_is_known():
+    foreign = WeightFile(Path("resnet.bin"), {"layer1.0.conv1.weight": torch.zeros(1)}, None)
+    with pytest.raises(
+        CheckpointError, match=r"resnet\.bin: no model .* layer1\.0\.conv1\.weight.*released SFTok"
+    ):
+        interpret(foreign)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in MODELS])
+def test_leftovers_are_refused(name):
+    file = released(name)
+    file.tensors["ema.decay"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match=r"1 tensors belong to no part of the model: ema\.decay"):
+        interpret(file)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in MODELS])
+def test_any_missing_tensor_is_refused(name):
+    kept = released(name).tensors
+    required = [key for key in kept if key != "quantize.index_offset"]
+    for key in required[:: len(required) // 4]:
+        file = WeightFile(Path("cut.bin"), {other: kept[other] for other in kept if other != key}, None)
+        with pytest.raises(CheckpointError, match=r"^cut\.bin: "):
+            _build(file)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in MODELS])
+def test_any_wrong_shape_is_refused(name):
+    tensors = released(name).tensors
+    weights = [key for key in tensors if key != "quantize.index_offset"]
+    for key in weights[:: len(weights) // 4]:
+        longer = torch.empty([*tensors[key].shape[:-1], tensors[key].shape[-1] + 1], device="meta")
+        with pytest.raises(CheckpointError, match=r"^cut\.bin: "):
+            _build(WeightFile(Path("cut.bin"), {**tensors, key: longer}, None))
+
+
+def _build(file: WeightFile) -> None:
+    checkpoint = interpret(file)
+    checkpoint.check_complete()
+    KINDS[checkpoint.architecture].from_checkpoint(checkpoint)
+
+
+def test_whole_numbers_are_no_weights():
+    file = released("maskgit_vqgan")
+    file.tensors["encoder.conv_in.weight"] = file.tensors["encoder.conv_in.weight"].int()
+    with pytest.raises(CheckpointError, match=r"encoder\.conv_in\.weight holds int32, not weights"):
+        interpret(file)
+
+
+def test_no_file_is_of_two_layouts():
+    for name, _ in [*MODELS, ("sftok_b64_stage2", None)]:
+        keys = released(name).tensors.keys()
+        assert sum(layout.markers <= keys for layout in LAYOUTS) == 1

@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import sys
+
+import huggingface_hub
+import pytest
+from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+from sftok.checkpoints import CheckpointError
+from sftok.checkpoints.location import locate
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A hub whose files are those in a folder."""
+    asked = []
+
+    def hf_hub_download(repository, name):
+        asked.append((repository, name))
+        path = tmp_path / repository / name
+        if not path.exists():
+            raise EntryNotFoundError(f"404: no {name}")
+        return str(path)
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
+    return asked
+
+
+def touch(*paths):
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def test_a_file_is_itself(tmp_path):
+    touch(tmp_path / "weights.pt")
+    assert locate(str(tmp_path / "weights.pt")) == tmp_path / "weights.pt"
+
+
+def test_a_folder_holds_the_usual_file_or_one_only(tmp_path):
+    with pytest.raises(CheckpointError, match="holds no weight file"):
+        locate(str(tmp_path))
+    touch(tmp_path / "ema.bin")
+    assert locate(str(tmp_path)).name == "ema.bin"
+    touch(tmp_path / "other.bin")
+    with pytest.raises(CheckpointError, match=r"2 weight files \(ema\.bin, other\.bin\); name one"):
+        locate(str(tmp_path))
+    touch(tmp_path / "a.safetensors")
+    assert locate(str(tmp_path)).name == "a.safetensors"
+    touch(tmp_path / "pytorch_model.bin")
+    assert locate(str(tmp_path)).name == "pytorch_model.bin"
+    touch(tmp_path / "model.safetensors")
+    assert locate(str(tmp_path)).name == "model.safetensors"
+
+
+@pytest.mark.parametrize("reference", ["absent.bin", "./org/name", "/absent/file", "a b/c"])
+def test_what_can_be_no_hub_id_is_missing(monkeypatch, tmp_path, hub, reference):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"no such file or folder$"):
+        locate(reference)
+    assert hub == []
+
+
+def test_a_local_path_wins_over_the_hub(monkeypatch, tmp_path, hub):
+    monkeypatch.chdir(tmp_path)
+    touch(tmp_path / "org" / "name" / "model.safetensors")
+    assert locate("org/name").name == "model.safetensors"
+    assert hub == []
+
+
+def test_a_hub_id_is_fetched_with_its_configuration(monkeypatch, tmp_path, hub):
+    folder = tmp_path / "org" / "name"
+    touch(folder / "pytorch_model.bin")
+    assert locate("org/name") == folder / "pytorch_model.bin"
+    wanted = ["model.safetensors", "pytorch_model.bin", "config.json"]
+    assert hub == [("org/name", name) for name in wanted]
+    touch(folder / "maskgit.bin")
+    assert locate("org/name/maskgit.bin") == folder / "maskgit.bin"
+    with pytest.raises(CheckpointError, match=r"has no absent\.bin on the Hugging Face hub"):
+        locate("org/name/absent.bin")
+
+
+@pytest.mark.parametrize(
+    "error", [LocalEntryNotFoundError("offline"), ConnectionError("no route"), OSError()]
+)
+def test_offline_says_what_to_fetch(monkeypatch, error):
+    def hf_hub_download(repository, name):
+        raise error
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
+    with pytest.raises(
+        CheckpointError, match=r"download model\.safetensors .* of org/name by hand"
+    ) as refused:
+        locate("org/name")
+    assert "no such file or folder" in str(refused.value)
+
+
+def test_the_hub_package_is_optional(monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(CheckpointError, match="needs the package huggingface_hub; install it, or download"):
+        locate("org/name")

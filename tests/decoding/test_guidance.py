@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftok.config import ConfigError
+from sftok.decoding.guidance import GUIDANCE_SCHEDULES, GenerationConfig, guidance_scales, guided
+
+B, K, V, NULL = 3, 4, 5, 7
+LABELS = torch.tensor([0, 2, 1])
+IDS = torch.full((B, K), V)
+
+
+class Model:
+    """Logits that are a function of label and position; keeps the labels of its calls."""
+
+    def __init__(self) -> None:
+        self.table = torch.randn(NULL + 1, K, V, generator=torch.Generator().manual_seed(0))
+        self.calls: list[list[int]] = []
+
+    def __call__(self, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        assert len(ids) == len(labels)
+        self.calls.append(labels.tolist())
+        return self.table[labels]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "power", "expected"),
+    [
+        ("constant", 3.0, [2.0, 2.0, 2.0, 2.0]),
+        ("linear", 3.0, [0.0, 0.5, 1.0, 1.5]),
+        ("power-cosine", 1.0, [0.0, 1 - 0.5**0.5, 1.0, 1 + 0.5**0.5]),
+        ("power-cosine", 2.0, [0.0, 0.0192147, 0.2928932, 1.1950903]),
+    ],
+)
+def test_known_scales(schedule, power, expected):
+    config = GenerationConfig(steps=4, guidance_scale=2.0, guidance_schedule=schedule, guidance_power=power)
+    assert guidance_scales(config) == pytest.approx(expected, abs=1e-6)
+
+
+@given(st.sampled_from(sorted(GUIDANCE_SCHEDULES)), st.integers(1, 20), st.floats(0, 20), st.floats(0.1, 8))
+def test_guidance_never_falls_nor_exceeds_its_scale(schedule, steps, scale, power):
+    config = GenerationConfig(
+        steps=steps, guidance_scale=scale, guidance_schedule=schedule, guidance_power=power
+    )
+    scales = guidance_scales(config)
+    assert len(scales) == steps
+    assert scales == sorted(scales)
+    assert all(0 <= each <= scale for each in scales)
+
+
+@pytest.mark.parametrize("schedule", GUIDANCE_SCHEDULES)
+def test_scale_zero_is_one_pass_of_the_conditional_model(schedule):
+    model, config = Model(), GenerationConfig(steps=3, guidance_scale=0.0, guidance_schedule=schedule)
+    predict = guided(model, LABELS, NULL, config)
+    for step in range(3):
+        assert torch.equal(predict(IDS, step), model.table[LABELS])
+    assert model.calls == 3 * [LABELS.tolist()]
+
+
+def test_guidance_moves_away_from_the_unconditional_logits_in_one_call():
+    model, config = Model(), GenerationConfig(steps=2, guidance_scale=1.5)
+    logits = guided(model, LABELS, NULL, config)(IDS, 0)
+    conditional, unconditional = model.table[LABELS], model.table[NULL]
+    torch.testing.assert_close(logits, conditional + 1.5 * (conditional - unconditional))
+    assert model.calls == [[*LABELS.tolist(), NULL, NULL, NULL]]
+
+
+def test_only_steps_with_a_scale_cost_twice():
+    model, config = Model(), GenerationConfig(steps=3, guidance_scale=1.0, guidance_schedule="linear")
+    predict = guided(model, LABELS, NULL, config)
+    for step in range(3):
+        predict(IDS, step)
+    assert [len(call) for call in model.calls] == [B, 2 * B, 2 * B]
+
+
+def test_without_a_class_guidance_changes_nothing():
+    model, config = Model(), GenerationConfig(steps=2, guidance_scale=4.5)
+    labels = torch.full((B,), NULL)
+    torch.testing.assert_close(guided(model, labels, NULL, config)(IDS, 0), model.table[labels])
+
+
+def test_unknown_schedules_are_refused_with_the_choices():
+    with pytest.raises(ConfigError, match="did you mean 'power-cosine'"):
+        GenerationConfig.build({"guidance_schedule": "power-cosin"})
+    with pytest.raises(ConfigError, match="unknown mask schedule 'arcos'"):
+        GenerationConfig.build({"mask_schedule": "arcos"})
+
+
+def test_the_loop_gets_the_steps_the_temperature_and_the_mask_schedule():
+    decoding = GenerationConfig(steps=5, temperature=2.0, mask_schedule="cosine").decoding
+    assert (decoding.steps, decoding.temperature, decoding.schedule) == (5, 2.0, "cosine")

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+import torch.nn.functional as F
+from torch_fidelity import feature_extractor_inceptionv3
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
+
+from sftok.evaluation.classifier import Classifier, ClassifierConfig
+from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
+from sftok.evaluation.extractors import Extractor, _in_order, _packaged_efficientnet, build_extractor
+from sftok.weights import save_tensors
+
+EFFICIENTNET = ExtractorConfig(name="efficientnet-lite0", resolution=64)
+
+
+@pytest.fixture(scope="module")
+def efficientnet() -> Extractor:
+    return build_extractor(EFFICIENTNET)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (6, 3, 28, 28), dtype=torch.uint8, generator=generator)
+
+
+def test_they_are_registered_with_torch_fidelity():
+    names = {f"efficientnet-lite0@{resolution}" for resolution in EFFICIENTNET_RESOLUTIONS} | {"classifier"}
+    assert names <= FEATURE_EXTRACTORS_REGISTRY.keys()
+
+
+def test_efficientnet_is_timms_network_with_the_packages_weights(efficientnet, pixels):
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
+    network.load_state_dict(_in_order(torch.load(_packaged_efficientnet(), weights_only=True), network))
+    resized = F.interpolate(pixels.float() / 255, (64, 64), mode="bicubic", antialias=True)
+    images = (resized - 0.5) / 0.5
+    found = efficientnet(pixels)
+    with torch.no_grad():
+        torch.testing.assert_close(found.logits, network(images), atol=1e-3, rtol=1e-3)
+        pooled = network.forward_head(network.forward_features(images), pre_logits=True)
+    torch.testing.assert_close(found.features, pooled, atol=1e-4, rtol=1e-3)
+    assert found.features.shape == (6, 1280)
+    assert found.logits.shape == (6, 1000)
+
+
+def test_efficientnet_knows_its_classes(efficientnet):
+    # A shaded orange ball on green; weights in a wrong order see anything in it.
+    rows, columns = torch.meshgrid(torch.linspace(-1, 1, 128), torch.linspace(-1, 1, 128), indexing="ij")
+    radius = (rows**2 + columns**2).sqrt()
+    shade = (1.15 - 0.6 * radius).clamp(0, 1)
+    disc = torch.tensor([255.0, 140.0, 10.0])[:, None, None] * shade
+    ground = torch.tensor([60.0, 120.0, 50.0])[:, None, None].expand_as(disc)
+    image = torch.where(radius < 0.75, disc, ground).byte()[None]
+    wide = build_extractor(EFFICIENTNET.model_copy(update={"resolution": 128}))
+    assert {522, 722} <= set(wide(image).logits.topk(5).indices[0].tolist())  # croquet and ping-pong ball
+
+
+def test_features_are_each_images_own(efficientnet, pixels):
+    whole, alone = efficientnet(pixels), efficientnet(pixels[2:3])
+    torch.testing.assert_close(whole.features[2:3], alone.features, atol=1e-4, rtol=1e-4)
+
+
+def test_only_uint8_is_taken(efficientnet):
+    with pytest.raises(ValueError, match="uint8"):
+        efficientnet(torch.rand(1, 3, 28, 28))
+
+
+def test_the_hash_is_the_weight_files(efficientnet):
+    assert efficientnet.weights.startswith("57934424")  # as the file's own name says
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    path = tmp_path / "other.pth"
+    torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(EvaluationError, match="damaged or another network's"):
+        build_extractor(EFFICIENTNET, path)
+
+
+@pytest.mark.parametrize("name", ["efficientnet-lite0", "classifier", "inception-v3-compat"])
+def test_a_damaged_file_is_named(tmp_path, name):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(b"not weights" * 50)
+    with pytest.raises(EvaluationError, match=r"weights\.pth is damaged"):
+        build_extractor(ExtractorConfig(name=name), path)
+
+
+def test_no_code_in_a_weight_file_runs(tmp_path):
+    class Evil:
+        def __reduce__(self):
+            return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w').close()",))
+
+    path = tmp_path / "weights.pth"
+    torch.save(Evil(), path)
+    with pytest.raises(EvaluationError, match="damaged or another network's"):
+        build_extractor(ExtractorConfig(name="inception-v3-compat"), path)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_missing_inception_weights_are_never_fetched(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    with pytest.raises(
+        EvaluationError, match=r"no weights at .*checkpoints.*; fetch https://.*or name its path"
+    ):
+        build_extractor(ExtractorConfig(name="inception-v3-compat"))
+
+
+def test_inception_weights_in_torchs_hub_cache_are_used(tmp_path, monkeypatch, pixels):
+    with monkeypatch.context() as patched, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        patched.setattr(feature_extractor_inceptionv3, "load_state_dict_from_url", lambda *_, **__: {})
+        patched.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *_: None)
+        own = FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"])
+    folder = tmp_path / "checkpoints"
+    folder.mkdir()
+    torch.save(own.state_dict(), folder / "weights-inception-2015-12-05-6726825d.pth")
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    found = build_extractor(ExtractorConfig(name="inception-v3-compat"))(pixels[:2])
+    features, logits = own(pixels[:2])
+    assert torch.equal(found.features, features)
+    assert torch.equal(found.logits, logits)
+
+
+def test_the_classifier_needs_a_path():
+    with pytest.raises(EvaluationError, match="name the safetensors file"):
+        build_extractor(ExtractorConfig(name="classifier"))
+
+
+def test_the_classifier_and_images_of_its_size(tmp_path):
+    config = ClassifierConfig(image_size=28, num_classes=4, channels=(8, 12))
+    classifier = Classifier(config)
+    path = tmp_path / "model.safetensors"
+    save_tensors(path, classifier.state_dict(), {"config": config.model_dump_json()})
+    extractor = build_extractor(ExtractorConfig(name="classifier"), path)
+    images = torch.randint(0, 256, (5, 3, 28, 28), dtype=torch.uint8)
+    found = extractor(images)
+    torch.testing.assert_close(found.logits, classifier.eval()(images / 255))
+    assert found.features.shape == (5, 12)
+    with pytest.raises(EvaluationError, match="28x28"):
+        extractor(images[..., :20, :20])

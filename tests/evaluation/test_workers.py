@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+import torch
+
+from sftok.evaluation.workers import in_order
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(params=[1, 2, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_results_come_in_order_whatever_finishes_first(threads):
+    def slow_first(item: int) -> int:
+        time.sleep(0.02 if item == 0 else 0)
+        return item * item
+
+    assert list(in_order(slow_first, range(20), CPU)) == [item * item for item in range(20)]
+    assert torch.get_num_threads() == threads
+
+
+def test_each_worker_has_one_thread_and_no_gradients(threads):
+    def observe(_: int) -> tuple[int, bool, str]:
+        time.sleep(0.01)
+        return torch.get_num_threads(), torch.is_inference_mode_enabled(), threading.current_thread().name
+
+    seen = list(in_order(observe, range(12), CPU))
+    assert {found[:2] for found in seen} == {(1, True)}
+    assert len({found[2] for found in seen}) <= threads
+
+
+def test_items_are_read_only_a_little_ahead(threads):
+    read = []
+
+    def items():
+        for item in range(100):
+            read.append(item)
+            yield item
+
+    results = in_order(lambda item: item, items(), CPU)
+    next(results)
+    assert len(read) <= 2 * threads
+    results.close()
+    assert torch.get_num_threads() == threads
+
+
+def test_an_error_reaches_the_caller(threads):
+    def fail(item: int) -> int:
+        if item == 3:
+            raise ValueError("item three")
+        return item
+
+    with pytest.raises(ValueError, match="item three"):
+        list(in_order(fail, range(10), CPU))
+    assert torch.get_num_threads() == threads

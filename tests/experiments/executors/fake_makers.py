@@ -1,0 +1,90 @@
+"""Makers of next to nothing, found by workers and jobs by name: the artifact's config says what they do."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import Any
+
+from experiments.tasks.base import Maker, Task
+from sftok.training.loop import TrainingInterrupted
+
+
+def find(kind: str) -> Maker:
+    """One maker for all kinds."""
+    return make
+
+
+def make(task: Task) -> dict[str, Any]:
+    """Note the attempt, then do what `config["do"]` says."""
+    with (task.folder.parents[1] / "attempts").open("a") as log:
+        log.write(f"{task.artifact.label}\n")
+    return ACTIONS[task.config.get("do", "nothing")](task)
+
+
+def nothing(task: Task) -> dict[str, Any]:
+    return {"inputs": sorted(path.name for path in task.inputs.values())}
+
+
+def fail(task: Task) -> dict[str, Any]:
+    print("a line of the log", flush=True)
+    raise ValueError("it cannot be done")
+
+
+def die(task: Task) -> dict[str, Any]:
+    os.kill(os.getpid(), signal.SIGKILL)
+    return {}
+
+
+def eat(task: Task) -> dict[str, Any]:
+    hoard = [b"x" * 50_000_000 for _ in range(100)]
+    return {"eaten": len(hoard)}
+
+
+def sleep(task: Task) -> dict[str, Any]:
+    """Like `evaluation`: takes its time and heeds no request to stop."""
+    time.sleep(task.config["seconds"])
+    return {}
+
+
+def count(task: Task) -> dict[str, Any]:
+    """Like training: counts in a checkpoint, a step a tick, until told to stop or done."""
+    checkpoint = task.folder / "checkpoint.safetensors"
+    step = int(checkpoint.read_text()) if checkpoint.exists() else 0
+    resumed = step
+    while step < task.artifact.steps:
+        time.sleep(0.05)
+        step += 1
+        task.monitor.progress(step, task.artifact.steps)
+        if step % 10 == 0 or task.monitor.should_stop():
+            temporary = checkpoint.with_suffix(".tmp")
+            temporary.write_text(str(step))
+            temporary.replace(checkpoint)
+        if task.monitor.should_stop() and step < task.artifact.steps:
+            raise TrainingInterrupted(f"stopped after {step} of {task.artifact.steps} steps")
+    return {"resumed_from": resumed, "counted": step}
+
+
+def ranks(task: Task) -> dict[str, Any]:
+    """Sum the ranks over gloo."""
+    import torch
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    total = torch.tensor([float(dist.get_rank() + 1)])
+    dist.all_reduce(total)
+    world = dist.get_world_size()
+    dist.destroy_process_group()
+    return {"world": world, "total": float(total)}
+
+
+ACTIONS = {
+    "nothing": nothing,
+    "fail": fail,
+    "die": die,
+    "eat": eat,
+    "sleep": sleep,
+    "count": count,
+    "ranks": ranks,
+}

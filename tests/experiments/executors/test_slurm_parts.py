@@ -1,0 +1,210 @@
+"""The Slurm executor's parts, with stand-ins for its programs; `tests/slurm` has the real ones."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from making import make_request
+
+from experiments.artifacts import artifact
+from experiments.collect import table_run
+from experiments.executors import ledger, preflight, queue, watch
+from experiments.executors.job import ArtifactJob, JobError
+from experiments.executors.processes import announce, first_node
+from experiments.executors.queue import JobState, SlurmError, job_states
+from experiments.executors.slurm import grouped
+from experiments.executors.snapshot import take_snapshot
+from experiments.provenance import COMMIT_FILE, checkout_commit
+from experiments.store import Store
+
+SQUEUE = "12|RUNNING|None|n1\n13_0|PENDING|Priority|\n13_1|COMPLETED|None|n1\n"
+SACCT = """\
+13_1|COMPLETED|0:0|n1
+13_1.0|COMPLETED|0:0|n1
+14|FAILED|1:0|n1
+14.batch|FAILED|1:0|n1
+14.0|OUT_OF_MEMORY|0:125|n1
+15|CANCELLED by 1000|0:0|n2
+16|FAILED|9:0|n1
+16.0|CANCELLED|0:9|n1
+17|TIMEOUT|0:0|n1
+17.0|CANCELLED|0:15|n1
+18|NODE_FAIL|1:0|n3
+"""
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`squeue` and `sacct` that print what the files beside them say."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name, text in (("squeue", SQUEUE), ("sacct", SACCT)):
+        (folder / f"{name}.txt").write_text(text)
+        (folder / name).write_text(f"#!/bin/sh\ncat {folder}/{name}.txt\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    return folder
+
+
+def test_states_come_from_the_queue_and_then_from_accounting(programs: Path) -> None:
+    states = job_states(["12", "13_0", "13_1", "14", "15", "16", "17", "18", "99"])
+    assert {job: state.state for job, state in states.items()} == {
+        **{"12": "RUNNING", "13_0": "PENDING", "13_1": "COMPLETED", "14": "OUT_OF_MEMORY", "15": "CANCELLED"},
+        **{"16": "FAILED", "17": "TIMEOUT", "18": "NODE_FAIL", "99": "MISSING"},
+    }
+    assert states["13_0"].reason == "Priority"
+    assert states["15"].user == "1000"
+    assert states["16"].signal == 9
+    assert [job for job, state in states.items() if state.live] == ["12", "13_0"]
+
+
+def test_without_accounting_a_job_that_is_gone_is_unknown(programs: Path) -> None:
+    (programs / "sacct").write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2; exit 1\n")
+    assert job_states(["14"])["14"].state == "UNKNOWN"
+
+
+def test_a_controller_that_does_not_answer_is_an_error(programs: Path) -> None:
+    (programs / "squeue").write_text(
+        "#!/bin/sh\necho 'slurm_load_jobs error: Connection refused' >&2; exit 1\n"
+    )
+    with pytest.raises(SlurmError, match="Connection refused"):
+        job_states(["14"])
+
+
+def test_slurm_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SlurmError, match="squeue is not installed here"):
+        job_states(["14"])
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (JobState(state="OUT_OF_MEMORY"), "out of memory (job 12 was given 4G); raise memory of kind stage"),
+        (JobState(state="TIMEOUT"), "out of time (job 12 was given 60 min); raise time of kind stage"),
+        (JobState(state="CANCELLED", user="0"), "cancelled (job 12, by user 0)"),
+        (JobState(state="NODE_FAIL", node="n3"), "its node was lost (job 12 on n3)"),
+        (JobState(state="PREEMPTED"), "preempted (job 12)"),
+        (JobState(state="FAILED", signal=9), "crashed: killed by signal 9 SIGKILL (job 12)"),
+        (JobState(state="FAILED", exit_code=137), "crashed: killed by signal 9 SIGKILL (job 12)"),
+        (JobState(state="FAILED", exit_code=3), "crashed: exit code 3 (job 12, failed)"),
+        (JobState(state="UNKNOWN"), "job 12 is gone"),
+        (JobState(state="COMPLETED"), "job 12 ended without a result"),
+    ],
+)
+def test_why_a_job_ended(state: JobState, said: str) -> None:
+    made = artifact("stage", config={}, label="a")
+    assert watch.why_ended(made, record("12"), state).startswith(said)
+
+
+def record(job: str) -> ledger.JobRecord:
+    return ledger.JobRecord(job=job, submission="s", log="log", memory="4G", minutes=60, submitted="now")
+
+
+def test_a_dead_job_leaves_a_reason_and_blocks(store: Store, programs: Path) -> None:
+    starved = artifact("stage", config={"n": 1}, label="starved")
+    running = artifact("teacher", config={"n": 2}, label="running")
+    below = artifact("evaluation", config={"n": 3}, inputs={"tokenizer": starved}, label="below")
+    request = make_request(starved, running, below)
+    for each, job in ((starved, "14"), (running, "12"), (below, "15")):
+        ledger.record(store, each, record(job))
+    watch.refresh(store, request.plan.artifacts)
+    states = {state.label: state for state in table_run(store, request).artifacts}
+    assert states["starved"].status == "failed"
+    assert "out of memory" in (states["starved"].error or "")
+    assert states["running"].note == "job 12: starting"
+    assert states["below"].status == "waiting"
+    assert states["below"].note == f"blocked by starved ({starved.name})"
+
+
+def test_groups_are_arrays_of_equals_after_their_inputs() -> None:
+    a = artifact("teacher", config={}, label="a")
+    stages = [artifact("stage", config={"n": n}, inputs={"teacher": a}, label=f"s{n}") for n in range(5)]
+    evaluations = [
+        artifact("evaluation", config={"n": n}, inputs={"tokenizer": stages[n]}, label=f"e{n}")
+        for n in range(2)
+    ]
+    order = [a, stages[0], evaluations[0], *stages[1:], evaluations[1]]
+    groups = grouped(order, largest=3)
+    assert groups == [[a], stages[:3], stages[3:], [evaluations[0]], [evaluations[1]]]
+
+
+def test_a_job_whose_input_is_not_there_says_so(store: Store, tmp_path: Path) -> None:
+    a = artifact("teacher", config={}, label="a")
+    b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
+    path = tmp_path / "request.json"
+    make_request(a, b).write(path)
+    job = ArtifactJob(
+        store=store.root, request=path, artifact=b.name, max_requeues=0, makers="fake_makers:find"
+    )
+    with pytest.raises(JobError, match=rf"its input a \({a.name}\) is not in the store"):
+        job()
+    assert "its input a" in (store.failure(b) or {})["reason"]
+
+
+def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, tmp_path: Path) -> None:
+    a = artifact("teacher", config={}, label="a")
+    path = tmp_path / "request.json"
+    make_request(a).write(path)
+    job = ArtifactJob(
+        store=store.root, request=path, artifact=a.name, max_requeues=0, makers="fake_makers:find"
+    )
+    job()
+    job()
+    assert store.is_done(a)
+    assert (store.root / "attempts").read_text().split() == ["a"]
+
+
+def test_a_snapshot_holds_the_code_and_its_commit(tmp_path: Path) -> None:
+    path = take_snapshot(tmp_path)
+    assert (path / "experiments" / "runner.py").is_file()
+    assert (path / "sftok" / "models" / "tokenizer.py").is_file()
+    assert (path / COMMIT_FILE).read_text() == checkout_commit()
+    assert take_snapshot(tmp_path) == path
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [
+        ("vm", "vm"),
+        ("gpu[007-009,12],cpu1", "gpu007"),
+        ("a1,a2", "a1"),
+        ("node[3,5]", "node3"),
+        ("rack1-n[01-02]-ib", "rack1-n01-ib"),
+    ],
+)
+def test_the_master_is_the_first_node(nodes: str, first: str) -> None:
+    assert first_node(nodes) == first
+
+
+def test_a_process_finds_its_place() -> None:
+    environment = {
+        **{"SLURM_PROCID": "3", "SLURM_NTASKS": "4", "SLURM_LOCALID": "1"},
+        **{"SLURM_STEP_NODELIST": "n[1-2]", "SLURM_JOB_ID": "40005"},
+    }
+    process = announce(environment)
+    assert (process.rank, process.world, process.local_rank) == (3, 4, 1)
+    assert {name: environment[name] for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR")} == {
+        **{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "n1"}
+    }
+    assert announce({}).world == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("infinite", None), ("1:00", 1), ("30", 1), ("1:30:00", 90), ("2-00:00:00", 2880)]
+)
+def test_partition_limits(text: str, limit: int | None) -> None:
+    assert preflight._limit(text) == limit
+
+
+def test_only_one_submits_at_a_time(store: Store) -> None:
+    second = ledger.submitting(store)
+    with ledger.submitting(store), pytest.raises(RuntimeError, match="another process is submitting"), second:
+        pass
+
+
+def test_ids_of_one_array_are_asked_for_once() -> None:
+    assert list(queue._batches({"12_1", "12_2", "3"})) == ["3,12"]

@@ -1,0 +1,87 @@
+"""The store: an artifact is there whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.artifacts import Artifact, artifact
+from experiments.store import Store, StoreError, read_json, write_json
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    return store
+
+
+def teacher() -> Artifact:
+    return artifact("teacher", config={"size": 1}, label="teacher")
+
+
+def test_an_artifact_appears_when_it_is_committed(store: Store) -> None:
+    made = teacher()
+    work = store.open_work(made)
+    (work / "model.safetensors").write_text("weights")
+    (work / "checkpoint.safetensors").write_text("half")
+    assert not store.is_done(made)
+    store.commit(made, {"value": 1.5})
+    assert store.is_done(made)
+    assert store.result(made) == {"value": 1.5}
+    assert not work.exists()
+    assert sorted(path.name for path in store.folder(made).iterdir()) == [
+        "config.json",
+        "model.safetensors",
+        "result.json",
+    ]
+    assert json.loads((store.folder(made) / "config.json").read_text())["config"] == {"size": 1}
+
+
+def test_a_work_folder_is_kept_for_the_next_attempt(store: Store) -> None:
+    made = teacher()
+    (store.open_work(made) / "checkpoint.safetensors").write_text("half")
+    assert (store.open_work(made) / "checkpoint.safetensors").read_text() == "half"
+    store.discard_work(made)
+    assert not store.work_folder(made).exists()
+
+
+def test_a_late_commit_of_the_same_artifact_gives_way(store: Store) -> None:
+    made = teacher()
+    store.open_work(made)
+    store.commit(made, {"value": 1})
+    store.open_work(made)
+    store.commit(made, {"value": 2})
+    assert store.result(made) == {"value": 1}
+    assert not store.work_folder(made).exists()
+
+
+def test_failures_are_remembered_and_forgotten(store: Store) -> None:
+    made = teacher()
+    assert store.failure(made) is None
+    store.record_failure(made, {"reason": "it broke"})
+    assert store.failure(made) == {"reason": "it broke"}
+    assert not store.is_done(made)
+    store.open_work(made)
+    store.commit(made, {})
+    assert store.failure(made) is None
+
+
+def test_json_is_replaced_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    write_json(path, {"a": 1})
+    write_json(path, {"a": 2})
+    assert read_json(path) == {"a": 2}
+    assert [child.name for child in tmp_path.iterdir()] == ["a.json"]
+    assert read_json(tmp_path / "none.json") is None
+    path.write_text("{")
+    with pytest.raises(StoreError, match=r"a\.json: damaged"):
+        read_json(path)
+
+
+def test_a_store_in_a_place_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="choose another with --store"):
+        Store(tmp_path / "file").prepare()

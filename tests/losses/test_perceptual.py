@@ -1,0 +1,93 @@
+"""Perceptual distances: zero for the same, differentiable, and never touched by training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from sftok.losses.perceptual import EfficientNetLoss, LpipsLoss, PerceptualConfig
+from sftok.models.features import EfficientNetFeatures
+from sftok.pretrained import efficientnet_lite0
+
+
+@pytest.fixture(scope="module")
+def distance() -> EfficientNetLoss:
+    return EfficientNetLoss(EfficientNetFeatures(efficientnet_lite0(), 32))
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(3, 3, 28, 28, generator=torch.Generator().manual_seed(0))
+
+
+def test_the_same_images_have_no_distance(distance: EfficientNetLoss, images: torch.Tensor) -> None:
+    assert distance(images, images).item() == 0
+
+
+def test_a_larger_change_is_farther(distance: EfficientNetLoss, images: torch.Tensor) -> None:
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(1))
+    near, far = (distance(images + scale * noise, images).item() for scale in (0.02, 0.5))
+    assert 0 < near < far < 4
+
+
+def test_it_is_the_mean_squared_distance_of_directions(
+    distance: EfficientNetLoss, images: torch.Tensor
+) -> None:
+    other = images.flip(0)
+    cosines = [
+        nn.functional.cosine_similarity(left, right).mean()
+        for left, right in zip(distance.features(images), distance.features(other), strict=True)
+    ]
+    expected = 2 - 2 * torch.stack(cosines).mean()
+    torch.testing.assert_close(distance(other, images), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_the_gradient_goes_to_the_reconstructions_alone(
+    distance: EfficientNetLoss, images: torch.Tensor
+) -> None:
+    images.requires_grad_(True)
+    reconstructions = (images.detach() * 0.9).requires_grad_(True)
+    distance(reconstructions, images).backward()
+    assert reconstructions.grad is not None
+    assert reconstructions.grad.abs().sum() > 0
+    assert torch.isfinite(reconstructions.grad).all()
+    assert images.grad is None
+    assert not any(each.requires_grad for each in distance.features.network.module.parameters())
+
+
+def test_features_are_float32_under_autocast(distance: EfficientNetLoss, images: torch.Tensor) -> None:
+    expected = distance(images * 0.9, images)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(distance(images * 0.9, images), expected)
+
+
+def test_flat_images_have_a_finite_gradient(distance: EfficientNetLoss) -> None:
+    black = torch.zeros(2, 3, 28, 28, requires_grad=True)
+    distance(black, torch.ones(2, 3, 28, 28)).backward()
+    assert black.grad is not None
+    assert torch.isfinite(black.grad).all()
+
+
+class _Difference(nn.Module):
+    """Stands for the `lpips` package's network: per-image distances, of images in [0, 1] if told so."""
+
+    def forward(self, left: torch.Tensor, right: torch.Tensor, normalize: bool) -> torch.Tensor:
+        assert normalize
+        assert left.dtype == right.dtype == torch.float32
+        return (left - right).abs().mean((1, 2, 3), keepdim=True)
+
+
+def test_lpips_is_averaged_over_the_batch(images: torch.Tensor) -> None:
+    distance = LpipsLoss(_Difference())
+    shift = torch.tensor([0.1, 0.2, 0.6]).view(3, 1, 1, 1)
+    assert distance(images + shift, images).item() == pytest.approx(0.3, abs=1e-6)
+
+
+def test_images_too_small_for_lpips_are_refused(images: torch.Tensor) -> None:
+    with pytest.raises(ValueError, match=r"LPIPS needs 32 pixels a side, these have 28; choose efficientnet"):
+        LpipsLoss(_Difference(), smallest=32)(images, images)
+
+
+def test_the_default_is_the_papers() -> None:
+    assert PerceptualConfig().name == "lpips-vgg"

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.testing import assert_close
+
+from sftok.config import ConfigError
+from sftok.models.generator import SFTOK_MASKGIT, GeneratorConfig, MaskGITGenerator, drop_out
+
+CONFIG = GeneratorConfig(num_tokens=6, vocabulary=10, num_classes=3, width=16, depth=2, heads=2)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.fixture
+def model() -> MaskGITGenerator:
+    model = MaskGITGenerator(CONFIG)
+    # As initialised, everything is nearly the same to it.
+    for parameter in model.parameters():
+        parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=seeded(parameter.numel())))
+    return model
+
+
+@pytest.fixture
+def ids() -> torch.Tensor:
+    ids = torch.randint(CONFIG.vocabulary, (4, CONFIG.num_tokens), generator=seeded())
+    ids[:, ::2] = CONFIG.vocabulary
+    return ids
+
+
+LABELS = torch.tensor([0, 1, 2, 3])
+
+
+def test_logits_for_every_position_mask_and_null_class_included(model, ids):
+    assert (model.mask_id, model.null_class) == (10, 3)
+    assert model(ids, LABELS).shape == (4, 6, 10)
+
+
+def test_every_position_sees_the_class_and_every_other_position(model, ids):
+    before = model(ids, LABELS)
+    assert ((model(ids, LABELS.roll(1)) - before).abs().amax(-1) > 1e-6).all()
+    changed = ids.clone()
+    changed[:, 1] = (ids[:, 1] + 1) % CONFIG.vocabulary
+    assert ((model(changed, LABELS) - before).abs().amax(-1) > 1e-6).all()
+
+
+def test_samples_are_independent(model, ids):
+    assert_close(model(ids, LABELS)[1:2], model(ids[1:2], LABELS[1:2]))
+
+
+def test_every_parameter_gets_a_gradient(model):
+    ids = torch.arange(CONFIG.vocabulary + 1).repeat(6)[:24].view(4, 6)
+    model(ids, LABELS).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def test_a_block_is_torchs_own_post_norm_layer(model):
+    theirs = torch.nn.TransformerEncoderLayer(16, 2, 64, 0.0, F.gelu, 1e-12, batch_first=True)
+    names = {
+        "attn.qkv": "self_attn.in_proj_",
+        "attn.proj": "self_attn.out_proj.",
+        "mlp.fc1": "linear1.",
+        "mlp.fc2": "linear2.",
+        "norm1": "norm1.",
+        "norm2": "norm2.",
+    }
+    block = model.blocks[1]
+    theirs.load_state_dict(
+        {
+            names[name.rpartition(".")[0]] + name.rpartition(".")[2]: p
+            for name, p in block.state_dict().items()
+        }
+    )
+    tokens = torch.randn(2, 5, 16, generator=seeded())
+    assert_close(block(tokens, None), theirs(tokens), rtol=1e-4, atol=1e-5)
+
+
+def test_weights_come_from_the_generator_alone():
+    torch.manual_seed(1)
+    first = MaskGITGenerator(CONFIG, seeded(5)).state_dict()
+    torch.manual_seed(2)
+    second = MaskGITGenerator(CONFIG, seeded(5)).state_dict()
+    other = MaskGITGenerator(CONFIG, seeded(6)).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["head.weight"], other["head.weight"])
+    assert first["token_embedding.weight"].std().item() == pytest.approx(0.02, rel=0.15)
+
+
+def test_dropout_keeps_the_mean_and_needs_a_generator():
+    ones = torch.ones(100, 100)
+    dropped = drop_out(ones, 0.25, seeded())
+    assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
+    assert dropped.mean().item() == pytest.approx(1, abs=0.03)
+    assert drop_out(ones, 0.25, None) is ones
+    assert drop_out(ones, 0.0, seeded()) is ones
+
+
+def test_dropout_is_the_seeds(ids):
+    model = MaskGITGenerator(CONFIG.model_copy(update={"dropout": 0.5}))
+    still = model(ids, LABELS)
+    assert torch.equal(model(ids, LABELS, seeded(1)), model(ids, LABELS, seeded(1)))
+    assert not torch.equal(model(ids, LABELS, seeded(1)), model(ids, LABELS, seeded(2)))
+    assert torch.equal(model(ids, LABELS), still)
+
+
+def test_heads_that_do_not_divide_are_refused():
+    with pytest.raises(ConfigError, match="heads 3 does not divide width 16"):
+        GeneratorConfig.build(CONFIG.model_dump() | {"heads": 3})
+
+
+def test_the_papers_size():
+    with torch.device("meta"):
+        model = MaskGITGenerator(SFTOK_MASKGIT)
+    assert sum(parameter.numel() for parameter in model.parameters()) == pytest.approx(184e6, rel=0.01)

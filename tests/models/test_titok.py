@@ -1,0 +1,263 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+from torch.testing import assert_close
+
+from sftok.config import ConfigError
+from sftok.models.encoder import EncoderConfig
+from sftok.models.titok import (
+    TITOK_SIZES,
+    CodesHeadConfig,
+    HeadConfig,
+    PixelsHeadConfig,
+    TiTok,
+    TiTokConfig,
+    TiTokDecoderConfig,
+)
+from sftok.quantizers.vq import VQConfig
+from sftok.released import convert_titok_codes, convert_titok_pixels
+from sftok.teacher.vqgan import VQGANConfig
+
+WIDTH, HEADS, DEPTH, TOKENS, GRID, PATCH = 16, 2, 2, 3, 4, 4
+
+CODES = CodesHeadConfig(
+    pixel_decoder=VQGANConfig(
+        image_size=16,
+        hidden_channels=8,
+        channel_multipliers=(1, 1, 2),
+        num_res_blocks=1,
+        code_dim=6,
+        codebook_size=24,
+        norm_groups=4,
+    )
+)
+PIXELS = PixelsHeadConfig(image_size=16, patch_size=PATCH)
+
+
+def config(head: HeadConfig, *, use_l2_norm: bool = True, latent_layout: str = "legacy") -> TiTokConfig:
+    shape = {
+        "width": WIDTH,
+        "depth": DEPTH,
+        "heads": HEADS,
+        "num_latent_tokens": TOKENS,
+        "token_dim": 5,
+    }
+    return TiTokConfig(
+        encoder=EncoderConfig(image_size=16, patch_size=PATCH, latent_layout=latent_layout, **shape),
+        quantizer=VQConfig(codebook_size=20, token_dim=5, use_l2_norm=use_l2_norm),
+        decoder=TiTokDecoderConfig(num_patches=GRID**2, **shape),
+        head=head,
+    )
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("head", [CODES, PIXELS])
+def test_images_to_ids_to_images(images, head):
+    tokenizer = TiTok.from_config(config(head), seeded()).eval()
+    ids = tokenizer.encode(images)
+    assert ids.shape == (5, TOKENS)
+    assert ids.dtype == torch.int64
+    assert ((ids >= 0) & (ids < tokenizer.codebook_size)).all()
+    assert torch.equal(tokenizer.encode(images[2:4]), ids[2:4])
+    decoded = tokenizer.decode(ids)
+    assert decoded.shape == images.shape
+    assert (decoded.min() >= 0) & (decoded.max() <= 1)
+    assert torch.equal(tokenizer.reconstruct(images), decoded)
+
+
+@pytest.mark.parametrize("head", [CODES, PIXELS])
+def test_gradients_reach_every_part(images, head):
+    tokenizer = TiTok.from_config(config(head), seeded())
+    quantized = tokenizer.quantizer(tokenizer.encoder(images))
+    pixels = tokenizer.head(tokenizer.decoder(quantized.quantized))
+    ((pixels - images).square().mean() + quantized.loss).backward()
+    for name, parameter in tokenizer.named_parameters():
+        assert parameter.grad.abs().sum() > 0, name
+
+
+def test_a_seed_fixes_the_weights():
+    one, same, other = (TiTok.from_config(config(CODES), seeded(seed)).state_dict() for seed in (3, 3, 4))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["decoder.mask_token"], other["decoder.mask_token"])
+
+
+@pytest.mark.parametrize(("key", "value"), [("num_latent_tokens", 4), ("token_dim", 6), ("num_patches", 25)])
+def test_parts_that_do_not_fit_are_refused(key, value):
+    values = config(PIXELS).model_dump()
+    values["decoder"][key] = value
+    with pytest.raises(ConfigError, match=rf"{key} is .* but|but .*{key} is"):
+        TiTokConfig.build(values)
+
+
+def test_a_head_of_another_size_is_refused():
+    values = config(PIXELS).model_dump()
+    values["head"]["image_size"] = 32
+    with pytest.raises(ConfigError, match=r"encoder\.image_size is 16, but head\.image_size is 32"):
+        TiTokConfig.build(values)
+    values["head"]["image_size"] = 18
+    with pytest.raises(ConfigError, match="patch_size 4 does not divide image_size 18"):
+        TiTokConfig.build(values)
+
+
+def test_the_released_sizes():
+    assert {name: size.encoder.num_latent_tokens for name, size in TITOK_SIZES.items()} == {
+        "titok-b64": 64,
+        "titok-bl64": 64,
+        "titok-l32": 32,
+    }
+    assert TITOK_SIZES["titok-bl64"].encoder.latent_layout == "straight"
+    assert not TITOK_SIZES["titok-bl64"].quantizer.use_l2_norm
+
+
+@pytest.mark.parametrize("head", [CODES, PIXELS])
+def test_numbers_by_a_plain_reading_of_the_release(images, head):
+    """The released arithmetic, written anew in torch functions on tensors of the released names."""
+    legacy = head is CODES
+    tokenizer = TiTok.from_config(
+        config(head, use_l2_norm=legacy, latent_layout="legacy" if legacy else "straight"), seeded()
+    )
+    released = _released_weights(legacy)
+    convert = convert_titok_codes if legacy else convert_titok_pixels
+    pixels = tokenizer.state_dict(prefix="")
+    kept = {name: value for name, value in pixels.items() if name.startswith("head.pixel_decoder")}
+    tokenizer.load_state_dict({**convert(released), **kept})
+    tokenizer.eval()
+
+    latents = _encode(released, images, legacy)
+    assert_close(rearrange(tokenizer.encoder(images), "b k d -> b d 1 k"), latents, atol=1e-5, rtol=1e-5)
+    codebook = released["quantize.embedding.weight"]
+    points = rearrange(latents, "b d 1 k -> b k d")
+    if legacy:
+        points, codebook = F.normalize(points, dim=-1), F.normalize(codebook, dim=-1)
+    ids = torch.cdist(points, codebook[None]).argmin(-1)
+    assert torch.equal(tokenizer.encode(images), ids)
+
+    expected = _decode(released, codebook[ids], legacy)
+    if legacy:
+        probabilities = rearrange(expected.softmax(1), "b v h w -> b h w v")
+        embedded = rearrange(probabilities @ tokenizer.head.pixel_decoder.codebook, "b h w c -> b c h w")
+        expected = tokenizer.head.pixel_decoder.decode_embeddings(embedded)
+    assert_close(tokenizer.decode(ids), expected.clamp(0, 1), atol=1e-5, rtol=1e-5)
+
+
+def _released_weights(legacy: bool) -> dict[str, Tensor]:
+    draws, weights = seeded(7), {}
+
+    def add(name: str, *shape: int) -> None:
+        weights[name] = torch.randn(shape, generator=draws) * 0.3
+
+    for part in ("encoder", "decoder"):
+        for name in ("ln_pre", "ln_post"):
+            add(f"{part}.{name}.weight", WIDTH)
+            add(f"{part}.{name}.bias", WIDTH)
+        for layer in range(DEPTH):
+            block = f"{part}.transformer.{layer}"
+            for name, rows, columns in (
+                ("attn.in_proj_", 3 * WIDTH, WIDTH),
+                ("attn.out_proj.", WIDTH, WIDTH),
+                ("mlp.c_fc.", 4 * WIDTH, WIDTH),
+                ("mlp.c_proj.", WIDTH, 4 * WIDTH),
+            ):
+                add(f"{block}.{name}weight", rows, columns)
+                add(f"{block}.{name}bias", rows)
+            for name in ("ln_1.weight", "ln_1.bias", "ln_2.weight", "ln_2.bias"):
+                add(f"{block}.{name}", WIDTH)
+        add(f"{part}.class_embedding", 1, WIDTH)
+        add(f"{part}.positional_embedding", 1 + GRID**2, WIDTH)
+        add(f"{part}.latent_token_positional_embedding", TOKENS, WIDTH)
+    add("latent_tokens", TOKENS, WIDTH)
+    add("quantize.embedding.weight", 20, 5)
+    outputs = ((2 * WIDTH, WIDTH), (24, 2 * WIDTH)) if legacy else ((3 * PATCH**2, WIDTH),)
+    layers: list[tuple[str, Any]] = [
+        ("encoder.patch_embed", (WIDTH, 3, PATCH, PATCH)),
+        ("encoder.conv_out", (5, WIDTH, 1, 1)),
+        ("decoder.decoder_embed", (WIDTH, 5)),
+        *((f"decoder.ffn.{2 * place}", (*shape, 1, 1)) for place, shape in enumerate(outputs)),
+        *([] if legacy else [("decoder.conv_out", (3, 3, 3, 3))]),
+    ]
+    for name, shape in layers:
+        add(f"{name}.weight", *shape)
+        add(f"{name}.bias", shape[0])
+    add("decoder.mask_token", 1, 1, WIDTH)
+    return weights
+
+
+def _transform(weights: dict[str, Tensor], part: str, tokens: Tensor) -> Tensor:
+    def take(name: str) -> tuple[Tensor, Tensor]:
+        return weights[f"{name}weight"], weights[f"{name}bias"]
+
+    tokens = F.layer_norm(tokens, (WIDTH,), *take(f"{part}.ln_pre."))
+    for layer in range(DEPTH):
+        block = f"{part}.transformer.{layer}"
+        sequence = F.layer_norm(tokens, (WIDTH,), *take(f"{block}.ln_1.")).transpose(0, 1)
+        attended, _ = F.multi_head_attention_forward(
+            sequence,
+            sequence,
+            sequence,
+            WIDTH,
+            HEADS,
+            *take(f"{block}.attn.in_proj_"),
+            None,
+            None,
+            False,
+            0.0,
+            *take(f"{block}.attn.out_proj."),
+            training=False,
+        )
+        tokens = tokens + attended.transpose(0, 1)
+        hidden = F.layer_norm(tokens, (WIDTH,), *take(f"{block}.ln_2."))
+        hidden = F.gelu(F.linear(hidden, *take(f"{block}.mlp.c_fc.")))
+        tokens = tokens + F.linear(hidden, *take(f"{block}.mlp.c_proj."))
+    return tokens
+
+
+def _encode(weights: dict[str, Tensor], images: Tensor, legacy: bool) -> Tensor:
+    batch = len(images)
+    patches = F.conv2d(
+        images, weights["encoder.patch_embed.weight"], weights["encoder.patch_embed.bias"], stride=PATCH
+    )
+    patches = patches.flatten(2).transpose(1, 2)
+    image = torch.cat([weights["encoder.class_embedding"].expand(batch, 1, WIDTH), patches], dim=1)
+    image = image + weights["encoder.positional_embedding"]
+    queries = weights["latent_tokens"] + weights["encoder.latent_token_positional_embedding"]
+    tokens = torch.cat([image, queries.expand(batch, TOKENS, WIDTH)], dim=1)
+    latents = _transform(weights, "encoder", tokens)[:, 1 + GRID**2 :]
+    latents = F.layer_norm(
+        latents, (WIDTH,), weights["encoder.ln_post.weight"], weights["encoder.ln_post.bias"]
+    )
+    straight = latents.transpose(1, 2).unsqueeze(-1)
+    latents = latents.reshape(batch, WIDTH, TOKENS, 1) if legacy else straight
+    latents = F.conv2d(latents, weights["encoder.conv_out.weight"], weights["encoder.conv_out.bias"])
+    return latents.reshape(batch, 5, 1, TOKENS)
+
+
+def _decode(weights: dict[str, Tensor], quantized: Tensor, legacy: bool) -> Tensor:
+    batch = len(quantized)
+    latents = F.linear(
+        quantized, weights["decoder.decoder_embed.weight"], weights["decoder.decoder_embed.bias"]
+    )
+    latents = latents + weights["decoder.latent_token_positional_embedding"]
+    masks = weights["decoder.mask_token"].repeat(batch, GRID**2, 1)
+    masks = torch.cat([weights["decoder.class_embedding"].expand(batch, 1, WIDTH), masks], dim=1)
+    tokens = torch.cat([masks + weights["decoder.positional_embedding"], latents], dim=1)
+    patches = _transform(weights, "decoder", tokens)[:, 1 : 1 + GRID**2]
+    patches = F.layer_norm(
+        patches, (WIDTH,), weights["decoder.ln_post.weight"], weights["decoder.ln_post.bias"]
+    )
+    hidden = patches.transpose(1, 2).reshape(batch, WIDTH, GRID, GRID)
+    hidden = F.conv2d(hidden, weights["decoder.ffn.0.weight"], weights["decoder.ffn.0.bias"])
+    if legacy:
+        return F.conv2d(hidden.tanh(), weights["decoder.ffn.2.weight"], weights["decoder.ffn.2.bias"])
+    # Channels run over row and column within the patch, then colour.
+    hidden = hidden.reshape(batch, PATCH, PATCH, 3, GRID, GRID).permute(0, 3, 4, 1, 5, 2)
+    hidden = hidden.reshape(batch, 3, GRID * PATCH, GRID * PATCH)
+    return F.conv2d(hidden, weights["decoder.conv_out.weight"], weights["decoder.conv_out.bias"], padding=1)

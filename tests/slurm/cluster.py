@@ -1,0 +1,378 @@
+"""A real Slurm cluster of one node on this machine, with accounting, for tests.
+
+    python tests/slurm/cluster.py start FOLDER     prints the SLURM_CONF to export
+    python tests/slurm/cluster.py stop FOLDER
+
+Everything is in FOLDER and on the loopback interface, at ports of its own: munged, MariaDB, slurmdbd,
+slurmctld and slurmd, started by hand without systemd. It needs root and the packages of `PACKAGES`.
+
+Partitions: `main` (the default), `scavenge` (preempted by main: requeued), `brief` (one minute at most).
+Memory limits hold where the machine has cgroup v1 folders that can be written to; see `memory_limits`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+PACKAGES = ("slurm-wlm", "munge", "mariadb-server", "slurmdbd")
+PROGRAMS = (
+    "munged",
+    "mariadbd",
+    "mariadb-install-db",
+    "mariadb",
+    "slurmdbd",
+    "slurmctld",
+    "slurmd",
+    "sbatch",
+    "sacct",
+)
+NAME = "test"
+MEMORY_CGROUP = Path("/sys/fs/cgroup/memory")
+SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
+
+SLURM_CONF = """\
+ClusterName={name}
+SlurmctldHost={host}(127.0.0.1)
+SlurmctldPort={ctld}
+SlurmdPort={slurmd}
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+CredType=cred/munge
+StateSaveLocation={folder}/state
+SlurmdSpoolDir={folder}/spool
+SlurmctldPidFile={folder}/slurmctld.pid
+SlurmdPidFile={folder}/slurmd.pid
+SlurmctldLogFile={folder}/slurmctld.log
+SlurmdLogFile={folder}/slurmd.log
+ProctrackType=proctrack/linuxproc
+TaskPlugin={task_plugin}
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+DefMemPerCPU=500
+MpiDefault=none
+SwitchType=switch/none
+ReturnToService=2
+SlurmdTimeout=10
+SlurmctldTimeout=10
+KillWait=10
+UnkillableStepTimeout=60
+MinJobAge=30
+InactiveLimit=0
+JobRequeue=1
+MaxArraySize=200
+PreemptType=preempt/partition_prio
+PreemptMode=REQUEUE
+SchedulerParameters=sched_interval=2,batch_sched_delay=0,bf_interval=5,default_queue_depth=1000
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={dbd}
+AccountingStoragePass={folder}/munge.socket
+JobAcctGatherType=jobacct_gather/linux
+JobAcctGatherFrequency=5
+SlurmdParameters=config_overrides
+NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=10 State=UP
+PartitionName=scavenge Nodes={host} MaxTime=INFINITE PriorityTier=1 State=UP
+PartitionName=brief Nodes={host} MaxTime=1 PriorityTier=10 State=UP
+"""
+
+CGROUP_CONF = """\
+CgroupPlugin=cgroup/v1
+CgroupMountpoint=/sys/fs/cgroup
+CgroupAutomount=no
+ConstrainRAMSpace=yes
+ConstrainSwapSpace=no
+"""
+
+DBD_CONF = """\
+AuthType=auth/munge
+AuthInfo=socket={folder}/munge.socket
+DbdHost={host}
+DbdAddr=127.0.0.1
+DbdPort={dbd}
+SlurmUser=root
+LogFile={folder}/slurmdbd.log
+PidFile={folder}/slurmdbd.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database}
+StorageUser=slurm
+StoragePass=slurm
+StorageLoc=slurm_acct
+"""
+
+
+def why_missing() -> str | None:
+    """Why no cluster can be started here, or None."""
+    missing = [program for program in PROGRAMS if _program(program) is None]
+    if missing:
+        return f"no {', '.join(missing)} here; apt-get install -y {' '.join(PACKAGES)}"
+    if os.geteuid() != 0:
+        return "the test cluster's daemons need root"
+    return None
+
+
+def memory_limits() -> bool:
+    """True if Slurm can hold a job to its memory here: it needs cgroup v1's memory controller, writable."""
+    probe = MEMORY_CGROUP / f"sftok-probe-{os.getpid()}"
+    try:
+        probe.mkdir()
+        probe.rmdir()
+    except OSError:
+        return False
+    return True
+
+
+class Cluster:
+    """The daemons in a folder; each can be killed and started again by itself."""
+
+    def __init__(self, folder: Path, cpus: int = 2, memory: int = 8000):
+        self.folder = folder.absolute()
+        self.cpus, self.memory = cpus, memory
+        self.conf = self.folder / "slurm.conf"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a client needs to find the cluster."""
+        return {"SLURM_CONF": str(self.conf), "PATH": f"{os.environ['PATH']}:{SYSTEM_PATH}"}
+
+    def start(self) -> None:
+        """Start everything and wait until the node is idle."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.chmod(0o755)
+        for name in ("state", "spool", "database"):
+            (self.folder / name).mkdir(exist_ok=True)
+        self._configure()
+        self._start_munge()
+        self._start_database()
+        self._spawn("slurmdbd", ["slurmdbd", "-D"], SLURM_CONF=str(self.conf))
+        _wait("slurmdbd", lambda: self.command("sacctmgr", "-n", "list", "cluster").returncode == 0)
+        added = self.command("sacctmgr", "-i", "add", "cluster", NAME)
+        if added.returncode != 0:
+            raise RuntimeError(f"sacctmgr: {added.stdout}{added.stderr}")
+        self.start_slurmctld()
+        self.start_slurmd()
+        _wait("an idle node", lambda: "idle" in self.command("sinfo", "-h", "-o", "%t").stdout)
+
+    def start_slurmctld(self) -> None:
+        """Start the controller; it takes up the state that it saved."""
+        self._spawn("slurmctld", ["slurmctld", "-D", "-f", str(self.conf)])
+
+    def start_slurmd(self) -> None:
+        """Start the node's daemon."""
+        self._spawn("slurmd", ["slurmd", "-D", "-f", str(self.conf)])
+
+    def kill(self, daemon: str, number: int = signal.SIGKILL) -> None:
+        """End one daemon by a signal and wait until it is gone."""
+        pids = self._pids()
+        pid = pids.pop(daemon)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+        _wait(f"the end of {daemon}", lambda: not _alive(pid))
+        self._save_pids(pids)
+
+    def lose_node(self) -> None:
+        """As if the node's plug were pulled: its daemon and all of its jobs' processes are gone at once."""
+        self.kill("slurmd")
+        self._kill_steps()
+
+    def _kill_steps(self) -> None:
+        """Kill the jobs' own daemons, which have this cluster's log open, and all that they started."""
+        children: dict[int, list[int]] = {}
+        daemons = []
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError):
+                name, fields = (folder / "stat").read_text().split("(", 1)[1].rsplit(")", 1)
+                children.setdefault(int(fields.split()[1]), []).append(int(folder.name))
+                if name == "slurmstepd" and str(self.folder / "slurmd.log") in _open_files(folder):
+                    daemons.append(int(folder.name))
+        doomed = list(daemons)
+        for pid in doomed:
+            doomed.extend(children.get(pid, []))
+        for pid in doomed:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End everything, jobs first, latest daemon first."""
+        if "slurmctld" in self._pids():
+            self.command("scancel", "--me")
+        self._kill_steps()
+        for daemon in ("slurmctld", "slurmd", "slurmdbd", "mariadbd", "munged"):
+            if daemon in self._pids():
+                self.kill(daemon, signal.SIGTERM)
+
+    def command(self, *arguments: str, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+        """Run a client program of Slurm."""
+        return subprocess.run(
+            arguments, env=os.environ | self.environment, capture_output=True, text=True, timeout=timeout
+        )
+
+    def _configure(self) -> None:
+        ctld, slurmd, dbd, database = _free_ports(4)
+        values = {
+            "name": NAME,
+            "folder": self.folder,
+            "host": socket.gethostname().split(".")[0],
+            "ctld": ctld,
+            "slurmd": slurmd,
+            "dbd": dbd,
+            "database": database,
+            "cpus": self.cpus,
+            "memory": self.memory,
+            "task_plugin": "task/cgroup" if memory_limits() else "task/none",
+        }
+        self.conf.write_text(SLURM_CONF.format(**values))
+        (self.folder / "cgroup.conf").write_text(CGROUP_CONF)
+        dbd_conf = self.folder / "slurmdbd.conf"
+        dbd_conf.write_text(DBD_CONF.format(**values))
+        dbd_conf.chmod(0o600)
+        (self.folder / "ports.json").write_text(json.dumps({"database": database}))
+
+    def _start_munge(self) -> None:
+        key = self.folder / "munge.key"
+        key.write_bytes(os.urandom(1024))
+        key.chmod(0o600)
+        files = {
+            "key-file": key,
+            "socket": "munge.socket",
+            "pid-file": "munged.pid",
+            "log-file": "munged.log",
+        }
+        files["seed-file"] = "munge.seed"
+        options = [f"--{option}={self.folder / name}" for option, name in files.items()]
+        self._spawn("munged", ["munged", "--foreground", "--force", *options])
+        _wait("munged", (self.folder / "munge.socket").exists)
+
+    def _start_database(self) -> None:
+        data, port = (
+            self.folder / "database",
+            json.loads((self.folder / "ports.json").read_text())["database"],
+        )
+        with (self.folder / "install-db.log").open("w") as log:
+            subprocess.run(
+                [
+                    *("mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=root"),
+                    *("--auth-root-authentication-method=normal", "--skip-test-db"),
+                ],
+                check=True,
+                stdout=log,
+                stderr=log,
+            )
+        socket_path = data / "db.socket"
+        place = [
+            f"--datadir={data}",
+            f"--socket={socket_path}",
+            f"--pid-file={data}/db.pid",
+            f"--port={port}",
+        ]
+        small = [
+            "--innodb-buffer-pool-size=32M",
+            "--innodb-log-file-size=16M",
+            "--innodb-lock-wait-timeout=900",
+        ]
+        self._spawn(
+            "mariadbd",
+            ["mariadbd", "--no-defaults", "--user=root", "--bind-address=127.0.0.1", *place, *small],
+        )
+        client = ["mariadb", "--no-defaults", f"--socket={socket_path}", "-e"]
+        _wait("mariadbd", lambda: subprocess.run([*client, "select 1"], capture_output=True).returncode == 0)
+        grants = "".join(
+            f"create user 'slurm'@'{host}' identified by 'slurm';"
+            f"grant all on slurm_acct.* to 'slurm'@'{host}';"
+            for host in ("localhost", "127.0.0.1")
+        )
+        subprocess.run([*client, f"create database slurm_acct; {grants}"], check=True)
+
+    def _spawn(self, name: str, command: list[str], **environment: str) -> None:
+        program = _program(command[0])
+        if program is None:
+            raise FileNotFoundError(command[0])
+        with (self.folder / f"{name}.out").open("a") as log:
+            process = subprocess.Popen(
+                [program, *command[1:]],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+                env=os.environ | self.environment | environment,
+            )
+        self._save_pids(self._pids() | {name: process.pid})
+
+    def _pids(self) -> dict[str, int]:
+        try:
+            pids: dict[str, int] = json.loads((self.folder / "pids.json").read_text())
+        except FileNotFoundError:
+            return {}
+        return pids
+
+    def _save_pids(self, pids: dict[str, int]) -> None:
+        (self.folder / "pids.json").write_text(json.dumps(pids))
+
+
+def _open_files(process: Path) -> set[str]:
+    return {str(link.readlink()) for link in (process / "fd").iterdir()}
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=f"{os.environ['PATH']}:{SYSTEM_PATH}")
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in sockets:
+            each.bind(("127.0.0.1", 0))
+        return [each.getsockname()[1] for each in sockets]
+
+
+def _alive(pid: int) -> bool:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _wait(what: str, ready: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.2)
+
+
+def main(arguments: list[str]) -> int:
+    """`start FOLDER` or `stop FOLDER`."""
+    if len(arguments) != 2 or arguments[0] not in ("start", "stop"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    cluster = Cluster(Path(arguments[1]))
+    if arguments[0] == "stop":
+        cluster.stop()
+        return 0
+    reason = why_missing()
+    if reason:
+        print(reason, file=sys.stderr)
+        return 1
+    cluster.start()
+    print(f"export SLURM_CONF={cluster.conf}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,160 @@
+"""What goes wrong on a cluster, on a real Slurm: jobs go on where they were, or say what ended them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+
+import pytest
+from cluster import memory_limits
+from conftest import Lab
+from making import make_request
+
+from experiments.artifacts import Artifact, artifact
+from experiments.collect import table_run
+from experiments.executors import ledger, slurm
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+
+
+def counting(steps: int = 200, **config: object) -> Artifact:
+    return artifact("stage", config={"do": "count", **config}, label="counting", steps=steps)
+
+
+def start_counting(lab: Lab, counter: Artifact, text: str = "") -> str:
+    """Submit it and wait for its first checkpoint; returns the job."""
+    jobs = lab.submit(make_request(counter), text)
+    lab.until("a checkpoint", lab.checkpoint(counter).exists)
+    return jobs[counter].job
+
+
+def assert_resumed(lab: Lab, counter: Artifact) -> None:
+    result = lab.result(counter)
+    assert result["resumed_from"] > 0
+    assert result["counted"] == counter.steps
+    assert lab.attempts("counting") >= 2
+
+
+def test_a_requeued_job_goes_on_from_its_checkpoint(lab: Lab) -> None:
+    counter = counting()
+    job = start_counting(lab, counter)
+    assert lab.cluster.command("scontrol", "requeue", job).returncode == 0
+    lab.until_over(counter)
+    assert_resumed(lab, counter)
+
+
+def test_a_job_that_is_told_to_stop_requeues_itself(lab: Lab) -> None:
+    counter = counting()
+    job = start_counting(lab, counter)
+    assert lab.cluster.command("scancel", "--signal=TERM", job).returncode == 0
+    lab.until_over(counter)
+    assert_resumed(lab, counter)
+
+
+def test_a_preempted_job_goes_on_afterwards(lab: Lab) -> None:
+    counter = counting()
+    start_counting(lab, counter, '[kind.stage]\npartition = "scavenge"\ncpus = 2')
+    urgent = artifact("teacher", config={"n": 1}, label="urgent")
+    lab.submit(make_request(urgent), '[kind.teacher]\npartition = "main"\ncpus = 2')
+    lab.until_over(urgent, counter)
+    assert_resumed(lab, counter)
+
+
+def test_running_out_of_time(lab: Lab) -> None:
+    counter = counting(steps=1100)
+    endless = artifact("evaluation", config={"do": "sleep", "seconds": 300}, label="endless")
+    blocked = artifact("codes", config={}, inputs={"it": endless}, label="blocked")
+    request = make_request(counter, endless, blocked)
+    lab.submit(request, "time = 1\nnotice_seconds = 20")
+    lab.until_over(counter, endless, seconds=240)
+    assert_resumed(lab, counter)
+    assert "out of time" in lab.reason(endless)
+    assert "raise time of kind evaluation" in lab.reason(endless)
+    notes = {state.label: state.note for state in table_run(lab.store, request).artifacts}
+    assert notes["blocked"] == f"blocked by endless ({endless.name})"
+
+
+def test_a_killed_job_fails_and_blocks_and_a_retry_resumes(lab: Lab) -> None:
+    counter = counting()
+    below = artifact("evaluation", config={}, inputs={"tokenizer": counter}, label="below")
+    lowest = artifact("codes", config={}, inputs={"it": below}, label="lowest")
+    beside = artifact("teacher", config={}, label="beside")
+    request = make_request(counter, below, lowest, beside)
+    lab.submit(request)
+    lab.until("a checkpoint", lab.checkpoint(counter).exists)
+    os.kill(json.loads(lab.store.claim_path(counter).read_text())["pid"], signal.SIGKILL)
+    lab.until_over(counter, beside)
+    assert "killed by signal 9 SIGKILL" in lab.reason(counter)
+    assert lab.store.is_done(beside)
+    states = {state.label: state for state in table_run(lab.store, request).artifacts}
+    assert states["counting"].status == "failed"
+    assert states["below"].note == states["lowest"].note == f"blocked by counting ({counter.name})"
+
+    lab.until("the end of what is blocked", lambda: not lab.cluster.command("squeue", "-h").stdout.strip())
+    again = lab.submit(request)
+    assert set(again) == {counter, below, lowest}
+    lab.until_over(counter, below, lowest)
+    assert_resumed(lab, counter)
+    assert lab.store.is_done(lowest)
+
+
+def test_scancel_is_told_apart(lab: Lab) -> None:
+    counter = counting(steps=2000)
+    start_counting(lab, counter)
+    slurm.cancel(ledger.jobs_of(lab.store, [counter]).values())
+    lab.until_over(counter)
+    assert "cancelled" in lab.reason(counter)
+    assert int(lab.checkpoint(counter).read_text()) > 0
+
+
+@pytest.mark.skipif(
+    not memory_limits(), reason="no writable cgroup v1 memory controller: Slurm cannot limit memory"
+)
+def test_running_out_of_memory_is_told_apart(lab: Lab) -> None:
+    eater = artifact("stage", config={"do": "eat"}, label="eater")
+    lab.submit(make_request(eater))
+    lab.until_over(eater)
+    assert "out of memory" in lab.reason(eater)
+    assert "was given 1G; raise memory of kind stage" in lab.reason(eater).replace("); ", "; ")
+
+
+def test_a_crash_and_a_failure_are_told_apart(lab: Lab) -> None:
+    crash = artifact("stage", config={"do": "die"}, label="crash")
+    failing = artifact("evaluation", config={"do": "fail"}, label="failing")
+    jobs = lab.submit(make_request(crash, failing))
+    lab.until_over(crash, failing)
+    assert "crashed: killed by signal 9" in lab.reason(crash)
+    assert lab.reason(failing) == "ValueError: it cannot be done"
+    log = open(jobs[failing].log).read()  # noqa: SIM115, PTH123
+    assert "a line of the log" in log
+    assert "it cannot be done" in log
+
+
+def test_the_node_daemon_is_restarted_under_a_job(lab: Lab) -> None:
+    counter = counting()
+    start_counting(lab, counter)
+    lab.cluster.kill("slurmd")
+    lab.cluster.start_slurmd()
+    lab.until_over(counter)
+    assert lab.result(counter)["counted"] == counter.steps
+
+
+def test_the_node_vanishes_and_comes_back(lab: Lab) -> None:
+    counter = counting(steps=400)
+    start_counting(lab, counter)
+    lab.cluster.lose_node()
+    lab.until("a lost node", lambda: "down" in lab.cluster.command("sinfo", "-h", "-o", "%t").stdout)
+    lab.cluster.start_slurmd()
+    lab.until_over(counter)
+    assert_resumed(lab, counter)
+
+
+def test_the_controller_is_restarted_under_a_job(lab: Lab) -> None:
+    counter = counting()
+    start_counting(lab, counter)
+    lab.cluster.kill("slurmctld")
+    lab.cluster.start_slurmctld()
+    lab.until("the controller", lambda: lab.cluster.command("squeue").returncode == 0)
+    lab.until_over(counter)
+    assert lab.result(counter)["counted"] == counter.steps

@@ -1,0 +1,144 @@
+"""Plans through a real Slurm: the same numbers as in one process, arrays, load, several processes a job."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from cluster import Cluster
+from conftest import Lab
+from making import make_request
+
+from experiments.artifacts import artifact
+from experiments.executors import slurm
+from experiments.executors.queue import SlurmError
+from experiments.executors.resources import load_cluster
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+
+def experiments(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "experiments", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def numbers(store: Path) -> str:
+    done = experiments("results", "table4", "--store", store)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_table4_has_the_same_numbers_as_in_one_process(tmp_path: Path, cluster: Cluster) -> None:
+    arguments = ["run", "table4", "--profile", "smoke", "--store"]
+    queued, inline = tmp_path / "queued", tmp_path / "inline"
+    done = experiments(*arguments, queued, "--executor", "slurm")
+    assert done.returncode == 0, done.stderr
+    assert "11 jobs queued" in done.stdout
+    assert experiments(*arguments, inline).returncode == 0
+    again = experiments(*arguments, queued, "--executor", "slurm")
+    assert again.returncode == 0, again.stderr
+    assert "jobs queued" not in again.stdout or "0 jobs queued" in again.stdout
+
+    def over() -> bool:
+        return not cluster.command("squeue", "-h").stdout.strip()
+
+    Lab(tmp_path, cluster).until("the end of the jobs", over, seconds=600)
+    status = experiments("status", "table4", "--store", queued)
+    assert "11 of 11 artifacts done" in status.stdout, status.stdout
+    collected = experiments("collect", "table4", "--store", queued)
+    assert collected.returncode == 0, collected.stderr
+    assert (queued / "report" / "table4.html").exists()
+    assert (queued / "mlflow.db").exists()
+    assert numbers(queued) == numbers(inline)
+    log = experiments("logs", "teacher", "--store", queued)
+    assert "teacher: done in" in log.stdout
+
+
+def test_a_refusal_is_one_line_before_anything_is_queued(tmp_path: Path, cluster: Cluster) -> None:
+    file, store = tmp_path / "cluster.toml", tmp_path / "runs"
+    file.write_text('[default]\npartition = "mian"')
+    run = ["run", "table4", "--profile", "smoke", "--store", store]
+    done = experiments(*run, "--executor", "slurm", "--cluster", file)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == (
+        "run: kind classifier: no partition 'mian': did you mean 'main'? choices: brief, main, scavenge"
+    )
+    assert "Traceback" not in done.stderr
+    assert not cluster.command("squeue", "-h").stdout.strip()
+    assert not list((store / "requests").glob("*"))
+    assert not (store / "submissions").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('partition = "brief"\ntime = 5', "kind stage: time 5 min is more than partition brief allows"),
+        ('memory = "900G"', "kind stage: Slurm would refuse the job: Requested node configuration is not av"),
+        ("gpus = 2", "kind stage: Slurm would refuse the job: Invalid generic resource"),
+        ("nodes = 3", "kind stage: Slurm would refuse the job"),
+        ('constraint = "a100"', "Slurm would refuse the job: Invalid feature specification"),
+        ('[kind.stage.extra]\nnonsense = "1"', "Slurm would refuse the job: .*unrecognized option"),
+    ],
+)
+def test_resources_that_cannot_be_met(text: str, message: str, lab: Lab) -> None:
+    plan = make_request(artifact("stage", config={}, label="a")).plan
+    with pytest.raises(SlurmError, match=message):
+        slurm.check(plan, lab.resources(f"[kind.stage]\n{text}"), lab.folder)
+    assert not lab.cluster.command("squeue", "-h").stdout.strip()
+
+
+def test_two_hundred_artifacts_are_made_once_each(lab: Lab) -> None:
+    top = [artifact("teacher", config={"n": number}, label=f"t{number}") for number in range(2)]
+    rest = [
+        artifact("stage", config={"n": number}, inputs={"teacher": top[number % 2]}, label=f"s{number}")
+        for number in range(198)
+    ]
+    request = make_request(*top, *rest)
+    jobs = lab.submit(request)
+    assert len({job.job.partition("_")[0] for job in jobs.values()}) == 3
+    lab.until_over(*top, *rest, seconds=800)
+    made = Counter((lab.store.root / "attempts").read_text().split())
+    assert len(made) == 200
+    assert set(made.values()) == {1}
+    assert all(lab.store.is_done(each) for each in request.plan.artifacts)
+
+
+def test_arrays_keep_to_their_limits(lab: Lab) -> None:
+    many = [
+        artifact("stage", config={"n": number, "do": "sleep", "seconds": 100}, label="many")
+        for number in range(250)
+    ]
+    jobs = lab.submit(make_request(*many), "[kind.stage]\nparallel = 1")
+    arrays = Counter(job.job.partition("_")[0] for job in jobs.values())
+    assert sorted(arrays.values()) == [51, 199], "the cluster's MaxArraySize is 200"
+    shown = lab.cluster.command("scontrol", "show", "job", next(iter(arrays))).stdout
+    assert "ArrayTaskThrottle=1" in shown
+
+
+def test_two_processes_a_job_find_each_other(lab: Lab) -> None:
+    pair = artifact("stage", config={"do": "ranks"}, label="pair")
+    lab.submit(make_request(pair), "[kind.stage]\ntasks = 2")
+    lab.until_over(pair)
+    assert {name: lab.result(pair)[name] for name in ("world", "total")} == {"world": 2, "total": 3.0}
+
+
+def test_a_refused_submission_withdraws_what_was_queued(lab: Lab) -> None:
+    a = artifact("teacher", config={}, label="a")
+    b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
+    with pytest.raises(SlurmError, match="kind stage"):
+        lab.submit(make_request(a, b), '[kind.stage]\npartition = "nope"')
+    lab.until("an empty queue", lambda: not lab.cluster.command("squeue", "-h").stdout.strip())
+    assert not list((lab.store.root / "jobs").glob("*"))
+
+
+def test_the_profiles_defaults_are_accepted_by_a_cluster_that_has_them(lab: Lab, tmp_path: Path) -> None:
+    a = artifact("teacher", config={}, label="a")
+    slurm.check(make_request(a).plan, load_cluster(None, "smoke"), tmp_path / "logs")

@@ -1,0 +1,112 @@
+"""The import direction of the packages (ARCHITECTURE.md), and what no file of the repository may contain."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+TOP = Path("experiments/__main__.py")
+"""The one module that wires everything together."""
+
+FORBIDDEN = {
+    "sftok": {"experiments", "ablations", "reports"},
+    "experiments": {"ablations", "reports"},
+    "ablations": {"reports"},
+    "reports": {"ablations", "torch"},
+}
+"""What no module of a package imports, directly."""
+
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|opt|tmp|mnt|Users)/")
+
+CONTROL_FLOW = (
+    *(ast.If, ast.IfExp, ast.For, ast.While, ast.Try, ast.With, ast.Match),
+    *(ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Lambda),
+)
+
+
+def modules(*folders: str) -> list[Path]:
+    return sorted(path.relative_to(ROOT) for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def specs() -> list[Path]:
+    candidates = modules("experiments/paper", "ablations")
+    return [path for path in candidates if "EXPERIMENT = " in (ROOT / path).read_text()]
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse((ROOT / path).read_text(), filename=str(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of all that a module imports, anywhere in it."""
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def repository_files() -> list[Path]:
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
+    try:
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        pytest.skip("not a git checkout")
+    return [ROOT / name for name in listed.split("\0") if name and (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("package", FORBIDDEN)
+def test_imports_point_one_way(package: str) -> None:
+    paths = modules(package)
+    assert paths
+    wrong = [
+        f"{path} imports {name}"
+        for path in paths
+        if path != TOP
+        for name in imports(path)
+        if name.partition(".")[0] in FORBIDDEN[package]
+    ]
+    assert not wrong
+
+
+def test_nothing_imports_the_top() -> None:
+    everything = modules("sftok", "experiments", "ablations", "reports")
+    assert not [path for path in everything if "experiments.__main__" in imports(path)]
+
+
+@pytest.mark.parametrize("path", specs(), ids=str)
+def test_a_spec_is_data(path: Path) -> None:
+    assert {name.rpartition(".")[0] for name in imports(path)} <= {"__future__", "experiments.spec"}
+    branches = [f"{path}:{node.lineno}" for node in ast.walk(parsed(path)) if isinstance(node, CONTROL_FLOW)]
+    assert not branches
+
+
+def test_loading_every_spec_does_not_load_torch() -> None:
+    names = [".".join(path.with_suffix("").parts) for path in specs()]
+    assert names
+    script = f"import sys, {', '.join(names)}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=False).returncode == 0
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    found = []
+    for path in repository_files():
+        try:
+            text = path.read_text()
+        except UnicodeDecodeError:
+            continue
+        lines = text.splitlines()
+        found += [
+            f"{path.relative_to(ROOT)}:{number}"
+            for number, line in enumerate(lines, 1)
+            if MACHINE_PATH.search(line)
+        ]
+    assert not found

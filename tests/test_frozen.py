@@ -1,0 +1,29 @@
+"""A frozen module: out of the tree of its owner, never trained, transparent to gradients."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+from sftok.frozen import Frozen
+
+
+class Owner(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.held = Frozen(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)))
+
+
+def test_it_is_no_part_of_its_owner() -> None:
+    owner = Owner().train()
+    assert list(owner.parameters()) == []
+    assert owner.state_dict() == {}
+    assert not owner.held.module.training
+
+
+def test_gradients_pass_through_it() -> None:
+    inputs = torch.ones(1, 2, requires_grad=True)
+    held = Owner().held
+    held(inputs).sum().backward()
+    assert inputs.grad is not None
+    assert all(parameter.grad is None for parameter in held.module.parameters())

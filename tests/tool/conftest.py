@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sftok.models.decoder import DecoderConfig
+from sftok.models.encoder import EncoderConfig
+from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.quantizers.optvq import OptVQConfig
+from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+
+PIXELS = VQGANConfig(
+    image_size=16,
+    hidden_channels=8,
+    channel_multipliers=(1, 1, 2),
+    num_res_blocks=1,
+    code_dim=6,
+    codebook_size=24,
+    norm_groups=4,
+)
+CONFIG = SFTokConfig(
+    encoder=EncoderConfig(
+        image_size=16, patch_size=4, width=16, depth=2, heads=2, num_latent_tokens=4, token_dim=8
+    ),
+    quantizer=OptVQConfig(codebook_size=32, token_dim=8),
+    decoder=DecoderConfig(
+        num_latent_tokens=4, token_dim=8, num_codes=16, vocabulary=24, width=16, depth=2, heads=2
+    ),
+    pixel_decoder=PIXELS,
+)
+
+
+@pytest.fixture
+def tokenizer() -> SFTok:
+    return SFTok.from_config(CONFIG, torch.Generator().manual_seed(1)).eval()
+
+
+@pytest.fixture
+def checkpoint(tokenizer: SFTok, tmp_path: Path) -> str:
+    return str(tokenizer.save_pretrained(tmp_path / "sftok"))
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> str:
+    return str(MaskGITVQGAN(PIXELS).save_pretrained(tmp_path / "teacher"))
+
+
+@pytest.fixture
+def draw(tmp_path: Path) -> Callable[..., str]:
+    """Writes an image of random colours and returns its path."""
+    colours = np.random.default_rng(0)
+
+    def write(name: str, width: int = 20, height: int = 24) -> str:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(colours.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+        return str(path)
+
+    return write
+
+
+@pytest.fixture
+def photos(draw: Callable[..., str], tmp_path: Path) -> str:
+    """A folder with seven images of several sizes, some deeper, and other things."""
+    for place in range(4):
+        draw(f"photos/{place}.png", width=16 + 9 * place, height=40 - 8 * place)
+    for place in range(3):
+        draw(f"photos/deeper/{place}.bmp", width=17 + place)
+    (tmp_path / "photos" / "notes.txt").write_text("no image")
+    (tmp_path / "photos" / ".hidden.png").write_text("no image")
+    return str(tmp_path / "photos")

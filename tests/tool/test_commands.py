@@ -1,0 +1,335 @@
+"""The command line as a person uses it, in one process, with tiny checkpoints."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from einops import rearrange
+from PIL import Image
+
+from sftok.__main__ import main
+from sftok.data.transforms import pixels
+from sftok.decoding.schedule import DecodingConfig
+from sftok.hub import identity
+from sftok.models.tokenizer import SFTok
+from sftok.tool.arguments import parser
+
+
+def tokenize(*arguments: object) -> int:
+    return main(["tokenize", *map(str, arguments)])
+
+
+def reconstruct(*arguments: object) -> int:
+    return main(["reconstruct", *map(str, arguments)])
+
+
+@pytest.fixture
+def refused(capsys):
+    """Checks that a command said one line that holds `words`, wrote nothing else, and returns its code."""
+
+    def check(code: int, *words: str) -> None:
+        out, err = capsys.readouterr()
+        assert code == 2
+        assert out == ""
+        assert err.count("\n") == 1
+        for word in words:
+            assert word in err
+
+    return check
+
+
+def as_images(files: list[str]) -> torch.Tensor:
+    stacked = np.stack([pixels(Path(file).read_bytes(), 16) for file in files])
+    return rearrange(torch.from_numpy(stacked), "n h w c -> n c h w").float() / 255
+
+
+def stored(path: Path) -> dict[str, np.ndarray]:
+    with np.load(path, allow_pickle=False) as content:
+        return dict(content)
+
+
+def test_tokens_are_those_of_the_tokenizer(photos, checkpoint, tokenizer, tmp_path, capsys):
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", tmp_path / "deep" / "tokens.npz") == 0
+    assert capsys.readouterr() == ("", "")
+    content = stored(tmp_path / "deep" / "tokens.npz")
+    files = content["files"].tolist()
+    assert len(files) == 7
+    assert content["ids"].dtype == np.int64
+    assert np.array_equal(content["ids"], tokenizer.encode(as_images(files)).numpy())
+    assert json.loads(str(content["preprocessing"])) == {
+        "transform": "rgb8, bicubic short side, centre crop, 1",
+        "image_size": 16,
+        "range": [0, 1],
+    }
+    assert json.loads(str(content["checkpoint"])) == {
+        "architecture": "sftok",
+        "num_tokens": 4,
+        "codebook_size": 32,
+        "identity": identity(tokenizer),
+    }
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["tokens.npz"]
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 5])
+def test_an_images_ids_do_not_depend_on_its_batch(photos, checkpoint, tmp_path, batch_size):
+    for size in (7, batch_size):
+        arguments = ["--checkpoint", checkpoint, "-o", tmp_path / f"{size}.npz", "--batch-size", size]
+        assert tokenize(photos, *arguments) == 0
+    whole, parts = stored(tmp_path / "7.npz"), stored(tmp_path / f"{batch_size}.npz")
+    assert np.array_equal(whole["ids"], parts["ids"])
+
+
+def test_images_and_their_tokens_reconstruct_alike(photos, checkpoint, tokenizer, tmp_path, capsys):
+    options = ["--checkpoint", checkpoint, "--steps", 3, "--temperature", 2.5, "--seed", 4, "--batch-size", 3]
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", tmp_path / "tokens.npz") == 0
+    assert reconstruct(photos, "-o", tmp_path / "direct", *options) == 0
+    assert reconstruct(tmp_path / "tokens.npz", "-o", tmp_path / "stored", *options) == 0
+    assert capsys.readouterr() == ("", "")
+    names = [*(f"{place}.png" for place in range(4)), *(f"deeper/{place}.png" for place in range(3))]
+    for folder in ("direct", "stored"):
+        found = sorted(
+            str(path.relative_to(tmp_path / folder)) for path in (tmp_path / folder).rglob("*.png")
+        )
+        assert found == sorted(names)
+    ids = torch.from_numpy(stored(tmp_path / "tokens.npz")["ids"])
+    noise, decoding = torch.Generator().manual_seed(4), DecodingConfig(steps=3, temperature=2.5)
+    expected = torch.cat([tokenizer.decode(part, decoding, noise) for part in ids.split(3)])
+    for name, image in zip(names, expected, strict=True):
+        values = rearrange((image * 255).round().byte(), "c h w -> h w c").numpy()
+        for folder in ("direct", "stored"):
+            assert np.array_equal(np.asarray(Image.open(tmp_path / folder / name)), values)
+
+
+def test_decoding_is_the_checkpoints_unless_it_is_said(photos, tokenizer, tmp_path):
+    tokenizer.decoding = DecodingConfig(steps=2, temperature=0, final_lookup="soft")
+    saved = tokenizer.save_pretrained(tmp_path / "soft")
+    image = f"{photos}/1.png"
+    assert reconstruct(image, "--checkpoint", saved, "-o", tmp_path / "out") == 0
+    expected = tokenizer.reconstruct(as_images([image]))[0]
+    values = rearrange((expected * 255).round().byte(), "c h w -> h w c").numpy()
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "1.png")), values)
+
+
+def test_tokens_of_another_checkpoint_are_refused(photos, checkpoint, teacher, tokenizer, tmp_path, refused):
+    tokens = tmp_path / "tokens.npz"
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", tokens) == 0
+    with torch.no_grad():
+        tokenizer.pixel_decoder.codebook[0, 0] += 1
+    altered = tokenizer.save_pretrained(tmp_path / "altered")
+    code = reconstruct(tokens, "--checkpoint", altered, "-o", tmp_path / "out")
+    refused(code, "tokens.npz: its ids are of another checkpoint (sftok ", "than the one given (sftok ")
+    code = reconstruct(tokens, "--checkpoint", teacher, "-o", tmp_path / "out")
+    refused(code, "than the one given (maskgit-vqgan ")
+    assert not (tmp_path / "out").exists()
+
+
+def _damage(fields: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
+    match how:
+        case "no ids":
+            return {name: value for name, value in fields.items() if name != "ids"}
+        case "pickled":
+            return {**fields, "files": np.array([object()] * 7)}
+        case "floats":
+            return {**fields, "ids": fields["ids"].astype(float)}
+        case "fewer files":
+            return {**fields, "files": fields["files"][:3]}
+        case "too many ids":
+            return {**fields, "ids": np.tile(fields["ids"], 2)}
+        case "ids out of range":
+            return {**fields, "ids": fields["ids"] + 30}
+        case "no image":
+            return {**fields, "ids": fields["ids"][:0], "files": fields["files"][:0]}
+        case "no JSON":
+            return {**fields, "checkpoint": np.array("{")}
+        case _:
+            return {**fields, "checkpoint": np.array("[]")}
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "no ids",
+        "pickled",
+        "floats",
+        "fewer files",
+        "too many ids",
+        "ids out of range",
+        "no image",
+        "no JSON",
+        "no record",
+    ],
+)
+def test_a_damaged_token_file_is_refused(photos, checkpoint, tmp_path, refused, how):
+    tokens = tmp_path / "tokens.npz"
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", tokens) == 0
+    np.savez(tokens, **_damage(stored(tokens), how))
+    refused(reconstruct(tokens, "--checkpoint", checkpoint, "-o", tmp_path / "out"), "tokens.npz: ")
+
+
+@pytest.mark.parametrize("keep", [0, 40, 0.5, -1])
+def test_a_truncated_token_file_is_refused(photos, checkpoint, tmp_path, refused, keep):
+    tokens = tmp_path / "tokens.npz"
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", tokens) == 0
+    content = tokens.read_bytes()
+    tokens.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
+    code = reconstruct(tokens, "--checkpoint", checkpoint, "-o", tmp_path / "out")
+    refused(code, "tokens.npz: no complete token file")
+
+
+def test_unreadable_images_are_fatal_or_skipped(photos, checkpoint, tmp_path, refused, caplog):
+    (Path(photos) / "2.png").write_bytes(b"no image")
+    options = ["--checkpoint", checkpoint, "-o", tmp_path / "tokens.npz"]
+    refused(tokenize(photos, *options), "photos/2.png: cannot be read")
+    assert not (tmp_path / "tokens.npz").exists()
+    assert tokenize(photos, *options, "--unreadable", "skip") == 0
+    assert "photos/2.png" in caplog.text
+    assert len(stored(tmp_path / "tokens.npz")["ids"]) == 6
+
+
+def test_bad_input_is_one_line(photos, checkpoint, teacher, tmp_path, refused):
+    out = ["-o", tmp_path / "out"]
+    refused(tokenize("absent.png", "--checkpoint", checkpoint, *out), "absent.png: no such file")
+    refused(tokenize(photos, "--checkpoint", "absent", *out), "absent: no such file or folder")
+    refused(tokenize(photos, "--checkpoint", checkpoint, "-o", photos), "is a folder")
+    refused(
+        tokenize(photos, "--checkpoint", photos + "/1.png", *out), "neither a safetensors nor a torch file"
+    )
+    refused(tokenize(photos, "--checkpoint", checkpoint, "--teacher", teacher, *out), "leave it out")
+    refused(tokenize(photos, "--checkpoint", checkpoint, "--device", "abacus", *out), "--device abacus")
+    refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos + "/1.png"), "is no folder")
+    refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos), "is one of the images itself")
+    refused(reconstruct(photos, "--checkpoint", checkpoint, *out, "--steps", 0), "steps = 0")
+    refused(reconstruct(photos, "--checkpoint", checkpoint, *out, "--temperature", -1), "temperature = -1")
+    refused(reconstruct(photos, "--checkpoint", teacher, *out, "--steps", 8), "decodes in one step")
+    refused(reconstruct(photos, "x.npz", "--checkpoint", teacher, *out), "reconstructed alone")
+    refused(reconstruct("x.npz", "--checkpoint", teacher, *out), "x.npz: no such file")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_cannot_be_written_is_code_1(photos, checkpoint, capsys):
+    code = tokenize(photos, "--checkpoint", checkpoint, "-o", f"{photos}/1.png/tokens.npz")
+    assert code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_the_teacher_is_a_tokenizer_too(photos, teacher, tmp_path):
+    assert tokenize(photos, "--checkpoint", teacher, "-o", tmp_path / "tokens.npz") == 0
+    assert stored(tmp_path / "tokens.npz")["ids"].shape == (7, 16)
+    assert reconstruct(tmp_path / "tokens.npz", "--checkpoint", teacher, "-o", tmp_path / "out") == 0
+
+
+def test_info(checkpoint, tokenizer: SFTok, capsys):
+    assert main(["info", "--checkpoint", checkpoint, "--format", "json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["architecture"] == "sftok"
+    assert (found["image_size"], found["num_tokens"], found["codebook_size"]) == (16, 4, 32)
+    counts = found["parameters"]
+    assert counts["total"] == sum(parameter.numel() for parameter in tokenizer.parameters())
+    assert counts.pop("total") == sum(counts.values())
+    assert list(counts) == ["encoder", "quantizer", "decoder", "pixel_decoder"]
+    assert found["decoding"]["steps"] == 8
+    assert found["preprocessing"]["image_size"] == 16
+    assert found["config"] == tokenizer.record.model_dump(mode="json")
+    assert main(["info", "--checkpoint", checkpoint]) == 0
+    text = capsys.readouterr().out
+    assert "4 an image, of a codebook of 32" in text
+    assert identity(tokenizer) in text
+
+
+def test_a_seed_chooses_random_weights(monkeypatch, capsys):
+    from sftok import hub
+
+    sizes = {"tiny": lambda generator: _tiny(generator)}
+    monkeypatch.setattr(hub, "FULL_SIZES", sizes)
+    found = []
+    for seed in (0, 0, 1):
+        assert main(["info", "--checkpoint", "random:tiny", "--seed", str(seed), "--format", "json"]) == 0
+        found.append(json.loads(capsys.readouterr().out)["identity"])
+    assert found[0] == found[1] != found[2]
+
+
+def _tiny(generator: torch.Generator) -> SFTok:
+    from sftok.models.tokenizer import SFTokConfig
+
+    values = {
+        "encoder": {
+            "image_size": 4,
+            "patch_size": 2,
+            "width": 4,
+            "depth": 1,
+            "heads": 1,
+            "num_latent_tokens": 2,
+            "token_dim": 2,
+        },
+        "quantizer": {"codebook_size": 4, "token_dim": 2},
+        "decoder": {
+            "num_latent_tokens": 2,
+            "token_dim": 2,
+            "num_codes": 4,
+            "vocabulary": 4,
+            "width": 4,
+            "depth": 1,
+            "heads": 1,
+        },
+        "pixel_decoder": {
+            "image_size": 4,
+            "hidden_channels": 2,
+            "channel_multipliers": (1, 1),
+            "num_res_blocks": 1,
+            "code_dim": 2,
+            "codebook_size": 4,
+            "norm_groups": 1,
+        },
+    }
+    return SFTok.from_config(SFTokConfig.build(values), generator)
+
+
+COMMON = {"-h", "--checkpoint", "--teacher", "--seed"}
+IMAGES = {*COMMON, "-o", "--batch-size", "--device", "--unreadable"}
+OPTIONS = {
+    "tokenize": {"images", *IMAGES},
+    "reconstruct": {"inputs", *IMAGES, "--steps", "--temperature"},
+    "info": {*COMMON, "--format"},
+}
+
+
+def test_the_command_line_is_frozen():
+    """A new option is a decision: everything else belongs in a checkpoint."""
+    commands = next(action for action in parser()._actions if action.dest == "command").choices
+    found = {
+        name: {(action.option_strings or [action.dest])[0] for action in command._actions}
+        for name, command in commands.items()
+    }
+    assert found == OPTIONS
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["frobnicate"],
+        ["info"],
+        ["info", "--checkpoint", "x", "--seed", "-1"],
+        ["tokenize", "a.png", "--checkpoint", "x", "-o", "t.npz", "--batch-size", "0"],
+        ["tokenize", "a.png", "--checkpoint", "x", "-o", "t.npz", "--unreadable", "maybe"],
+    ],
+)
+def test_a_wrong_option_is_one_line_and_code_2(arguments, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(arguments)
+    assert exit_.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_as_a_module(tmp_path):
+    command = [sys.executable, "-m", "sftok", "info", "--checkpoint", str(tmp_path / "absent.bin")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr == f"sftok: {tmp_path / 'absent.bin'}: no such file or folder\n"

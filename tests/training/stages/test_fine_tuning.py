@@ -1,0 +1,259 @@
+"""Stage 3: what it trains and what not, what the decoder sees, when the discriminator joins, and resuming."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from timm.models.vision_transformer import VisionTransformer
+
+from sftok.config import ConfigError
+from sftok.data.batches import Batch
+from sftok.decoding.schedule import DecodingConfig, sample_mask
+from sftok.models.decoder import DecoderConfig
+from sftok.models.discriminator import DinoDiscriminator, DinoDiscriminatorConfig
+from sftok.models.encoder import EncoderConfig
+from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.quantizers.optvq import OptVQConfig
+from sftok.teacher.vqgan import VQGANConfig
+from sftok.training.loop import TrainingConfig, TrainingInterrupted, train
+from sftok.training.optimisation import OptimisationConfig
+from sftok.training.stages.base import Step
+from sftok.training.stages.fine_tuning import (
+    FineTuningConfig,
+    FineTuningStage,
+    SingleStepFineTuningStage,
+)
+
+CONFIG = SFTokConfig(
+    encoder=EncoderConfig(
+        image_size=16, patch_size=4, width=16, depth=1, heads=2, num_latent_tokens=4, token_dim=8
+    ),
+    quantizer=OptVQConfig(codebook_size=32, token_dim=8),
+    decoder=DecoderConfig(
+        num_latent_tokens=4, token_dim=8, num_codes=16, vocabulary=24, width=16, depth=1, heads=2
+    ),
+    pixel_decoder=VQGANConfig(
+        image_size=16,
+        hidden_channels=8,
+        channel_multipliers=(1, 1, 2),
+        num_res_blocks=1,
+        code_dim=6,
+        codebook_size=24,
+        norm_groups=4,
+    ),
+)
+LEARNING = TrainingConfig(
+    batch_size=4,
+    gradient_accumulation=2,
+    checkpoint_every=100,
+    log_every=1,
+    optimisation=OptimisationConfig(learning_rate=1e-2, end_learning_rate=1e-3, warmup_steps=2, beta2=0.999),
+    players={"discriminator": OptimisationConfig(learning_rate=1e-3, end_learning_rate=1e-4, beta2=0.999)},
+)
+
+
+def blurred(reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Stands for a perceptual distance."""
+    return (F.avg_pool2d(reconstructions, 4) - F.avg_pool2d(images, 4)).square().mean()
+
+
+def build(**changes: Any) -> tuple[SFTok, FineTuningStage]:
+    tokenizer = SFTok.from_config(CONFIG)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=2, num_heads=2, num_classes=0)
+    heads = DinoDiscriminator(DinoDiscriminatorConfig(depths=(1,), kernel_size=3), vit)
+    config = FineTuningConfig(**({"discriminator_start": 3} | changes))
+    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, tokenizer.pixel_decoder)
+    stage = FineTuningStage(*parts, blurred, heads, config)  # type: ignore[arg-type]
+    return tokenizer, stage.train()
+
+
+def batches(start: int) -> Iterator[Batch]:
+    """The same four images again and again."""
+    images = F.interpolate(torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(7)), 16)
+    while True:
+        yield Batch(images=images, labels=torch.zeros(4, dtype=torch.long), indices=torch.arange(4))
+
+
+def step(index: int = 0) -> Step:
+    return Step(index, next(batches(0)), torch.Generator().manual_seed(index))
+
+
+class Recorder:
+    def __init__(self, stop_after: int | None = None):
+        self.lines: list[dict[str, Any]] = []
+        self.done, self.stop_after = 0, stop_after
+
+    def progress(self, done: int, total: int) -> None:
+        self.done = done
+
+    def record(self, values: dict[str, Any]) -> None:
+        self.lines.append(values)
+
+    def resumed(self, step: int) -> None: ...
+
+    def should_stop(self) -> bool:
+        return self.done == self.stop_after
+
+
+def gradients(module: torch.nn.Module) -> dict[str, bool]:
+    return {name: parameter.grad is not None for name, parameter in module.named_parameters()}
+
+
+def test_the_defaults_are_table_6() -> None:
+    config = FineTuningConfig()
+    assert (config.reconstruction_weight, config.perceptual_weight) == (1.0, 1.0)
+    assert (config.discriminator_start, config.discriminator_factor) == (20_000, 1.0)
+    assert (config.discriminator_weight, config.lecam_weight) == (0.5, 0.001)
+
+
+def test_an_unknown_mask_schedule_is_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown mask schedule 'arcos'"):
+        FineTuningConfig.build({"mask_schedule": "arcos"})
+
+
+def test_the_model_alone_learns_from_its_losses() -> None:
+    tokenizer, stage = build()
+    stage.losses("model", step(3))["loss"].backward()
+    assert all(gradients(tokenizer.decoder).values())
+    assert all(gradients(tokenizer.pixel_decoder).values())
+    for frozen in (tokenizer.encoder, tokenizer.quantizer, stage.discriminator):
+        assert not any(gradients(frozen).values())
+
+
+def test_the_discriminator_alone_learns_from_its_losses() -> None:
+    tokenizer, stage = build()
+    first = step(3)
+    stage.losses("model", first)
+    stage.losses("discriminator", first)["loss"].backward()
+    assert all(gradients(stage.discriminator).values())
+    assert not any(gradients(tokenizer).values())
+
+
+def test_players_share_no_parameter_and_leave_out_what_is_frozen() -> None:
+    tokenizer, stage = build()
+    model, discriminator = ({id(each) for _, each in named} for named in stage.players().values())
+    assert not model & discriminator
+    assert model == {
+        id(each) for part in (tokenizer.decoder, tokenizer.pixel_decoder) for each in part.parameters()
+    }
+
+
+def test_frozen_parts_are_not_checkpointed_and_stay_in_evaluation_mode() -> None:
+    tokenizer, stage = build()
+    assert {name.split(".")[0] for name in stage.state_dict()} == {"trained", "discriminator", "lecam"}
+    assert not tokenizer.encoder.training
+    assert not tokenizer.quantizer.training
+
+
+def test_the_loss_is_the_weighted_sum_of_table_6() -> None:
+    _, stage = build()
+    losses = stage.losses("model", step(3))
+    expected = losses["reconstruction_loss"] + losses["perceptual_loss"] + 0.5 * losses["gan_loss"]
+    torch.testing.assert_close(losses["loss"], expected)
+    assert losses["gan_loss"] != 0
+    rival = step(3)
+    stage.losses("model", rival)
+    losses = stage.losses("discriminator", rival)
+    torch.testing.assert_close(losses["loss"], losses["hinge_loss"] + 0.001 * losses["lecam_loss"])
+
+
+def test_before_its_start_the_discriminator_is_not_asked() -> None:
+    _, stage = build()
+    before = {name: value.clone() for name, value in stage.discriminator.state_dict().items()}
+    assert stage.losses("model", step(2))["gan_loss"].item() == 0
+    assert all(torch.equal(before[name], value) for name, value in stage.discriminator.state_dict().items())
+    assert (stage.first_update("model"), stage.first_update("discriminator")) == (0, 3)
+
+
+def test_visible_positions_show_the_first_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, stage = build()
+    seen = []
+    decode = tokenizer.decoder.forward
+
+    def spy(codes: torch.Tensor, quantized: torch.Tensor) -> torch.Tensor:
+        logits = decode(codes, quantized)
+        seen.append((codes, logits))
+        return logits
+
+    monkeypatch.setattr(tokenizer.decoder, "forward", spy)
+    images = next(batches(0)).images
+    quantized = tokenizer.quantizer.lookup(tokenizer.encode(images))
+    reconstructions = stage.reconstruct(quantized, torch.Generator().manual_seed(5))
+    (hidden, first), (shown, last) = seen
+    masked = sample_mask((4, 16), "arccos", torch.Generator().manual_seed(5))
+    assert (hidden == 24).all()
+    assert not first.requires_grad
+    assert torch.equal(shown, torch.where(masked, 24, first.argmax(-1)))
+    assert torch.equal(reconstructions, tokenizer.pixel_decoder.decode_soft(last))
+
+
+def test_with_everything_masked_it_is_the_soft_one_step_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer, stage = build()
+    everything = torch.ones(4, 16, dtype=torch.bool)
+    monkeypatch.setattr("sftok.training.stages.fine_tuning.sample_mask", lambda *_: everything)
+    images, generator = next(batches(0)).images, torch.Generator()
+    quantized = tokenizer.quantizer.lookup(tokenizer.encode(images))
+    decoding = DecodingConfig(steps=1, temperature=0, final_lookup="soft")
+    expected = tokenizer.reconstruct(images, decoding, generator)
+    torch.testing.assert_close(stage.reconstruct(quantized, generator).clamp(0, 1), expected)
+
+
+def run(folder: Path, monitor: Recorder, steps: int = 6) -> tuple[SFTok, FineTuningStage]:
+    folder.mkdir(exist_ok=True)
+    tokenizer, stage = build()
+    train(stage, batches, steps, LEARNING, seed=1, folder=folder, monitor=monitor)
+    return tokenizer, stage
+
+
+@pytest.mark.parametrize("stop_after", [2, 3, 4])
+def test_it_resumes_bit_for_bit_across_the_start(tmp_path: Path, stop_after: int) -> None:
+    whole, parts = Recorder(), Recorder(stop_after)
+    _, expected = run(tmp_path / "whole", whole)
+    with pytest.raises(TrainingInterrupted):
+        run(tmp_path / "parts", parts)
+    parts.stop_after = None
+    _, resumed = run(tmp_path / "parts", parts)
+    assert parts.lines == whole.lines
+    restored = resumed.state_dict()
+    assert all(torch.equal(restored[name], value) for name, value in expected.state_dict().items())
+    assert expected.lecam.real != 0
+
+
+def test_it_learns_a_few_images_and_leaves_their_tokens_alone(tmp_path: Path) -> None:
+    recorder = Recorder()
+    images = next(batches(0)).images
+    ids = build()[0].encode(images)
+    tokenizer, _ = run(tmp_path, recorder, steps=40)
+    losses = [line["reconstruction_loss"] + line["perceptual_loss"] for line in recorder.lines]
+    assert losses[-1] < 0.4 * losses[0]
+    assert torch.equal(tokenizer.encode(images), ids)
+    assert "discriminator_loss" not in recorder.lines[2]
+    assert {"gan_loss", "discriminator_loss", "discriminator_lecam_loss"} <= set(recorder.lines[3])
+
+
+def test_a_single_step_tokenizer_is_tuned_with_everything_masked() -> None:
+    tokenizer, guided = build()
+    one_step = SingleStepFineTuningStage(
+        tokenizer.encoder,
+        tokenizer.quantizer,  # type: ignore[arg-type]
+        tokenizer.decoder,
+        tokenizer.pixel_decoder,
+        blurred,  # type: ignore[arg-type]
+        guided.discriminator,
+        guided.config,
+    )
+    quantized = tokenizer.quantizer.lookup(torch.zeros(2, 4, dtype=torch.long))
+    draws = torch.Generator().manual_seed(0)
+    before = draws.get_state()
+    found = one_step.reconstruct(quantized, draws)
+    assert torch.equal(draws.get_state(), before), "there is no mask to draw"
+    hidden = torch.full((2, 16), tokenizer.decoder.mask_id)
+    expected = tokenizer.pixel_decoder.decode_soft(tokenizer.decoder(hidden, quantized))
+    torch.testing.assert_close(found, expected)
