@@ -25,7 +25,7 @@ Members = list[tuple[str, bytes]]
 
 
 def shards(root: Path, **changes) -> DataConfig:
-    return DataConfig(source="shards", path=str(root), **{"image_size": 6, **changes})
+    return DataConfig(path=str(root), **{"source": "shards", "image_size": 6, **changes})
 
 
 def folder(root: Path, **changes) -> DataConfig:
