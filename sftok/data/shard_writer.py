@@ -16,6 +16,7 @@ import tarfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -80,8 +81,7 @@ def write_shards(
             part = samples[start : start + config.images_per_shard]
             shard = out / f"{word}-{number:06}.tar"
             if not shard.exists():
-                counted = done
-                _write(shard, part, config.size, lambda n, counted=counted: on_progress(counted + n, total))
+                _write(shard, part, config.size, partial(_offset, on_progress, done, total))
             if not beside(shard).exists():
                 for place, problem in write_index(shard).problems.items():
                     logger.warning("%s is copied, but cannot be decoded (%s)", part[place].file, problem)
@@ -220,3 +220,8 @@ def _replace(path: Path, fill: Callable[[io.BufferedWriter], object]) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _offset(on_progress: Callable[[int, int], None], before: int, total: int, done: int) -> None:
+    """Report `done` images of one shard as images of all."""
+    on_progress(before + done, total)
