@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -77,3 +77,29 @@ class Artifact:
 def artifact(kind: str, **rest: Any) -> Artifact:
     """An artifact of `kind` at the version of today's code."""
     return Artifact(kind=kind, version=KIND_VERSIONS[kind], **rest)
+
+
+def artifacts_to_json(artifacts: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """The graph as JSON; inputs by name."""
+    return [
+        {
+            "kind": artifact.kind,
+            "config": dict(artifact.config),
+            "inputs": {role: upstream.name for role, upstream in artifact.inputs.items()},
+            "data": dict(artifact.data),
+            "version": artifact.version,
+            "label": artifact.label,
+            "steps": artifact.steps,
+        }
+        for artifact in artifacts
+    ]
+
+
+def artifacts_from_json(content: Iterable[Mapping[str, Any]]) -> dict[str, Artifact]:
+    """What `artifacts_to_json` gave, by name; inputs come before what needs them."""
+    artifacts: dict[str, Artifact] = {}
+    for fields in content:
+        inputs = {role: artifacts[name] for role, name in fields["inputs"].items()}
+        artifact = Artifact(**{**fields, "inputs": inputs})
+        artifacts[artifact.name] = artifact
+    return artifacts

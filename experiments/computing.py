@@ -9,11 +9,9 @@ import os
 
 import torch
 
-from experiments.profiles.base import Profile
 
-
-def prepare_torch(profile: Profile) -> None:
-    """Deterministic operations only, on the profile's number of threads, or on what OMP_NUM_THREADS says."""
+def prepare_torch(threads: int | None) -> None:
+    """Deterministic operations only, on a profile's number of threads, or on what OMP_NUM_THREADS says."""
     torch.use_deterministic_algorithms(True)
-    if profile.threads is not None and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(profile.threads)
+    if threads is not None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads)

@@ -18,18 +18,19 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments import claims
 from experiments.artifacts import Artifact
-from experiments.datasets import DataSets
 from experiments.monitor import FileMonitor
-from experiments.plan import Plan
 from experiments.provenance import peak_memory_bytes, provenance
 from experiments.store import Store, StoreError
 from experiments.tasks import find_maker
-from experiments.tasks.base import Maker, Task
-from sftok.training.loop import TrainingInterrupted
+from experiments.tasks.base import Data, Maker, Task
+from sftok.training.interruption import TrainingInterrupted
+
+if TYPE_CHECKING:
+    from experiments.plan import Plan
 
 POLL_SECONDS = 1.0
 
@@ -101,9 +102,7 @@ class Interrupted(RuntimeError):
     """The run was asked to stop; the same command goes on from there."""
 
 
-def run(
-    plan: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
-) -> dict[Artifact, str]:
+def run(plan: Plan, store: Store, data: Data, listeners: list[Listener], stop: Stop) -> dict[Artifact, str]:
     """Make every artifact of `plan`; returns the reasons of those that failed or were blocked.
 
     Raises:
@@ -136,7 +135,7 @@ def run(
 
 
 def make_one(
-    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+    artifact: Artifact, store: Store, data: Data, listeners: list[Listener], stop: Stop
 ) -> str | None:
     """Make one artifact that stands for itself, unless it is there; returns why it failed, if it did.
 
@@ -150,7 +149,7 @@ def make_one(
 def ensure(
     artifact: Artifact,
     store: Store,
-    data: DataSets,
+    data: Data,
     listeners: list[Listener],
     stop: Stop,
     find: FindMaker | None = None,
@@ -204,7 +203,7 @@ def attempt(
 def make(
     artifact: Artifact,
     store: Store,
-    data: DataSets,
+    data: Data,
     listeners: list[Listener],
     stop: Stop,
     find: FindMaker | None = None,
@@ -251,7 +250,7 @@ def make(
 
 
 def assist(
-    artifact: Artifact, store: Store, data: DataSets, stop: Stop, rank: int, find: FindMaker | None = None
+    artifact: Artifact, store: Store, data: Data, stop: Stop, rank: int, find: FindMaker | None = None
 ) -> None:
     """Run the maker as one of a job's further processes (`rank` > 0): what it writes itself is dropped.
 
@@ -270,7 +269,7 @@ def assist(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _task(artifact: Artifact, store: Store, data: DataSets, folder: Path, monitor: FileMonitor) -> Task:
+def _task(artifact: Artifact, store: Store, data: Data, folder: Path, monitor: FileMonitor) -> Task:
     return Task(
         artifact=artifact,
         folder=folder,

@@ -45,7 +45,7 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return 0
     if not options.yes and not _agreed(costs):
         return 1
-    prepare_torch(plan.profile)
+    prepare_torch(plan.profile.threads)
     store.prepare()
     described = data.describe(plan.recipe.evaluation.split)
     work, *asked = (new_request(each, argv, described) for each in (plan, *plans))

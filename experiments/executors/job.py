@@ -10,22 +10,21 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from experiments.artifacts import Artifact
-from experiments.computing import prepare_torch
-from experiments.datasets import DataSets
+from experiments.artifacts import Artifact, artifacts_from_json
+from experiments.executors.lines import LogLines
 from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
-from experiments.progress import ConsoleProgress
-from experiments.requests import Request
 from experiments.runner import FindMaker, Interrupted, Stop, assist, ensure
-from experiments.store import Store
-from sftok.data import DataConfig, DataError
-from sftok.data.base import ImageSet
+from experiments.store import Store, read_json
+from experiments.tasks.base import Maker
+
+if TYPE_CHECKING:
+    from sftok.data.base import ImageSet
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Before it kills, Slurm sends SIGTERM (preemption, scancel) or SIGUSR2 (the notice that we ask for)."""
@@ -58,19 +57,18 @@ class ArtifactJob:
         """
         process = announce(os.environ)
         store = Store(self.store)
-        plan = Request.load(self.request).plan
-        artifact = next(each for each in plan.artifacts if each.name == self.artifact)
-        progress = ConsoleProgress(plan, Console(no_color=True), costs={})
+        plan = (read_json(self.request) or {})["plan"]
+        artifact = artifacts_from_json(plan["artifacts"])[self.artifact]
         stop = Stop()
-        data = PlannedData(plan.recipe.data, artifact)
-        prepare_torch(plan.profile)
+        data = PlannedData(plan["recipe"]["data"], artifact)
+        find = prepared(load_finder(self.makers), plan["profile"]["threads"])
         with stop.on_signals(SIGNALS, second_kills=False):
             try:
                 if process.rank > 0:
-                    assist(artifact, store, data, stop, process.rank, load_finder(self.makers))
+                    assist(artifact, store, data, stop, process.rank, find)
                     return
                 self._require_inputs(artifact, store)
-                reason = ensure(artifact, store, data, [progress], stop, load_finder(self.makers))
+                reason = ensure(artifact, store, data, [LogLines()], stop, find)
             except Interrupted as interruption:
                 print(f"{interruption}", flush=True)
                 if process.rank == 0:
@@ -103,12 +101,11 @@ class ArtifactJob:
             print(f"job {job} could not be put back into the queue: {error}", file=sys.stderr, flush=True)
 
 
-class PlannedData(DataSets):
+class PlannedData:
     """The data sets, refused if they are no longer what the plan was made for."""
 
-    def __init__(self, config: DataConfig, artifact: Artifact):
-        super().__init__(config)
-        self._planned = artifact.data
+    def __init__(self, config: Mapping[str, Any], artifact: Artifact):
+        self._config, self._planned = config, artifact.data
 
     def load(self, split: str) -> ImageSet:
         """The images of `split`.
@@ -116,7 +113,11 @@ class PlannedData(DataSets):
         Raises:
             DataError: they cannot be read, or are others than when the plan was made.
         """
-        image_set = super().load(split)
+        # Imported here: a job whose artifact is there already must not wait for torch.
+        from experiments.datasets import DataSets
+        from sftok.data import DataConfig, DataError
+
+        image_set = DataSets(DataConfig.build(dict(self._config))).load(split)
         if self._planned.get(split, image_set.fingerprint) != image_set.fingerprint:
             raise DataError(f"the {split} images changed since this was planned; run the command again")
         return image_set
@@ -127,3 +128,17 @@ def load_finder(reference: str) -> FindMaker:
     module, _, name = reference.partition(":")
     finder: FindMaker = getattr(importlib.import_module(module), name)
     return finder
+
+
+def prepared(find: FindMaker, threads: int | None) -> FindMaker:
+    """`find`, with torch set up once the maker's module has imported it."""
+
+    def find_and_prepare(kind: str) -> Maker:
+        maker = find(kind)
+        if "torch" in sys.modules:
+            from experiments.computing import prepare_torch
+
+            prepare_torch(threads)
+        return maker
+
+    return find_and_prepare

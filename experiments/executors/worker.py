@@ -50,7 +50,7 @@ class Worker:
         """
         plan = Request.load(self.request).plan
         torch.set_num_threads(self.threads)
-        prepare_torch(plan.profile)
+        prepare_torch(plan.profile.threads)
         (self.pids / str(os.getpid())).touch()
         stop = StopWithParent(self.parent)
         with stop.on_signals((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2), second_kills=False):
@@ -91,6 +91,7 @@ def work(plan: Plan, store: Store, stop: Stop, find: FindMaker) -> None:
         Interrupted: asked to stop.
         StoreError: the store is full.
     """
+    config = plan.recipe.data.model_dump(mode="json")
     waiting, done, hopeless = list(plan.artifacts), set[Artifact](), set[Artifact]()
     while waiting:
         if stop.requested():
@@ -102,7 +103,7 @@ def work(plan: Plan, store: Store, stop: Stop, find: FindMaker) -> None:
             continue
         with store.claim(ready) as ours:
             if ours and not store.is_done(ready):
-                make(ready, store, PlannedData(plan.recipe.data, ready), [], stop, find)
+                make(ready, store, PlannedData(config, ready), [], stop, find)
 
 
 def _next_ready(

@@ -5,16 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.artifacts import Artifact
 from experiments.monitor import FileMonitor
-from sftok.data.base import ImageSet
-from sftok.training.loop import TrainingInterrupted
+from sftok.training.interruption import TrainingInterrupted
+
+if TYPE_CHECKING:
+    from sftok.data.base import ImageSet
 
 MODEL = "model.safetensors"
 
 PROGRESS_UNITS = 1000
+
+
+class Data(Protocol):
+    """Where a task's images come from."""
+
+    def load(self, split: str) -> ImageSet:
+        """The images of `split`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)

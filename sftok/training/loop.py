@@ -20,6 +20,7 @@ from sftok.config import Config, ConfigError, choices_hint
 from sftok.data.batches import Batch
 from sftok.training.checkpoint import TrainingState
 from sftok.training.ema import WeightAverage
+from sftok.training.interruption import TrainingInterrupted
 from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
 from sftok.training.precision import Precision, autocast, keep_freed_memory
 from sftok.training.randomness import generator
@@ -56,10 +57,6 @@ class Monitor(Protocol):
     def should_stop(self) -> bool:
         """True asks the loop to checkpoint and to raise `TrainingInterrupted`."""
         ...
-
-
-class TrainingInterrupted(RuntimeError):
-    """The monitor asked to stop; a checkpoint was written."""
 
 
 class TrainingDiverged(RuntimeError):

@@ -64,7 +64,8 @@ class Lab:
         """Small jobs that find the fake makers; `text` is more of the cluster file."""
         path = self.folder / "cluster.toml"
         setup = f"export PYTHONPATH={FAKES}"
-        path.write_text(f'[default]\nmemory = "1G"\ntime = 10\nsetup = ["{setup}"]\n{text}')
+        time = "" if text.startswith("time") else "time = 10\n"
+        path.write_text(f'[default]\nmemory = "1G"\nsetup = ["{setup}"]\n{time}{text}')
         return load_cluster(path, "smoke")
 
     def submit(self, request: Request, text: str = "") -> Mapping[Artifact, ledger.JobRecord]:

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from experiments.tasks.base import Maker, Task
-from sftok.training.loop import TrainingInterrupted
+from sftok.training.interruption import TrainingInterrupted
 
 
 def find(kind: str) -> Maker:
