@@ -170,7 +170,7 @@ def ensure(
 def attempt(
     artifact: Artifact,
     store: Store,
-    data: DataSets,
+    data: Data,
     listeners: list[Listener],
     stop: Stop,
     told: set[Artifact],

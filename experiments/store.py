@@ -30,7 +30,8 @@ CONFIG, RESULT, METRICS, PROGRESS = "config.json", "result.json", "metrics.jsonl
 EXAMPLES = "examples.npz"
 """Strips of an evaluation: uint8 `[n, 3, H, W]` by name, `labels` `[n]` and `class_names`."""
 
-SCRATCH = (PROGRESS, "checkpoint.safetensors")
+CHECKPOINT = "checkpoint.safetensors"
+SCRATCH = (PROGRESS, CHECKPOINT)
 """Files of a work folder that a finished artifact has no use for."""
 
 FOLDERS = ("artifacts", "work", "claims", "failures", "requests", "cache", "report")

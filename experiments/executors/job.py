@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from experiments.executors.lines import LogLines
 from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
 from experiments.runner import FindMaker, Interrupted, Stop, assist, ensure
-from experiments.store import Store, read_json
+from experiments.store import CHECKPOINT, Store, read_json
 from experiments.tasks.base import Maker
 
 if TYPE_CHECKING:
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Before it kills, Slurm sends SIGTERM (preemption, scancel) or SIGUSR2 (the notice that we ask for)."""
+
+SLACK_SECONDS = 90
+"""Slurm's notice may come a minute early, and a job starts before its process does."""
 
 STOPPED = 75
 """Exit code of a job that checkpointed and stopped."""
@@ -44,6 +48,10 @@ class ArtifactJob:
     store: Path
     request: Path
     artifact: str
+    minutes: int
+    """How long one attempt may take."""
+    notice_seconds: int
+    """How long before that Slurm says so."""
     max_requeues: int
     makers: str = "experiments.tasks:find_maker"
     """`module:function` that finds the maker of a kind."""
@@ -55,7 +63,7 @@ class ArtifactJob:
             JobError: it cannot be made.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
-        process = announce(os.environ)
+        began, process = time.time(), announce(os.environ)
         store = Store(self.store)
         plan = (read_json(self.request) or {})["plan"]
         artifact = artifacts_from_json(plan["artifacts"])[self.artifact]
@@ -72,7 +80,7 @@ class ArtifactJob:
             except Interrupted as interruption:
                 print(f"{interruption}", flush=True)
                 if process.rank == 0:
-                    self._requeue(artifact, store)
+                    self._requeue(artifact, store, began)
                 sys.exit(STOPPED)
         if reason is not None:
             raise JobError(reason)
@@ -81,17 +89,24 @@ class ArtifactJob:
         missing = [upstream for upstream in artifact.inputs.values() if not store.is_done(upstream)]
         if missing and not store.is_done(artifact):
             reason = f"its input {missing[0].label} ({missing[0].name}) is not in the store {store.root}"
-            store.record_failure(artifact, {"reason": reason, "traceback": ""})
-            raise JobError(reason)
+            self._give_up(artifact, store, reason)
 
-    def _requeue(self, artifact: Artifact, store: Store) -> None:
-        """Back into the queue, unless Slurm has ended the job (scancel) or requeued it already."""
+    def _requeue(self, artifact: Artifact, store: Store, began: float) -> None:
+        """Back into the queue, unless Slurm has ended the job (scancel) or requeued it already.
+
+        Raises:
+            JobError: that would never end.
+        """
         job = os.environ["SLURM_JOB_ID"]
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        out_of_time = time.time() - began >= 60 * self.minutes - self.notice_seconds - SLACK_SECONDS
         if restarts >= self.max_requeues:
-            reason = f"stopped for the {restarts + 1}th time, and max_requeues is {self.max_requeues}"
-            store.record_failure(artifact, {"reason": reason, "traceback": ""})
-            raise JobError(reason)
+            self._give_up(
+                artifact, store, f"stopped {restarts + 1} times; max_requeues is {self.max_requeues}"
+            )
+        if out_of_time and not _has_checkpoint_since(began, store.work_folder(artifact)):
+            again = f"and it would begin anew: raise time of kind {artifact.kind}"
+            self._give_up(artifact, store, f"out of time (the job was given {self.minutes} min), {again}")
         try:
             if "JobState=RUNNING" in slurm("scontrol", "show", "job", job):
                 slurm("scontrol", "requeue", job)
@@ -99,6 +114,17 @@ class ArtifactJob:
         except SlurmError as error:
             # Slurm keeps requeuing preempted jobs by itself; only a time-out then ends as one.
             print(f"job {job} could not be put back into the queue: {error}", file=sys.stderr, flush=True)
+
+    def _give_up(self, artifact: Artifact, store: Store, reason: str) -> None:
+        store.record_failure(artifact, {"reason": reason, "traceback": ""})
+        raise JobError(reason)
+
+
+def _has_checkpoint_since(began: float, folder: Path) -> bool:
+    try:
+        return (folder / CHECKPOINT).stat().st_mtime >= began
+    except FileNotFoundError:
+        return False
 
 
 class PlannedData:

@@ -17,6 +17,7 @@ from typing import Any
 import submitit
 
 from experiments.artifacts import Artifact
+from experiments.computing import threads_of
 from experiments.executors import ledger
 from experiments.executors.job import ArtifactJob
 from experiments.executors.ledger import JobRecord, Submission, new_submission
@@ -76,10 +77,10 @@ def submit(request: Request, store: Store, cluster: Cluster, makers: str = MAKER
         snapshot = take_snapshot(store.root / "snapshots")
         submission = new_submission(store, request)
         submission.save_cluster(cluster.dump())
-        queue = _Queue(store, submission, cluster, snapshot, makers, dict(in_flight))
+        queue = _Queue(plan, store, submission, cluster, snapshot, makers, dict(in_flight))
         try:
             for group in grouped(todo, largest_array()):
-                queue.add(group, plan.experiment.name)
+                queue.add(group)
         except BaseException:
             queue.withdraw(todo)
             raise
@@ -117,6 +118,7 @@ class _Queue:
 
     def __init__(
         self,
+        plan: Plan,
         store: Store,
         submission: Submission,
         cluster: Cluster,
@@ -124,12 +126,13 @@ class _Queue:
         makers: str,
         in_flight: dict[Artifact, JobRecord],
     ):
-        self._store, self._submission, self._cluster = store, submission, cluster
+        self._plan, self._store = plan, store
+        self._submission, self._cluster = submission, cluster
         self._snapshot, self._makers = snapshot, makers
         self.jobs = in_flight
         """All that are in flight, ours and earlier ones."""
 
-    def add(self, group: list[Artifact], name: str) -> None:
+    def add(self, group: list[Artifact]) -> None:
         """Queue a group: one job, or one array."""
         resources = self._cluster.kinds[group[0].kind]
         inputs = [upstream for upstream in group[0].inputs.values() if not self._store.is_done(upstream)]
@@ -139,15 +142,17 @@ class _Queue:
         executor = _executor(
             self._submission.logs,
             resources,
-            setup=_setup(self._snapshot, resources),
+            setup=_setup(self._snapshot, resources, self._plan.profile.threads),
             dependencies=dependencies,
-            name=f"{name}-{group[0].kind}",
+            name=f"{self._plan.experiment.name}-{group[0].kind}",
         )
         calls = [
             ArtifactJob(
                 store=self._store.root,
                 request=self._submission.request,
                 artifact=artifact.name,
+                minutes=int(resources.time),
+                notice_seconds=resources.notice_seconds,
                 max_requeues=resources.max_requeues,
                 makers=self._makers,
             )
@@ -178,13 +183,13 @@ class _Queue:
             ledger.forget(self._store, artifact)
 
 
-def _setup(snapshot: Path, resources: Resources) -> list[str]:
+def _setup(snapshot: Path, resources: Resources, threads: int | None) -> list[str]:
     return [
         *resources.setup,
         f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
         # Else Python would prefer the submitting folder, which may be the checkout.
         "export PYTHONSAFEPATH=1",
-        f"export OMP_NUM_THREADS={resources.cpus}",
+        f"export OMP_NUM_THREADS={threads_of(threads, resources.cpus)}",
     ]
 
 

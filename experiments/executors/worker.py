@@ -14,8 +14,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from experiments.artifacts import Artifact
 from experiments.computing import prepare_torch
 from experiments.executors.job import STOPPED, PlannedData, load_finder
@@ -38,8 +36,6 @@ class Worker:
     """A folder where it leaves its process's number."""
     parent: int
     """The process that started it: without it nobody wants the results."""
-    threads: int
-    """Its share of the cores; a profile that fixes a number of threads overrides it."""
     makers: str
 
     def __call__(self) -> str | None:
@@ -49,7 +45,6 @@ class Worker:
             SystemExit: told to stop.
         """
         plan = Request.load(self.request).plan
-        torch.set_num_threads(self.threads)
         prepare_torch(plan.profile.threads)
         (self.pids / str(os.getpid())).touch()
         stop = StopWithParent(self.parent)

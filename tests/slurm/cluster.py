@@ -307,6 +307,7 @@ class Cluster:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                cwd=self.folder,
                 env=os.environ | self.environment | environment,
             )
         self._save_pids(self._pids() | {name: process.pid})

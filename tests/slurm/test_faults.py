@@ -65,12 +65,15 @@ def test_running_out_of_time(lab: Lab) -> None:
     counter = counting(steps=1100)
     endless = artifact("evaluation", config={"do": "sleep", "seconds": 300}, label="endless")
     blocked = artifact("codes", config={}, inputs={"it": endless}, label="blocked")
-    request = make_request(counter, endless, blocked)
+    anew = artifact("evaluation", config={"do": "anew", "seconds": 300}, label="anew")
+    request = make_request(counter, endless, blocked, anew)
     lab.submit(request, "time = 1\nnotice_seconds = 20")
-    lab.until_over(counter, endless, seconds=240)
+    lab.until_over(counter, endless, anew, seconds=360)
     assert_resumed(lab, counter)
     assert "out of time" in lab.reason(endless)
     assert "raise time of kind evaluation" in lab.reason(endless)
+    assert "it would begin anew: raise time of kind evaluation" in lab.reason(anew)
+    assert lab.attempts("anew") == 1
     notes = {state.label: state.note for state in table_run(lab.store, request).artifacts}
     assert notes["blocked"] == f"blocked by endless ({endless.name})"
 

@@ -48,6 +48,14 @@ def sleep(task: Task) -> dict[str, Any]:
     return {}
 
 
+def anew(task: Task) -> dict[str, Any]:
+    """Like an evaluation: can be stopped, and begins anew."""
+    for tick in range(10 * task.config["seconds"]):
+        task.report(tick / (10 * task.config["seconds"]))
+        time.sleep(0.1)
+    return {}
+
+
 def count(task: Task) -> dict[str, Any]:
     """Like training: counts in a checkpoint, a step a tick, until told to stop or done."""
     checkpoint = task.folder / "checkpoint.safetensors"
@@ -85,6 +93,7 @@ ACTIONS = {
     "die": die,
     "eat": eat,
     "sleep": sleep,
+    "anew": anew,
     "count": count,
     "ranks": ranks,
 }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from making import make_request
 
-from experiments.artifacts import artifact
+from experiments.artifacts import Artifact, artifact
 from experiments.collect import table_run
 from experiments.executors import ledger, preflight, queue, watch
 from experiments.executors.job import ArtifactJob, JobError
@@ -131,14 +131,24 @@ def test_groups_are_arrays_of_equals_after_their_inputs() -> None:
     assert groups == [[a], stages[:3], stages[3:], [evaluations[0]], [evaluations[1]]]
 
 
+def job_of(store: Store, request: Path, made: Artifact) -> ArtifactJob:
+    return ArtifactJob(
+        store=store.root,
+        request=request,
+        artifact=made.name,
+        minutes=60,
+        notice_seconds=60,
+        max_requeues=0,
+        makers="fake_makers:find",
+    )
+
+
 def test_a_job_whose_input_is_not_there_says_so(store: Store, tmp_path: Path) -> None:
     a = artifact("teacher", config={}, label="a")
     b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
     path = tmp_path / "request.json"
     make_request(a, b).write(path)
-    job = ArtifactJob(
-        store=store.root, request=path, artifact=b.name, max_requeues=0, makers="fake_makers:find"
-    )
+    job = job_of(store, path, b)
     with pytest.raises(JobError, match=rf"its input a \({a.name}\) is not in the store"):
         job()
     assert "its input a" in (store.failure(b) or {})["reason"]
@@ -148,9 +158,7 @@ def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, t
     a = artifact("teacher", config={}, label="a")
     path = tmp_path / "request.json"
     make_request(a).write(path)
-    job = ArtifactJob(
-        store=store.root, request=path, artifact=a.name, max_requeues=0, makers="fake_makers:find"
-    )
+    job = job_of(store, path, a)
     job()
     job()
     assert store.is_done(a)
