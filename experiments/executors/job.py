@@ -10,6 +10,7 @@ import importlib
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +71,10 @@ class ArtifactJob:
         stop = Stop()
         data = PlannedData(plan["recipe"]["data"], artifact)
         find = prepared(load_finder(self.makers), plan["profile"]["threads"])
+        # Slurm's notice is lost on a process that has just started: watch the clock as well.
+        clock = threading.Timer(60 * self.minutes - self.notice_seconds, stop.request)
+        clock.daemon = True
+        clock.start()
         with stop.on_signals(SIGNALS, second_kills=False):
             try:
                 if process.rank > 0:
@@ -82,6 +87,8 @@ class ArtifactJob:
                 if process.rank == 0:
                     self._requeue(artifact, store, began)
                 sys.exit(STOPPED)
+            finally:
+                clock.cancel()
         if reason is not None:
             raise JobError(reason)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,9 @@ from experiments.requests import Request
 from experiments.store import Store
 
 NOTICE_SIGNAL = "USR2"
+PYTHON = f"""bash -c 'trap "" USR1 USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
+"""While Python starts nobody handles the notice yet, and unhandled it would kill the job."""
+
 MAKERS = "experiments.tasks:find_maker"
 
 
@@ -196,7 +200,7 @@ def _setup(snapshot: Path, resources: Resources, threads: int | None) -> list[st
 def _executor(
     folder: Path, resources: Resources, setup: list[str], dependencies: list[str], name: str
 ) -> submitit.SlurmExecutor:
-    executor = submitit.SlurmExecutor(folder)
+    executor = submitit.SlurmExecutor(folder, python=PYTHON)
     extra: dict[str, Any] = {"kill-on-invalid-dep": "yes", "requeue": True} | dict(resources.extra)
     parameters = {
         "job_name": name,
