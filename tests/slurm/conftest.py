@@ -52,6 +52,10 @@ def cluster() -> Iterator[slurm_cluster.Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+RELEASE_SECONDS = 4.0
+"""Slurm's delay is there for the node to clean up; a job that starts too soon cannot create its step."""
+
+
 class Lab:
     """A store on the cluster, and fake artifacts to make in it."""
 
@@ -77,15 +81,19 @@ class Lab:
         return self.store.work_folder(artifact) / "checkpoint.safetensors"
 
     def until(self, what: str, ready: Callable[[], bool], seconds: float = 150) -> None:
-        """Wait; requeued jobs, which Slurm holds back for two minutes, are let go at once."""
+        """Wait; requeued jobs, which Slurm holds back for two minutes, are let go after `RELEASE_SECONDS`."""
         deadline = time.monotonic() + seconds
+        held: dict[str, float] = {}
         while not ready():
             if time.monotonic() > deadline:
                 queue = self.cluster.command("squeue", "-r", "-o", "%i %T %r").stdout
                 pytest.fail(f"waited {seconds:.0f} s for {what}; queue:\n{queue}")
             for line in self.cluster.command("squeue", "-h", "-r", "-o", "%i|%r").stdout.splitlines():
                 job, reason = line.split("|")
-                if reason == "BeginTime":
+                waited = time.monotonic() - held.setdefault(job, time.monotonic())
+                if reason != "BeginTime":
+                    del held[job]
+                elif waited > RELEASE_SECONDS:
                     self.cluster.command("scontrol", "update", f"jobid={job}", "starttime=now")
             time.sleep(0.5)
 
