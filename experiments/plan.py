@@ -106,7 +106,8 @@ def _with_inputs(node: Artifact) -> list[Artifact]:
 
 def _plan_row(row: str, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
     teacher = _teacher(recipe, fingerprints)
-    codes = artifact(
+    codes = _artifact(
+        recipe,
         "codes",
         config={},
         inputs={"teacher": teacher},
@@ -153,7 +154,8 @@ def _plan_row(row: str, recipe: Recipe, seed: int, fingerprints: Mapping[str, st
 
 
 def _teacher(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "teacher",
         config={
             "model": _dump(recipe.teacher_config()),
@@ -175,7 +177,8 @@ def _stage(
     fingerprints: Mapping[str, str],
     label: str,
 ) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "stage",
         config={
             "model": _dump(recipe.tokenizer_config()),
@@ -196,7 +199,8 @@ def _evaluation(
     split = recipe.evaluation.split
     needs_classifier = any(extractor.name == "classifier" for extractor in recipe.evaluation.extractors)
     classifier = {"classifier": _classifier(recipe, fingerprints)} if needs_classifier else {}
-    return artifact(
+    return _artifact(
+        recipe,
         "evaluation",
         config={"protocol": _dump(recipe.evaluation, exclude={"primary_extractor"})},
         inputs={**classifier, **inputs},
@@ -212,7 +216,8 @@ def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
 
 
 def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "classifier",
         config={
             "image_size": recipe.data.image_size,
@@ -226,6 +231,10 @@ def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
         label="in-domain classifier",
         steps=recipe.classifier.steps,
     )
+
+
+def _artifact(recipe: Recipe, kind: str, **rest: Any) -> Artifact:
+    return artifact(kind, device=recipe.device, tf32=recipe.tf32, **rest)
 
 
 def _dump(record: Any, **options: Any) -> dict[str, Any]:

@@ -24,8 +24,10 @@ from experiments.monitor import FileMonitor
 from experiments.plan import Plan
 from experiments.provenance import peak_memory_bytes, provenance
 from experiments.store import Store, StoreError
-from experiments.tasks import MAKERS
+from experiments.tasks import MAKERS, PARALLEL
 from experiments.tasks.base import Task
+from sftok.device import describe_device
+from sftok.distributed import SINGLE, World
 from sftok.training.loop import TrainingInterrupted
 
 POLL_SECONDS = 1.0
@@ -91,9 +93,16 @@ class Interrupted(RuntimeError):
 
 
 def run(
-    plan: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+    plan: Plan,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    world: World = SINGLE,
 ) -> dict[Artifact, str]:
     """Make every artifact of `plan`; returns the reasons of those that failed or were blocked.
+
+    Called by the first process of `world`; the others are in `experiments.followers.follow`.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -107,7 +116,7 @@ def run(
                 failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
                 _tell(listeners, "failed", artifact, failures[artifact])
                 continue
-            reason = _ensure(artifact, store, data, listeners, stop)
+            reason = _ensure(artifact, store, data, listeners, stop, world)
             if reason is not None:
                 failures[artifact] = reason
     return failures
@@ -126,7 +135,12 @@ def make_one(
 
 
 def _ensure(
-    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    world: World = SINGLE,
 ) -> str | None:
     """Make the artifact unless it is there; returns why it could not be made."""
     announced = False
@@ -135,7 +149,7 @@ def _ensure(
             raise Interrupted(f"stopped before {artifact.label}")
         with store.claim(artifact) as ours:
             if ours and not store.is_done(artifact):
-                return make(artifact, store, data, listeners, stop)
+                return make(artifact, store, data, listeners, stop, world)
         if not ours:
             owner = claims.owner(store.claim_path(artifact))
             if owner and not announced:
@@ -146,7 +160,12 @@ def _ensure(
 
 
 def make(
-    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+    artifact: Artifact,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    stop: Stop,
+    world: World = SINGLE,
 ) -> str | None:
     """Make one claimed artifact; returns why it failed, or None when it is finished.
 
@@ -169,13 +188,17 @@ def make(
             load_data=data.load,
             cache=store.root / "cache",
             monitor=FileMonitor(folder, advanced, stop.requested),
+            world=world if artifact.kind in PARALLEL else SINGLE,
         )
-        result = MAKERS[artifact.kind](task)
+        result = _make_together(task)
         made_in = {
             "config_hash": artifact.config_hash,
             "started": started.isoformat(timespec="seconds"),
             "seconds": result.get("seconds", time.monotonic() - clock),
             "peak_rss_bytes": peak_memory_bytes(),
+            "device": describe_device(artifact.device),
+            "tf32": artifact.device == "cuda" and artifact.tf32,
+            "processes": task.world.size,
         }
         result = {**result, "provenance": provenance() | made_in}
         store.commit(artifact, result)
@@ -192,6 +215,16 @@ def make(
         return _record_failure(artifact, store, listeners, error)
     _tell(listeners, "finished", artifact, result)
     return None
+
+
+def _make_together(task: Task) -> dict[str, Any]:
+    """Call the maker, here and in the other processes; nobody goes on while one is still at it."""
+    if task.world.size > 1:
+        task.world.announce(task.artifact.name)
+    try:
+        return MAKERS[task.artifact.kind](task)
+    finally:
+        task.world.meet()
 
 
 def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:

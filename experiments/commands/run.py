@@ -19,12 +19,16 @@ from experiments.collect import table_runs
 from experiments.commands.planning import make_plan
 from experiments.commands.wiring import Wiring
 from experiments.costs import estimate, readable
+from experiments.datasets import DataSets
+from experiments.followers import follow, leading
 from experiments.plan import Plan
 from experiments.progress import ConsoleProgress
 from experiments.requests import Request, new_request
 from experiments.runner import Stop
 from experiments.runner import run as run_plan
 from experiments.store import Store
+from sftok.device import require_device
+from sftok.distributed import World, joined
 
 ASK_ABOVE_SECONDS = 2 * 3600.0
 REPORT_EVERY_SECONDS = 60.0
@@ -33,17 +37,41 @@ log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Make everything that the experiment needs and is not there yet."""
+    """Make everything that the experiment needs and is not there yet.
+
+    Started in several processes (torchrun), the first does so and the others help it to train.
+    """
     plan, data = make_plan(options, wiring.spec_packages)
+    store = Store(options.store)
+    if options.dry_run:
+        costs = estimate(plan, store)
+        print(_summary(plan, costs) + "\n" + _details(plan, store, costs))
+        return 0
+    require_device(plan.recipe.device)
+    torch.use_deterministic_algorithms(True)
+    with joined(plan.recipe.device) as world:
+        if world.is_first:
+            with leading(world):
+                return _lead(options, argv, wiring, plan, data, world)
+        stop = Stop()
+        with stop.on_signals():
+            follow(plan.artifacts, store, data, stop, world)
+        return 0
+
+
+def _lead(
+    options: argparse.Namespace,
+    argv: list[str],
+    wiring: Wiring,
+    plan: Plan,
+    data: DataSets,
+    world: World,
+) -> int:
     store = Store(options.store)
     costs = estimate(plan, store)
     print(_summary(plan, costs), flush=True)
-    if options.dry_run:
-        print(_details(plan, store, costs))
-        return 0
     if not options.yes and not _agreed(costs):
         return 1
-    torch.use_deterministic_algorithms(True)
     store.prepare()
     request = new_request(plan, argv, data.describe(plan.recipe.evaluation.split))
     request.save(store)
@@ -54,7 +82,7 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     page = store.root / "report" / f"{plan.experiment.name}.html"
     print(f"report: {page} (fills as results come)", flush=True)
     try:
-        failures = run_plan(plan, store, data, [progress, live], Stop())
+        failures = run_plan(plan, store, data, [progress, live], Stop(), world)
     finally:
         progress.close()
         tracking.sync(store, request)

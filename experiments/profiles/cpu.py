@@ -27,6 +27,7 @@ PROFILE = Profile(
     name="cpu",
     purpose="a laptop without a GPU, minutes: Fashion-MNIST at 28x28",
     overlay={
+        "device": "cpu",
         "data.source": "fashion-mnist",
         "data.image_size": 28,
         "data.validation_images": 5000,

@@ -29,5 +29,6 @@ PROFILE = Profile(
         "stage2.training.precision": "bf16",
         "stage1.training.optimisation.warmup_steps": 1000,
         "stage2.training.optimisation.warmup_steps": 1000,
+        "stage3.training.batch_size": 32,
     },
 )

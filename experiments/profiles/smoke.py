@@ -11,6 +11,7 @@ PROFILE = Profile(
     purpose="CI: seconds on a slice of Fashion-MNIST; the numbers mean nothing",
     meaningless=True,
     overlay={
+        "device": "cpu",
         "data.source": "fashion-mnist",
         "data.image_size": 28,
         "data.validation_images": 100,

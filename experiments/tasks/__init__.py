@@ -18,3 +18,6 @@ MAKERS: Mapping[str, Maker] = {
     "evaluation": evaluate_artifact,
     "checkpoint": evaluate_checkpoint,
 }
+
+PARALLEL = frozenset({"teacher", "stage"})
+"""The kinds that several processes make together; the others are made by the first alone."""

@@ -32,10 +32,11 @@ def evaluate_checkpoint(task: Task) -> dict[str, Any]:
     protocol = dict(task.config["protocol"])
     image_set = task.load_data(protocol.pop("split"))
     config = EvaluationConfig.model_validate(protocol)
-    extractors = [build_extractor(extractor) for extractor in config.extractors]
+    device = task.open_device()
+    extractors = [build_extractor(extractor, device=device) for extractor in config.extractors]
     tokenizer = hub.open_tokenizer(
         task.config["checkpoint"], seed=task.config["seed"], teacher=task.config["teacher"]
-    )
+    ).to(device)
 
     def on_progress(fraction: float) -> None:
         task.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)

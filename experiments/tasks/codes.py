@@ -15,7 +15,7 @@ BATCH_SIZE = 500
 
 def write_code_cache(task: Task) -> dict[str, Any]:
     """Encode the training images with the frozen teacher."""
-    teacher = load_teacher(task)
+    teacher = load_teacher(task).to(task.open_device())
     path = write_codes(teacher, task.load_data("train"), task.folder, BATCH_SIZE, task.monitor.progress)
     codes = np.load(path, mmap_mode="r", allow_pickle=False)
     return {

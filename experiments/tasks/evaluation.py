@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from experiments.tasks.base import MODEL, Task
 from experiments.tasks.codes import load_teacher
@@ -25,15 +26,16 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
     protocol = dict(task.config["protocol"])
     image_set = task.load_data(protocol.pop("split"))
     config = EvaluationConfig.model_validate(protocol)
-    extractors = _extractors(task, config)
-    teacher = load_teacher(task)
+    device = task.open_device()
+    extractors = _extractors(task, config, device)
+    teacher = load_teacher(task).to(device)
 
     def on_progress(fraction: float) -> None:
         task.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
 
     found: dict[str, Evaluation]
     if "tokenizer" in task.inputs:
-        tokenizer = load_tokenizer(task)
+        tokenizer = load_tokenizer(task).to(device)
         found = {
             "tokenizer": evaluate(tokenizer, teacher, image_set, config, extractors, task.cache, on_progress)
         }
@@ -61,9 +63,9 @@ def load_tokenizer(task: Task) -> SFTok:
     return SFTok.from_pretrained(task.inputs["tokenizer"]).requires_grad_(False)
 
 
-def _extractors(task: Task, config: EvaluationConfig) -> list[Extractor]:
+def _extractors(task: Task, config: EvaluationConfig, device: torch.device) -> list[Extractor]:
     classifier = task.inputs["classifier"] / MODEL if "classifier" in task.inputs else None
     return [
-        build_extractor(extractor, classifier if extractor.name == "classifier" else None)
+        build_extractor(extractor, classifier if extractor.name == "classifier" else None, device)
         for extractor in config.extractors
     ]

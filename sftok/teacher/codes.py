@@ -29,6 +29,7 @@ def write_codes(
     `on_progress(done, total)` counts images.
     """
     teacher.eval()
+    device = next(teacher.parameters()).device
     path = folder / FILE_NAME
     dtype = np.uint16 if teacher.config.codebook_size <= 1 << 16 else np.int32
     temporary = path.with_suffix(".partial.npy")
@@ -36,7 +37,7 @@ def write_codes(
     codes = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
     done = 0
     for batch in ordered_batches(image_set, batch_size):
-        encoded = teacher.encode(batch.images)
+        encoded = teacher.encode(batch.images.to(device)).cpu()
         codes[done : done + len(encoded)] = encoded.numpy().astype(dtype)
         done += len(encoded)
         on_progress(done, len(image_set))
