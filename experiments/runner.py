@@ -24,7 +24,7 @@ from experiments.monitor import FileMonitor
 from experiments.plan import Plan
 from experiments.provenance import peak_memory_bytes, provenance
 from experiments.store import Store, StoreError
-from experiments.tasks import MAKERS, PARALLEL
+from experiments.tasks import MAKERS, PARALLEL_KINDS
 from experiments.tasks.base import Task
 from sftok.device import describe_device
 from sftok.distributed import SINGLE, World
@@ -188,7 +188,7 @@ def make(
             load_data=data.load,
             cache=store.root / "cache",
             monitor=FileMonitor(folder, advanced, stop.requested),
-            world=world if artifact.kind in PARALLEL else SINGLE,
+            world=world if artifact.kind in PARALLEL_KINDS else SINGLE,
         )
         result = _make_together(task)
         made_in = {

@@ -19,5 +19,5 @@ MAKERS: Mapping[str, Maker] = {
     "checkpoint": evaluate_checkpoint,
 }
 
-PARALLEL = frozenset({"teacher", "stage"})
+PARALLEL_KINDS = frozenset({"teacher", "stage"})
 """The kinds that several processes make together; the others are made by the first alone."""

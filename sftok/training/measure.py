@@ -9,10 +9,12 @@ it prints one line of JSON. Nothing is written.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import resource
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -82,11 +84,9 @@ def measure(
     stage = AlignmentStage(*parts, lambda batch: codes, TokenizerLossConfig(), AlignmentConfig())
     training = TrainingConfig(batch_size=batch_size, precision=precision, log_every=1)
     stopwatch = _Stopwatch(steps)
-    try:
-        nowhere = Path("/nonexistent")
-        train(stage, batches, steps + 1, training, seed=0, folder=nowhere, monitor=stopwatch, device=device)
-    except _Enough:
-        pass
+    with tempfile.TemporaryDirectory() as empty, contextlib.suppress(_Enough):
+        folder = Path(empty)
+        train(stage, batches, steps + 1, training, seed=0, folder=folder, monitor=stopwatch, device=device)
     return {
         "parameters": sum(parameter.numel() for parameter in stage.trained.parameters()),
         "forward_seconds": round(forward, 3),

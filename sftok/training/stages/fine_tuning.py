@@ -108,7 +108,12 @@ class FineTuningStage(Stage):
         return self.config.discriminator_start if player == "discriminator" else 0
 
     def losses(self, player: str, step: Step) -> Losses:
-        """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator."""
+        """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator.
+
+        Raises:
+            ConfigError: this process's share of the batch does not suit the discriminator.
+        """
+        self._require_whole_groups(step)
         return {"model": self._model, "discriminator": self._discriminator}[player](step)
 
     def reconstruct(self, quantized: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
@@ -170,12 +175,16 @@ class FineTuningStage(Stage):
             "fake_logits": fake.mean(),
         }
 
-    def _logits(self, images: Tensor, step: Step) -> Tensor:
-        if step.world.size > 1 and len(images) % self.discriminator.norm_batch:
+    def _require_whole_groups(self, step: Step) -> None:
+        """The discriminator's groups must not depend on how many processes share the batch."""
+        share, group = len(step.batch.images), self.discriminator.norm_batch
+        if step.world.size > 1 and share % group:
             raise ConfigError(
-                f"the discriminator normalises over {self.discriminator.norm_batch} images, and "
-                f"{len(images)} a process is no multiple of it; start fewer processes or enlarge the batch"
+                f"the discriminator normalises over {group} images, and {share} a process is no multiple "
+                "of it; start fewer processes, or enlarge stage3.training.batch_size"
             )
+
+    def _logits(self, images: Tensor, step: Step) -> Tensor:
         # In float32: an adversarial gradient is a small difference of large numbers.
         with torch.autocast(images.device.type, enabled=False):
             augmented = diff_augment(images, step.generator, step.world)
