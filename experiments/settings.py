@@ -71,9 +71,10 @@ def _derived(recipe: Recipe) -> dict[str, Any]:
         "stage2.trains_pixels": False,
         "stage3.trains_pixels": True,
     }
-    for number, stage in zip(STAGES, (recipe.stage1, recipe.stage2, stage3), strict=True):
-        derived[f"stage{number}.batch_of_a_gpu"] = stage.training.batch_size / GPUS
-        derived[f"stage{number}.averages"] = stage.training.ema_decay > 0
+    trainings = (recipe.stage1.training, recipe.stage2.training, stage3.training)
+    for number, training in zip(STAGES, trainings, strict=True):
+        derived[f"stage{number}.batch_of_a_gpu"] = training.batch_size / GPUS
+        derived[f"stage{number}.averages"] = training.ema_decay > 0
     return derived
 
 

@@ -43,6 +43,7 @@ def write_tokens(
     folder: Path,
     batch_size: int,
     on_progress: Callable[[int, int], None] = lambda done, total: None,
+    device: torch.device | str = "cpu",
 ) -> Path:
     """Encode every image of `image_set`, in order, to `folder/codes.npy` of `[images, K]`.
 
@@ -52,6 +53,7 @@ def write_tokens(
         folder: the file appears in it when it is complete.
         batch_size: images encoded at once.
         on_progress: `on_progress(done, total)` counts images.
+        device: where the encoder is.
     """
     path = folder / FILE_NAME
     temporary = path.with_suffix(".partial.npy")
@@ -60,8 +62,8 @@ def write_tokens(
     ids = np.lib.format.open_memmap(temporary, mode="w+", dtype=dtype, shape=shape)
     done = 0
     for batch in ordered_batches(image_set, batch_size):
-        encoded = encoder.encode(batch.images)
-        ids[done : done + len(encoded)] = encoded.cpu().numpy()
+        encoded = encoder.encode(batch.images.to(device)).cpu()
+        ids[done : done + len(encoded)] = encoded.numpy()
         done += len(encoded)
         on_progress(done, len(image_set))
     ids.flush()

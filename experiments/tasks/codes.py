@@ -15,12 +15,13 @@ BATCH_SIZE = 500
 
 def write_code_cache(task: Task) -> dict[str, Any]:
     """Encode the training images with the frozen teacher."""
-    teacher = load_teacher(task)
+    device = task.open_device()
+    teacher = load_teacher(task).to(device)
 
     def on_progress(done: int, total: int) -> None:
         task.report(done / total)
 
-    path = write_tokens(teacher, task.load_data("train"), task.folder, BATCH_SIZE, on_progress)
+    path = write_tokens(teacher, task.load_data("train"), task.folder, BATCH_SIZE, on_progress, device)
     codes = np.load(path, mmap_mode="r", allow_pickle=False)
     return {
         "images": len(codes),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from sftok.data.base import DataError, ImageSet
+from sftok.distributed import SINGLE, World
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +28,10 @@ class Batch:
     images: Tensor
     labels: Tensor
     indices: Tensor
+
+    def to(self, device: torch.device) -> Self:
+        """The batch with images and labels on `device`; the keys to files stay with the CPU."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
 def to_unit_range(pixels: Tensor) -> Tensor:
@@ -57,7 +63,9 @@ def steps_per_epoch(image_set: ImageSet, batch_size: int) -> int:
     return len(image_set) // batch_size
 
 
-def training_batches(image_set: ImageSet, batch_size: int, seed: int, start_step: int = 0) -> Iterator[Batch]:
+def training_batches(
+    image_set: ImageSet, batch_size: int, seed: int, start_step: int = 0, world: World = SINGLE
+) -> Iterator[Batch]:
     """Batches `start_step`, `start_step + 1`, ... without end.
 
     Batch i depends on `(seed, i)` only, so a stream started at step i equals one that ran up to it. An
@@ -65,11 +73,16 @@ def training_batches(image_set: ImageSet, batch_size: int, seed: int, start_step
     comes twice, and `len(image_set) % batch_size` of them, others each time, do not come at all. The next
     batch is read on a thread of its own while the caller works on this one.
 
+    `batch_size` counts the images of all processes of `world`; this one reads its share of them.
+
     Raises:
+        ConfigError: at the call, if the processes cannot share a batch evenly.
         DataError: at the call, if a batch is larger than the whole set.
     """
+    world.share_of(batch_size)
     per_epoch = steps_per_epoch(image_set, batch_size)
-    return _read_ahead(image_set, _endless_indices(len(image_set), per_epoch, batch_size, seed, start_step))
+    chosen = _endless_indices(len(image_set), per_epoch, batch_size, seed, start_step)
+    return _read_ahead(image_set, map(world.share, chosen))
 
 
 def ordered_batches(image_set: ImageSet, batch_size: int) -> Iterator[Batch]:
