@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
 import nox
-from nox.command import CommandFailed
 
 nox.options.default_venv_backend = "none"
 nox.options.error_on_missing_interpreters = True
@@ -46,13 +44,13 @@ def types(session: nox.Session) -> None:
 def smoke(session: nox.Session) -> None:
     """Every spec of the registry at the smoke profile, in a store of its own."""
     with tempfile.TemporaryDirectory(prefix="sftok-smoke-") as store:
-        run_every_spec(session, "--profile", "smoke", "--store", store)
+        run_everything(session, "--profile", "smoke", "--store", store)
 
 
 @nox.session
 def reproduce_all(session: nox.Session) -> None:
-    """Every spec of the registry; `nox -s reproduce_all -- --profile cpu --seeds 3` and so on."""
-    run_every_spec(session, *session.posargs)
+    """Every spec in one plan; `nox -s reproduce_all -- --profile cpu --seeds 3` and so on."""
+    run_everything(session, *session.posargs)
 
 
 @nox.session
@@ -73,26 +71,9 @@ def benchmarks(session: nox.Session) -> None:
         print_ratios(json.loads(report.read_text())["benchmarks"])
 
 
-def run_every_spec(session: nox.Session, *options: str) -> None:
-    """Run the specs one after the other; a failing one does not keep the others from running."""
-    failed = []
-    for name in spec_names(session):
-        try:
-            python(session, "-m", "experiments", "run", name, "--yes", *options)
-        except CommandFailed:
-            failed.append(name)
-    if failed:
-        session.error(f"failed: {', '.join(failed)}")
-
-
-def spec_names(session: nox.Session) -> list[str]:
-    """The names in the registry."""
-    require_environment(session)
-    command = [sys.executable, "-m", "experiments", "list", "--format", "json"]
-    listed = subprocess.run(command, capture_output=True, text=True, check=False)
-    if listed.returncode:
-        session.error(listed.stderr.strip())
-    return [spec["name"] for spec in json.loads(listed.stdout)]
+def run_everything(session: nox.Session, *options: str) -> None:
+    """All specs at once: what several need is made once, and what fails keeps nothing else from running."""
+    python(session, "-m", "experiments", "run", "all", "--yes", *options)
 
 
 def print_ratios(measured: list[dict]) -> None:

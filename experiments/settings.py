@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from experiments.recipe import Recipe, TransformerSize
+from experiments.recipe import Recipe, TransformerSize, flat
 from experiments.results import SettingLine
 from experiments.spec import Experiment, Setting
 
@@ -33,16 +33,7 @@ def setting_lines(experiment: Experiment, recipe: Recipe) -> tuple[SettingLine, 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
     """Every value of `recipe` by its dotted key, and those that follow from several of them."""
-    return dict(flat(recipe.model_dump(mode="json"))) | _derived(recipe)
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Nested values by dotted key."""
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
+    return flat(recipe.model_dump(mode="json")) | _derived(recipe)
 
 
 def _derived(recipe: Recipe) -> dict[str, Any]:

@@ -43,8 +43,8 @@ def cost_table(run: TableRun) -> CostTable | None:
     lines = tuple(_line(run.experiment.row(row).label, stage, of) for (row, stage), of in grouped.items())
     return CostTable(
         lines,
-        f"Projection: operations of a training step by counting, times images, at {GPU_FLOPS / 1e12:g} "
-        "TFLOP/s a GPU, a fifth of an RTX 4090's best in fp16, and at this machine's own measured rate.",
+        f"Projection: counted operations of a training step, times images, at {GPU_FLOPS / 1e12:g} TFLOP/s "
+        "a GPU, a fifth of an RTX 4090's best in fp16, and at this machine's own measured rate.",
     )
 
 

@@ -93,7 +93,7 @@ def test_files_and_folders_open_as_what_they_hold(tmp_path):
 def test_a_generator_is_no_tokenizer(tmp_path):
     config = GeneratorConfig(num_tokens=4, vocabulary=64, num_classes=3, width=8, depth=1, heads=2)
     MaskGITGenerator(config).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="a 'maskgit-generator', no tokenizer"):
+    with pytest.raises(CheckpointError, match="a 'maskgit-generator', which is no tokenizer"):
         open_tokenizer(tmp_path)
 
 

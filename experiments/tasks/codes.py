@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from experiments.tasks.base import Task
 from sftok.teacher.vqgan import MaskGITVQGAN
-from sftok.tokens import write_tokens
+from sftok.tokens import TokenCache, write_tokens
 
 BATCH_SIZE = 500
 
@@ -21,11 +19,12 @@ def write_code_cache(task: Task) -> dict[str, Any]:
     def on_progress(done: int, total: int) -> None:
         task.report(done / total)
 
-    path = write_tokens(teacher, task.load_data("train"), task.folder, BATCH_SIZE, on_progress, device)
-    codes = np.load(path, mmap_mode="r", allow_pickle=False)
+    image_set = task.load_data("train")
+    write_tokens(teacher, image_set, task.folder, BATCH_SIZE, on_progress, device=device)
+    counts = TokenCache(task.folder, len(image_set), teacher.num_tokens).counts()
     return {
-        "images": len(codes),
-        "codes_used": len(np.unique(codes)),
+        "images": len(image_set),
+        "codes_used": int((counts > 0).sum()),
         "codebook_size": teacher.config.codebook_size,
     }
 

@@ -147,7 +147,7 @@ def _train(task: Task, stage: Stage, model: Any, model_config: Any, image_set: I
 
     def batches(start: int) -> Iterator[Batch]:
         order = derived_seed(seed, "order")
-        return training_batches(image_set, training.batch_size, order, start, task.world)
+        return training_batches(image_set, training.batch_size, order, start, world=task.world)
 
     seconds = train(
         stage,

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from sftok.config import ConfigError, choices_hint
-from sftok.data import fashion_mnist, image_folder
+from sftok.data import fashion_mnist, image_folder, image_shards
+from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import DataConfig, DataError, ImageSet, Selection, Split
 from sftok.data.batches import Batch, ordered_batches, training_batches
 from sftok.data.splits import selection
 
 __all__ = [
     "SOURCES",
+    "AugmentationConfig",
     "Batch",
     "DataConfig",
     "DataError",
@@ -31,6 +33,7 @@ Reader = Callable[[DataConfig, Split, Selection], ImageSet]
 SOURCES: dict[str, Reader] = {
     "fashion-mnist": fashion_mnist.read,
     "folder": image_folder.read,
+    "shards": image_shards.read,
 }
 """How each source is read, by the name that `DataConfig.source` takes."""
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
+import torch
 from einops import repeat
 from pydantic import Field
 from torch import LongTensor, Tensor
 
 from sftok.config import Config
+from sftok.data.transforms import Crop
 
 Split = Literal["train", "validation", "test"]
 
@@ -39,7 +41,7 @@ class DataConfig(Config):
     image_size: int = Field(default=28, ge=1)
     """Height and width in pixels; Fashion-MNIST has 28 only."""
     path: str | None = None
-    """Where the images are; a folder needs it, Fashion-MNIST is looked for without it."""
+    """Where the images are; a folder (of images or shards) needs it, Fashion-MNIST is looked for without."""
     unreadable: Literal["fatal", "skip"] = "fatal"
     """What to do about an image file that cannot be decoded."""
     validation_images: int = Field(default=0, ge=0)
@@ -71,6 +73,9 @@ class ImageSet(Protocol):
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
         """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W], contiguous and the caller's own."""
+
+    def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
+        """As `images`, but each image cut and mirrored as its crop (of n) says."""
 
     def labels(self, indices: LongTensor | Tensor) -> Tensor:
         """Labels of `indices` (int64 [n]) as int64 [n]."""
@@ -113,6 +118,13 @@ class MemoryImageSet:
         """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W]."""
         chosen = self.pixels[indices]
         return chosen if chosen.shape[1] == 3 else repeat(chosen, "n 1 h w -> n 3 h w").contiguous()
+
+    def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
+        """Images of `indices`, mirrored where their crops say so; pixels of one size leave no more to cut."""
+        chosen = self.images(indices)
+        mirrored = torch.tensor([crop.mirrored for crop in crops], dtype=torch.bool)
+        chosen[mirrored] = chosen[mirrored].flip(3)
+        return chosen
 
     def labels(self, indices: LongTensor | Tensor) -> Tensor:
         """Labels of `indices` (int64 [n]) as int64 [n]."""

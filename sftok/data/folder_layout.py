@@ -8,8 +8,8 @@ Two layouts are known:
   of the file's path: so it is always the same, and a new file moves no more than one other. A class of a
   single image has it in the training images.
 
-Images may lie deeper inside a class. Labels number the training classes in sorted order; a single class is
-fine, a class folder without images an error. Hidden files and folders are ignored, and so, with a count in
+Images may lie deeper inside a class. Labels number the training classes in sorted order; a class folder
+without images is an error. Hidden files and folders are ignored, and so, with a count in
 the log, are files without an image's extension and files outside of class folders.
 """
 
@@ -20,7 +20,7 @@ import logging
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sftok.data.base import DataError, Split
 from sftok.data.transforms import EXTENSIONS
@@ -66,6 +66,15 @@ def labelled_files(root: Path, split: Split) -> LabelledFiles:
         files=[file for name in class_names for file in files.get(name, ())],
         labels=[label for label, name in enumerate(class_names) for _ in files.get(name, ())],
     )
+
+
+def sample_key(file: str) -> str:
+    """The name of an image in a set: its path without the extension, and without dots in the file's name.
+
+    A WebDataset key ends at the first dot, so in shards an image can have the same.
+    """
+    path = PurePosixPath(file)
+    return str(path.with_name(path.stem.replace(".", "_")))
 
 
 def _divided_layout(

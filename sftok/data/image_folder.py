@@ -6,124 +6,64 @@ With `unreadable = "skip"`, a file that cannot be decoded still counts towards `
 
 from __future__ import annotations
 
-import hashlib
-import json
 import logging
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
-from einops import rearrange
-from torch import LongTensor, Tensor
 
 from sftok.data.base import DataConfig, DataError, Selection, Split
-from sftok.data.content_index import THREADS, Content, Unreadable, examine
-from sftok.data.folder_layout import LAYOUTS, labelled_files
-from sftok.data.transforms import TRANSFORM, UnreadableImageError, pixels
+from sftok.data.content_index import Content, Unreadable, examine
+from sftok.data.encoded import EncodedImageSet, refuse_one_class, report_unreadable, root_folder
+from sftok.data.folder_layout import LAYOUTS, labelled_files, sample_key
 
 logger = logging.getLogger(__name__)
 
-MEMORY_BUDGET = 2 * 2**30
-"""A set whose decoded pixels take no more bytes is decoded once and kept in memory."""
 
-
-@dataclass(frozen=True, eq=False)
-class ImageFolder:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class ImageFolder(EncodedImageSet):
     """An `ImageSet` of image files.
 
-    Decoded at the first look: all at once if the pixels fit `memory_budget`, else batch by batch, each on
-    a pool of threads.
-
     Attributes:
-        name: see `ImageSet`.
-        class_names: see `ImageSet`.
         root: the folder.
         files: paths relative to it, with `/`.
         hashes: SHA-256 (hex) of each file's content.
-        targets: int64 [n], the label of each file.
-        image_size: height and width of the images.
-        memory_budget: bytes.
     """
 
-    name: str
-    class_names: tuple[str, ...]
     root: Path
     files: tuple[str, ...]
     hashes: tuple[str, ...]
-    targets: Tensor
-    image_size: int
-    memory_budget: int = MEMORY_BUDGET
 
-    @property
-    def num_classes(self) -> int:
-        """How many classes labels can name."""
-        return len(self.class_names)
+    def key(self, place: int) -> str:
+        """The file's path without its extension."""
+        return sample_key(self.files[place])
 
-    @cached_property
-    def fingerprint(self) -> str:
-        """SHA-256 of transform and size, class names, and each file's path, label and content, in order."""
-        digest = hashlib.sha256(json.dumps([TRANSFORM, self.image_size, self.class_names]).encode())
-        for entry in zip(self.files, self.targets.tolist(), self.hashes, strict=True):
-            digest.update(json.dumps(entry).encode())
-        return digest.hexdigest()
+    def sha256(self, place: int) -> str:
+        """Of the file's content (hex)."""
+        return self.hashes[place]
 
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.files)
+    def content(self, place: int) -> bytes:
+        """The bytes of the file."""
+        return (self.root / self.files[place]).read_bytes()
 
-    def images(self, indices: LongTensor | Tensor) -> Tensor:
-        """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W].
-
-        Raises:
-            DataError: a file was changed or removed since the set was loaded.
-        """
-        if len(self) * 3 * self.image_size**2 <= self.memory_budget:
-            return self._all_images[indices]
-        return self._decode([self.files[index] for index in indices.tolist()])
-
-    def labels(self, indices: LongTensor | Tensor) -> Tensor:
-        """Labels of `indices` (int64 [n]) as int64 [n]."""
-        return self.targets[indices]
-
-    @cached_property
-    def _all_images(self) -> Tensor:
-        logger.info("%s: decoding %d images into memory", self.name, len(self))
-        return self._decode(self.files)
-
-    def _decode(self, files: Sequence[str]) -> Tensor:
-        decoded = np.empty((len(files), 3, self.image_size, self.image_size), dtype=np.uint8)
-
-        def fill(place: int) -> None:
-            decoded[place] = rearrange(self._pixels(files[place]), "h w c -> c h w")
-
-        with ThreadPoolExecutor(THREADS, "sftok-decode") as pool:
-            for _ in pool.map(fill, range(len(files))):
-                pass
-        return torch.from_numpy(decoded)
-
-    def _pixels(self, file: str) -> np.ndarray:
-        try:
-            return pixels((self.root / file).read_bytes(), self.image_size)
-        except (OSError, UnreadableImageError) as error:
-            raise DataError(
-                f"folder: {self.root / file} was readable when it was loaded, and is not now ({error}); "
-                "restore it and start again"
-            ) from None
+    def lost(self, place: int, reason: str) -> DataError:
+        """The file was changed or removed."""
+        return DataError(
+            f"folder: {self.root / self.files[place]} was readable when it was loaded, and is not now "
+            f"({reason}); restore it and start again"
+        )
 
 
 def read(config: DataConfig, split: Split, select: Selection) -> ImageFolder:
     """The images of a split of the folder `config.path`.
 
     Raises:
-        DataError: there is no such folder, its layout is not known, it holds no images, or (with
-            `unreadable = "fatal"`) one that cannot be decoded.
+        DataError: there is no such folder, its layout is not known, it holds no images or one class
+            only, or (with `unreadable = "fatal"`) an image that cannot be decoded.
     """
-    root = _root(config)
+    root = root_folder(config, LAYOUTS)
     listing = labelled_files(root, split)
+    refuse_one_class(config, root, listing.class_names)
     chosen = select(torch.tensor(listing.labels)).tolist()
     contents = examine(root, [listing.files[place] for place in chosen])
     found = list(zip(chosen, contents, strict=True))
@@ -133,7 +73,7 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageFolder:
         for place, content in found
         if isinstance(content, Unreadable)
     ]
-    _report(root, problems, len(found), config.unreadable)
+    report_unreadable(config, root, problems, len(found))
     logger.info("%s: %d images of %d classes (%s)", root, len(kept), len(listing.class_names), split)
     return ImageFolder(
         name=f"{root.name}/{split}",
@@ -144,25 +84,3 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageFolder:
         targets=torch.tensor([listing.labels[place] for place, _ in kept]),
         image_size=config.image_size,
     )
-
-
-def _root(config: DataConfig) -> Path:
-    if not config.path:
-        raise DataError(f"folder: no path is set; set it to a folder of images laid out as {LAYOUTS}")
-    root = Path(config.path).expanduser().absolute()
-    if not root.is_dir():
-        problem = "is not a folder" if root.exists() else "does not exist"
-        raise DataError(f"folder: {root} {problem}; set path to a folder of images laid out as {LAYOUTS}")
-    return root
-
-
-def _report(root: Path, problems: list[str], total: int, unreadable: str) -> None:
-    if problems and unreadable == "fatal":
-        raise DataError(
-            f"folder: {len(problems)} of {total} image files cannot be read, the first is {problems[0]}; "
-            "repair or remove them, or set unreadable = 'skip'"
-        )
-    for problem in problems:
-        logger.warning("skipped %s", problem)
-    if len(problems) == total:
-        raise DataError(f"folder: none of the {total} image files in {root} can be read; the log says why")

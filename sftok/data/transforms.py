@@ -1,4 +1,4 @@
-"""From the bytes of an image file to pixels: decoding, and the one fixed resize and crop.
+"""From the bytes of an image file to pixels: decoding, resizing, and the crop.
 
 Every file becomes 8-bit RGB: grey is repeated, a palette looked up, CMYK and YCbCr converted by PIL (embedded
 colour profiles are ignored), transparency composited on white, an EXIF orientation applied, and of an
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -55,6 +56,24 @@ _ORIENTATIONS = {
 }
 
 
+@dataclass(frozen=True)
+class Crop:
+    """Which square of the resized image is taken, and whether it is mirrored.
+
+    Attributes:
+        across: in [0, 1), which of the possible squares from left to right; None is the central one.
+        down: the same from top to bottom.
+        mirrored: left and right change places.
+    """
+
+    across: float | None = None
+    down: float | None = None
+    mirrored: bool = False
+
+
+CENTRE = Crop()
+
+
 class UnreadableImageError(ValueError):
     """Content that is no complete image; the message says why, in part of a line."""
 
@@ -83,39 +102,53 @@ def decode(content: bytes) -> Image.Image:
         raise UnreadableImageError(" ".join(f"{type(error).__name__}: {error}".split())) from None
 
 
-def resize_and_crop(image: Image.Image, size: int) -> Image.Image:
-    """Bicubic resize (with antialiasing) of the short side to `size`, then the central square.
+def resize_and_crop(image: Image.Image, size: int, crop: Crop = CENTRE) -> Image.Image:
+    """Bicubic resize (with antialiasing) of the short side to `size`, then a square, by default the central.
 
-    What torchvision's `Resize(size)` and `CenterCrop(size)` do to a PIL image, except that
+    What torchvision's `Resize(size)` and `CenterCrop(size)` (or `RandomCrop(size)`) do to a PIL image, except
+    that
     - rows are resized before columns. PIL did so always, but from version 13 on chooses by the shape; as
       values are rounded and clipped in between, the pixels would depend on the version;
     - nothing is computed that the crop would drop: of a very long image it would fill the memory.
     """
     width, height = image.size
     short = min(image.size)
-    left, right = _central(width, short, size)
-    top, bottom = _central(height, short, size)
+    left, right = _taken(width, short, size, crop.across)
+    top, bottom = _taken(height, short, size, crop.down)
     reach = 2 * max(1, short / size) + 1  # of a bicubic kernel, in pixels of the image
     first, last = max(0, math.floor(top - reach)), min(height, math.ceil(bottom + reach))
     rows = image.crop((0, first, width, last))
     narrow = rows.resize((size, rows.height), Image.Resampling.BICUBIC, box=(left, 0, right, rows.height))
-    return narrow.resize((size, size), Image.Resampling.BICUBIC, box=(0, top - first, size, bottom - first))
+    square = narrow.resize((size, size), Image.Resampling.BICUBIC, box=(0, top - first, size, bottom - first))
+    return square.transpose(Image.Transpose.FLIP_LEFT_RIGHT) if crop.mirrored else square
 
 
-def _central(length: int, short: int, size: int) -> tuple[float, float]:
+def resize_short_side(image: Image.Image, size: int) -> Image.Image:
+    """The whole of the image with its short side resized to `size`, as `resize_and_crop` does it.
+
+    So any square that `resize_and_crop` takes out of the result is that of the image itself.
+    """
+    short = min(image.size)
+    width, height = (int(size * length / short) for length in image.size)
+    narrow = image.resize((width, image.height), Image.Resampling.BICUBIC)
+    return narrow.resize((width, height), Image.Resampling.BICUBIC)
+
+
+def _taken(length: int, short: int, size: int, place: float | None) -> tuple[float, float]:
     """Where the crop begins and ends on a side of `length`, in pixels of the image before it is resized."""
     scaled = int(size * length / short)
-    start = round((scaled - size) / 2)
+    slack = scaled - size
+    start = round(slack / 2) if place is None else min(int(place * (slack + 1)), slack)
     return start * length / scaled, min((start + size) * length / scaled, length)
 
 
-def pixels(content: bytes, size: int) -> np.ndarray:
+def pixels(content: bytes, size: int, crop: Crop = CENTRE) -> np.ndarray:
     """The pixels of a file's content: uint8 [size, size, 3].
 
     Raises:
         UnreadableImageError: as `decode`.
     """
-    return np.array(resize_and_crop(decode(content), size))
+    return np.array(resize_and_crop(decode(content), size, crop))
 
 
 def _check_size(image: Image.Image) -> None:

@@ -111,9 +111,11 @@ def test_an_unreadable_file_can_be_skipped_and_is_named(plain_folder, caplog):
 
 
 def test_a_set_without_any_readable_file_is_an_error(tmp_path):
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "1.png").touch()
-    with pytest.raises(DataError, match=r"none of the 1 image files .* can be read"):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.png").touch()
+        (tmp_path / name / "2.png").touch()
+    with pytest.raises(DataError, match=r"none of the 2 image files .* can be read"):
         load(folder(tmp_path, unreadable="skip"), "train")
 
 
@@ -133,11 +135,20 @@ def test_a_file_that_is_lost_after_loading_is_named(plain_folder, budget):
         image_set.images(torch.tensor([2]))
 
 
-def test_one_class_and_one_image(tmp_path, write_image):
-    write_image(tmp_path / "only" / "1.webp")
+def test_two_images_of_two_classes(tmp_path, write_image):
+    for name in ("a", "b"):
+        write_image(tmp_path / "train" / name / "1.webp")
     image_set = load(folder(tmp_path), "train")
-    assert (len(image_set), image_set.num_classes) == (1, 1)
+    assert (len(image_set), image_set.num_classes) == (2, 2)
     assert image_set.images(torch.tensor([0])).shape == (1, 3, 8, 8)
+
+
+def test_one_class_is_refused(tmp_path, write_image):
+    for number in range(3):
+        write_image(tmp_path / "photos" / f"{number}.png")
+    for split in ("train", "test"):
+        with pytest.raises(DataError, match=r"has one class only, .photos., but two are needed; set path"):
+            load(folder(tmp_path), split)
 
 
 @pytest.mark.parametrize(

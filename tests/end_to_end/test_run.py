@@ -157,6 +157,27 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], message: 
     assert not (tmp_path / "runs").exists()
 
 
+def test_run_all_plans_everything_at_once(tmp_path: Path) -> None:
+    done = experiments("run", "all", "--profile", "smoke", "--store", tmp_path / "runs", "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert "saved by sharing" in done.stdout
+    assert done.stdout.count("  teacher-") == 2, "MaskGIT and VQGAN, once each"
+    assert not (tmp_path / "runs").exists()
+
+
+def test_show_says_where_values_come_from() -> None:
+    done = experiments("show", "table1", "--profile", "paper")
+    assert done.returncode == 0, done.stderr
+    assert "tokenizer.codebook_size = 8192  # Table 6: Model, VQ Model, Codebook Size" in done.stdout
+    assert "GPU hours" in done.stdout
+    assert "(2,880)" in done.stdout
+    assert "not said" not in done.stdout
+    content = json.loads(experiments("show", "table1", "--profile", "paper", "--format", "json").stdout)
+    assert content["config"]["tokenizer"]["num_latent_tokens"] == 64
+    assert content["rows"]["sftok-l"]["tokenizer"]["decoder"]["depth"] == 24
+    assert content["parameters"]["sftok-l"]["decoder"] > 300e6
+
+
 def test_a_dry_run_touches_nothing(tmp_path: Path) -> None:
     done = run_smoke(tmp_path / "runs", "--dry-run")
     assert done.returncode == 0, done.stderr

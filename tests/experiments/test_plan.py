@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from experiments.paper import figure8, table3, table4
+from experiments.paper import figure1, figure8, table3, table4
 from experiments.plan import Plan, plan
 from experiments.profiles import PROFILES
+from experiments.registry import discover
 from experiments.spec import Experiment, Row
 from sftok.config import ConfigError
 
@@ -126,6 +127,78 @@ def test_a_row_needs_nothing_but_a_spec_entry() -> None:
     )
     new = [artifact for artifact in planned(more).artifacts if artifact not in planned().artifacts]
     assert [artifact.kind for artifact in new] == ["stage", "evaluation"]
+
+
+SPECS = discover(("experiments.paper", "ablations"))
+
+
+def test_rows_that_are_only_published_are_not_planned() -> None:
+    rows = {row.row for row in planned(SPECS["table1"]).rows}
+    assert rows == {row.name for row in SPECS["table1"].rows if row.trained}
+    assert "vit-vqgan" not in rows
+
+
+def test_a_row_of_table_1_needs_nothing_but_a_spec_entry() -> None:
+    spec = SPECS["table1"]
+    longer = Row(
+        name="mine", label="Mine", variants=("larger-decoder",), overrides={"stage2.replacement_ratio": 0.3}
+    )
+    published = Row(name="theirs", label="Theirs", trained=False, published={"rfid": 1.0})
+    more = spec.model_copy(update={"rows": (*spec.rows, longer, published)})
+    new = set(planned(more).artifacts) - set(planned(spec).artifacts)
+    assert {artifact.label for artifact in new} == {"mine, seed 0", "evaluation of mine, seed 0"}
+
+
+def test_the_teachers_rows_train_no_tokenizer() -> None:
+    made = planned(SPECS["table1"])
+    rows = {row.row: row for row in made.rows}
+    assert rows["maskgit"].evaluation == made.reference
+    assert [stage.kind for stage in rows["vqgan"].training] == ["teacher"]
+    larger = PROFILES["cpu"].variants["larger-codebook"]["teacher.codebook_size"]
+    assert rows["vqgan"].training[0].config["model"]["codebook_size"] == larger
+
+
+def test_the_tokenizers_of_table_1_take_the_same_steps_of_the_same_batches() -> None:
+    rows = [row for row in planned(SPECS["table1"]).rows if row.row not in ("maskgit", "vqgan")]
+    lengths = {sum(stage.steps for stage in row.training if "fine-tuning" not in stage.stage) for row in rows}
+    batches = {stage.config["training"]["batch_size"] for row in rows for stage in row.training[:-1]}
+    assert len(rows) == 6
+    assert len(lengths) == len(batches) == 1
+    assert len({row.training[-1].steps for row in rows}) == 1
+
+
+def test_a_single_step_tokenizer_never_sees_a_visible_position() -> None:
+    row = next(row for row in planned(SPECS["table1"]).rows if row.row == "titok-b")
+    assert [stage.stage for stage in row.training] == ["warm-up", "single-step-fine-tuning"]
+    assert row.evaluation.config["protocol"]["steps"] == [1]
+
+
+def test_lengths_of_one_tokenizer_share_its_training() -> None:
+    rows = {row.row: row for row in planned(SPECS["table1"]).rows}
+    whole, half = rows["one-d-piece-b"], rows["one-d-piece-b-half"]
+    assert whole.training == half.training
+    assert whole.training != rows["titok-b"].training
+    assert "kept_tokens" not in whole.evaluation.config
+    tokens = half.training[0].config["model"]["encoder"]["num_latent_tokens"]
+    assert half.evaluation.config["kept_tokens"] == tokens // 2
+
+
+def test_a_borrowed_row_is_filled_in_before_it_is_planned() -> None:
+    with pytest.raises(ConfigError, match="stands in table1"):
+        planned(figure1.EXPERIMENT)
+    assert set(planned(SPECS["figure1"]).artifacts) <= set(planned(SPECS["table1"]).artifacts)
+
+
+def test_a_variant_that_a_profile_does_not_know_is_named() -> None:
+    row = Row(name="x", label="X", variants=("larger-decode",))
+    with pytest.raises(ConfigError, match="did you mean 'larger-decoder'"):
+        planned(table4.EXPERIMENT.model_copy(update={"rows": (row,), "claims": ()}))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", SPECS)
+def test_every_spec_plans_at_every_profile(name: str, profile: str) -> None:
+    assert len(planned(SPECS[name], profile).rows) == len(SPECS[name].trained_rows)
 
 
 @pytest.mark.parametrize(

@@ -45,3 +45,28 @@ def test_a_name_taken_twice_is_an_error(package: Path) -> None:
 def test_an_unknown_name_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'table4'.*choices: .*table3, table4"):
         pick(discover(["experiments.paper"]), "tabel4")
+
+
+BORROWER = """
+from experiments.spec import Experiment, Row
+EXPERIMENT = Experiment(name="second", kind="figure", title="t", source="s", description="d",
+                        rows=(Row(name="{row}", as_in="{experiment}", published={{"is": 2.0}}),))
+"""
+
+
+def test_a_borrowed_row_is_the_lenders_but_for_what_it_says_itself(package: Path) -> None:
+    (package / "second.py").write_text(BORROWER.format(row="a", experiment="first"))
+    (row,) = discover(["some_specs"])["second"].rows
+    assert (row.label, row.published, row.as_in) == ("A", {"is": 2.0}, "")
+
+
+@pytest.mark.parametrize(
+    ("row", "experiment", "message"),
+    [("b", "first", "first has no row 'b'; choices: a"), ("a", "thirst", "did you mean 'first'")],
+)
+def test_a_row_that_is_not_there_cannot_be_borrowed(
+    package: Path, row: str, experiment: str, message: str
+) -> None:
+    (package / "second.py").write_text(BORROWER.format(row=row, experiment=experiment))
+    with pytest.raises(ConfigError, match=message):
+        discover(["some_specs"])

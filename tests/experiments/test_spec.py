@@ -6,7 +6,18 @@ from typing import Any
 
 import pytest
 
-from experiments.paper import figure8, table3, table4
+from experiments.paper import (
+    figure1,
+    figure4b,
+    figure8,
+    figures9_14,
+    table1,
+    table3,
+    table4,
+    table5,
+    table6,
+)
+from experiments.registry import discover
 from experiments.spec import Experiment
 from sftok.config import ConfigError
 
@@ -34,11 +45,51 @@ def test_the_published_numbers() -> None:
     }
 
 
-@pytest.mark.parametrize("module", [table3, table4, figure8])
+def test_table_1_as_printed() -> None:
+    printed = """
+        ViT-VQGAN|1024 (16×16)|8,192|1.28
+        Mo-VQGAN|1024 (16×16×4)|1,024|1.12
+        ImageFolder|572 (286×2)|4,096|0.80
+        VQGAN|256 (16×16)|16,384|3.64
+        MaskGIT|256 (16×16)|1,024|2.28
+        RQ-VAE|256 (8×8×4)|16,384|3.20
+        MaskBit|256 (16×16)|4,096|1.61
+        COSMOS|256 (16×16)|64,000|2.52
+        VQGAN-LC|256 (16×16)|100,000|2.62
+        LlamaGen-L|256 (16×16)|16,384|2.19
+        TiTok-B|64 (1d-tokenizer)|4,096|1.70
+        TiTok-BL †|64 (1d-tokenizer)|8,192|2.06
+        One-D-Piece-B|64 (1d-tokenizer)|4,096|2.39
+        One-D-Piece-L|64 (1d-tokenizer)|4,096|2.10
+        SFTok-B|64 (1d-tokenizer)|8,192|1.44
+        SFTok-L|64 (1d-tokenizer)|8,192|1.21
+    """
+    rows = [row for row in table1.EXPERIMENT.rows if row.published]
+    said = ["|".join((row.label, *row.facts.values(), f"{row.published['rfid']:.2f}")) for row in rows]
+    assert said == [line.strip() for line in printed.split("\n") if line.strip()]
+
+
+def test_table_5_as_printed() -> None:
+    assert {row.name: list(row.published.values()) for row in table5.EXPERIMENT.rows} == {
+        "sftok-b": [1224, 1656, 2880],
+        "sftok-l": [1728, 3264, 4992],
+    }
+
+
+def test_figures_borrow_the_numbers_of_their_tables() -> None:
+    specs = discover(["experiments.paper"])
+    of_table_1 = {row.name: row for row in specs["table1"].rows}
+    for row in (*specs["figure1"].rows, *specs["figures9_14"].rows):
+        assert row == of_table_1[row.name]
+
+
+@pytest.mark.parametrize(
+    "module", [table1, table3, table4, table5, table6, figure1, figure4b, figure8, figures9_14]
+)
 def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None:
     assert f"python -m experiments run {module.EXPERIMENT.name}" in module.__doc__
     assert "Paper:" in module.__doc__
-    assert module.EXPERIMENT.claims
+    assert module.EXPERIMENT.claims or module.EXPERIMENT.settings
 
 
 @pytest.mark.parametrize(
@@ -62,6 +113,22 @@ def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None
                 )
             },
             "names no row 'b'",
+        ),
+        ({"rows": ({"name": "a"},)}, "row 'a' has no label"),
+        ({"rows": ({**ROW, "trained": False, "overrides": {"x": 1}},)}, "nothing to override"),
+        (
+            {
+                "rows": (ROW, {"name": "b", "label": "B", "trained": False}),
+                "claims": (
+                    {
+                        "name": "c",
+                        "text": "t",
+                        "source": "s",
+                        "comparisons": ({"better": {"row": "a"}, "worse": {"row": "b"}},),
+                    },
+                ),
+            },
+            "needs row 'b', which is not run",
         ),
     ],
 )

@@ -77,7 +77,7 @@ def finish(store: Store, artifact: Artifact) -> None:
         lines = [{"step": step, "loss": 1 / step, "learning_rate": 1e-3} for step in range(1, 11)]
         (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     if artifact.kind == "evaluation" and "tokenizer" in artifact.inputs:
-        measured = {"temperature": 0.0, "n_images": 10}
+        measured = {"temperature": 0.0, "n_images": 10, "subject": "tokenizer"}
         rows = [
             {"metric": "rfid", "extractor": "classifier@28", "steps": steps, "value": 2.0 + steps, **measured}
             for steps in (1, 8)

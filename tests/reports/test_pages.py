@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from experiments.paper.table4 import EXPERIMENT
-from experiments.spec import Experiment
+from experiments.results import SettingLine
+from experiments.spec import Curve, Experiment, Row, Setting
 from reports import build
 from reports.figures import draw
 
@@ -270,3 +271,43 @@ def test_a_rebuild_is_cheap(fake_store: FakeStore) -> None:
     started = time.process_time()
     build(fake_store.root, [run])
     assert time.process_time() - started < 1.0
+
+
+def test_a_page_of_settings_alone(fake_store: FakeStore, report: Page) -> None:
+    setting = Setting(category="Model", parameter="Token Size", published=("32", "32", "-"), key="x")
+    experiment = _named(
+        "table6", rows=(Row(name="a", label="A", trained=False),), claims=(), settings=(setting,)
+    )
+    line = SettingLine(
+        category="Model",
+        parameter="Token Size",
+        published=("32", "32", "–"),
+        here=("16", "16", "–"),
+        agrees=False,
+        note="why",
+    )
+    run = fake_store.run().model_copy(
+        update={"experiment": experiment, "rows": (), "artifacts": (), "references": (), "settings": (line,)}
+    )
+    html = report(run, name="table6.html")
+    Outline(html)
+    assert "Token Size 32 32 – 16 16 – ≠ different why" in _plain(html)
+    assert "Published against ours" not in html
+
+
+def test_a_page_of_training_curves_and_costs(fake_store: FakeStore, report: Page) -> None:
+    curve = Curve(title="Figure 4b: loss", stages=("",), quantity="loss")
+    run = fake_store.run(_named("figure4b", kind="figure", curves=(curve,)))
+    html = report(run, name="figure4b.html")
+    Outline(html)
+    assert "Figure 4b: loss" in _plain(html)
+    assert 'id="training-curves"' in html
+
+
+def test_a_published_only_row_is_on_the_page(fake_store: FakeStore, report: Page) -> None:
+    theirs = Row(name="theirs", label="Theirs", trained=False, published={"rfid": 3.0}, facts={"#Code": "9"})
+    run = fake_store.run()
+    run = run.model_copy(update={"experiment": _named("table4", rows=(*EXPERIMENT.rows, theirs))})
+    html = report(run)
+    Outline(html)
+    assert "Theirs published only 9 3.00" in _plain(html)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from experiments.paper.table4 import EXPERIMENT
 from experiments.results import TableRun
+from experiments.spec import Experiment, Row
 from experiments.verdicts import cells, estimate
 from reports.metrics import METRICS, display_order, metric_info
 from reports.tables import Headline, flat_table, headline
@@ -117,3 +118,45 @@ def test_unknown_metrics_keep_their_name_and_come_last() -> None:
     assert metric_info("rfid").heading == "rFID ↓"
     assert display_order(["zeta", "psnr", "alpha", "rfid"]) == ["rfid", "psnr", "alpha", "zeta"]
     assert all(info.meaning for info in METRICS.values())
+
+
+PUBLISHED_ONLY = Row(
+    name="theirs", label="Theirs", trained=False, published={"rfid": 3.0}, facts={"#Code": "8,192"}
+)
+
+
+def _with_published_only() -> Experiment:
+    return EXPERIMENT.model_copy(update={"rows": (*EXPERIMENT.rows, PUBLISHED_ONLY)})
+
+
+def _run_with_published_only(fake_store: FakeStore) -> TableRun:
+    run = fake_store.run()
+    known = tuple(row.model_copy(update={"facts": {"#Code": "512"}}) for row in run.rows)
+    return run.model_copy(update={"experiment": _with_published_only(), "rows": known})
+
+
+def test_a_row_that_is_only_published_says_so(fake_store: FakeStore) -> None:
+    table = _headline(_run_with_published_only(fake_store))
+    line = table.lines[-1]
+    assert (line.state, line.seeds, line.trained) == ("published only", "", False)
+    assert [cell.text for cell in line.published] == ["3.00"]
+    assert not any(cell.text for cell in line.measured)
+
+
+def test_facts_of_the_paper_stand_beside_those_of_the_run(fake_store: FakeStore) -> None:
+    table = _headline(_run_with_published_only(fake_store))
+    assert table.facts == ("#Code",)
+    assert (table.lines[-1].facts, table.lines[-1].here) == (("8,192",), ("",))
+    assert (table.lines[0].facts, table.lines[0].here) == (("",), ("512",))
+
+
+def test_a_row_may_have_steps_of_its_own(fake_store: FakeStore) -> None:
+    single = EXPERIMENT.rows[0].model_copy(update={"steps": 1})
+    run = fake_store.run()
+    own = run.model_copy(
+        update={"experiment": EXPERIMENT.model_copy(update={"rows": (single, *EXPERIMENT.rows[1:])})}
+    )
+    at_one = estimate(list(cells(run).values("ratio-0.5", 1, "rfid", "classifier@28").values()))
+    line = _headline(own).lines[0]
+    assert line.measured[0].text.startswith(f"{at_one.mean:.2f}")
+    assert line.label.endswith(", T=1")

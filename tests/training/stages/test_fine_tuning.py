@@ -24,7 +24,11 @@ from sftok.teacher.vqgan import VQGANConfig
 from sftok.training.loop import TrainingConfig, TrainingInterrupted, train
 from sftok.training.optimisation import OptimisationConfig
 from sftok.training.stages.base import Step
-from sftok.training.stages.fine_tuning import FineTuningConfig, FineTuningStage
+from sftok.training.stages.fine_tuning import (
+    FineTuningConfig,
+    FineTuningStage,
+    SingleStepFineTuningStage,
+)
 
 CONFIG = SFTokConfig(
     encoder=EncoderConfig(
@@ -240,3 +244,24 @@ def test_groups_of_the_discriminator_are_not_torn_apart_by_processes() -> None:
     torn = Step(0, next(batches(0)), torch.Generator(), world=World(rank=0, size=2))
     with pytest.raises(ConfigError, match="normalises over 8 images, and 4 a process is no multiple"):
         stage.losses("model", torn)
+
+
+def test_a_single_step_tokenizer_is_tuned_with_everything_masked() -> None:
+    tokenizer, guided = build()
+    one_step = SingleStepFineTuningStage(
+        tokenizer.encoder,
+        tokenizer.quantizer,  # type: ignore[arg-type]
+        tokenizer.decoder,
+        tokenizer.pixel_decoder,
+        blurred,  # type: ignore[arg-type]
+        guided.discriminator,
+        guided.config,
+    )
+    quantized = tokenizer.quantizer.lookup(torch.zeros(2, 4, dtype=torch.long))
+    draws = torch.Generator().manual_seed(0)
+    before = draws.get_state()
+    found = one_step.reconstruct(quantized, draws)
+    assert torch.equal(draws.get_state(), before), "there is no mask to draw"
+    hidden = torch.full((2, 16), tokenizer.decoder.mask_id)
+    expected = tokenizer.pixel_decoder.decode_soft(tokenizer.decoder(hidden, quantized))
+    torch.testing.assert_close(found, expected)

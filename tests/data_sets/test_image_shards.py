@@ -1,0 +1,353 @@
+"""Shards as WebDataset writes them, of `sftok` and of other makers."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import os
+import tarfile
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from sftok.data import AugmentationConfig, DataConfig, DataError, load, ordered_batches, training_batches
+from sftok.data import shard_index as shard_index_module
+from sftok.data.shard_index import beside, index_of
+from sftok.data.shard_writer import ShardingConfig, write_shards
+
+Members = list[tuple[str, bytes]]
+
+
+def shards(root: Path, **changes) -> DataConfig:
+    return DataConfig(path=str(root), **{"source": "shards", "image_size": 6, **changes})
+
+
+def folder(root: Path, **changes) -> DataConfig:
+    return shards(root, source="folder", **changes)
+
+
+def encoded(seed: int, extension: str = "png") -> bytes:
+    noise = np.random.default_rng(seed).integers(0, 256, (7, 9, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, {"jpg": "JPEG"}.get(extension, extension.upper()))
+    return file.getvalue()
+
+
+def samples(first: int, count: int, extension: str = "png") -> Members:
+    members: Members = []
+    for number in range(first, first + count):
+        members += [(f"{number:04}.{extension}", encoded(number, extension))]
+        members += [(f"{number:04}.cls", str(number % 3).encode())]
+    return members
+
+
+def write_tar(path: Path, members: Members) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members:
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    os.utime(path, (10**9, 10**9))
+    return path
+
+
+@pytest.fixture
+def foreign(tmp_path) -> Path:
+    """Two training shards of 6 and 4 images of 3 classes, one to test on; no `dataset.json`."""
+    root = tmp_path / "foreign"
+    write_tar(root / "train-0000.tar", samples(0, 6))
+    write_tar(root / "train-0001.tar", [*samples(6, 4, "jpg"), ("0006.json", b"{}")])
+    write_tar(root / "val-0000.tar", samples(100, 3, "webp"))
+    return root
+
+
+@pytest.fixture
+def made(plain_folder, tmp_path) -> Path:
+    """The shards of `plain_folder`."""
+    write_shards(plain_folder, tmp_path / "made", ShardingConfig(images_per_shard=4))
+    return tmp_path / "made"
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_shards_are_the_folder_they_were_made_of(plain_folder, made, split):
+    ours, theirs = (
+        load(config, split)
+        for config in (shards(made, validation_images=4), folder(plain_folder, validation_images=4))
+    )
+    everything = torch.arange(len(theirs))
+    assert len(ours) == len(theirs)
+    assert ours.class_names == theirs.class_names == ("cat", "dog")
+    assert torch.equal(ours.images(everything), theirs.images(everything))
+    assert torch.equal(ours.labels(everything), theirs.labels(everything))
+    assert ours.fingerprint == theirs.fingerprint
+
+
+def test_resized_shards_have_the_pixels_of_the_folder_in_every_view(plain_folder, tmp_path):
+    write_shards(plain_folder, tmp_path / "small", ShardingConfig(images_per_shard=5, size=6))
+    ours, theirs = load(shards(tmp_path / "small"), "train"), load(folder(plain_folder), "train")
+    views = AugmentationConfig(random_crop=True, flip=True, views=2)
+    for first, second in zip(
+        islice(training_batches(ours, 4, seed=5, augmentation=views), 8),
+        islice(training_batches(theirs, 4, seed=5, augmentation=views), 8),
+        strict=True,
+    ):
+        assert torch.equal(first.images, second.images)
+        assert torch.equal(first.labels, second.labels)
+    assert ours.fingerprint != theirs.fingerprint
+
+
+def test_shards_of_another_maker(foreign):
+    train, test = load(shards(foreign), "train"), load(shards(foreign), "test")
+    assert (len(train), len(test)) == (10, 3)
+    assert train.class_names == test.class_names == ("0", "1", "2")
+    assert train.name == "foreign/train"
+    numbers = [int(train.key(place)) for place in range(10)]
+    assert sorted(numbers) == list(range(10))
+    assert train.labels(torch.arange(10)).tolist() == [number % 3 for number in numbers]
+    first = next(ordered_batches(train, 3))
+    assert first.images.shape == (3, 3, 6, 6)
+
+
+@pytest.mark.parametrize(
+    ("train", "held_out"),
+    [
+        ("train/0.tar", "val/0.tar"),
+        ("train/0.tar", "validation/0.tar"),
+        ("imagenet1k-train-0000.tar", "imagenet1k-validation-00.tar"),
+        ("train.tar", "test.tar"),
+    ],
+)
+def test_layouts(tmp_path, train, held_out):
+    write_tar(tmp_path / train, samples(0, 6))
+    write_tar(tmp_path / held_out, samples(10, 3))
+    assert [len(load(shards(tmp_path), split)) for split in ("train", "test")] == [6, 3]
+
+
+def test_lazy_and_eager_reading_agree(foreign):
+    eager = load(shards(foreign), "train")
+    lazy = replace(eager, memory_budget=0)
+    indices = torch.tensor([3, 0, 3, 9])
+    assert torch.equal(eager.images(indices), lazy.images(indices))
+
+
+def test_a_limited_set_keeps_every_class(foreign):
+    found = load(shards(foreign, limit=3), "train")
+    assert sorted(found.labels(torch.arange(3)).tolist()) == [0, 1, 2]
+
+
+def test_a_shard_is_read_through_once_and_again_when_it_changed(foreign, monkeypatch):
+    before = load(shards(foreign), "train")
+    built: list[Path] = []
+    build = shard_index_module.build_index
+    monkeypatch.setattr(
+        shard_index_module, "build_index", lambda shard: (built.append(shard), build(shard))[1]
+    )
+    assert load(shards(foreign), "train").fingerprint == before.fingerprint
+    assert not built
+    changed = write_tar(foreign / "train-0001.tar", samples(6, 5, "jpg"))
+    os.utime(changed, (10**9 + 1, 10**9 + 1))
+    after = load(shards(foreign), "train")
+    assert built == [changed]
+    assert len(after) == 11
+    assert after.fingerprint != before.fingerprint
+
+
+def test_a_damaged_index_is_made_anew(foreign, cache, caplog):
+    before = load(shards(foreign), "train").fingerprint
+    for record in (cache / "image-shards").iterdir():
+        content = bytearray(record.read_bytes())
+        content[-1] ^= 1
+        record.write_bytes(content)
+    with caplog.at_level(logging.WARNING):
+        assert load(shards(foreign), "train").fingerprint == before
+    assert "the shard is read through instead" in caplog.text
+
+
+def test_a_moved_set_keeps_its_index_and_fingerprint(made, monkeypatch):
+    before = load(shards(made), "train").fingerprint
+    moved = made.rename(made.with_name("moved"))
+    for path in moved.iterdir():
+        os.utime(path, (10**9, 10**9))
+    monkeypatch.setattr(shard_index_module, "build_index", None)
+    assert load(shards(moved), "train").fingerprint == before
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.37, 0.5, 0.7])
+@pytest.mark.parametrize("indexed", [False, True])
+def test_a_cut_shard_is_refused(made, kept, indexed):
+    shard = made / "train-000001.tar"
+    os.truncate(shard, int(shard.stat().st_size * kept))
+    if not indexed:
+        beside(shard).unlink()
+    with pytest.raises(
+        DataError, match=r"train-000001\.tar is cut, damaged or no \.tar file .*make it again"
+    ):
+        load(shards(made), "train")
+
+
+def test_a_shard_cut_between_members_is_refused(foreign):
+    shard = foreign / "train-0000.tar"
+    with tarfile.open(shard) as tar:
+        end = tar.getmembers()[4].offset
+    os.truncate(shard, end)
+    with pytest.raises(DataError, match=f"it breaks off at byte {end}"):
+        load(shards(foreign), "train")
+
+
+def flip_bit(path: Path, place: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[place] ^= 4
+    path.write_bytes(content)
+
+
+def test_a_flipped_bit_of_a_header_is_found(foreign):
+    shard = foreign / "train-0000.tar"
+    with tarfile.open(shard) as tar:
+        header = tar.getmembers()[4].offset
+    flip_bit(shard, header + 1)
+    with pytest.raises(DataError, match=f"it breaks off at byte {header}"):
+        load(shards(foreign), "train")
+
+
+@pytest.mark.parametrize("budget", [0, 2**30])
+def test_a_flipped_bit_of_an_image_is_found_when_it_is_read(made, budget):
+    found = replace(load(shards(made), "train"), memory_budget=budget)
+    flip_bit(found.shards[found.shard[3]], int(found.offsets[3] + found.sizes[3] // 2))
+    with pytest.raises(DataError, match=r"is not what the index of the shard says .its content has changed"):
+        found.images(torch.tensor([3]))
+    with pytest.raises(DataError, match="its content has changed"):
+        load(shards(made), "train").images(torch.arange(len(found)))
+
+
+def test_a_shard_that_is_gone_or_cut_after_loading_is_named(foreign):
+    found = replace(load(shards(foreign), "train"), memory_budget=0)
+    os.truncate(foreign / "train-0000.tar", 100)
+    (foreign / "train-0001.tar").unlink()
+    for place in range(10):
+        with pytest.raises(DataError, match="restore the shard"):
+            found.images(torch.tensor([place]))
+
+
+@pytest.mark.parametrize(
+    ("members", "message"),
+    [
+        ([*samples(0, 3), *samples(1, 1)], "has the key '0001' twice"),
+        ([*samples(0, 3), ("0001.jpg", encoded(1, "jpg"))], "has the key '0001' twice"),
+        (
+            [*samples(0, 3), ("0009.png", encoded(9))],
+            r"the image '0009' has no label; add a member 0009\.cls",
+        ),
+        ([*samples(0, 3), ("0009.cls", b"1")], "the label '0009' has no image"),
+        ([*samples(0, 3), ("9.png", encoded(9)), ("9.cls", b"cat")], "the class of '9' is 'cat'"),
+        ([*samples(0, 3), ("9.png", encoded(9)), ("9.cls", b"-1")], "the class of '9' is '-1'"),
+        ([*samples(0, 3), ("9.png", encoded(9)), ("9.cls", b"")], "the class of '9' is ''"),
+        ([("readme.txt", b"nothing")], "holds no images"),
+    ],
+)
+def test_samples_that_are_no_pairs_are_refused(tmp_path, members, message):
+    write_tar(tmp_path / "train-0.tar", members)
+    with pytest.raises(DataError, match=message) as caught:
+        load(shards(tmp_path), "train")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no tar file", bytes(512)])
+def test_a_file_that_is_no_tar_is_refused(tmp_path, content):
+    (tmp_path / "train-0.tar").write_bytes(content)
+    with pytest.raises(DataError, match=r"train-0\.tar is cut, damaged or no \.tar file"):
+        load(shards(tmp_path), "train")
+
+
+def test_a_key_in_two_shards_is_refused(foreign):
+    write_tar(foreign / "train-0002.tar", samples(5, 2))
+    with pytest.raises(DataError, match=r"the key '0005' is in .*train-0000\.tar and in .*train-0002\.tar"):
+        load(shards(foreign), "train")
+
+
+def test_classes_that_do_not_fit_together_are_refused(foreign):
+    write_tar(foreign / "val-0001.tar", [("200.png", encoded(200)), ("200.cls", b"3")])
+    with pytest.raises(
+        DataError, match=r"the class of 200\.png is 3, but the 3 classes of the training shards"
+    ):
+        load(shards(foreign), "test")
+
+
+def test_class_names_beside_the_shards(foreign):
+    description = foreign / "dataset.json"
+    description.write_text(json.dumps({"class_names": ["cat", "dog", "emu"]}))
+    assert load(shards(foreign), "test").class_names == ("cat", "dog", "emu")
+    description.write_text(json.dumps({"class_names": ["cat", "dog"]}))
+    with pytest.raises(DataError, match=r"is 2, but the 2 classes of dataset\.json end at 1"):
+        load(shards(foreign), "train")
+    description.write_text('{"class_names": ["cat", ')
+    with pytest.raises(DataError, match=r"dataset\.json is damaged"):
+        load(shards(foreign), "train")
+
+
+def test_an_unreadable_image_is_fatal_or_skipped(foreign, caplog):
+    config = shards(foreign, validation_images=3)
+    whole = [load(config, "train"), load(config, "validation")]
+    keys = [found.key(place) for found in whole for place in range(len(found))]
+    members = samples(0, 6)
+    members[4] = ("0002.png", members[4][1][:60])
+    changed = write_tar(foreign / "train-0000.tar", members)
+    os.utime(changed, (10**9 + 1, 10**9 + 1))
+    owner = "train" if "0002" in [whole[0].key(place) for place in range(len(whole[0]))] else "validation"
+    with pytest.raises(
+        DataError, match=r"1 of \d+ image files cannot be read, .*train-0000\.tar: 0002\.png: "
+    ):
+        load(config, owner)
+    with caplog.at_level(logging.WARNING):
+        left = [load(replace_policy(config), split) for split in ("train", "validation")]
+    assert [f.key(place) for f in left for place in range(len(f))] == [key for key in keys if key != "0002"]
+    assert "skipped" in caplog.text
+
+
+def replace_policy(config: DataConfig) -> DataConfig:
+    return config.model_copy(update={"unreadable": "skip"})
+
+
+@pytest.mark.parametrize(
+    ("files", "split", "message"),
+    [
+        ([], "train", "no shards named train in"),
+        (["train-0.tar"], "test", "no shards named val or validation or test in"),
+        (["photos.tar"], "train", "no shards named train in"),
+    ],
+)
+def test_a_folder_without_the_shards_is_refused(tmp_path, files, split, message):
+    for name in files:
+        write_tar(tmp_path / name, samples(0, 3))
+    with pytest.raises(DataError, match=message):
+        load(shards(tmp_path), split)
+
+
+def test_a_missing_shard_is_missed(made):
+    (made / "train-000002.tar").unlink()
+    with pytest.raises(DataError, match=r"3 of 4 train shards are in .*; copy the missing ones"):
+        load(shards(made), "train")
+
+
+def test_names_of_odd_members(tmp_path):
+    members = [
+        ("a.b/x.seg.png", encoded(0)),
+        ("._junk.png", b""),
+        ("a.b/y.PNG", encoded(1)),
+        ("a.b/y.cls", b"1\n"),
+    ]
+    index = index_of(write_tar(tmp_path / "train-0.tar", members))
+    assert index.members == ("a.b/y.PNG",)
+    assert index.keys == ["a.b/y"]
+
+
+def test_one_class_is_refused(tmp_path):
+    write_tar(tmp_path / "train-0.tar", [("1.png", encoded(1)), ("1.cls", b"0")])
+    with pytest.raises(DataError, match="has one class only, '0', but two are needed"):
+        load(shards(tmp_path), "train")

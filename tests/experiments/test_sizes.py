@@ -1,0 +1,54 @@
+"""Sizes are counted on shapes alone, and are those of the built model."""
+
+from __future__ import annotations
+
+import pytest
+
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+from experiments.sizes import gpu_hours, parameter_counts, training_flops
+from sftok.models.tokenizer import SFTok
+
+
+def test_parameters_are_those_of_the_built_model() -> None:
+    recipe = resolve(PROFILES["smoke"].overlay)
+    built = SFTok.from_config(recipe.tokenizer_config())
+    counts = parameter_counts(recipe)
+    assert counts["total"] == sum(parameter.numel() for parameter in built.parameters())
+    assert counts["decoder"] == sum(parameter.numel() for parameter in built.decoder.parameters())
+
+
+def test_the_papers_models_have_the_size_of_vit_b_and_vit_l() -> None:
+    paper = PROFILES["paper"]
+    small = parameter_counts(resolve(paper.overlay))
+    large = parameter_counts(resolve(paper.overlay, paper.variants["larger-decoder"]))
+    assert small["encoder"] == large["encoder"]
+    assert 85e6 < small["encoder"] < 90e6
+    assert 300e6 < large["decoder"] < 320e6
+
+
+def test_operations_of_a_stage() -> None:
+    recipe = resolve(PROFILES["smoke"].overlay)
+    cached = {
+        stage: training_flops(recipe, stage, codes_are_cached=True) for stage in ("warm-up", "alignment")
+    }
+    assert cached["alignment"] > cached["warm-up"] > 0
+    vanilla = resolve(PROFILES["smoke"].overlay, {"stage2.replacement_ratio": 0.0})
+    assert training_flops(vanilla, "alignment", codes_are_cached=True) == cached["warm-up"]
+    assert training_flops(recipe, "warm-up", codes_are_cached=False) > cached["warm-up"]
+    one_pass = training_flops(recipe, "single-step-fine-tuning", codes_are_cached=True)
+    assert training_flops(recipe, "fine-tuning", codes_are_cached=True) > one_pass
+
+
+def test_a_linear_layer_is_counted_by_hand() -> None:
+    # Doubling the depth adds the blocks' operations again, so the rest is what two depths leave.
+    def flops(depth: int) -> float:
+        changes = {"tokenizer.decoder.depth": depth}
+        return training_flops(resolve(PROFILES["smoke"].overlay, changes), "warm-up", codes_are_cached=True)
+
+    assert flops(3) - flops(2) == pytest.approx(flops(2) - flops(1))
+
+
+def test_gpu_hours_add_up() -> None:
+    hours = gpu_hours(resolve(PROFILES["smoke"].overlay))
+    assert hours["hours_total"] == pytest.approx(hours["hours_stages_1_2"] + hours["hours_stage_3"])

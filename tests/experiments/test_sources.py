@@ -1,0 +1,41 @@
+"""Every value of the paper profile has a source, and the rows of DEVIATIONS.md that are named are there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from experiments.profiles import PROFILES
+from experiments.recipe import flat, resolve
+from experiments.sources import DEVIATIONS, ENDINGS, SOURCES, source, source_at
+
+ROOT = Path(__file__).parent.parent.parent
+PAPER = flat(resolve(PROFILES["paper"].overlay).model_dump(mode="json"))
+
+
+def test_every_value_of_the_paper_profile_has_a_source() -> None:
+    assert not [key for key in PAPER if source(key) is None]
+
+
+def test_every_deviation_that_is_named_is_a_row() -> None:
+    lines = (ROOT / "DEVIATIONS.md").read_text().splitlines()
+    rows = {line.split("|")[1].strip() for line in lines if line.startswith("|")}
+    named = {text.partition(DEVIATIONS)[2] for text in (*SOURCES.values(), *ENDINGS.values())}
+    assert named - {""} <= rows
+
+
+def test_every_source_is_of_a_key() -> None:
+    unused = [name for name in SOURCES if not any(key == name or key.startswith(f"{name}.") for key in PAPER)]
+    assert not [name for name in unused if name not in ("device", "generator")]
+
+
+def test_table_6_is_named_by_its_row() -> None:
+    assert source("stage3.training.optimisation.beta2") == "Table 6: Optimizer, Beta2"
+    assert re.match("Table 6", str(source("stage3.discriminator_start")))
+
+
+def test_other_profiles_and_overrides_are_sources_too() -> None:
+    cpu = PROFILES["cpu"]
+    assert source_at("tokenizer.patch_size", 7, cpu, PAPER, {}) == "profile cpu"
+    assert source_at("tokenizer.use_l2_norm", True, cpu, PAPER, {}).startswith("Table 6")
+    assert source_at("data.path", "x", cpu, PAPER, {"data.path": "x"}) == "--set or --data"
