@@ -137,7 +137,7 @@ def main(name: str, folder: Path, steps: int, kill_at: int | None) -> None:
     with joined("cpu") as world:
 
         def batches(start: int) -> Iterator[Batch]:
-            return training_batches(images(), LEARNING.batch_size, 7, start, world)
+            return training_batches(images(), LEARNING.batch_size, 7, start, world=world)
 
         for stage_name in STAGES if name == "all" else [name]:
             place = folder / stage_name
