@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from experiments import followers
 from experiments.artifacts import Artifact, artifact
 from experiments.datasets import DataSets
 from experiments.followers import follow, leading
@@ -43,7 +42,7 @@ def node(steps: int) -> Artifact:
     return artifact("teacher", config={"steps": steps}, label="teacher")
 
 
-def test_it_makes_what_is_announced_without_a_trace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_makes_what_is_announced_without_a_trace(tmp_path: Path) -> None:
     made: list[tuple[int, World]] = []
 
     def maker(task: Task) -> dict[str, Any]:
@@ -54,26 +53,27 @@ def test_it_makes_what_is_announced_without_a_trace(tmp_path: Path, monkeypatch:
             raise ValueError("no such weights")
         return {}
 
-    monkeypatch.setattr(followers, "MAKERS", {"teacher": maker})
     first, broken, third = node(1), node(2), node(3)
     world, stop = script(broken.name, third.name, None), Stop()
     data = DataSets(DataConfig(source="fashion-mnist"))
-    follow([first, broken, third], Store(tmp_path), data, stop, world)
+    follow([first, broken, third], Store(tmp_path), data, stop, world, lambda kind: maker)
     assert made == [(2, world), (3, world)]
     assert world.met == 2
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_signal_reaches_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_reaches_the_training(tmp_path: Path) -> None:
     asked = []
-    monkeypatch.setattr(
-        followers, "MAKERS", {"teacher": lambda task: asked.append(task.monitor.should_stop())}
-    )
+
+    def maker(task: Task) -> dict[str, Any]:
+        asked.append(task.monitor.should_stop())
+        return {}
+
     stop = Stop()
     stop.request()
     only = node(1)
     data = DataSets(DataConfig(source="fashion-mnist"))
-    follow([only], Store(tmp_path), data, stop, script(only.name, None))
+    follow([only], Store(tmp_path), data, stop, script(only.name, None), lambda kind: maker)
     assert asked == [True]
 
 
