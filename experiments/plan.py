@@ -142,7 +142,8 @@ _PLANNERS = {"tokenizer": _plan_tokenizer, "teacher": _plan_teacher}
 def _stages(
     row: Row, recipe: Recipe, seed: int, teacher: Artifact, fingerprints: Mapping[str, str]
 ) -> list[Artifact]:
-    codes = artifact(
+    codes = _artifact(
+        recipe,
         "codes",
         config={},
         inputs={"teacher": teacher},
@@ -185,7 +186,8 @@ def _stages(
 
 
 def _teacher(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "teacher",
         config={
             "model": _dump(recipe.teacher_config()),
@@ -207,7 +209,8 @@ def _stage(
     fingerprints: Mapping[str, str],
     label: str,
 ) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "stage",
         config={
             "model": _dump(recipe.tokenizer_config()),
@@ -233,7 +236,8 @@ def _evaluation(
     split = recipe.evaluation.split
     needs_classifier = any(extractor.name == "classifier" for extractor in recipe.evaluation.extractors)
     classifier = {"classifier": _classifier(recipe, fingerprints)} if needs_classifier else {}
-    return artifact(
+    return _artifact(
+        recipe,
         "evaluation",
         config={"protocol": _dump(recipe.evaluation, exclude={"primary_extractor", "kept_share"}), **own},
         inputs={**classifier, **inputs},
@@ -248,7 +252,8 @@ def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
 
 
 def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "classifier",
         config={
             "image_size": recipe.data.image_size,
@@ -262,6 +267,10 @@ def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
         label="in-domain classifier",
         steps=recipe.classifier.steps,
     )
+
+
+def _artifact(recipe: Recipe, kind: str, **rest: Any) -> Artifact:
+    return artifact(kind, device=recipe.device, tf32=recipe.tf32, **rest)
 
 
 def _dump(record: Any, **options: Any) -> dict[str, Any]:

@@ -106,6 +106,8 @@ def _artifact_to_json(artifact: Artifact) -> dict[str, Any]:
         "version": artifact.version,
         "label": artifact.label,
         "steps": artifact.steps,
+        "device": artifact.device,
+        "tf32": artifact.tf32,
     }
 
 

@@ -20,12 +20,14 @@ from experiments.computing import prepare_torch
 from experiments.datasets import DataSets
 from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
+from experiments.followers import follow, leading
 from experiments.progress import ConsoleProgress
 from experiments.requests import Request
-from experiments.runner import FindMaker, Interrupted, Stop, assist, ensure
+from experiments.runner import FindMaker, Interrupted, Stop, ensure
 from experiments.store import Store
 from sftok.data import DataConfig, DataError
 from sftok.data.base import ImageSet
+from sftok.distributed import joined
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Before it kills, Slurm sends SIGTERM (preemption, scancel) or SIGUSR2 (the notice that we ask for)."""
@@ -56,7 +58,7 @@ class ArtifactJob:
             JobError: it cannot be made.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
-        process = announce(os.environ)
+        announce(os.environ)
         store = Store(self.store)
         plan = Request.load(self.request).plan
         artifact = next(each for each in plan.artifacts if each.name == self.artifact)
@@ -64,17 +66,18 @@ class ArtifactJob:
         stop = Stop()
         data = PlannedData(plan.recipe.data, artifact)
         prepare_torch(plan.profile)
-        with stop.on_signals(SIGNALS, second_kills=False):
+        find = load_finder(self.makers)
+        with stop.on_signals(SIGNALS, second_kills=False), joined(artifact.device) as world:
+            if not world.is_first:
+                follow((artifact,), store, data, stop, world, find)
+                return
             try:
-                if process.rank > 0:
-                    assist(artifact, store, data, stop, process.rank, load_finder(self.makers))
-                    return
-                self._require_inputs(artifact, store)
-                reason = ensure(artifact, store, data, [progress], stop, load_finder(self.makers))
+                with leading(world):
+                    self._require_inputs(artifact, store)
+                    reason = ensure(artifact, store, data, [progress], stop, world, find)
             except Interrupted as interruption:
                 print(f"{interruption}", flush=True)
-                if process.rank == 0:
-                    self._requeue(artifact, store)
+                self._requeue(artifact, store)
                 sys.exit(STOPPED)
         if reason is not None:
             raise JobError(reason)
