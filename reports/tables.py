@@ -108,7 +108,7 @@ def measured_columns(run: TableRun, measured: Cells) -> tuple[Column, ...]:
 def headline(run: TableRun, measured: Cells) -> Headline:
     """The table of published values against ours at `headline_steps`."""
     experiment = run.experiment
-    facts = tuple(dict.fromkeys(heading for row in experiment.rows for heading in row.facts))
+    facts = experiment.facts
     published = display_order(sorted({metric for row in experiment.rows for metric in row.published}))
     columns = measured_columns(run, measured)
     cells_by_column = [_measured_cells(run, measured, column) for column in columns]
