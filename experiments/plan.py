@@ -131,8 +131,11 @@ def _plan_tokenizer(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[s
 
 def _plan_teacher(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
     """The teacher measured as a system of its own: the same artifact at every seed, as the teacher is."""
-    teacher = _teacher(recipe, fingerprints)
-    evaluation = _reference(recipe, fingerprints)
+    name = row.name if row.variants else "the teacher"
+    teacher = _teacher(recipe, fingerprints, label=row.name if row.variants else "teacher")
+    evaluation = _evaluation(
+        recipe, {"teacher": teacher}, fingerprints, label=f"evaluation of {name}", own={}
+    )
     return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
 
 
@@ -185,7 +188,7 @@ def _stages(
     return stages
 
 
-def _teacher(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
+def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher") -> Artifact:
     return _artifact(
         recipe,
         "teacher",
@@ -196,7 +199,7 @@ def _teacher(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
             "seed": recipe.teacher.seed,
         },
         data={"train": fingerprints["train"]},
-        label="teacher",
+        label=label,
         steps=recipe.teacher.steps,
     )
 
