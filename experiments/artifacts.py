@@ -11,7 +11,10 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sftok.device import DeviceName
 
 KIND_VERSIONS = {"classifier": 1, "teacher": 1, "codes": 2, "stage": 1, "evaluation": 1, "checkpoint": 1}
 """Raise a kind's version when its code changes what it computes: older artifacts then no longer match."""
@@ -35,6 +38,10 @@ class Artifact:
     """For people; no part of the key."""
     steps: int = 1
     """Units of work, for progress and cost; no part of the key (the config holds what matters)."""
+    device: DeviceName = "cpu"
+    """Where it is made; no part of the key: another machine rounds otherwise, and that is all."""
+    tf32: bool = True
+    """Whether a GPU may round the inputs of float32 products; no part of the key, for the same reason."""
 
     @cached_property
     def key(self) -> str:
@@ -90,6 +97,8 @@ def artifacts_to_json(artifacts: Iterable[Artifact]) -> list[dict[str, Any]]:
             "version": artifact.version,
             "label": artifact.label,
             "steps": artifact.steps,
+            "device": artifact.device,
+            "tf32": artifact.tf32,
         }
         for artifact in artifacts
     ]

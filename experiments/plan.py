@@ -131,8 +131,11 @@ def _plan_tokenizer(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[s
 
 def _plan_teacher(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
     """The teacher measured as a system of its own: the same artifact at every seed, as the teacher is."""
-    teacher = _teacher(recipe, fingerprints)
-    evaluation = _reference(recipe, fingerprints)
+    name = row.name if row.variants else "the teacher"
+    teacher = _teacher(recipe, fingerprints, label=row.name if row.variants else "teacher")
+    evaluation = _evaluation(
+        recipe, {"teacher": teacher}, fingerprints, label=f"evaluation of {name}", own={}
+    )
     return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
 
 
@@ -142,7 +145,8 @@ _PLANNERS = {"tokenizer": _plan_tokenizer, "teacher": _plan_teacher}
 def _stages(
     row: Row, recipe: Recipe, seed: int, teacher: Artifact, fingerprints: Mapping[str, str]
 ) -> list[Artifact]:
-    codes = artifact(
+    codes = _artifact(
+        recipe,
         "codes",
         config={},
         inputs={"teacher": teacher},
@@ -184,8 +188,9 @@ def _stages(
     return stages
 
 
-def _teacher(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return artifact(
+def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher") -> Artifact:
+    return _artifact(
+        recipe,
         "teacher",
         config={
             "model": _dump(recipe.teacher_config()),
@@ -194,7 +199,7 @@ def _teacher(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
             "seed": recipe.teacher.seed,
         },
         data={"train": fingerprints["train"]},
-        label="teacher",
+        label=label,
         steps=recipe.teacher.steps,
     )
 
@@ -207,7 +212,8 @@ def _stage(
     fingerprints: Mapping[str, str],
     label: str,
 ) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "stage",
         config={
             "model": _dump(recipe.tokenizer_config()),
@@ -233,7 +239,8 @@ def _evaluation(
     split = recipe.evaluation.split
     needs_classifier = any(extractor.name == "classifier" for extractor in recipe.evaluation.extractors)
     classifier = {"classifier": _classifier(recipe, fingerprints)} if needs_classifier else {}
-    return artifact(
+    return _artifact(
+        recipe,
         "evaluation",
         config={"protocol": _dump(recipe.evaluation, exclude={"primary_extractor", "kept_share"}), **own},
         inputs={**classifier, **inputs},
@@ -248,7 +255,8 @@ def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
 
 
 def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return artifact(
+    return _artifact(
+        recipe,
         "classifier",
         config={
             "image_size": recipe.data.image_size,
@@ -262,6 +270,10 @@ def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
         label="in-domain classifier",
         steps=recipe.classifier.steps,
     )
+
+
+def _artifact(recipe: Recipe, kind: str, **rest: Any) -> Artifact:
+    return artifact(kind, device=recipe.device, tf32=recipe.tf32, **rest)
 
 
 def _dump(record: Any, **options: Any) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from sftok.config import Config, explain
 from sftok.data import DataConfig
+from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.decoder import DecoderConfig
@@ -101,7 +102,7 @@ class FineTuningRecipe(FineTuningConfig):
     perceptual: PerceptualConfig = PerceptualConfig()
     discriminator: DiscriminatorConfig = DinoDiscriminatorConfig()
     training: TrainingConfig = TrainingConfig(
-        batch_size=8, gradient_accumulation=2, optimisation=OptimisationConfig(beta2=0.999)
+        batch_size=64, gradient_accumulation=2, optimisation=OptimisationConfig(beta2=0.999)
     )
 
     @model_validator(mode="after")
@@ -127,6 +128,10 @@ class EvaluationRecipe(EvaluationConfig):
 class Recipe(Config):
     """One row, resolved."""
 
+    device: DeviceName = "cuda"
+    """Where everything is computed; what is missing is an error, never replaced. In no artifact's key."""
+    tf32: bool = True
+    """Whether a GPU may compute float32 products in TF32 (Table 6). In no artifact's key."""
     data: DataConfig = DataConfig()
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()

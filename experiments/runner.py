@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import shutil
 import signal
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -25,8 +23,9 @@ from experiments.artifacts import Artifact
 from experiments.monitor import FileMonitor
 from experiments.provenance import peak_memory_bytes, provenance
 from experiments.store import Store, StoreError
-from experiments.tasks import find_maker
+from experiments.tasks import PARALLEL_KINDS, find_maker
 from experiments.tasks.base import Data, Maker, Task
+from sftok.distributed import SINGLE, World
 from sftok.training.interruption import TrainingInterrupted
 
 if TYPE_CHECKING:
@@ -102,8 +101,17 @@ class Interrupted(RuntimeError):
     """The run was asked to stop; the same command goes on from there."""
 
 
-def run(plan: Plan, store: Store, data: Data, listeners: list[Listener], stop: Stop) -> dict[Artifact, str]:
+def run(
+    plan: Plan,
+    store: Store,
+    data: Data,
+    listeners: list[Listener],
+    stop: Stop,
+    world: World = SINGLE,
+) -> dict[Artifact, str]:
     """Make every artifact of `plan`; returns the reasons of those that failed or were blocked.
+
+    Called by the first process of `world`; the others are in `experiments.followers.follow`.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -123,7 +131,7 @@ def run(plan: Plan, store: Store, data: Data, listeners: list[Listener], stop: S
                     failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
                     _tell(listeners, "failed", artifact, failures[artifact])
                 else:
-                    settled, reason = attempt(artifact, store, data, listeners, stop, told)
+                    settled, reason = attempt(artifact, store, data, listeners, stop, told, world)
                     if not settled:
                         continue
                     if reason is not None:
@@ -152,6 +160,7 @@ def ensure(
     data: Data,
     listeners: list[Listener],
     stop: Stop,
+    world: World = SINGLE,
     find: FindMaker | None = None,
 ) -> str | None:
     """Make the artifact unless it is there; returns why it could not be made. Its inputs must be there.
@@ -161,7 +170,7 @@ def ensure(
     """
     told: set[Artifact] = set()
     while True:
-        settled, reason = attempt(artifact, store, data, listeners, stop, told, find)
+        settled, reason = attempt(artifact, store, data, listeners, stop, told, world, find)
         if settled:
             return reason
         time.sleep(POLL_SECONDS)
@@ -174,6 +183,7 @@ def attempt(
     listeners: list[Listener],
     stop: Stop,
     told: set[Artifact],
+    world: World = SINGLE,
     find: FindMaker | None = None,
 ) -> tuple[bool, str | None]:
     """Make the artifact unless it is there or another process makes it; never waits.
@@ -192,7 +202,7 @@ def attempt(
         raise Interrupted(f"stopped before {artifact.label}")
     with store.claim(artifact) as ours:
         if ours and not store.is_done(artifact):
-            return True, make(artifact, store, data, listeners, stop, find)
+            return True, make(artifact, store, data, listeners, stop, world, find)
     owner = None if ours else claims.owner(store.claim_path(artifact))
     if owner and artifact not in told:
         told.add(artifact)
@@ -206,6 +216,7 @@ def make(
     data: Data,
     listeners: list[Listener],
     stop: Stop,
+    world: World = SINGLE,
     find: FindMaker | None = None,
 ) -> str | None:
     """Make one claimed artifact; returns why it failed, or None when it is finished.
@@ -224,13 +235,24 @@ def make(
     started, clock = datetime.now(UTC), time.monotonic()
     try:
         folder = store.open_work(artifact)
-        task = _task(artifact, store, data, folder, FileMonitor(folder, advanced, stop.requested))
-        result = (find or find_maker)(artifact.kind)(task)
+        task = Task(
+            artifact=artifact,
+            folder=folder,
+            inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
+            load_data=data.load,
+            cache=store.root / "cache",
+            monitor=FileMonitor(folder, advanced, stop.requested),
+            world=world if artifact.kind in PARALLEL_KINDS else SINGLE,
+        )
+        result = _make_together(task, find or find_maker)
         made_in = {
             "config_hash": artifact.config_hash,
             "started": started.isoformat(timespec="seconds"),
             "seconds": result.get("seconds", time.monotonic() - clock),
             "peak_rss_bytes": peak_memory_bytes(),
+            "device": _device(artifact),
+            "tf32": artifact.device == "cuda" and artifact.tf32,
+            "processes": task.world.size,
         }
         result = {**result, "provenance": provenance() | made_in}
         store.commit(artifact, result)
@@ -249,35 +271,23 @@ def make(
     return None
 
 
-def assist(
-    artifact: Artifact, store: Store, data: Data, stop: Stop, rank: int, find: FindMaker | None = None
-) -> None:
-    """Run the maker as one of a job's further processes (`rank` > 0): what it writes itself is dropped.
-
-    Raises:
-        Interrupted: asked to stop.
-    """
-    if store.is_done(artifact):
-        return
-    folder = store.root / "work" / f".{artifact.name}.rank-{rank}"
-    folder.mkdir(parents=True, exist_ok=True)
-    monitor = FileMonitor(folder, lambda done, total, remaining: None, stop.requested)
+def _make_together(task: Task, find: FindMaker) -> dict[str, Any]:
+    """Call the maker, here and in the other processes; nobody goes on while one is still at it."""
+    if task.world.size > 1:
+        task.world.announce(task.artifact.name)
     try:
-        (find or find_maker)(artifact.kind)(_task(artifact, store, data, folder, monitor))
-    except TrainingInterrupted as interruption:
-        raise Interrupted(f"{artifact.label}: {interruption}") from None
-    shutil.rmtree(folder, ignore_errors=True)
+        return find(task.artifact.kind)(task)
+    finally:
+        task.world.meet()
 
 
-def _task(artifact: Artifact, store: Store, data: Data, folder: Path, monitor: FileMonitor) -> Task:
-    return Task(
-        artifact=artifact,
-        folder=folder,
-        inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
-        load_data=data.load,
-        cache=store.root / "cache",
-        monitor=monitor,
-    )
+def _device(artifact: Artifact) -> str:
+    if artifact.device == "cpu":
+        return artifact.device
+    # Imported here: what computes on the CPU without torch need not wait for its import.
+    from sftok.device import describe_device
+
+    return describe_device(artifact.device)
 
 
 def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:

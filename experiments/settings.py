@@ -70,7 +70,7 @@ def _derived(recipe: Recipe) -> dict[str, Any]:
 
 
 def _size(size: TransformerSize) -> str:
-    return SIZES.get(size, f"{size.width} wide, {size.depth} layers, {size.heads} heads")
+    return SIZES.get(size, f"{size.width}×{size.depth}×{size.heads}")
 
 
 def _line(setting: Setting, values: Mapping[str, Any]) -> SettingLine:

@@ -111,6 +111,8 @@ class Experiment(Config):
     headline_steps: int = Field(default=8, ge=1)
     """The number of decoding steps at which the published values hold."""
     claims: tuple[Claim, ...] = ()
+    facts: tuple[str, ...] = ()
+    """Which of the rows' facts have a column, in order."""
     costs: bool = False
     """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
     curves: tuple[Curve, ...] = ()

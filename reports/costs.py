@@ -57,7 +57,7 @@ def _line(label: str, stage: str, costs: list[StageCost]) -> CostLine:
         stage=stage,
         seeds=len(costs),
         images=f"{costs[0].images:,}",
-        time=f"{duration(seconds)} ({seconds / 3600:.3g} h)",
+        time=duration(seconds),
         speed=f"{speed:,.0f}" if speed >= 10 else f"{speed:.2g}",
         memory=byte_size(max(peaks)) if peaks else "",
         rate=f"{_mean([cost.flops_per_second for cost in costs]) / 1e9:.3g}",

@@ -182,6 +182,10 @@ def _scale_y(axes: Axes, panel: Panel) -> None:
         for y, half in zip(series.y, series.band, strict=False):
             if half is not None and math.isfinite(y):
                 low, high = min(low, y - min(half, span)), max(high, y + min(half, span))
+    # Differences of less than a hundredth are not blown up: constant curves stay flat, ticks short.
+    if high - low < 0.01 * max(abs(low), abs(high)):
+        middle, half = (low + high) / 2, 0.005 * max(abs(low), abs(high))
+        low, high = middle - half, middle + half
     span = (high - low) or span
     near = [item for item in panel.references if low - 2 * span <= item.value <= high + 2 * span]
     low, high = min([low, *(item.value for item in near)]), max([high, *(item.value for item in near)])

@@ -14,6 +14,8 @@ class MetricInfo:
     direction: int
     """+1: higher is better, -1: lower is better, 0: neither."""
     meaning: str
+    space: str = "pixels, codes"
+    """What stands in a feature space's place for a metric that has none."""
 
     @property
     def arrow(self) -> str:
@@ -41,12 +43,20 @@ METRICS = {
         MetricInfo("code_accuracy", "Code accuracy", +1, "share of the teacher's codes predicted exactly"),
         MetricInfo("codebook_usage", "Codebook usage", +1, "share of the codebook that occurs at all"),
         MetricInfo("codebook_entropy", "Codebook entropy", 0, "how evenly the codebook is used"),
-        MetricInfo("hours_stages_1_2", "Hours, stages 1 and 2", -1, "GPU hours in the paper, hours here"),
-        MetricInfo("hours_stage_3", "Hours, stage 3", -1, "GPU hours in the paper, hours here"),
-        MetricInfo("hours_total", "Hours in all", -1, "GPU hours in the paper, hours here"),
+        MetricInfo(
+            "hours_stages_1_2", "Hours, stages 1 and 2", -1, "GPU hours in the paper, hours here", "clock"
+        ),
+        MetricInfo(
+            "hours_stage_3", "Hours, stage 3", -1, "GPU hours in the paper, hours here", "measured time"
+        ),
+        MetricInfo("hours_total", "Hours in all", -1, "GPU hours in the paper, hours here", "measured time"),
         *(
             MetricInfo(
-                f"final_{name}", f"{words}, at the end", -1, f"{words}: mean of the last tenth of the steps"
+                f"final_{name}",
+                f"{words}, at the end",
+                -1,
+                f"{words}: mean of the last tenth of the steps",
+                "training",
             )
             for name, words in (
                 ("loss", "Total loss"),

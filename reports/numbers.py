@@ -52,14 +52,16 @@ def duration(seconds: float) -> str:
 
 
 def rough_duration(seconds: float) -> str:
-    """A duration as an estimate deserves it: `under a minute`, `about 12 min`, `about 3 h`."""
+    """A duration as an estimate deserves it: `under a minute`, `about 12 min`, `about 7 years`."""
     if seconds < 60:
         return "under a minute"
     if seconds < 5400:
         return f"about {round(seconds / 60)} min"
     if seconds < 48 * 3600:
         return f"about {seconds / 3600:.1f}".removesuffix(".0") + " h"
-    return f"about {seconds / 86400:.1f}".removesuffix(".0") + " d"
+    if seconds < 2 * 365 * 86400:
+        return f"about {seconds / 86400:.1f}".removesuffix(".0") + " d"
+    return f"about {seconds / (365 * 86400):,.0f} years"
 
 
 def byte_size(n_bytes: float) -> str:

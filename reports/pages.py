@@ -89,7 +89,8 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
     """The page of one run; `names` are those of the same table's pages by profile."""
     run = entry.run
     measured = cells(run)
-    charts, further_charts = metric_charts(run, measured)
+    # Where costs are the question, quality stands in the table that the rows are borrowed from.
+    charts, further_charts = ([], []) if run.experiment.costs else metric_charts(run, measured)
     return (
         _environment()
         .get_template("table.html.j2")
@@ -109,7 +110,7 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
             costs=cost_table(run),
             settings=_by_category(run.settings),
             flat=flat_table(run, measured),
-            strips=strip_sets(run),
+            strips=[] if run.experiment.costs else strip_sets(run),
             artifacts=provenance.artifact_lines(run),
             environments=provenance.environments(run),
             protocols=provenance.protocols(run),

@@ -108,7 +108,7 @@ def measured_columns(run: TableRun, measured: Cells) -> tuple[Column, ...]:
 def headline(run: TableRun, measured: Cells) -> Headline:
     """The table of published values against ours at `headline_steps`."""
     experiment = run.experiment
-    facts = tuple(dict.fromkeys(heading for row in experiment.rows for heading in row.facts))
+    facts = experiment.facts
     published = display_order(sorted({metric for row in experiment.rows for metric in row.published}))
     columns = measured_columns(run, measured)
     cells_by_column = [_measured_cells(run, measured, column) for column in columns]
@@ -142,7 +142,7 @@ def headline(run: TableRun, measured: Cells) -> Headline:
             state="",
         )
         for name, label in REFERENCES.items()
-        if name in shown
+        if name in shown and any(column[name].text for column in cells_by_column)
     )
     return Headline(
         steps=experiment.headline_steps,
@@ -278,6 +278,8 @@ def _state(run: TableRun, name: str) -> str:
 def _compute_statement(run: TableRun) -> str:
     means: dict[str, float] = {}
     for row in run.experiment.trained_rows:
+        if row.subject == "teacher":
+            continue
         known = [
             seconds for item in _runs_of(run, row.name) if (seconds := training_seconds(item)) is not None
         ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 
 class Frozen:
@@ -13,6 +14,13 @@ class Frozen:
     def __init__(self, module: nn.Module):
         self.module = module.eval().requires_grad_(False)
 
-    def __call__(self, *inputs: Any) -> Any:
-        """Whatever the module says of `inputs`; gradients flow through it to them."""
-        return self.module(*inputs)
+    def on(self, device: torch.device) -> Any:
+        """The module, brought to `device` if it is elsewhere: whoever moves a stage does not see it."""
+        parameter = next(self.module.parameters(), None)
+        if parameter is not None and parameter.device != device:
+            self.module.to(device)
+        return self.module
+
+    def __call__(self, first: Tensor, *others: Any, **options: Any) -> Any:
+        """Whatever the module says of its inputs, where the first is; gradients flow through it to them."""
+        return self.on(first.device)(first, *others, **options)

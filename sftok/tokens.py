@@ -74,6 +74,7 @@ def write_tokens(
     augmentation: AugmentationConfig | None = None,
     content: str = "",
     images_per_file: int = IMAGES_PER_FILE,
+    device: torch.device | str = "cpu",
 ) -> Path:
     """Encode every image of `image_set`, in order and in each of its views, to files in `folder`.
 
@@ -86,6 +87,7 @@ def write_tokens(
         augmentation: its `views` must be a number; without it, the centre crops.
         content: what tells the encoder from others, such as a hash of its weights.
         images_per_file: what an interruption may lose.
+        device: where the encoder is.
 
     Returns:
         `folder`.
@@ -106,7 +108,7 @@ def write_tokens(
                 for batch in ordered_batches(
                     image_set, batch_size, places=places, augmentation=looks, view=view
                 ):
-                    parts.append(_encoded(encoder, batch))
+                    parts.append(_encoded(encoder, batch, device))
                     on_progress(done + sum(map(len, parts)), total)
                 ids = _narrow(torch.cat(parts), encoder.codebook_size)
                 save_tensors(path, {"ids": ids}, {"content": source})
@@ -238,8 +240,8 @@ def _file(folder: Path, view: int, number: int) -> Path:
 
 
 @torch.no_grad()
-def _encoded(encoder: TokenEncoder, batch: Batch) -> Tensor:
-    ids = encoder.encode(batch.images).cpu()
+def _encoded(encoder: TokenEncoder, batch: Batch, device: torch.device | str) -> Tensor:
+    ids = encoder.encode(batch.images.to(device)).cpu()
     if int(ids.min()) < 0 or int(ids.max()) >= encoder.codebook_size:
         raise ValueError(f"an id is not below the codebook's size of {encoder.codebook_size}")
     return ids

@@ -27,3 +27,9 @@ def test_gradients_pass_through_it() -> None:
     held(inputs).sum().backward()
     assert inputs.grad is not None
     assert all(parameter.grad is None for parameter in held.module.parameters())
+
+
+def test_it_follows_its_inputs_to_their_device() -> None:
+    held = Owner().held
+    assert held(torch.ones(1, 2, device="meta")).device.type == "meta"
+    assert all(parameter.device.type == "meta" for parameter in held.module.parameters())

@@ -24,6 +24,7 @@ from experiments.store import Store, StoreError
 from sftok import hub
 from sftok.config import Config
 from sftok.data import DataConfig
+from sftok.device import DeviceName, require_device
 from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import build_extractor
 from sftok.evaluation.perceptual import load_alexnet_lpips
@@ -34,6 +35,8 @@ FIELDS = ("steps", "temperature", "metric", "extractor", "value", "n_images")
 class CheckpointEvaluation(Config):
     """What `--set` reaches here."""
 
+    device: DeviceName = "cpu"
+    tf32: bool = True
     data: DataConfig
     evaluation: EvaluationRecipe
 
@@ -42,6 +45,7 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
     """Evaluate a checkpoint on a split of a data set; a repeated call reads the stored numbers."""
     tokenizer = hub.open_tokenizer(options.checkpoint, seed=options.seed, teacher=options.teacher)
     setting = _setting(options, tokenizer.image_size)
+    require_device(setting.device)
     data = DataSets(setting.data)
     split = setting.evaluation.split
     node = artifact(
@@ -55,6 +59,8 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
         },
         data={split: data.load(split).fingerprint},
         label=f"evaluation of {options.checkpoint}",
+        device=setting.device,
+        tf32=setting.tf32,
     )
     del tokenizer
     store = Store(options.store)

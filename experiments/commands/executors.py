@@ -14,6 +14,7 @@ from experiments.runner import Listener, Stop
 from experiments.runner import run as run_inline
 from experiments.store import Store
 from sftok.config import ConfigError
+from sftok.distributed import SINGLE, World
 
 if TYPE_CHECKING:
     from experiments.executors.slurm import Submitted
@@ -34,9 +35,16 @@ def check_options(options: argparse.Namespace) -> None:
 
 
 def run_here(
-    options: argparse.Namespace, request: Request, store: Store, data: DataSets, listeners: list[Listener]
+    options: argparse.Namespace,
+    request: Request,
+    store: Store,
+    data: DataSets,
+    listeners: list[Listener],
+    world: World = SINGLE,
 ) -> dict[Artifact, str]:
     """Make everything before returning; the reasons of what failed or was blocked.
+
+    The processes of `world` help the inline executor; local workers are processes of their own.
 
     Raises:
         Interrupted: a signal asked to stop.
@@ -46,7 +54,7 @@ def run_here(
 
         workers = options.workers or default_workers(request.plan.profile)
         return run_locally(request, store, workers, listeners, Stop())
-    return run_inline(request.plan, store, data, listeners, Stop())
+    return run_inline(request.plan, store, data, listeners, Stop(), world)
 
 
 def run_on_cluster(options: argparse.Namespace, request: Request, store: Store, wiring: Wiring) -> int:

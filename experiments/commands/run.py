@@ -21,10 +21,15 @@ from experiments.commands.planning import make_plans
 from experiments.commands.wiring import Wiring
 from experiments.computing import prepare_torch
 from experiments.costs import estimate, readable
+from experiments.datasets import DataSets
+from experiments.followers import follow, leading
 from experiments.plan import Plan
 from experiments.progress import ConsoleProgress
 from experiments.requests import Request, new_request
+from experiments.runner import Stop
 from experiments.store import Store
+from sftok.device import require_device
+from sftok.distributed import World, joined
 
 ASK_ABOVE_SECONDS = 2 * 3600.0
 REPORT_EVERY_SECONDS = 60.0
@@ -33,19 +38,45 @@ log = logging.getLogger(__name__)
 
 
 def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Make everything that the experiment needs and is not there yet."""
+    """Make everything that the experiment needs and is not there yet.
+
+    Started in several processes (torchrun), the first does so and the others help it to train.
+    """
     executors.check_options(options)
     plans, data = make_plans(options, wiring.spec_packages)
     plan = plans[0] if len(plans) == 1 else combined(plans)
     store = Store(options.store)
+    if options.dry_run:
+        costs = estimate(plan, store)
+        print(_summary(plan, costs) + "\n" + _details(plan, store, costs))
+        return 0
+    if options.executor != "slurm":
+        require_device(plan.recipe.device)
+    prepare_torch(plan.profile.threads)
+    with joined(plan.recipe.device) as world:
+        if world.is_first:
+            with leading(world):
+                return _lead(options, argv, wiring, plans, data, world)
+        stop = Stop()
+        with stop.on_signals():
+            follow(plan.artifacts, store, data, stop, world)
+        return 0
+
+
+def _lead(
+    options: argparse.Namespace,
+    argv: list[str],
+    wiring: Wiring,
+    plans: Sequence[Plan],
+    data: DataSets,
+    world: World,
+) -> int:
+    plan = plans[0] if len(plans) == 1 else combined(plans)
+    store = Store(options.store)
     costs = estimate(plan, store)
     print(_summary(plan, costs), flush=True)
-    if options.dry_run:
-        print(_details(plan, store, costs))
-        return 0
     if not options.yes and not _agreed(costs):
         return 1
-    prepare_torch(plan.profile.threads)
     store.prepare()
     described = data.describe(plan.recipe.evaluation.split)
     work, *asked = (new_request(each, argv, described) for each in (plan, *plans))
@@ -61,7 +92,7 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     page = store.root / "report" / f"{'index' if len(plans) > 1 else plan.experiment.name}.html"
     print(f"report: {page} (fills as results come)", flush=True)
     try:
-        failures = executors.run_here(options, work, store, data, [progress, live])
+        failures = executors.run_here(options, work, store, data, [progress, live], world)
     finally:
         progress.close()
         live.track()

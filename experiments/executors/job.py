@@ -21,9 +21,11 @@ from experiments.artifacts import Artifact, artifacts_from_json
 from experiments.executors.lines import LogLines
 from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
-from experiments.runner import FindMaker, Interrupted, Stop, assist, ensure
+from experiments.followers import follow, leading
+from experiments.runner import FindMaker, Interrupted, Stop, ensure
 from experiments.store import CHECKPOINT, Store, read_json
 from experiments.tasks.base import Maker
+from sftok.distributed import joined
 
 if TYPE_CHECKING:
     from sftok.data.base import ImageSet
@@ -64,7 +66,8 @@ class ArtifactJob:
             JobError: it cannot be made.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
-        began, process = time.time(), announce(os.environ)
+        began = time.time()
+        announce(os.environ)
         store = Store(self.store)
         plan = (read_json(self.request) or {})["plan"]
         artifact = artifacts_from_json(plan["artifacts"])[self.artifact]
@@ -75,17 +78,17 @@ class ArtifactJob:
         clock = threading.Timer(60 * self.minutes - self.notice_seconds, stop.request)
         clock.daemon = True
         clock.start()
-        with stop.on_signals(SIGNALS, second_kills=False):
+        with stop.on_signals(SIGNALS, second_kills=False), joined(artifact.device) as world:
+            if not world.is_first:
+                follow((artifact,), store, data, stop, world, find)
+                return
             try:
-                if process.rank > 0:
-                    assist(artifact, store, data, stop, process.rank, find)
-                    return
-                self._require_inputs(artifact, store)
-                reason = ensure(artifact, store, data, [LogLines()], stop, find)
+                with leading(world):
+                    self._require_inputs(artifact, store)
+                    reason = ensure(artifact, store, data, [LogLines()], stop, world, find)
             except Interrupted as interruption:
                 print(f"{interruption}", flush=True)
-                if process.rank == 0:
-                    self._requeue(artifact, store, began)
+                self._requeue(artifact, store, began)
                 sys.exit(STOPPED)
             finally:
                 clock.cancel()

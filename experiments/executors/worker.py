@@ -98,7 +98,7 @@ def work(plan: Plan, store: Store, stop: Stop, find: FindMaker) -> None:
             continue
         with store.claim(ready) as ours:
             if ours and not store.is_done(ready):
-                make(ready, store, PlannedData(config, ready), [], stop, find)
+                make(ready, store, PlannedData(config, ready), [], stop, find=find)
 
 
 def _next_ready(

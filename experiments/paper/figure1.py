@@ -17,6 +17,7 @@ EXPERIMENT = Experiment(
         "SFTok after all three stages, decoded in 1 to 16 steps, and the other systems of the paper that "
         "describe an image by 64 tokens."
     ),
+    facts=("Token length", "#Code"),
     rows=(
         Row(name="titok-b", as_in="table1"),
         Row(name="titok-bl", as_in="table1"),

@@ -22,6 +22,7 @@ EXPERIMENT = Experiment(
         "steps, SFTok-L with a larger decoder. The 1D tokenizers share encoder, quantizer, teacher, data, "
         "the number of training steps, and stage 3."
     ),
+    facts=("Token length", "#Code"),
     rows=(
         Row(
             name="vit-vqgan",

@@ -23,13 +23,11 @@ EXPERIMENT = Experiment(
             name="sftok-b",
             as_in="table1",
             published={"hours_stages_1_2": 1224, "hours_stage_3": 1656, "hours_total": 2880},
-            facts={},
         ),
         Row(
             name="sftok-l",
             as_in="table1",
             published={"hours_stages_1_2": 1728, "hours_stage_3": 3264, "hours_total": 4992},
-            facts={},
         ),
     ),
     costs=True,

@@ -62,6 +62,7 @@ EXPERIMENT = Experiment(
             parameter="Vit Enc Model Size",
             published=("base", "base", "base"),
             key="derived.encoder_size",
+            note="elsewhere width × layers × heads",
         ),
         Setting(
             category="Model, VQ Model",
@@ -93,6 +94,7 @@ EXPERIMENT = Experiment(
             parameter="Vit Dec Model Size",
             published=("base", "base", "base"),
             key="derived.decoder_size",
+            note="elsewhere width × layers × heads",
         ),
         Setting(
             category="Model, Decoder",

@@ -28,6 +28,7 @@ PROFILE = Profile(
     purpose="a laptop without a GPU, minutes: Fashion-MNIST at 28x28",
     threads=2,
     overlay={
+        "device": "cpu",
         "data.source": "fashion-mnist",
         "data.image_size": 28,
         "data.validation_images": 5000,

@@ -29,6 +29,7 @@ PROFILE = Profile(
         "stage2.training.precision": "bf16",
         "stage1.training.optimisation.warmup_steps": 1000,
         "stage2.training.optimisation.warmup_steps": 1000,
+        "stage3.training.batch_size": 32,
     },
     variants={
         "larger-decoder": {"tokenizer.decoder": {"width": 512, "depth": 16, "heads": 8}},

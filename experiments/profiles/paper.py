@@ -1,11 +1,17 @@
-"""The paper profile: Table 6 of the paper to the letter; the recipe's defaults are its values."""
+"""The paper profile: Table 6 of the paper to the letter; most of its values are the recipe's defaults."""
 
 from experiments.profiles.base import Profile
 
 PROFILE = Profile(
     name="paper",
     purpose="a node or a cluster: ImageNet at 256x256, Table 6 of the paper",
-    overlay={"data.source": "folder", "data.image_size": 256},
+    overlay={
+        "data.source": "folder",
+        "data.image_size": 256,
+        "stage1.training.precision": "fp16",
+        "stage2.training.precision": "fp16",
+        "stage3.training.precision": "fp16",
+    },
     variants={
         # SFTok-L: "the decoder employs a ViT-L architecture" (Sections 4.1, D.2).
         "larger-decoder": {"tokenizer.decoder": {"width": 1024, "depth": 24, "heads": 16}},

@@ -12,6 +12,7 @@ PROFILE = Profile(
     meaningless=True,
     threads=1,
     overlay={
+        "device": "cpu",
         "data.source": "fashion-mnist",
         "data.image_size": 28,
         "data.validation_images": 100,

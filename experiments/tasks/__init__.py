@@ -20,6 +20,10 @@ MAKERS: Mapping[str, str] = {
 }
 
 
+PARALLEL_KINDS = frozenset({"teacher", "stage"})
+"""The kinds that several processes make together; the others are made by the first alone."""
+
+
 def find_maker(kind: str) -> Maker:
     """The maker of `kind`.
 

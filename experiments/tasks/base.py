@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.artifacts import Artifact
-from experiments.monitor import FileMonitor
+from sftok.distributed import SINGLE, World
 from sftok.training.interruption import TrainingInterrupted
 
 if TYPE_CHECKING:
+    import torch
+
     from sftok.data.base import ImageSet
+    from sftok.training.loop import Monitor
 
 MODEL = "model.safetensors"
 
@@ -29,7 +32,10 @@ class Data(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One artifact to make: its configuration, its inputs' folders, and a folder of its own to write to."""
+    """One artifact to make: its configuration, its inputs' folders, and a folder of its own to write to.
+
+    Of several processes that make it together the first alone writes; the folders are the same for all.
+    """
 
     artifact: Artifact
     folder: Path
@@ -39,7 +45,9 @@ class Task:
     """The data set of a split."""
     cache: Path
     """A folder shared by all tasks for files that are named by their content."""
-    monitor: FileMonitor
+    monitor: Monitor
+    world: World = SINGLE
+    """The processes that make it together."""
 
     def report(self, fraction: float) -> None:
         """Say how far work without checkpoints is; the place where it can be stopped.
@@ -55,6 +63,18 @@ class Task:
     def config(self) -> Mapping[str, Any]:
         """The artifact's configuration."""
         return self.artifact.config
+
+    def open_device(self) -> torch.device:
+        """The device on which it is to be made.
+
+        Raises:
+            DeviceError: it is not there.
+        """
+        # Imported here: what a job needs before its maker is known must not wait for torch.
+        from sftok.device import open_device
+
+        artifact = self.artifact
+        return open_device(artifact.device, tf32=artifact.tf32, local_rank=self.world.local_rank)
 
 
 Maker = Callable[[Task], dict[str, Any]]

@@ -33,10 +33,11 @@ def evaluate_checkpoint(task: Task) -> dict[str, Any]:
     protocol = dict(task.config["protocol"])
     image_set = task.load_data(protocol.pop("split"))
     config = EvaluationConfig.model_validate(protocol)
-    extractors = [build_extractor(extractor) for extractor in config.extractors]
+    device = task.open_device()
+    extractors = [build_extractor(extractor, device=device) for extractor in config.extractors]
     tokenizer = hub.open_tokenizer(
         task.config["checkpoint"], seed=task.config["seed"], teacher=task.config["teacher"]
-    )
+    ).to(device)
 
     measure = MEASURE[type(tokenizer)]
     found = measure(tokenizer, image_set, config, extractors, task.cache, task.report)

@@ -13,13 +13,14 @@ BATCH_SIZE = 500
 
 def write_code_cache(task: Task) -> dict[str, Any]:
     """Encode the training images with the frozen teacher."""
-    teacher = load_teacher(task)
+    device = task.open_device()
+    teacher = load_teacher(task).to(device)
 
     def on_progress(done: int, total: int) -> None:
         task.report(done / total)
 
     image_set = task.load_data("train")
-    write_tokens(teacher, image_set, task.folder, BATCH_SIZE, on_progress)
+    write_tokens(teacher, image_set, task.folder, BATCH_SIZE, on_progress, device=device)
     counts = TokenCache(task.folder, len(image_set), teacher.num_tokens).counts()
     return {
         "images": len(image_set),

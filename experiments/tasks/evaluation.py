@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from experiments.store import EXAMPLES
 from experiments.tasks.base import MODEL, Task
@@ -24,12 +25,13 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
     protocol = dict(task.config["protocol"])
     image_set = task.load_data(protocol.pop("split"))
     config = EvaluationConfig.model_validate(protocol)
-    extractors = _extractors(task, config)
-    teacher = load_teacher(task)
+    device = task.open_device()
+    extractors = _extractors(task, config, device)
+    teacher = load_teacher(task).to(device)
 
     found: dict[str, Evaluation]
     if "tokenizer" in task.inputs:
-        tokenizer = load_tokenizer(task)
+        tokenizer = load_tokenizer(task).to(device)
         if "kept_tokens" in task.config:
             tokenizer.quantizer = FirstTokens(tokenizer.quantizer, task.config["kept_tokens"])
         found = {
@@ -59,9 +61,9 @@ def load_tokenizer(task: Task) -> SFTok:
     return SFTok.from_pretrained(task.inputs["tokenizer"]).requires_grad_(False)
 
 
-def _extractors(task: Task, config: EvaluationConfig) -> list[Extractor]:
+def _extractors(task: Task, config: EvaluationConfig, device: torch.device) -> list[Extractor]:
     classifier = task.inputs["classifier"] / MODEL if "classifier" in task.inputs else None
     return [
-        build_extractor(extractor, classifier if extractor.name == "classifier" else None)
+        build_extractor(extractor, classifier if extractor.name == "classifier" else None, device)
         for extractor in config.extractors
     ]

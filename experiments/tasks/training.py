@@ -146,7 +146,8 @@ def _train(task: Task, stage: Stage, model: Any, model_config: Any, image_set: I
     seed = config["seed"]
 
     def batches(start: int) -> Iterator[Batch]:
-        return training_batches(image_set, training.batch_size, derived_seed(seed, "order"), start)
+        order = derived_seed(seed, "order")
+        return training_batches(image_set, training.batch_size, order, start, world=task.world)
 
     seconds = train(
         stage,
@@ -156,7 +157,11 @@ def _train(task: Task, stage: Stage, model: Any, model_config: Any, image_set: I
         seed=derived_seed(seed, config.get("stage", task.artifact.kind)),
         folder=task.folder,
         monitor=task.monitor,
+        device=task.open_device(),
+        world=task.world,
     )
+    if not task.world.is_first:
+        return {}
     images = config["steps"] * training.batch_size * training.gradient_accumulation
     weights = save_tensors(
         task.folder / MODEL, model.state_dict(), {"config": json.dumps(model_config.model_dump(mode="json"))}

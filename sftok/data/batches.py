@@ -6,13 +6,15 @@ import hashlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor
 
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import DataError, ImageSet
+from sftok.distributed import SINGLE, World
 
 READ_AHEAD = 4
 """So many batches are read while the caller works on one: a slow disk or a big image does not stop it."""
@@ -35,6 +37,10 @@ class Batch:
     indices: Tensor
     views: Tensor | None = None
 
+    def to(self, device: torch.device) -> Self:
+        """The batch with images and labels on `device`; the keys to files stay with the CPU."""
+        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+
 
 @dataclass(frozen=True, eq=False)
 class _Look:
@@ -43,6 +49,10 @@ class _Look:
     indices: Tensor
     augmentation: AugmentationConfig | None = None
     view: int = 0
+
+    def of(self, world: World) -> Self:
+        """This process's share."""
+        return replace(self, indices=world.share(self.indices))
 
     def pixels(self, image_set: ImageSet) -> Tensor:
         if self.augmentation is None:
@@ -89,6 +99,7 @@ def training_batches(
     seed: int,
     start_step: int = 0,
     augmentation: AugmentationConfig | None = None,
+    world: World = SINGLE,
 ) -> Iterator[Batch]:
     """Batches `start_step`, `start_step + 1`, ... without end.
 
@@ -98,14 +109,17 @@ def training_batches(
     all. With an augmentation, an epoch shows one view of the images, else the centre crops. The next batches
     are read on a thread of their own while the caller works on this one.
 
+    `batch_size` counts the images of all processes of `world`; this one reads its share of them.
+
     Raises:
+        ConfigError: at the call, if the processes cannot share a batch evenly.
         DataError: at the call, if a batch is larger than the whole set.
     """
+    world.share_of(batch_size)
     per_epoch = steps_per_epoch(image_set, batch_size)
     active = augmentation if augmentation is not None and augmentation.active else None
-    return _read_ahead(
-        image_set, _endless_looks(len(image_set), per_epoch, batch_size, seed, start_step, active)
-    )
+    looks = _endless_looks(len(image_set), per_epoch, batch_size, seed, start_step, active)
+    return _read_ahead(image_set, (look.of(world) for look in looks))
 
 
 def ordered_batches(

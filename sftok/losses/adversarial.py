@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sftok.distributed import SINGLE, World
+
 
 def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
     """`(E max(0, 1 - D(x)) + E max(0, 1 + D(G))) / 2`: 1 for a discriminator that says 0 of everything.
@@ -39,9 +41,12 @@ class LeCam(nn.Module):
         self.register_buffer("real", torch.zeros(()))
         self.register_buffer("fake", torch.zeros(()))
 
-    def forward(self, real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-        """The penalty against the averages so far, which then move towards these logits."""
-        real, fake = real_logits.float().mean(), fake_logits.float().mean()
+    def forward(self, real_logits: Tensor, fake_logits: Tensor, world: World = SINGLE) -> Tensor:
+        """The penalty against the averages so far, which then move towards these logits.
+
+        `world` has the other logits of the batch, if these are one process's.
+        """
+        real, fake = world.mean(real_logits.float().mean()), world.mean(fake_logits.float().mean())
         # The averages are copied, because the graph must not see them move.
         above = F.relu(real - self.fake.clone()).square()
         below = F.relu(self.real.clone() - fake).square()

@@ -12,20 +12,25 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from sftok.distributed import SINGLE, World
+
 _TRANSLATION, _CUTOUT = 0.125, 0.2
 
 
-def diff_augment(images: Tensor, generator: torch.Generator) -> Tensor:
+def diff_augment(images: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
     """Change each image on its own.
 
     Args:
         images: `[B, 3, H, W]` in [0, 1].
         generator: source of every draw.
+        world: who has the rest of the batch, if these images are one process's share; all draw for all.
 
     Returns:
         `[B, 3, H, W]`, no longer within [0, 1]; differentiable with respect to `images`.
     """
-    draws = torch.rand(7, len(images), generator=generator, device=generator.device).to(images.device)
+    count = world.size * len(images)
+    draws = torch.rand(7, count, generator=generator, device=generator.device)
+    draws = world.share(draws, dim=1).to(images.device)
     return _cut_out(_recolour(_translate(images, draws[:2]), draws[2:5]), draws[5:])
 
 

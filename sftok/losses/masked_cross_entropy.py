@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from sftok.distributed import SINGLE, World
+
 
 def masked_cross_entropy(
     logits: Tensor,
@@ -14,6 +16,7 @@ def masked_cross_entropy(
     mask: Tensor,
     unmasked_weight: float = 0.1,
     label_smoothing: float = 0.0,
+    world: World = SINGLE,
 ) -> Tensor:
     """Weighted mean over positions: weight 1 where the code was masked, `unmasked_weight` where seen.
 
@@ -23,9 +26,11 @@ def masked_cross_entropy(
         mask: bool `[B, N]`, True where the code was masked.
         unmasked_weight: weight of the seen positions.
         label_smoothing: probability spread evenly over the vocabulary.
+        world: who has the rest of the batch, if this is one process's share of it.
 
     Returns:
-        A float32 scalar in nats, normalised by the sum of weights; 0 where all weights are.
+        A float32 scalar in nats, normalised by the sum of weights; 0 where all weights are. The mean over
+        processes is the whole batch's: sums differ between shares, so all are normalised by their mean.
     """
     with torch.autocast(logits.device.type, enabled=False):
         losses = F.cross_entropy(
@@ -36,4 +41,4 @@ def masked_cross_entropy(
         )
         weights = rearrange(mask, "b n -> (b n)").to(losses.dtype)
         weights = weights + (1 - weights) * unmasked_weight
-        return (losses * weights).sum() / weights.sum().clamp_min(1e-8)
+        return (losses * weights).sum() / world.mean(weights.sum()).clamp_min(1e-8)

@@ -52,7 +52,7 @@ class LpipsLoss:
                 "choose efficientnet-lite0, which resizes"
             )
         with torch.autocast(images.device.type, enabled=False):
-            distances: Tensor = self.network.module(reconstructions.float(), images.float(), normalize=True)
+            distances: Tensor = self.network(reconstructions.float(), images.float(), normalize=True)
         return distances.mean()
 
 

@@ -124,6 +124,7 @@ class DinoDiscriminator(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.norm_batch = config.norm_batch
         self.features = DinoFeatures(network, config.depths)
         self.heads = nn.ModuleList(
             nn.Sequential(
@@ -167,6 +168,7 @@ class ProjectedDiscriminator(nn.Module):
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
+        self.norm_batch = config.norm_batch
         self.features = EfficientNetFeatures(network, config.resolution, levels=(1, 2, 3, 4))
         inner = config.channels
         # The projections are checkpointed though never trained: a run must go on with its own.

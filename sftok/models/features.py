@@ -34,7 +34,7 @@ class EfficientNetFeatures:
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
         """Images `[B, 3, H, W]` in [0, 1] to maps `[B, C, h, w]`; nothing is drawn."""
-        network: Any = self.network.module
+        network = self.network.on(images.device)
         side = (self.resolution, self.resolution)
         resized = F.interpolate(images, side, mode="bicubic", align_corners=False, antialias=True)
         # Channels last is the layout that the CPU's convolutions work in.
@@ -68,7 +68,7 @@ class DinoFeatures:
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
         """Images `[B, 3, H, W]` in [0, 1] to maps `[B, C, patches]`."""
-        network: Any = self.network.module
+        network = self.network.on(images.device)
         mean = rearrange(images.new_tensor(_IMAGENET_MEAN), "c -> c 1 1")
         deviation = rearrange(images.new_tensor(_IMAGENET_DEVIATION), "c -> c 1 1")
         patches = network.patch_embed(self._view((images - mean) / deviation, generator))

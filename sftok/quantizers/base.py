@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sftok.distributed import SINGLE, World
+
 
 @dataclass(frozen=True)
 class Quantized:
@@ -38,8 +40,14 @@ class Quantizer(Protocol):
     def codebook_size(self) -> int:
         """Number of codes."""
 
-    def __call__(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
-        """Quantize latents `[B, K, Dq]`; `generator` feeds a quantizer that draws."""
+    def __call__(
+        self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
+    ) -> Quantized:
+        """Quantize latents `[B, K, Dq]`.
+
+        `generator` feeds a quantizer that draws; `world` is for one that looks at the whole batch, of which
+        the latents may be one process's share.
+        """
 
     def assign(self, latents: Tensor) -> Tensor:
         """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, image by image."""

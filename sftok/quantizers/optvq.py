@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.config import Config
+from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 
 
@@ -28,7 +29,7 @@ class OptVQConfig(Config):
 
 
 @torch.no_grad()
-def sinkhorn(distances: Tensor, epsilon: float = 10.0, iterations: int = 5) -> Tensor:
+def sinkhorn(distances: Tensor, epsilon: float = 10.0, iterations: int = 5, world: World = SINGLE) -> Tensor:
     """The transport plan that spreads n latents evenly over V codes.
 
     `exp(-epsilon * distances)` is normalised over latents (every code receives the same mass), then over
@@ -39,15 +40,24 @@ def sinkhorn(distances: Tensor, epsilon: float = 10.0, iterations: int = 5) -> T
         distances: finite `[n, V]`, any scale that makes sense of `epsilon`.
         epsilon: inverse temperature: the larger, the closer to the hard assignment.
         iterations: rounds of both normalisations.
+        world: who has the other latents, if these are one process's share: the codes are spread over all.
 
     Returns:
-        float32 `[n, V]`; each row sums to 1, each column to about n / V.
+        float32 `[n, V]`; each row sums to 1, each column (over all processes) to about n / V.
     """
     with torch.autocast(distances.device.type, enabled=False):
-        scores = -epsilon * (distances.float() - distances.min())
+        scores = -epsilon * (distances.float() - world.gather(distances.min()[None]).min())
         for _ in range(iterations):
-            scores = scores.log_softmax(0).log_softmax(1)
+            scores = _log_softmax_over_latents(scores, world).log_softmax(1)
         return scores.exp()
+
+
+def _log_softmax_over_latents(scores: Tensor, world: World) -> Tensor:
+    if world.size == 1:
+        return scores.log_softmax(0)
+    # A code's sum over the latents of all processes: V numbers travel, not the n latents.
+    totals = world.gather(scores.logsumexp(0, keepdim=True))
+    return scores - totals.logsumexp(0)
 
 
 class OptVQ(nn.Module):
@@ -77,11 +87,13 @@ class OptVQ(nn.Module):
         """All codes, `[V, Dq]`, as latents are compared with them."""
         return self._scale(self.shared_linear(self.embedding))
 
-    def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
+    def forward(
+        self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
+    ) -> Quantized:
         """Quantize latents `[B, K, Dq]`: Sinkhorn in training mode, nearest otherwise. Nothing is drawn."""
         with torch.autocast(latents.device.type, enabled=False):
             points, codebook = self._scale(latents.float()), self.codebook()
-            ids = self._transport(points, codebook) if self.training else nearest(points, codebook)
+            ids = self._transport(points, codebook, world) if self.training else nearest(points, codebook)
             return commit(points, codebook[ids], ids, self.config.commitment_cost)
 
     def assign(self, latents: Tensor) -> Tensor:
@@ -97,10 +109,13 @@ class OptVQ(nn.Module):
     def _scale(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1) if self.config.use_l2_norm else vectors
 
-    def _transport(self, points: Tensor, codebook: Tensor) -> Tensor:
+    def _transport(self, points: Tensor, codebook: Tensor, world: World) -> Tensor:
         # Euclidean, not squared: epsilon is calibrated for it in the release.
         squared = squared_distances(rearrange(points, "b k d -> (b k) d"), codebook)
         plan = sinkhorn(
-            squared.clamp_min(0).sqrt(), self.config.sinkhorn_epsilon, self.config.sinkhorn_iterations
+            squared.clamp_min(0).sqrt(),
+            self.config.sinkhorn_epsilon,
+            self.config.sinkhorn_iterations,
+            world,
         )
         return plan.argmax(1).view(points.shape[:2])

@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, Quantizer
 
 
@@ -27,7 +28,9 @@ class TailDrop(nn.Module):
         super().__init__()
         self.quantizer = quantizer
 
-    def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
+    def forward(
+        self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
+    ) -> Quantized:
         """Quantize latents `[B, K, Dq]` and drop a tail drawn from `generator` of each.
 
         Raises:
@@ -35,10 +38,12 @@ class TailDrop(nn.Module):
         """
         if generator is None:
             raise ValueError("TailDrop draws how many tokens stay: it needs a generator")
-        quantized = self.quantizer(latents, generator)
+        quantized = self.quantizer(latents, generator, world)
         batch, length = latents.shape[:2]
-        kept = torch.randint(1, length + 1, (batch, 1), generator=generator, device=generator.device)
-        return replace(quantized, quantized=first_tokens(quantized.quantized, kept.to(latents.device)))
+        shape = (world.size * batch, 1)
+        drawn = torch.randint(1, length + 1, shape, generator=generator, device=generator.device)
+        kept = world.share(drawn).to(latents.device)
+        return replace(quantized, quantized=first_tokens(quantized.quantized, kept))
 
 
 class FirstTokens(nn.Module):
@@ -58,9 +63,11 @@ class FirstTokens(nn.Module):
         """Number of codes."""
         return self.quantizer.codebook_size
 
-    def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
+    def forward(
+        self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
+    ) -> Quantized:
         """Quantize latents `[B, K, Dq]`; those after the first `kept` become zero."""
-        quantized = self.quantizer(latents, generator)
+        quantized = self.quantizer(latents, generator, world)
         return replace(quantized, quantized=first_tokens(quantized.quantized, self.kept))
 
     def assign(self, latents: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.config import Config
+from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, commit, nearest
 
 
@@ -40,8 +41,10 @@ class VQ(nn.Module):
         """All codes, `[V, Dq]`, as latents are compared with them."""
         return self._scale(self.embedding)
 
-    def forward(self, latents: Tensor, generator: torch.Generator | None = None) -> Quantized:
-        """Quantize latents `[B, K, Dq]` to their nearest codes. Nothing is drawn."""
+    def forward(
+        self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
+    ) -> Quantized:
+        """Quantize latents `[B, K, Dq]` to their nearest codes. Nothing is drawn, each latent is alone."""
         with torch.autocast(latents.device.type, enabled=False):
             points, codebook = self._scale(latents.float()), self.codebook()
             ids = nearest(points, codebook)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
+from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 from sftok.quantizers.optvq import sinkhorn
 
@@ -208,18 +209,19 @@ class MaskGITVQGAN(Pretrained):
         """Codes int64 `[B, N]` to images `[B, 3, H, W]` in [0, 1]."""
         return self.pixel_decoder.decode_codes(codes).clamp(0, 1)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, Quantized]:
+    def forward(self, images: Tensor, world: World = SINGLE) -> tuple[Tensor, Quantized]:
         """Reconstruct images `[B, 3, H, W]` to train the teacher itself.
 
         In training mode codes are assigned by Sinkhorn over the whole batch, so that all are used;
-        otherwise each latent takes its nearest code.
+        otherwise each latent takes its nearest code. `world` has the rest of the batch, if these images are
+        one process's share.
 
         Returns:
             The reconstruction `[B, 3, H, W]`, not clamped, and the quantization with ids `[B, N]`,
             vectors `[B, N, C]` and losses.
         """
         latents, codebook = self._latents(images), self.pixel_decoder.codebook
-        ids = _spread(latents, codebook) if self.training else nearest(latents, codebook)
+        ids = _spread(latents, codebook, world) if self.training else nearest(latents, codebook)
         quantized = commit(latents, codebook[ids], ids, self.config.commitment_cost)
         grid = rearrange(quantized.quantized, "b (h w) c -> b c h w", h=self.config.code_grid)
         return self.pixel_decoder.decode_embeddings(grid), quantized
@@ -229,13 +231,14 @@ class MaskGITVQGAN(Pretrained):
 
 
 @torch.no_grad()
-def _spread(latents: Tensor, codebook: Tensor) -> Tensor:
-    distances = squared_distances(latents.flatten(0, 1), codebook).clamp_min(0).sqrt()
+def _spread(latents: Tensor, codebook: Tensor, world: World) -> Tensor:
+    everywhere = world.gather(latents)
+    distances = squared_distances(everywhere.flatten(0, 1), codebook).clamp_min(0).sqrt()
     # Nothing bounds these vectors. What differs between codes is measured in its own deviation; what a
     # latent has against all codes cancels in the plan and would only blur the scale.
     contrasts = distances - distances.mean(1, keepdim=True)
     plan = sinkhorn(contrasts / contrasts.std().clamp_min(1e-8))
-    return plan.argmax(1).view(latents.shape[:2])
+    return world.share(plan.argmax(1).view(everywhere.shape[:2]))
 
 
 def _norm(channels: int, groups: int) -> nn.GroupNorm:

@@ -24,6 +24,8 @@ class TrainingState:
     module: nn.Module
     optimisers: Mapping[str, torch.optim.Optimizer]
     average: WeightAverage
+    scalers: Mapping[str, torch.amp.GradScaler]
+    """Of the losses, by player; those that do nothing are not saved."""
     step: int = 0
     """Updates done."""
     seconds: float = 0.0
@@ -36,7 +38,10 @@ class TrainingState:
         for player, optimiser in self.optimisers.items():
             for index, slots in optimiser.state_dict()["state"].items():
                 tensors |= {f"optimiser.{player}.{index}.{slot}": value for slot, value in slots.items()}
-        progress = {"step": self.step, "seconds": self.seconds}
+        scales = {
+            player: scaler.state_dict() for player, scaler in self.scalers.items() if scaler.is_enabled()
+        }
+        progress = {"step": self.step, "seconds": self.seconds, "scales": scales}
         save_tensors(folder / FILE_NAME, tensors, {"progress": json.dumps(progress)})
 
     def restore(self, folder: Path) -> bool:
@@ -55,6 +60,9 @@ class TrainingState:
             for player, optimiser in self.optimisers.items():
                 _restore_optimiser(optimiser, _under(f"optimiser.{player}.", tensors))
             progress = json.loads(metadata["progress"])
+            for player, scaler in self.scalers.items():
+                if scaler.is_enabled():
+                    scaler.load_state_dict(progress["scales"][player])
             self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
         except (KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]

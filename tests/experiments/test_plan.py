@@ -82,6 +82,8 @@ def test_the_plan_is_a_function_of_its_arguments() -> None:
         ({"overrides": {"stage1.steps": 7}}, {"classifier", "teacher", "codes", "reference"}),
         ({"overrides": {"evaluation.temperature": 0.5}}, {"classifier", "teacher", "codes", "stage"}),
         ({"overrides": {"evaluation.primary_extractor": "x"}}, set("everything")),
+        ({"overrides": {"device": "cuda"}}, set("everything")),
+        ({"overrides": {"device": "cuda", "tf32": False}}, set("everything")),
         ({"data": {**DATA, "train": "d" * 64}}, set()),
         ({"data": {**DATA, "test": "d" * 64}}, {"classifier", "teacher", "codes", "stage"}),
     ],
@@ -97,6 +99,15 @@ def test_a_key_changes_with_what_matters_and_only_with_that(change: dict[str, An
         assert after.artifacts == before.artifacts
     else:
         assert shared == kept
+
+
+@pytest.mark.parametrize(
+    ("profile", "device"), [("smoke", "cpu"), ("cpu", "cpu"), ("gpu", "cuda"), ("paper", "cuda")]
+)
+def test_every_artifact_is_made_on_the_profiles_device(profile: str, device: str) -> None:
+    assert {artifact.device for artifact in planned(profile=profile).artifacts} == {device}
+    chosen = planned(profile=profile, overrides={"device": "cpu", "tf32": False}).artifacts
+    assert {(artifact.device, artifact.tf32) for artifact in chosen} == {("cpu", False)}
 
 
 def test_the_identity_is_json_and_holds_no_path() -> None:

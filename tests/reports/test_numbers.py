@@ -48,7 +48,13 @@ def test_durations(seconds: float, text: str) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "text"),
-    [(12, "under a minute"), (700, "about 12 min"), (10_800, "about 3 h"), (9_000, "about 2.5 h")],
+    [
+        (12, "under a minute"),
+        (700, "about 12 min"),
+        (10_800, "about 3 h"),
+        (9_000, "about 2.5 h"),
+        (10**9, "about 32 years"),
+    ],
 )
 def test_estimates_are_round(seconds: float, text: str) -> None:
     assert rough_duration(seconds) == text

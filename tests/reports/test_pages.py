@@ -291,7 +291,7 @@ def test_a_page_of_settings_alone(fake_store: FakeStore, report: Page) -> None:
     )
     html = report(run, name="table6.html")
     Outline(html)
-    assert "Token Size 32 32 – 16 16 – ≠ different why" in _plain(html)
+    assert "Token Size why 32 32 – 16 16 – ≠ different" in _plain(html)
     assert "Published against ours" not in html
 
 
@@ -307,7 +307,8 @@ def test_a_page_of_training_curves_and_costs(fake_store: FakeStore, report: Page
 def test_a_published_only_row_is_on_the_page(fake_store: FakeStore, report: Page) -> None:
     theirs = Row(name="theirs", label="Theirs", trained=False, published={"rfid": 3.0}, facts={"#Code": "9"})
     run = fake_store.run()
-    run = run.model_copy(update={"experiment": _named("table4", rows=(*EXPERIMENT.rows, theirs))})
+    experiment = _named("table4", rows=(*EXPERIMENT.rows, theirs), facts=("#Code",))
+    run = run.model_copy(update={"experiment": experiment})
     html = report(run)
     Outline(html)
     assert "Theirs published only 9 3.00" in _plain(html)

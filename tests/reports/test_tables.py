@@ -126,7 +126,7 @@ PUBLISHED_ONLY = Row(
 
 
 def _with_published_only() -> Experiment:
-    return EXPERIMENT.model_copy(update={"rows": (*EXPERIMENT.rows, PUBLISHED_ONLY)})
+    return EXPERIMENT.model_copy(update={"rows": (*EXPERIMENT.rows, PUBLISHED_ONLY), "facts": ("#Code",)})
 
 
 def _run_with_published_only(fake_store: FakeStore) -> TableRun:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sftok.data.batches import Batch
+from sftok.distributed import SINGLE, World
 from sftok.frozen import Frozen
 
 __all__ = ["Frozen", "Losses", "Stage", "Step"]
@@ -25,10 +26,16 @@ class Step:
     index: int
     """Updates done before this one."""
     batch: Batch
+    """Of several processes each sees its share of the images."""
     generator: torch.Generator
-    """The source of every random draw of this step."""
+    """The source of every random draw of this step, on the CPU, so that a GPU sees the same ones.
+
+    It is the same in all processes: each draws for the whole batch and takes its share.
+    """
     shared: dict[str, torch.Tensor] = field(default_factory=dict)
     """What earlier players leave to later ones, so that nothing is computed twice."""
+    world: World = SINGLE
+    """Who has the rest of the batch."""
 
 
 Losses = dict[str, torch.Tensor]
@@ -54,5 +61,9 @@ class Stage(nn.Module):
         return 0
 
     def losses(self, player: str, step: Step) -> Losses:
-        """The losses of one player's update."""
+        """The losses of one player's update.
+
+        Of several processes each gives its own share's; what counts is their mean, and that of their
+        gradients. What is no mean over images asks `step.world`.
+        """
         raise NotImplementedError

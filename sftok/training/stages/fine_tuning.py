@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from pydantic import Field, field_validator
 from torch import Tensor, nn
 
-from sftok.config import Config
+from sftok.config import Config, ConfigError
 from sftok.decoding.schedule import mask_schedule, sample_mask
+from sftok.distributed import SINGLE, World
 from sftok.frozen import Frozen
 from sftok.losses.adversarial import LeCam, hinge_discriminator_loss, hinge_generator_loss
 from sftok.losses.diff_augment import diff_augment
@@ -107,15 +108,21 @@ class FineTuningStage(Stage):
         return self.config.discriminator_start if player == "discriminator" else 0
 
     def losses(self, player: str, step: Step) -> Losses:
-        """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator."""
+        """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator.
+
+        Raises:
+            ConfigError: this process's share of the batch does not suit the discriminator.
+        """
+        self._require_whole_groups(step)
         return {"model": self._model, "discriminator": self._discriminator}[player](step)
 
-    def reconstruct(self, quantized: Tensor, generator: torch.Generator) -> Tensor:
+    def reconstruct(self, quantized: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
         """Images from frozen tokens by one guided, partly masked pass of the decoder.
 
         Args:
             quantized: `[B, K, Dq]`.
             generator: source of the mask.
+            world: who has the rest of the batch, if these tokens are one process's share.
 
         Returns:
             `[B, 3, H, W]`, float32, not clamped; differentiable with respect to both decoders.
@@ -125,7 +132,8 @@ class FineTuningStage(Stage):
         hidden = torch.full(shape, decoder.mask_id, device=quantized.device)
         with torch.no_grad():
             predicted = decoder(hidden, quantized).argmax(-1)
-        masked = sample_mask(shape, self.config.mask_schedule, generator).to(quantized.device)
+        drawn = sample_mask((world.size * shape[0], shape[1]), self.config.mask_schedule, generator)
+        masked = world.share(drawn).to(quantized.device)
         logits = decoder(torch.where(masked, hidden, predicted), quantized)
         return pixel_decoder.decode_soft(logits).float()
 
@@ -133,7 +141,7 @@ class FineTuningStage(Stage):
         images, config = step.batch.images, self.config
         with torch.no_grad():
             tokens: Quantized = self.quantizer(self.encoder(images), step.generator)
-        reconstructions = self.reconstruct(tokens.quantized, step.generator)
+        reconstructions = self.reconstruct(tokens.quantized, step.generator, step.world)
         step.shared["reconstructions"] = reconstructions.detach()
         pixels = F.mse_loss(reconstructions, images)
         perceptual = self.perceptual(reconstructions, images)
@@ -158,7 +166,7 @@ class FineTuningStage(Stage):
         real = self._logits(step.batch.images, step)
         fake = self._logits(step.shared["reconstructions"], step)
         hinge = hinge_discriminator_loss(real, fake)
-        lecam = self.lecam(real, fake)
+        lecam = self.lecam(real, fake, step.world)
         return {
             "loss": self.config.discriminator_factor * hinge + self.config.lecam_weight * lecam,
             "hinge_loss": hinge,
@@ -167,16 +175,26 @@ class FineTuningStage(Stage):
             "fake_logits": fake.mean(),
         }
 
+    def _require_whole_groups(self, step: Step) -> None:
+        """The discriminator's groups must not depend on how many processes share the batch."""
+        share, group = len(step.batch.images), self.discriminator.norm_batch
+        if step.world.size > 1 and share % group:
+            raise ConfigError(
+                f"the discriminator normalises over {group} images, and {share} a process is no multiple "
+                "of it; start fewer processes, or enlarge stage3.training.batch_size"
+            )
+
     def _logits(self, images: Tensor, step: Step) -> Tensor:
         # In float32: an adversarial gradient is a small difference of large numbers.
         with torch.autocast(images.device.type, enabled=False):
-            return self.discriminator(diff_augment(images, step.generator), step.generator)
+            augmented = diff_augment(images, step.generator, step.world)
+            return self.discriminator(augmented, step.generator)
 
 
 class SingleStepFineTuningStage(FineTuningStage):
     """Stage 3 of a tokenizer that predicts everything at once (TiTok): the decoder never sees a code."""
 
-    def reconstruct(self, quantized: Tensor, generator: torch.Generator) -> Tensor:
+    def reconstruct(self, quantized: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
         """Images from frozen tokens by one pass with every position masked; nothing is drawn.
 
         Args and returned value are those of `FineTuningStage.reconstruct`.

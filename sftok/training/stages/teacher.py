@@ -17,7 +17,7 @@ class TeacherStage(Stage):
 
     def losses(self, player: str, step: Step) -> Losses:
         """The VQ-VAE objective on images in [0,1]."""
-        reconstruction, quantized = self.trained(step.batch.images)
+        reconstruction, quantized = self.trained(step.batch.images, step.world)
         pixels = F.mse_loss(reconstruction.float(), step.batch.images)
         return {
             "loss": pixels + quantized.loss,

@@ -80,9 +80,9 @@ class TokenizerStage(Stage):
 
     def losses(self, player: str, step: Step) -> Losses:
         """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
-        codes = self.teacher_codes(step.batch)
+        codes = self.teacher_codes(step.batch).to(step.batch.images.device)
         encoder, quantizer = self.trained["encoder"], self.trained["quantizer"]
-        quantized: Quantized = quantizer(encoder(step.batch.images), step.generator)
+        quantized: Quantized = quantizer(encoder(step.batch.images), step.generator, step.world)
         visible = self.visible_codes(codes, quantized.quantized, step)
         masked = visible == self.decoder.mask_id
         # Widened once: on a CPU the argmax of bfloat16 takes ten times that of float32.
@@ -93,10 +93,11 @@ class TokenizerStage(Stage):
             masked,
             unmasked_weight=self.loss.unmasked_weight,
             label_smoothing=self.loss.label_smoothing,
+            world=step.world,
         )
         with torch.no_grad():
             hits = (logits.argmax(-1) == codes) & masked
-            accuracy = hits.sum() / masked.sum()
+            accuracy = hits.sum() / step.world.mean(masked.sum().float())
         return {
             "loss": reconstruction + self.loss.quantizer_weight * quantized.loss,
             "reconstruction_loss": reconstruction,
@@ -135,11 +136,13 @@ class AlignmentStage(TokenizerStage):
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """A mixture of ground truth and first-step prediction, with the mask drawn over it."""
         batch, num_codes = codes.shape
-        masked = sample_mask((batch, num_codes), self.alignment.mask_schedule, step.generator)
+        shape = (step.world.size * batch, num_codes)
+        drawn = sample_mask(shape, self.alignment.mask_schedule, step.generator)
+        masked = step.world.share(drawn).to(codes.device)
         shown = codes
         ratio = self.alignment.replacement_ratio
         if ratio > 0:
-            draws = torch.rand(codes.shape, generator=step.generator, device=codes.device)
+            draws = step.world.share(torch.rand(shape, generator=step.generator)).to(codes.device)
             shown = torch.where(draws < ratio, self.first_prediction(codes, quantized), codes)
         return torch.where(masked, self.decoder.mask_id, shown)
 

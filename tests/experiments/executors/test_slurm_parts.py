@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -216,3 +218,9 @@ def test_only_one_submits_at_a_time(store: Store) -> None:
 
 def test_ids_of_one_array_are_asked_for_once() -> None:
     assert list(queue._batches({"12_1", "12_2", "3"})) == ["3,12"]
+
+
+def test_a_job_starts_without_waiting_for_torch() -> None:
+    look = "import sys, experiments.executors.job; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

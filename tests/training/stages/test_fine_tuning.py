@@ -14,6 +14,7 @@ from timm.models.vision_transformer import VisionTransformer
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import DecodingConfig, sample_mask
+from sftok.distributed import World
 from sftok.models.decoder import DecoderConfig
 from sftok.models.discriminator import DinoDiscriminator, DinoDiscriminatorConfig
 from sftok.models.encoder import EncoderConfig
@@ -236,6 +237,13 @@ def test_it_learns_a_few_images_and_leaves_their_tokens_alone(tmp_path: Path) ->
     assert torch.equal(tokenizer.encode(images), ids)
     assert "discriminator_loss" not in recorder.lines[2]
     assert {"gan_loss", "discriminator_loss", "discriminator_lecam_loss"} <= set(recorder.lines[3])
+
+
+def test_groups_of_the_discriminator_are_not_torn_apart_by_processes() -> None:
+    _, stage = build()
+    torn = Step(0, next(batches(0)), torch.Generator(), world=World(rank=0, size=2))
+    with pytest.raises(ConfigError, match="normalises over 8 images, and 4 a process is no multiple"):
+        stage.losses("model", torn)
 
 
 def test_a_single_step_tokenizer_is_tuned_with_everything_masked() -> None:
