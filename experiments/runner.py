@@ -8,7 +8,6 @@ first Ctrl-C (or SIGTERM) checkpoints and stops.
 from __future__ import annotations
 
 import contextlib
-import errno
 import signal
 import threading
 import time
@@ -22,7 +21,7 @@ from experiments import claims
 from experiments.artifacts import Artifact
 from experiments.monitor import FileMonitor
 from experiments.provenance import peak_memory_bytes, provenance
-from experiments.store import Store, StoreError
+from experiments.store import CANNOT_WRITE, Store, StoreError
 from experiments.tasks import PARALLEL_KINDS, find_maker
 from experiments.tasks.base import Data, Maker, Task
 from sftok.distributed import SINGLE, World
@@ -259,7 +258,7 @@ def make(
     except TrainingInterrupted as interruption:
         raise Interrupted(f"{artifact.label}: {interruption}") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno in CANNOT_WRITE:
             raise StoreError(
                 f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work "
                 "is intact, free some space and run the same command again"

@@ -28,7 +28,7 @@ from experiments.executors.resources import Cluster, Resources
 from experiments.executors.snapshot import take_snapshot
 from experiments.plan import Plan
 from experiments.requests import Request
-from experiments.store import Store
+from experiments.store import CANNOT_WRITE, Store, StoreError
 
 NOTICE_SIGNAL = "USR2"
 PYTHON = f"""bash -c 'trap "" USR1 USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
@@ -49,13 +49,13 @@ class Submitted:
     """Artifacts that earlier jobs make."""
 
 
-def check(plan: Plan, cluster: Cluster, folder: Path) -> None:
-    """Ask Slurm whether it would take the jobs of `plan`; queues nothing.
+def check(artifacts: Iterable[Artifact], cluster: Cluster, folder: Path) -> None:
+    """Ask Slurm whether it would take the jobs of `artifacts`; queues nothing.
 
     Raises:
         SlurmError: it would not; names the kind and Slurm's own reason.
     """
-    for kind in dict.fromkeys(artifact.kind for artifact in plan.artifacts):
+    for kind in dict.fromkeys(artifact.kind for artifact in artifacts):
         resources = cluster.kinds[kind]
         check_limits(kind, resources)
         executor = _executor(folder, resources, setup=[], dependencies=[], name="check")
@@ -67,8 +67,21 @@ def submit(request: Request, store: Store, cluster: Cluster, makers: str = MAKER
 
     Raises:
         SlurmError: Slurm refuses a job; those of this submission that were queued already are cancelled.
-        StoreError: another process submits from this store at this moment.
+        StoreError: another process submits from this store at this moment; or the store is full, and what
+            was queued already is cancelled.
     """
+    try:
+        return _submit(request, store, cluster, makers)
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise StoreError(
+            f"store {store.root}: cannot be written to ({error.strerror}); nothing is queued, "
+            "free some space and run the same command again"
+        ) from None
+
+
+def _submit(request: Request, store: Store, cluster: Cluster, makers: str) -> Submitted:
     plan = request.plan
     with ledger.submitting(store):
         missing = [artifact for artifact in plan.artifacts if not store.is_done(artifact)]

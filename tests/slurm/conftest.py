@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -37,19 +35,14 @@ def cluster() -> Iterator[slurm_cluster.Cluster]:
     reason = slurm_cluster.why_missing() if asked else f"set {ASKED}=1 to start one and test on it"
     if reason:
         pytest.skip(f"needs a real Slurm: {reason}")
-    # Sockets have short names: not in pytest's own deep folder.
-    folder = Path(tempfile.mkdtemp(prefix="sftok-slurm-"))
-    running = slurm_cluster.Cluster(folder)
     before = dict(os.environ)
-    try:
-        running.start()
+    with slurm_cluster.temporary_cluster() as running:
         os.environ.update(running.environment)
-        yield running
-    finally:
-        running.stop()
-        os.environ.clear()
-        os.environ.update(before)
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield running
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 RELEASE_SECONDS = 4.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import subprocess
 import sys
 from collections import Counter
@@ -12,10 +14,11 @@ from cluster import Cluster
 from conftest import Lab
 from making import make_request
 
-from experiments.artifacts import artifact
-from experiments.executors import slurm
+from experiments.artifacts import Artifact, artifact
+from experiments.executors import ledger, slurm
 from experiments.executors.queue import SlurmError
 from experiments.executors.resources import load_cluster
+from experiments.store import Store, StoreError
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -36,13 +39,20 @@ def numbers(store: Path) -> str:
     return done.stdout
 
 
-def test_table4_has_the_same_numbers_as_in_one_process(tmp_path: Path, cluster: Cluster) -> None:
+def weights(store: Path) -> dict[str, str]:
+    """The hash of every model by its artifact."""
+    files = (store / "artifacts").glob("*/model.safetensors")
+    return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_table4_has_the_same_bits_by_every_executor(tmp_path: Path, cluster: Cluster) -> None:
     arguments = ["run", "table4", "--profile", "smoke", "--store"]
-    queued, inline = tmp_path / "queued", tmp_path / "inline"
+    queued, inline, local = (tmp_path / executor for executor in ("slurm", "inline", "local"))
     done = experiments(*arguments, queued, "--executor", "slurm")
     assert done.returncode == 0, done.stderr
     assert "11 jobs queued" in done.stdout
     assert experiments(*arguments, inline).returncode == 0
+    assert experiments(*arguments, local, "--executor", "local", "--workers", "2").returncode == 0
     again = experiments(*arguments, queued, "--executor", "slurm")
     assert again.returncode == 0, again.stderr
     assert "jobs queued" not in again.stdout or "0 jobs queued" in again.stdout
@@ -57,7 +67,9 @@ def test_table4_has_the_same_numbers_as_in_one_process(tmp_path: Path, cluster: 
     assert collected.returncode == 0, collected.stderr
     assert (queued / "report" / "table4.html").exists()
     assert (queued / "mlflow.db").exists()
-    assert numbers(queued) == numbers(inline)
+    assert numbers(queued) == numbers(inline) == numbers(local)
+    assert len(weights(inline)) == 6
+    assert weights(queued) == weights(inline) == weights(local)
     log = experiments("logs", "teacher", "--store", queued)
     assert "teacher: done in" in log.stdout
 
@@ -91,7 +103,7 @@ def test_a_refusal_is_one_line_before_anything_is_queued(tmp_path: Path, cluster
 def test_resources_that_cannot_be_met(text: str, message: str, lab: Lab) -> None:
     plan = make_request(artifact("stage", config={}, label="a")).plan
     with pytest.raises(SlurmError, match=message):
-        slurm.check(plan, lab.resources(f"[kind.stage]\n{text}"), lab.folder)
+        slurm.check(plan.artifacts, lab.resources(f"[kind.stage]\n{text}"), lab.folder)
     assert not lab.cluster.command("squeue", "-h").stdout.strip()
 
 
@@ -139,6 +151,23 @@ def test_a_refused_submission_withdraws_what_was_queued(lab: Lab) -> None:
     assert not list((lab.store.root / "jobs").glob("*"))
 
 
+def test_a_store_that_fills_up_withdraws_what_was_queued(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = artifact("teacher", config={}, label="a")
+    b = artifact("stage", config={"do": "sleep", "seconds": 100}, inputs={"teacher": a}, label="b")
+    record = ledger.record
+
+    def fill_up(store: Store, noted: Artifact, job: ledger.JobRecord) -> None:
+        if noted == b:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        record(store, noted, job)
+
+    monkeypatch.setattr(ledger, "record", fill_up)
+    with pytest.raises(StoreError, match="No space left on device"):
+        lab.submit(make_request(a, b))
+    lab.until("an empty queue", lambda: not lab.cluster.command("squeue", "-h").stdout.strip())
+    assert not list((lab.store.root / "jobs").glob("*"))
+
+
 def test_the_profiles_defaults_are_accepted_by_a_cluster_that_has_them(lab: Lab, tmp_path: Path) -> None:
     a = artifact("teacher", config={}, label="a")
-    slurm.check(make_request(a).plan, load_cluster(None, "smoke"), tmp_path / "logs")
+    slurm.check([a], load_cluster(None, "smoke"), tmp_path / "logs")
