@@ -1,7 +1,7 @@
 """The harness's own time an artifact: claims, files, provenance, and handing work out; makers do nothing.
 
-`pytest tests/benchmarks --benchmark-only` prints seconds for all artifacts of a plan; `extra_info` has
-milliseconds an artifact, which are to stay below 50.
+`nox -s benchmarks -- -k executor` prints seconds for all artifacts of a plan, and milliseconds an artifact,
+which are to stay below 50.
 """
 
 from __future__ import annotations

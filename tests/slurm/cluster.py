@@ -152,7 +152,8 @@ def memory_limits() -> bool:
 class Cluster:
     """The daemons in a folder; each can be killed and started again by itself."""
 
-    def __init__(self, folder: Path, cpus: int = 2, memory: int = 8000):
+    def __init__(self, folder: Path, cpus: int = 4, memory: int = 8000):
+        # More cores than there may be: the tests' jobs mostly sleep. Memory is what holds real jobs back.
         self.folder = folder.absolute()
         self.cpus, self.memory = cpus, memory
         self.conf = self.folder / "slurm.conf"

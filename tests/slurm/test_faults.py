@@ -54,15 +54,15 @@ def test_a_job_that_is_told_to_stop_requeues_itself(lab: Lab) -> None:
 
 def test_a_preempted_job_goes_on_afterwards(lab: Lab) -> None:
     counter = counting()
-    start_counting(lab, counter, '[kind.stage]\npartition = "scavenge"\ncpus = 2')
+    start_counting(lab, counter, '[kind.stage]\npartition = "scavenge"\ncpus = 4')
     urgent = artifact("teacher", config={"n": 1}, label="urgent")
-    lab.submit(make_request(urgent), '[kind.teacher]\npartition = "main"\ncpus = 2')
+    lab.submit(make_request(urgent), '[kind.teacher]\npartition = "main"\ncpus = 4')
     lab.until_over(urgent, counter)
     assert_resumed(lab, counter)
 
 
 def test_running_out_of_time(lab: Lab) -> None:
-    counter = counting(steps=1100)
+    counter = counting(steps=1000)
     endless = artifact("evaluation", config={"do": "sleep", "seconds": 300}, label="endless")
     blocked = artifact("codes", config={}, inputs={"it": endless}, label="blocked")
     anew = artifact("evaluation", config={"do": "anew", "seconds": 300}, label="anew")

@@ -38,7 +38,8 @@ def die(task: Task) -> dict[str, Any]:
 
 
 def eat(task: Task) -> dict[str, Any]:
-    hoard = [b"x" * 50_000_000 for _ in range(100)]
+    hoard = [b"x" * 50_000_000 for _ in range(40)]
+    time.sleep(60)
     return {"eaten": len(hoard)}
 
 
