@@ -1,16 +1,16 @@
 """A real Slurm cluster of one node on this machine, with accounting, for tests.
 
-    python -m tests.slurm.cluster run               starts one, prints the SLURM_CONF to export, and stays
+    python tests/slurm/cluster.py run               starts one, prints the SLURM_CONF to export, and stays
                                                     until Ctrl-C
-    python -m tests.slurm.cluster run COMMAND ...   runs COMMAND on one, waits until the queue is empty too,
+    python tests/slurm/cluster.py run COMMAND ...   runs COMMAND on one, waits until the queue is empty too,
                                                     and ends with COMMAND's exit code
-    python -m tests.slurm.cluster start FOLDER      leaves one running
-    python -m tests.slurm.cluster stop FOLDER       ends it
+    python tests/slurm/cluster.py start FOLDER      leaves one running
+    python tests/slurm/cluster.py stop FOLDER       ends it
 
 Table 4 at the `cpu` profile through a real Slurm, then its numbers:
 
     export OMP_NUM_THREADS=1
-    python -m tests.slurm.cluster run python -m experiments run table4 --yes --executor slurm --store runs
+    python tests/slurm/cluster.py run python -m experiments run table4 --yes --executor slurm --store runs
     python -m experiments collect table4 --store runs && python -m experiments results table4 --store runs
 
 Ctrl-C ends the jobs with the cluster; the same line goes on from their checkpoints.

@@ -20,7 +20,7 @@ from experiments.executors.queue import SlurmError
 from experiments.executors.resources import load_cluster
 from experiments.store import Store, StoreError
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
 def experiments(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -28,7 +28,7 @@ def experiments(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "experiments", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         stdin=subprocess.DEVNULL,
     )
 
