@@ -90,6 +90,11 @@ class Lab:
                     self.cluster.command("scontrol", "update", f"jobid={job}", "starttime=now")
             time.sleep(0.5)
 
+    def queue_is_empty(self) -> bool:
+        """True if no job waits, runs or is cleaned up after."""
+        shown = self.cluster.command("squeue", "-h")
+        return shown.returncode == 0 and not shown.stdout.strip()
+
     def until_over(self, *artifacts: Artifact, seconds: float = 150) -> None:
         """Wait until each is done or has failed."""
 
@@ -116,6 +121,8 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path, cluster: slurm_cluster.Cluster) -> Iterator[Lab]:
-    """A fresh store; its jobs end with the test."""
-    yield Lab(tmp_path, cluster)
+    """A fresh store; its jobs are gone when the next test begins, also if it failed."""
+    lab = Lab(tmp_path, cluster)
+    yield lab
     cluster.command("scancel", "--me")
+    lab.until("an empty queue", lab.queue_is_empty, seconds=60)

@@ -94,7 +94,7 @@ def test_a_killed_job_fails_and_blocks_and_a_retry_resumes(lab: Lab) -> None:
     assert states["counting"].status == "failed"
     assert states["below"].note == states["lowest"].note == f"blocked by counting ({counter.name})"
 
-    lab.until("the end of what is blocked", lambda: not lab.cluster.command("squeue", "-h").stdout.strip())
+    lab.until("the end of what is blocked", lab.queue_is_empty)
     again = lab.submit(request)
     assert set(again) == {counter, below, lowest}
     lab.until_over(counter, below, lowest)

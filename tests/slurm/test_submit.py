@@ -10,7 +10,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from cluster import Cluster
 from conftest import Lab
 from making import make_request
 
@@ -45,7 +44,7 @@ def weights(store: Path) -> dict[str, str]:
     return {path.parent.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def test_table4_has_the_same_bits_by_every_executor(tmp_path: Path, cluster: Cluster) -> None:
+def test_table4_has_the_same_bits_by_every_executor(lab: Lab, tmp_path: Path) -> None:
     arguments = ["run", "table4", "--profile", "smoke", "--store"]
     queued, inline, local = (tmp_path / executor for executor in ("slurm", "inline", "local"))
     done = experiments(*arguments, queued, "--executor", "slurm")
@@ -57,10 +56,7 @@ def test_table4_has_the_same_bits_by_every_executor(tmp_path: Path, cluster: Clu
     assert again.returncode == 0, again.stderr
     assert "jobs queued" not in again.stdout or "0 jobs queued" in again.stdout
 
-    def over() -> bool:
-        return not cluster.command("squeue", "-h").stdout.strip()
-
-    Lab(tmp_path, cluster).until("the end of the jobs", over, seconds=600)
+    lab.until("the end of the jobs", lab.queue_is_empty, seconds=1200)
     status = experiments("status", "table4", "--store", queued)
     assert "11 of 11 artifacts done" in status.stdout, status.stdout
     collected = experiments("collect", "table4", "--store", queued)
@@ -74,7 +70,7 @@ def test_table4_has_the_same_bits_by_every_executor(tmp_path: Path, cluster: Clu
     assert "teacher: done in" in log.stdout
 
 
-def test_a_refusal_is_one_line_before_anything_is_queued(tmp_path: Path, cluster: Cluster) -> None:
+def test_a_refusal_is_one_line_before_anything_is_queued(lab: Lab, tmp_path: Path) -> None:
     file, store = tmp_path / "cluster.toml", tmp_path / "runs"
     file.write_text('[default]\npartition = "mian"')
     run = ["run", "table4", "--profile", "smoke", "--store", store]
@@ -84,7 +80,7 @@ def test_a_refusal_is_one_line_before_anything_is_queued(tmp_path: Path, cluster
         "run: kind classifier: no partition 'mian': did you mean 'main'? choices: brief, main, scavenge"
     )
     assert "Traceback" not in done.stderr
-    assert not cluster.command("squeue", "-h").stdout.strip()
+    assert lab.queue_is_empty()
     assert not list((store / "requests").glob("*"))
     assert not (store / "submissions").exists()
 
@@ -104,7 +100,7 @@ def test_resources_that_cannot_be_met(text: str, message: str, lab: Lab) -> None
     plan = make_request(artifact("stage", config={}, label="a")).plan
     with pytest.raises(SlurmError, match=message):
         slurm.check(plan.artifacts, lab.resources(f"[kind.stage]\n{text}"), lab.folder)
-    assert not lab.cluster.command("squeue", "-h").stdout.strip()
+    assert lab.queue_is_empty()
 
 
 def test_two_hundred_artifacts_are_made_once_each(lab: Lab) -> None:
@@ -147,7 +143,7 @@ def test_a_refused_submission_withdraws_what_was_queued(lab: Lab) -> None:
     b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
     with pytest.raises(SlurmError, match="kind stage"):
         lab.submit(make_request(a, b), '[kind.stage]\npartition = "nope"')
-    lab.until("an empty queue", lambda: not lab.cluster.command("squeue", "-h").stdout.strip())
+    lab.until("an empty queue", lab.queue_is_empty)
     assert not list((lab.store.root / "jobs").glob("*"))
 
 
@@ -164,7 +160,7 @@ def test_a_store_that_fills_up_withdraws_what_was_queued(lab: Lab, monkeypatch: 
     monkeypatch.setattr(ledger, "record", fill_up)
     with pytest.raises(StoreError, match="No space left on device"):
         lab.submit(make_request(a, b))
-    lab.until("an empty queue", lambda: not lab.cluster.command("squeue", "-h").stdout.strip())
+    lab.until("an empty queue", lab.queue_is_empty)
     assert not list((lab.store.root / "jobs").glob("*"))
 
 
