@@ -44,8 +44,9 @@ def numbers(store: Path) -> str:
 
 
 def weights(store: Path) -> dict[str, str]:
-    """The hash of every model's tensors by its artifact; the order of a file's header is of no matter."""
-    results = {path.parent.name: json.loads(path.read_text()) for path in store.glob("artifacts/*/result.json")}
+    """The hash of each model's tensors by artifact; the order of a file's header is of no matter."""
+    paths = store.glob("artifacts/*/result.json")
+    results = {path.parent.name: json.loads(path.read_text()) for path in paths}
     return {name: result["weights"] for name, result in results.items() if "weights" in result}
 
 
