@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sftok.device import DeviceName
+if TYPE_CHECKING:
+    from sftok.device import DeviceName
 
 KIND_VERSIONS = {"classifier": 1, "teacher": 1, "codes": 2, "stage": 1, "evaluation": 1, "checkpoint": 1}
 """Raise a kind's version when its code changes what it computes: older artifacts then no longer match."""
@@ -83,3 +84,31 @@ class Artifact:
 def artifact(kind: str, **rest: Any) -> Artifact:
     """An artifact of `kind` at the version of today's code."""
     return Artifact(kind=kind, version=KIND_VERSIONS[kind], **rest)
+
+
+def artifacts_to_json(artifacts: Iterable[Artifact]) -> list[dict[str, Any]]:
+    """The graph as JSON; inputs by name."""
+    return [
+        {
+            "kind": artifact.kind,
+            "config": dict(artifact.config),
+            "inputs": {role: upstream.name for role, upstream in artifact.inputs.items()},
+            "data": dict(artifact.data),
+            "version": artifact.version,
+            "label": artifact.label,
+            "steps": artifact.steps,
+            "device": artifact.device,
+            "tf32": artifact.tf32,
+        }
+        for artifact in artifacts
+    ]
+
+
+def artifacts_from_json(content: Iterable[Mapping[str, Any]]) -> dict[str, Artifact]:
+    """What `artifacts_to_json` gave, by name; inputs come before what needs them."""
+    artifacts: dict[str, Artifact] = {}
+    for fields in content:
+        inputs = {role: artifacts[name] for role, name in fields["inputs"].items()}
+        artifact = Artifact(**{**fields, "inputs": inputs})
+        artifacts[artifact.name] = artifact
+    return artifacts

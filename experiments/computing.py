@@ -9,11 +9,14 @@ import os
 
 import torch
 
-from experiments.profiles.base import Profile
+
+def threads_of(profile_threads: int | None, share: int) -> int:
+    """Threads of a process that another one starts: what a person set, else the profile's, else its share."""
+    return int(os.environ.get("OMP_NUM_THREADS", profile_threads or share))
 
 
-def prepare_torch(profile: Profile) -> None:
-    """Deterministic operations only, on the profile's number of threads, or on what OMP_NUM_THREADS says."""
+def prepare_torch(threads: int | None) -> None:
+    """Deterministic operations only, on a profile's number of threads, or on what OMP_NUM_THREADS says."""
     torch.use_deterministic_algorithms(True)
-    if profile.threads is not None and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(profile.threads)
+    if threads is not None and "OMP_NUM_THREADS" not in os.environ:
+        torch.set_num_threads(threads)

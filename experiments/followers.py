@@ -12,13 +12,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from experiments.artifacts import Artifact
-from experiments.datasets import DataSets
 from experiments.runner import FindMaker, Stop
 from experiments.store import Store
 from experiments.tasks import find_maker
-from experiments.tasks.base import Task
+from experiments.tasks.base import Data, Task
 from sftok.distributed import World
-from sftok.training.loop import TrainingInterrupted
+from sftok.training.interruption import TrainingInterrupted
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +45,7 @@ class SilentMonitor:
 def follow(
     artifacts: Iterable[Artifact],
     store: Store,
-    data: DataSets,
+    data: Data,
     stop: Stop,
     world: World,
     find: FindMaker = find_maker,

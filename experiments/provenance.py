@@ -20,14 +20,14 @@ PACKAGES = ("sftok", "torch", "torchvision", "timm", "torch-fidelity", "numpy")
 @functools.cache
 def provenance() -> dict[str, Any]:
     """Commit, package versions, CPU and threads of this process."""
-    import torch
-
+    # A maker that computes without torch need not wait for its import.
+    torch = sys.modules.get("torch")
     return {
         "commit": checkout_commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
         "cpu": _cpu(),
-        "threads": torch.get_num_threads(),
+        "threads": torch.get_num_threads() if torch else 1,
         "host": platform.node(),
     }
 

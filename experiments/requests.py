@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiments.artifacts import Artifact
+from experiments.artifacts import artifacts_from_json, artifacts_to_json
 from experiments.plan import Plan, PlannedRow
 from experiments.profiles.base import Profile
 from experiments.recipe import Recipe
@@ -83,7 +83,7 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
         "seeds": list(plan.seeds),
         "overrides": dict(plan.overrides),
         "recipe": plan.recipe.model_dump(mode="json"),
-        "artifacts": [_artifact_to_json(artifact) for artifact in plan.artifacts],
+        "artifacts": artifacts_to_json(plan.artifacts),
         "rows": [
             {
                 "row": row.row,
@@ -97,26 +97,8 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
     }
 
 
-def _artifact_to_json(artifact: Artifact) -> dict[str, Any]:
-    return {
-        "kind": artifact.kind,
-        "config": dict(artifact.config),
-        "inputs": {role: upstream.name for role, upstream in artifact.inputs.items()},
-        "data": dict(artifact.data),
-        "version": artifact.version,
-        "label": artifact.label,
-        "steps": artifact.steps,
-        "device": artifact.device,
-        "tf32": artifact.tf32,
-    }
-
-
 def _plan_from_json(content: Mapping[str, Any]) -> Plan:
-    artifacts: dict[str, Artifact] = {}
-    for fields in content["artifacts"]:
-        inputs = {role: artifacts[name] for role, name in fields["inputs"].items()}
-        artifact = Artifact(**{**fields, "inputs": inputs})
-        artifacts[artifact.name] = artifact
+    artifacts = artifacts_from_json(content["artifacts"])
     return Plan(
         experiment=Experiment.build(content["experiment"]),
         profile=Profile.build(content["profile"]),

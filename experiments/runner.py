@@ -8,7 +8,6 @@ first Ctrl-C (or SIGTERM) checkpoints and stops.
 from __future__ import annotations
 
 import contextlib
-import errno
 import signal
 import threading
 import time
@@ -16,20 +15,20 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from types import FrameType
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments import claims
 from experiments.artifacts import Artifact
-from experiments.datasets import DataSets
 from experiments.monitor import FileMonitor
-from experiments.plan import Plan
 from experiments.provenance import peak_memory_bytes, provenance
-from experiments.store import Store, StoreError
+from experiments.store import CANNOT_WRITE, Store, StoreError
 from experiments.tasks import PARALLEL_KINDS, find_maker
-from experiments.tasks.base import Maker, Task
-from sftok.device import describe_device
+from experiments.tasks.base import Data, Maker, Task
 from sftok.distributed import SINGLE, World
-from sftok.training.loop import TrainingInterrupted
+from sftok.training.interruption import TrainingInterrupted
+
+if TYPE_CHECKING:
+    from experiments.plan import Plan
 
 POLL_SECONDS = 1.0
 
@@ -104,7 +103,7 @@ class Interrupted(RuntimeError):
 def run(
     plan: Plan,
     store: Store,
-    data: DataSets,
+    data: Data,
     listeners: list[Listener],
     stop: Stop,
     world: World = SINGLE,
@@ -143,7 +142,7 @@ def run(
 
 
 def make_one(
-    artifact: Artifact, store: Store, data: DataSets, listeners: list[Listener], stop: Stop
+    artifact: Artifact, store: Store, data: Data, listeners: list[Listener], stop: Stop
 ) -> str | None:
     """Make one artifact that stands for itself, unless it is there; returns why it failed, if it did.
 
@@ -157,7 +156,7 @@ def make_one(
 def ensure(
     artifact: Artifact,
     store: Store,
-    data: DataSets,
+    data: Data,
     listeners: list[Listener],
     stop: Stop,
     world: World = SINGLE,
@@ -179,7 +178,7 @@ def ensure(
 def attempt(
     artifact: Artifact,
     store: Store,
-    data: DataSets,
+    data: Data,
     listeners: list[Listener],
     stop: Stop,
     told: set[Artifact],
@@ -213,7 +212,7 @@ def attempt(
 def make(
     artifact: Artifact,
     store: Store,
-    data: DataSets,
+    data: Data,
     listeners: list[Listener],
     stop: Stop,
     world: World = SINGLE,
@@ -250,7 +249,7 @@ def make(
             "started": started.isoformat(timespec="seconds"),
             "seconds": result.get("seconds", time.monotonic() - clock),
             "peak_rss_bytes": peak_memory_bytes(),
-            "device": describe_device(artifact.device),
+            "device": _device(artifact),
             "tf32": artifact.device == "cuda" and artifact.tf32,
             "processes": task.world.size,
         }
@@ -259,7 +258,7 @@ def make(
     except TrainingInterrupted as interruption:
         raise Interrupted(f"{artifact.label}: {interruption}") from None
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if error.errno in CANNOT_WRITE:
             raise StoreError(
                 f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work "
                 "is intact, free some space and run the same command again"
@@ -279,6 +278,15 @@ def _make_together(task: Task, find: FindMaker) -> dict[str, Any]:
         return find(task.artifact.kind)(task)
     finally:
         task.world.meet()
+
+
+def _device(artifact: Artifact) -> str:
+    if artifact.device == "cpu":
+        return artifact.device
+    # Imported here: what computes on the CPU without torch need not wait for its import.
+    from sftok.device import describe_device
+
+    return describe_device(artifact.device)
 
 
 def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:

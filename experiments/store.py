@@ -15,6 +15,7 @@ A work folder is renamed into `artifacts/` when complete, so an artifact is ther
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -30,10 +31,14 @@ CONFIG, RESULT, METRICS, PROGRESS = "config.json", "result.json", "metrics.jsonl
 EXAMPLES = "examples.npz"
 """Strips of an evaluation: uint8 `[n, 3, H, W]` by name, `labels` `[n]` and `class_names`."""
 
-SCRATCH = (PROGRESS, "checkpoint.safetensors")
+CHECKPOINT = "checkpoint.safetensors"
+SCRATCH = (PROGRESS, CHECKPOINT)
 """Files of a work folder that a finished artifact has no use for."""
 
 FOLDERS = ("artifacts", "work", "claims", "failures", "requests", "cache", "report")
+CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+"""What the operating system says when it is the place that is full or closed, and no bug."""
+
 PROBE_BYTES = 1 << 20
 """Written and deleted before anything starts: a full disk may still take an empty file."""
 

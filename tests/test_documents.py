@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from experiments import arguments
+from experiments.executors.resources import load_cluster
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(path.name for path in ROOT.glob("*.md"))
@@ -49,6 +50,17 @@ def test_commands_are_accepted(document: str) -> None:
     parser = arguments.parser()
     for command in commands:
         parser.parse_args(shlex.split(command))
+
+
+def test_the_cluster_file_of_the_readme_is_read(tmp_path: Path) -> None:
+    example = re.search(r"^```\n(\[default\].*?)^```", text("README.md"), re.MULTILINE | re.DOTALL)
+    assert example
+    path = tmp_path / "lab.toml"
+    path.write_text(example[1])
+    kinds = load_cluster(path, "paper").kinds
+    assert (kinds["stage"].nodes, kinds["stage"].tasks, kinds["stage"].time) == (2, 4, 12 * 60)
+    assert (kinds["teacher"].gpus, kinds["teacher"].tasks) == (8, 8)
+    assert kinds["evaluation"].parallel == 16
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from experiments.artifacts import Artifact
@@ -57,7 +58,9 @@ def run_here(
     return run_inline(request.plan, store, data, listeners, Stop(), world)
 
 
-def run_on_cluster(options: argparse.Namespace, request: Request, store: Store, wiring: Wiring) -> int:
+def run_on_cluster(
+    options: argparse.Namespace, requests: Sequence[Request], store: Store, wiring: Wiring
+) -> int:
     """Queue what is missing and return; nothing is queued if Slurm would refuse any of it.
 
     Raises:
@@ -67,11 +70,14 @@ def run_on_cluster(options: argparse.Namespace, request: Request, store: Store, 
     from experiments.collect import table_runs
     from experiments.executors import slurm
 
-    cluster = load_cluster(options.cluster, request.plan.profile.name)
-    slurm.check(request.plan, cluster, store.root / "submissions")
-    request.save(store)
-    submitted = slurm.submit(request, store, cluster)
-    print(describe(submitted, request.plan.experiment.name))
+    cluster = load_cluster(options.cluster, options.profile)
+    artifacts = [artifact for request in requests for artifact in request.plan.artifacts]
+    slurm.check(artifacts, cluster, store.root / "submissions")
+    # One after the other: what an earlier one has queued, a later one waits for.
+    for request in requests:
+        request.save(store)
+        submitted = slurm.submit(request, store, cluster)
+        print(describe(submitted, request.plan.experiment.name))
     wiring.build_report(store.root, table_runs(store))
     return 0
 

@@ -28,7 +28,7 @@ def retry(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     if options.cluster is not None:
         cluster = load_cluster(options.cluster, profile)
     store.prepare()
-    slurm.check(request.plan, cluster, store.root / "submissions")
+    slurm.check(request.plan.artifacts, cluster, store.root / "submissions")
     submitted = slurm.submit(request, store, cluster)
     if not submitted.jobs:
         print(f"nothing of {experiment} failed")

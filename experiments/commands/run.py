@@ -52,7 +52,7 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return 0
     if options.executor != "slurm":
         require_device(plan.recipe.device)
-    prepare_torch(plan.profile)
+    prepare_torch(plan.profile.threads)
     with joined(plan.recipe.device) as world:
         if world.is_first:
             with leading(world):
@@ -81,8 +81,7 @@ def _lead(
     described = data.describe(plan.recipe.evaluation.split)
     work, *asked = (new_request(each, argv, described) for each in (plan, *plans))
     if options.executor == "slurm":
-        # One after the other: what an earlier one has queued, a later one waits for.
-        return max(executors.run_on_cluster(options, request, store, wiring) for request in asked)
+        return executors.run_on_cluster(options, asked, store, wiring)
     for request in asked:
         request.save(store)
     console = Console(stderr=False)

@@ -10,27 +10,31 @@ import importlib
 import os
 import signal
 import sys
+import threading
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
-from experiments.artifacts import Artifact
-from experiments.computing import prepare_torch
-from experiments.datasets import DataSets
+from experiments.artifacts import Artifact, artifacts_from_json
+from experiments.executors.lines import LogLines
 from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
 from experiments.followers import follow, leading
-from experiments.progress import ConsoleProgress
-from experiments.requests import Request
 from experiments.runner import FindMaker, Interrupted, Stop, ensure
-from experiments.store import Store
-from sftok.data import DataConfig, DataError
-from sftok.data.base import ImageSet
+from experiments.store import CHECKPOINT, Store, read_json
+from experiments.tasks.base import Maker
 from sftok.distributed import joined
+
+if TYPE_CHECKING:
+    from sftok.data.base import ImageSet
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Before it kills, Slurm sends SIGTERM (preemption, scancel) or SIGUSR2 (the notice that we ask for)."""
+
+SLACK_SECONDS = 90
+"""Slurm's notice may come a minute early, and a job starts before its process does."""
 
 STOPPED = 75
 """Exit code of a job that checkpointed and stopped."""
@@ -47,6 +51,10 @@ class ArtifactJob:
     store: Path
     request: Path
     artifact: str
+    minutes: int
+    """How long one attempt may take."""
+    notice_seconds: int
+    """How long before that Slurm says so."""
     max_requeues: int
     makers: str = "experiments.tasks:find_maker"
     """`module:function` that finds the maker of a kind."""
@@ -58,15 +66,18 @@ class ArtifactJob:
             JobError: it cannot be made.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
+        began = time.time()
         announce(os.environ)
         store = Store(self.store)
-        plan = Request.load(self.request).plan
-        artifact = next(each for each in plan.artifacts if each.name == self.artifact)
-        progress = ConsoleProgress(plan, Console(no_color=True), costs={})
+        plan = (read_json(self.request) or {})["plan"]
+        artifact = artifacts_from_json(plan["artifacts"])[self.artifact]
         stop = Stop()
-        data = PlannedData(plan.recipe.data, artifact)
-        prepare_torch(plan.profile)
-        find = load_finder(self.makers)
+        data = PlannedData(plan["recipe"]["data"], artifact)
+        find = prepared(load_finder(self.makers), plan["profile"]["threads"])
+        # Slurm's notice is lost on a process that has just started: watch the clock as well.
+        clock = threading.Timer(60 * self.minutes - self.notice_seconds, stop.request)
+        clock.daemon = True
+        clock.start()
         with stop.on_signals(SIGNALS, second_kills=False), joined(artifact.device) as world:
             if not world.is_first:
                 follow((artifact,), store, data, stop, world, find)
@@ -74,11 +85,13 @@ class ArtifactJob:
             try:
                 with leading(world):
                     self._require_inputs(artifact, store)
-                    reason = ensure(artifact, store, data, [progress], stop, world, find)
+                    reason = ensure(artifact, store, data, [LogLines()], stop, world, find)
             except Interrupted as interruption:
                 print(f"{interruption}", flush=True)
-                self._requeue(artifact, store)
+                self._requeue(artifact, store, began)
                 sys.exit(STOPPED)
+            finally:
+                clock.cancel()
         if reason is not None:
             raise JobError(reason)
 
@@ -86,17 +99,24 @@ class ArtifactJob:
         missing = [upstream for upstream in artifact.inputs.values() if not store.is_done(upstream)]
         if missing and not store.is_done(artifact):
             reason = f"its input {missing[0].label} ({missing[0].name}) is not in the store {store.root}"
-            store.record_failure(artifact, {"reason": reason, "traceback": ""})
-            raise JobError(reason)
+            self._give_up(artifact, store, reason)
 
-    def _requeue(self, artifact: Artifact, store: Store) -> None:
-        """Back into the queue, unless Slurm has ended the job (scancel) or requeued it already."""
+    def _requeue(self, artifact: Artifact, store: Store, began: float) -> None:
+        """Back into the queue, unless Slurm has ended the job (scancel) or requeued it already.
+
+        Raises:
+            JobError: that would never end.
+        """
         job = os.environ["SLURM_JOB_ID"]
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        out_of_time = time.time() - began >= 60 * self.minutes - self.notice_seconds - SLACK_SECONDS
         if restarts >= self.max_requeues:
-            reason = f"stopped for the {restarts + 1}th time, and max_requeues is {self.max_requeues}"
-            store.record_failure(artifact, {"reason": reason, "traceback": ""})
-            raise JobError(reason)
+            self._give_up(
+                artifact, store, f"stopped {restarts + 1} times; max_requeues is {self.max_requeues}"
+            )
+        if out_of_time and not _has_checkpoint_since(began, store.work_folder(artifact)):
+            again = f"and it would begin anew: raise time of kind {artifact.kind}"
+            self._give_up(artifact, store, f"out of time (the job was given {self.minutes} min), {again}")
         try:
             if "JobState=RUNNING" in slurm("scontrol", "show", "job", job):
                 slurm("scontrol", "requeue", job)
@@ -105,13 +125,23 @@ class ArtifactJob:
             # Slurm keeps requeuing preempted jobs by itself; only a time-out then ends as one.
             print(f"job {job} could not be put back into the queue: {error}", file=sys.stderr, flush=True)
 
+    def _give_up(self, artifact: Artifact, store: Store, reason: str) -> None:
+        store.record_failure(artifact, {"reason": reason, "traceback": ""})
+        raise JobError(reason)
 
-class PlannedData(DataSets):
+
+def _has_checkpoint_since(began: float, folder: Path) -> bool:
+    try:
+        return (folder / CHECKPOINT).stat().st_mtime >= began
+    except FileNotFoundError:
+        return False
+
+
+class PlannedData:
     """The data sets, refused if they are no longer what the plan was made for."""
 
-    def __init__(self, config: DataConfig, artifact: Artifact):
-        super().__init__(config)
-        self._planned = artifact.data
+    def __init__(self, config: Mapping[str, Any], artifact: Artifact):
+        self._config, self._planned = config, artifact.data
 
     def load(self, split: str) -> ImageSet:
         """The images of `split`.
@@ -119,7 +149,11 @@ class PlannedData(DataSets):
         Raises:
             DataError: they cannot be read, or are others than when the plan was made.
         """
-        image_set = super().load(split)
+        # Imported here: a job whose artifact is there already must not wait for torch.
+        from experiments.datasets import DataSets
+        from sftok.data import DataConfig, DataError
+
+        image_set = DataSets(DataConfig.build(dict(self._config))).load(split)
         if self._planned.get(split, image_set.fingerprint) != image_set.fingerprint:
             raise DataError(f"the {split} images changed since this was planned; run the command again")
         return image_set
@@ -130,3 +164,17 @@ def load_finder(reference: str) -> FindMaker:
     module, _, name = reference.partition(":")
     finder: FindMaker = getattr(importlib.import_module(module), name)
     return finder
+
+
+def prepared(find: FindMaker, threads: int | None) -> FindMaker:
+    """`find`, with torch set up once the maker's module has imported it."""
+
+    def find_and_prepare(kind: str) -> Maker:
+        maker = find(kind)
+        if "torch" in sys.modules:
+            from experiments.computing import prepare_torch
+
+            prepare_torch(threads)
+        return maker
+
+    return find_and_prepare

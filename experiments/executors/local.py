@@ -22,6 +22,7 @@ import torch
 
 from experiments import claims
 from experiments.artifacts import Artifact
+from experiments.computing import threads_of
 from experiments.executors.ledger import Submission, new_submission
 from experiments.executors.worker import Worker
 from experiments.plan import Plan
@@ -56,7 +57,7 @@ def run_locally(
     """
     plan = request.plan
     _clear(plan, store)
-    crew = Crew(store, new_submission(store, request), workers, makers)
+    crew = Crew(store, new_submission(store, request), workers, plan.profile.threads, makers)
     watch = Watch(plan, store, listeners)
     with stop.on_signals():
         try:
@@ -134,9 +135,9 @@ class Watch:
 class Crew:
     """The workers: started, replaced when they die, told to stop."""
 
-    def __init__(self, store: Store, submission: Submission, size: int, makers: str):
+    def __init__(self, store: Store, submission: Submission, size: int, threads: int | None, makers: str):
         self._store, self._submission = store, submission
-        self._threads = max(1, cores() // size)
+        self._threads = threads_of(threads, max(1, cores() // size))
         self._pids = submission.folder / "workers"
         self._pids.mkdir()
         self._places: list[submitit.LocalJob[str | None] | None] = [None] * size
@@ -196,7 +197,6 @@ class Crew:
             request=self._submission.request,
             pids=self._pids,
             parent=os.getpid(),
-            threads=self._threads,
             makers=self._makers,
         )
         with _environment(OMP_NUM_THREADS=str(self._threads)), _ctrl_c_is_ours():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from typing import Any
 import submitit
 
 from experiments.artifacts import Artifact
+from experiments.computing import threads_of
 from experiments.executors import ledger
 from experiments.executors.job import ArtifactJob
 from experiments.executors.ledger import JobRecord, Submission, new_submission
@@ -26,9 +28,12 @@ from experiments.executors.resources import Cluster, Resources
 from experiments.executors.snapshot import take_snapshot
 from experiments.plan import Plan
 from experiments.requests import Request
-from experiments.store import Store
+from experiments.store import CANNOT_WRITE, Store, StoreError
 
 NOTICE_SIGNAL = "USR2"
+PYTHON = f"""bash -c 'trap "" USR1 USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
+"""While Python starts nobody handles the notice yet, and unhandled it would kill the job."""
+
 MAKERS = "experiments.tasks:find_maker"
 
 
@@ -44,13 +49,13 @@ class Submitted:
     """Artifacts that earlier jobs make."""
 
 
-def check(plan: Plan, cluster: Cluster, folder: Path) -> None:
-    """Ask Slurm whether it would take the jobs of `plan`; queues nothing.
+def check(artifacts: Iterable[Artifact], cluster: Cluster, folder: Path) -> None:
+    """Ask Slurm whether it would take the jobs of `artifacts`; queues nothing.
 
     Raises:
         SlurmError: it would not; names the kind and Slurm's own reason.
     """
-    for kind in dict.fromkeys(artifact.kind for artifact in plan.artifacts):
+    for kind in dict.fromkeys(artifact.kind for artifact in artifacts):
         resources = cluster.kinds[kind]
         check_limits(kind, resources)
         executor = _executor(folder, resources, setup=[], dependencies=[], name="check")
@@ -62,8 +67,21 @@ def submit(request: Request, store: Store, cluster: Cluster, makers: str = MAKER
 
     Raises:
         SlurmError: Slurm refuses a job; those of this submission that were queued already are cancelled.
-        StoreError: another process submits from this store at this moment.
+        StoreError: another process submits from this store at this moment; or the store is full, and what
+            was queued already is cancelled.
     """
+    try:
+        return _submit(request, store, cluster, makers)
+    except OSError as error:
+        if error.errno not in CANNOT_WRITE:
+            raise
+        raise StoreError(
+            f"store {store.root}: cannot be written to ({error.strerror}); nothing is queued, "
+            "free some space and run the same command again"
+        ) from None
+
+
+def _submit(request: Request, store: Store, cluster: Cluster, makers: str) -> Submitted:
     plan = request.plan
     with ledger.submitting(store):
         missing = [artifact for artifact in plan.artifacts if not store.is_done(artifact)]
@@ -76,10 +94,10 @@ def submit(request: Request, store: Store, cluster: Cluster, makers: str = MAKER
         snapshot = take_snapshot(store.root / "snapshots")
         submission = new_submission(store, request)
         submission.save_cluster(cluster.dump())
-        queue = _Queue(store, submission, cluster, snapshot, makers, dict(in_flight))
+        queue = _Queue(plan, store, submission, cluster, snapshot, makers, dict(in_flight))
         try:
             for group in grouped(todo, largest_array()):
-                queue.add(group, plan.experiment.name)
+                queue.add(group)
         except BaseException:
             queue.withdraw(todo)
             raise
@@ -117,6 +135,7 @@ class _Queue:
 
     def __init__(
         self,
+        plan: Plan,
         store: Store,
         submission: Submission,
         cluster: Cluster,
@@ -124,12 +143,13 @@ class _Queue:
         makers: str,
         in_flight: dict[Artifact, JobRecord],
     ):
-        self._store, self._submission, self._cluster = store, submission, cluster
+        self._plan, self._store = plan, store
+        self._submission, self._cluster = submission, cluster
         self._snapshot, self._makers = snapshot, makers
         self.jobs = in_flight
         """All that are in flight, ours and earlier ones."""
 
-    def add(self, group: list[Artifact], name: str) -> None:
+    def add(self, group: list[Artifact]) -> None:
         """Queue a group: one job, or one array."""
         resources = self._cluster.kinds[group[0].kind]
         inputs = [upstream for upstream in group[0].inputs.values() if not self._store.is_done(upstream)]
@@ -139,15 +159,17 @@ class _Queue:
         executor = _executor(
             self._submission.logs,
             resources,
-            setup=_setup(self._snapshot, resources),
+            setup=_setup(self._snapshot, resources, self._plan.profile.threads),
             dependencies=dependencies,
-            name=f"{name}-{group[0].kind}",
+            name=f"{self._plan.experiment.name}-{group[0].kind}",
         )
         calls = [
             ArtifactJob(
                 store=self._store.root,
                 request=self._submission.request,
                 artifact=artifact.name,
+                minutes=int(resources.time),
+                notice_seconds=resources.notice_seconds,
                 max_requeues=resources.max_requeues,
                 makers=self._makers,
             )
@@ -178,20 +200,20 @@ class _Queue:
             ledger.forget(self._store, artifact)
 
 
-def _setup(snapshot: Path, resources: Resources) -> list[str]:
+def _setup(snapshot: Path, resources: Resources, threads: int | None) -> list[str]:
     return [
         *resources.setup,
         f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
         # Else Python would prefer the submitting folder, which may be the checkout.
         "export PYTHONSAFEPATH=1",
-        f"export OMP_NUM_THREADS={resources.cpus}",
+        f"export OMP_NUM_THREADS={threads_of(threads, resources.cpus)}",
     ]
 
 
 def _executor(
     folder: Path, resources: Resources, setup: list[str], dependencies: list[str], name: str
 ) -> submitit.SlurmExecutor:
-    executor = submitit.SlurmExecutor(folder)
+    executor = submitit.SlurmExecutor(folder, python=PYTHON)
     extra: dict[str, Any] = {"kill-on-invalid-dep": "yes", "requeue": True} | dict(resources.extra)
     parameters = {
         "job_name": name,

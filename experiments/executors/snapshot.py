@@ -29,16 +29,18 @@ def take_snapshot(folder: Path) -> Path:
     if target.is_dir():
         return target
     draft = folder / f".{target.name}.{uuid.uuid4().hex}"
-    for relative in files:
-        destination = draft / relative
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / relative, destination)
-    (draft / COMMIT_FILE).write_text(checkout_commit())
     try:
+        for relative in files:
+            destination = draft / relative
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(root / relative, destination)
+        (draft / COMMIT_FILE).write_text(checkout_commit())
         draft.rename(target)
     except OSError:
-        # Another submission was faster with the same code.
-        shutil.rmtree(draft)
+        shutil.rmtree(draft, ignore_errors=True)
+        # It is no matter if another submission was faster with the same code.
+        if not target.is_dir():
+            raise
     return target
 
 

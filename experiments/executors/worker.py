@@ -14,8 +14,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from experiments.artifacts import Artifact
 from experiments.computing import prepare_torch
 from experiments.executors.job import STOPPED, PlannedData, load_finder
@@ -38,8 +36,6 @@ class Worker:
     """A folder where it leaves its process's number."""
     parent: int
     """The process that started it: without it nobody wants the results."""
-    threads: int
-    """Its share of the cores; a profile that fixes a number of threads overrides it."""
     makers: str
 
     def __call__(self) -> str | None:
@@ -49,8 +45,7 @@ class Worker:
             SystemExit: told to stop.
         """
         plan = Request.load(self.request).plan
-        torch.set_num_threads(self.threads)
-        prepare_torch(plan.profile)
+        prepare_torch(plan.profile.threads)
         (self.pids / str(os.getpid())).touch()
         stop = StopWithParent(self.parent)
         with stop.on_signals((signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2), second_kills=False):
@@ -91,6 +86,7 @@ def work(plan: Plan, store: Store, stop: Stop, find: FindMaker) -> None:
         Interrupted: asked to stop.
         StoreError: the store is full.
     """
+    config = plan.recipe.data.model_dump(mode="json")
     waiting, done, hopeless = list(plan.artifacts), set[Artifact](), set[Artifact]()
     while waiting:
         if stop.requested():
@@ -102,7 +98,7 @@ def work(plan: Plan, store: Store, stop: Stop, find: FindMaker) -> None:
             continue
         with store.claim(ready) as ours:
             if ours and not store.is_done(ready):
-                make(ready, store, PlannedData(plan.recipe.data, ready), [], stop, find=find)
+                make(ready, store, PlannedData(config, ready), [], stop, find=find)
 
 
 def _next_ready(

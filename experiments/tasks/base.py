@@ -5,19 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.artifacts import Artifact
-from sftok.data.base import ImageSet
-from sftok.device import open_device
 from sftok.distributed import SINGLE, World
-from sftok.training.loop import Monitor, TrainingInterrupted
+from sftok.training.interruption import TrainingInterrupted
+
+if TYPE_CHECKING:
+    import torch
+
+    from sftok.data.base import ImageSet
+    from sftok.training.loop import Monitor
 
 MODEL = "model.safetensors"
 
 PROGRESS_UNITS = 1000
+
+
+class Data(Protocol):
+    """Where a task's images come from."""
+
+    def load(self, split: str) -> ImageSet:
+        """The images of `split`."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +70,9 @@ class Task:
         Raises:
             DeviceError: it is not there.
         """
+        # Imported here: what a job needs before its maker is known must not wait for torch.
+        from sftok.device import open_device
+
         artifact = self.artifact
         return open_device(artifact.device, tf32=artifact.tf32, local_rank=self.world.local_rank)
 

@@ -27,6 +27,7 @@ from sftok.device import CPU
 from sftok.distributed import SINGLE, World
 from sftok.training.checkpoint import TrainingState
 from sftok.training.ema import WeightAverage
+from sftok.training.interruption import TrainingInterrupted
 from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
 from sftok.training.precision import SMALLEST_SCALE, Precision, autocast, keep_freed_memory, scaler
 from sftok.training.randomness import generator
@@ -66,10 +67,6 @@ class Monitor(Protocol):
     def should_stop(self) -> bool:
         """True asks the loop to checkpoint and to raise `TrainingInterrupted`."""
         ...
-
-
-class TrainingInterrupted(RuntimeError):
-    """The monitor asked to stop; a checkpoint was written."""
 
 
 class TrainingDiverged(RuntimeError):

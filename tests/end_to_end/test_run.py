@@ -157,6 +157,17 @@ def test_wrong_input_is_one_line_and_exit_code_2(arguments: list[str], message: 
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_cluster_file_with_an_unknown_key_is_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.toml"
+    file.write_text("[kind.stage]\ngpu = 1")
+    run = ["run", "table4", "--profile", "smoke", "--store", tmp_path / "runs"]
+    done = experiments(*run, "--executor", "slurm", "--cluster", file)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "cluster.toml: [kind.stage]: unknown key 'gpu': did you mean 'gpus'" in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
 def test_run_all_plans_everything_at_once(tmp_path: Path) -> None:
     done = experiments("run", "all", "--profile", "smoke", "--store", tmp_path / "runs", "--dry-run")
     assert done.returncode == 0, done.stderr

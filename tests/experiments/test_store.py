@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -79,6 +80,15 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(StoreError, match=r"a\.json: damaged"):
         read_json(path)
+
+
+def test_a_full_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(path: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(StoreError, match=r"No space left on device\); choose another with --store"):
+        Store(tmp_path).prepare()
 
 
 def test_a_store_in_a_place_that_is_a_file(tmp_path: Path) -> None:

@@ -1,10 +1,23 @@
 """A real Slurm cluster of one node on this machine, with accounting, for tests.
 
-    python tests/slurm/cluster.py start FOLDER     prints the SLURM_CONF to export
-    python tests/slurm/cluster.py stop FOLDER
+    python tests/slurm/cluster.py run               starts one, prints the SLURM_CONF to export, and stays
+                                                    until Ctrl-C
+    python tests/slurm/cluster.py run COMMAND ...   runs COMMAND on one, waits until the queue is empty too,
+                                                    and ends with COMMAND's exit code
+    python tests/slurm/cluster.py start FOLDER      leaves one running
+    python tests/slurm/cluster.py stop FOLDER       ends it
 
-Everything is in FOLDER and on the loopback interface, at ports of its own: munged, MariaDB, slurmdbd,
-slurmctld and slurmd, started by hand without systemd. It needs root and the packages of `PACKAGES`.
+Table 4 at the `cpu` profile through a real Slurm, then its numbers:
+
+    export OMP_NUM_THREADS=1
+    python tests/slurm/cluster.py run python -m experiments run table4 --yes --executor slurm --store runs
+    python -m experiments collect table4 --store runs && python -m experiments results table4 --store runs
+
+Ctrl-C ends the jobs with the cluster; the same line goes on from their checkpoints.
+
+Everything is in FOLDER (or a temporary folder) and on the loopback interface, at ports of its own: munged,
+MariaDB, slurmdbd, slurmctld and slurmd, started by hand without systemd. It needs root and the packages of
+`PACKAGES`.
 
 Partitions: `main` (the default), `scavenge` (preempted by main: requeued), `brief` (one minute at most).
 Memory limits hold where the machine has cgroup v1 folders that can be written to; see `memory_limits`.
@@ -20,8 +33,9 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 PACKAGES = ("slurm-wlm", "munge", "mariadb-server", "slurmdbd")
@@ -138,7 +152,8 @@ def memory_limits() -> bool:
 class Cluster:
     """The daemons in a folder; each can be killed and started again by itself."""
 
-    def __init__(self, folder: Path, cpus: int = 2, memory: int = 8000):
+    def __init__(self, folder: Path, cpus: int = 4, memory: int = 8000):
+        # More cores than there may be: the tests' jobs mostly sleep. Memory is what holds real jobs back.
         self.folder = folder.absolute()
         self.cpus, self.memory = cpus, memory
         self.conf = self.folder / "slurm.conf"
@@ -307,6 +322,7 @@ class Cluster:
                 stderr=log,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
+                cwd=self.folder,
                 env=os.environ | self.environment | environment,
             )
         self._save_pids(self._pids() | {name: process.pid})
@@ -356,19 +372,50 @@ def _wait(what: str, ready: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.2)
 
 
+@contextlib.contextmanager
+def temporary_cluster() -> Iterator[Cluster]:
+    """A running cluster in a folder of its own; both are gone after the block."""
+    # Sockets have short names: not in a deep folder.
+    folder = Path(tempfile.mkdtemp(prefix="sftok-slurm-"))
+    cluster = Cluster(folder)
+    try:
+        cluster.start()
+        yield cluster
+    finally:
+        cluster.stop()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def run(command: list[str]) -> int:
+    """Run `command` on a new cluster and let its jobs end; without a command stay until told to stop."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with temporary_cluster() as cluster:
+        print(f"export SLURM_CONF={cluster.conf}", flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            if not command:
+                signal.pause()
+            done = subprocess.run(command, env=os.environ | cluster.environment)
+            while done.returncode == 0 and cluster.command("squeue", "-h").stdout.strip():
+                time.sleep(1)
+            return done.returncode
+    return 130 if command else 0
+
+
 def main(arguments: list[str]) -> int:
-    """`start FOLDER` or `stop FOLDER`."""
-    if len(arguments) != 2 or arguments[0] not in ("start", "stop"):
+    """See the top of this file."""
+    if arguments[:1] != ["run"] and (len(arguments) != 2 or arguments[0] not in ("start", "stop")):
         print(__doc__, file=sys.stderr)
         return 2
-    cluster = Cluster(Path(arguments[1]))
     if arguments[0] == "stop":
-        cluster.stop()
+        Cluster(Path(arguments[1])).stop()
         return 0
     reason = why_missing()
     if reason:
         print(reason, file=sys.stderr)
         return 1
+    if arguments[0] == "run":
+        return run(arguments[1:])
+    cluster = Cluster(Path(arguments[1]))
     cluster.start()
     print(f"export SLURM_CONF={cluster.conf}")
     return 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -37,19 +35,18 @@ def cluster() -> Iterator[slurm_cluster.Cluster]:
     reason = slurm_cluster.why_missing() if asked else f"set {ASKED}=1 to start one and test on it"
     if reason:
         pytest.skip(f"needs a real Slurm: {reason}")
-    # Sockets have short names: not in pytest's own deep folder.
-    folder = Path(tempfile.mkdtemp(prefix="sftok-slurm-"))
-    running = slurm_cluster.Cluster(folder)
     before = dict(os.environ)
-    try:
-        running.start()
+    with slurm_cluster.temporary_cluster() as running:
         os.environ.update(running.environment)
-        yield running
-    finally:
-        running.stop()
-        os.environ.clear()
-        os.environ.update(before)
-        shutil.rmtree(folder, ignore_errors=True)
+        try:
+            yield running
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
+
+
+RELEASE_SECONDS = 4.0
+"""Slurm's delay is there for the node to clean up; a job that starts too soon cannot create its step."""
 
 
 class Lab:
@@ -64,7 +61,8 @@ class Lab:
         """Small jobs that find the fake makers; `text` is more of the cluster file."""
         path = self.folder / "cluster.toml"
         setup = f"export PYTHONPATH={FAKES}"
-        path.write_text(f'[default]\nmemory = "1G"\ntime = 10\nsetup = ["{setup}"]\n{text}')
+        time = "" if text.startswith("time") else "time = 10\n"
+        path.write_text(f'[default]\nmemory = "1G"\nsetup = ["{setup}"]\n{time}{text}')
         return load_cluster(path, "smoke")
 
     def submit(self, request: Request, text: str = "") -> Mapping[Artifact, ledger.JobRecord]:
@@ -76,17 +74,26 @@ class Lab:
         return self.store.work_folder(artifact) / "checkpoint.safetensors"
 
     def until(self, what: str, ready: Callable[[], bool], seconds: float = 150) -> None:
-        """Wait; requeued jobs, which Slurm holds back for two minutes, are let go at once."""
+        """Wait; requeued jobs, which Slurm holds back for two minutes, are let go after `RELEASE_SECONDS`."""
         deadline = time.monotonic() + seconds
+        held: dict[str, float] = {}
         while not ready():
             if time.monotonic() > deadline:
                 queue = self.cluster.command("squeue", "-r", "-o", "%i %T %r").stdout
                 pytest.fail(f"waited {seconds:.0f} s for {what}; queue:\n{queue}")
             for line in self.cluster.command("squeue", "-h", "-r", "-o", "%i|%r").stdout.splitlines():
                 job, reason = line.split("|")
-                if reason == "BeginTime":
+                waited = time.monotonic() - held.setdefault(job, time.monotonic())
+                if reason != "BeginTime":
+                    del held[job]
+                elif waited > RELEASE_SECONDS:
                     self.cluster.command("scontrol", "update", f"jobid={job}", "starttime=now")
             time.sleep(0.5)
+
+    def queue_is_empty(self) -> bool:
+        """True if no job waits, runs or is cleaned up after."""
+        shown = self.cluster.command("squeue", "-h")
+        return shown.returncode == 0 and not shown.stdout.strip()
 
     def until_over(self, *artifacts: Artifact, seconds: float = 150) -> None:
         """Wait until each is done or has failed."""
@@ -114,6 +121,8 @@ class Lab:
 
 @pytest.fixture
 def lab(tmp_path: Path, cluster: slurm_cluster.Cluster) -> Iterator[Lab]:
-    """A fresh store; its jobs end with the test."""
-    yield Lab(tmp_path, cluster)
+    """A fresh store; its jobs are gone when the next test begins, also if it failed."""
+    lab = Lab(tmp_path, cluster)
+    yield lab
     cluster.command("scancel", "--me")
+    lab.until("an empty queue", lab.queue_is_empty, seconds=60)

@@ -54,23 +54,26 @@ def test_a_job_that_is_told_to_stop_requeues_itself(lab: Lab) -> None:
 
 def test_a_preempted_job_goes_on_afterwards(lab: Lab) -> None:
     counter = counting()
-    start_counting(lab, counter, '[kind.stage]\npartition = "scavenge"\ncpus = 2')
+    start_counting(lab, counter, '[kind.stage]\npartition = "scavenge"\ncpus = 4')
     urgent = artifact("teacher", config={"n": 1}, label="urgent")
-    lab.submit(make_request(urgent), '[kind.teacher]\npartition = "main"\ncpus = 2')
+    lab.submit(make_request(urgent), '[kind.teacher]\npartition = "main"\ncpus = 4')
     lab.until_over(urgent, counter)
     assert_resumed(lab, counter)
 
 
 def test_running_out_of_time(lab: Lab) -> None:
-    counter = counting(steps=1100)
+    counter = counting(steps=1000)
     endless = artifact("evaluation", config={"do": "sleep", "seconds": 300}, label="endless")
     blocked = artifact("codes", config={}, inputs={"it": endless}, label="blocked")
-    request = make_request(counter, endless, blocked)
+    anew = artifact("evaluation", config={"do": "anew", "seconds": 300}, label="anew")
+    request = make_request(counter, endless, blocked, anew)
     lab.submit(request, "time = 1\nnotice_seconds = 20")
-    lab.until_over(counter, endless, seconds=240)
+    lab.until_over(counter, endless, anew, seconds=360)
     assert_resumed(lab, counter)
     assert "out of time" in lab.reason(endless)
     assert "raise time of kind evaluation" in lab.reason(endless)
+    assert "it would begin anew: raise time of kind evaluation" in lab.reason(anew)
+    assert lab.attempts("anew") == 1
     notes = {state.label: state.note for state in table_run(lab.store, request).artifacts}
     assert notes["blocked"] == f"blocked by endless ({endless.name})"
 
@@ -91,7 +94,7 @@ def test_a_killed_job_fails_and_blocks_and_a_retry_resumes(lab: Lab) -> None:
     assert states["counting"].status == "failed"
     assert states["below"].note == states["lowest"].note == f"blocked by counting ({counter.name})"
 
-    lab.until("the end of what is blocked", lambda: not lab.cluster.command("squeue", "-h").stdout.strip())
+    lab.until("the end of what is blocked", lab.queue_is_empty)
     again = lab.submit(request)
     assert set(again) == {counter, below, lowest}
     lab.until_over(counter, below, lowest)

@@ -8,7 +8,7 @@ import time
 from typing import Any
 
 from experiments.tasks.base import Maker, Task
-from sftok.training.loop import TrainingInterrupted
+from sftok.training.interruption import TrainingInterrupted
 
 
 def find(kind: str) -> Maker:
@@ -38,13 +38,22 @@ def die(task: Task) -> dict[str, Any]:
 
 
 def eat(task: Task) -> dict[str, Any]:
-    hoard = [b"x" * 50_000_000 for _ in range(100)]
+    hoard = [b"x" * 50_000_000 for _ in range(40)]
+    time.sleep(60)
     return {"eaten": len(hoard)}
 
 
 def sleep(task: Task) -> dict[str, Any]:
     """Like `evaluation`: takes its time and heeds no request to stop."""
     time.sleep(task.config["seconds"])
+    return {}
+
+
+def anew(task: Task) -> dict[str, Any]:
+    """Like an evaluation: can be stopped, and begins anew."""
+    for tick in range(10 * task.config["seconds"]):
+        task.report(tick / (10 * task.config["seconds"]))
+        time.sleep(0.1)
     return {}
 
 
@@ -83,6 +92,7 @@ ACTIONS = {
     "die": die,
     "eat": eat,
     "sleep": sleep,
+    "anew": anew,
     "count": count,
     "ranks": ranks,
 }

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import argparse
+import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from making import make_request
 
-from experiments.artifacts import artifact
+from experiments.artifacts import Artifact, artifact
 from experiments.collect import table_run
-from experiments.executors import ledger, preflight, queue, watch
+from experiments.commands.executors import run_on_cluster
+from experiments.commands.wiring import Wiring
+from experiments.executors import ledger, preflight, queue, slurm, watch
 from experiments.executors.job import ArtifactJob, JobError
 from experiments.executors.processes import announce, first_node
 from experiments.executors.queue import JobState, SlurmError, job_states
+from experiments.executors.resources import load_cluster
 from experiments.executors.slurm import grouped
 from experiments.executors.snapshot import take_snapshot
 from experiments.provenance import COMMIT_FILE, checkout_commit
-from experiments.store import Store
+from experiments.store import Store, StoreError
 
 SQUEUE = "12|RUNNING|None|n1\n13_0|PENDING|Priority|\n13_1|COMPLETED|None|n1\n"
 SACCT = """\
@@ -131,14 +138,24 @@ def test_groups_are_arrays_of_equals_after_their_inputs() -> None:
     assert groups == [[a], stages[:3], stages[3:], [evaluations[0]], [evaluations[1]]]
 
 
+def job_of(store: Store, request: Path, made: Artifact) -> ArtifactJob:
+    return ArtifactJob(
+        store=store.root,
+        request=request,
+        artifact=made.name,
+        minutes=60,
+        notice_seconds=60,
+        max_requeues=0,
+        makers="fake_makers:find",
+    )
+
+
 def test_a_job_whose_input_is_not_there_says_so(store: Store, tmp_path: Path) -> None:
     a = artifact("teacher", config={}, label="a")
     b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
     path = tmp_path / "request.json"
     make_request(a, b).write(path)
-    job = ArtifactJob(
-        store=store.root, request=path, artifact=b.name, max_requeues=0, makers="fake_makers:find"
-    )
+    job = job_of(store, path, b)
     with pytest.raises(JobError, match=rf"its input a \({a.name}\) is not in the store"):
         job()
     assert "its input a" in (store.failure(b) or {})["reason"]
@@ -148,9 +165,7 @@ def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, t
     a = artifact("teacher", config={}, label="a")
     path = tmp_path / "request.json"
     make_request(a).write(path)
-    job = ArtifactJob(
-        store=store.root, request=path, artifact=a.name, max_requeues=0, makers="fake_makers:find"
-    )
+    job = job_of(store, path, a)
     job()
     job()
     assert store.is_done(a)
@@ -164,6 +179,43 @@ def test_a_snapshot_holds_the_code_and_its_commit(tmp_path: Path) -> None:
     assert (path / COMMIT_FILE).read_text() == checkout_commit()
     assert take_snapshot(tmp_path) == path
     assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_full_disk_leaves_no_part_of_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        take_snapshot(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_store_is_one_error_before_anything_is_queued(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.executors.slurm.take_snapshot", full)
+    a = artifact("stage", config={}, label="a")
+    with pytest.raises(StoreError, match=r"No space left on device.*nothing is queued, free some space"):
+        slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
+    assert ledger.job_of(store, a) is None
+
+
+def test_every_table_is_checked_before_the_first_is_queued(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(artifacts: list[Artifact], *others: object) -> None:
+        raise SlurmError(f"no such kind: {artifacts[-1].kind}")
+
+    monkeypatch.setattr(slurm, "check", check)
+    requests = [make_request(artifact(kind, config={}, label=kind)) for kind in ("stage", "evaluation")]
+    options = argparse.Namespace(cluster=None, profile="smoke")
+    wiring = Wiring(spec_packages=(), build_report=lambda *given: None, exporters={})
+    with pytest.raises(SlurmError, match="no such kind: evaluation"):
+        run_on_cluster(options, requests, store, wiring)
+    assert not list((store.root / "requests").iterdir())
+    assert not (store.root / "submissions").exists()
+
+
+def full(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(
@@ -208,3 +260,9 @@ def test_only_one_submits_at_a_time(store: Store) -> None:
 
 def test_ids_of_one_array_are_asked_for_once() -> None:
     assert list(queue._batches({"12_1", "12_2", "3"})) == ["3,12"]
+
+
+def test_a_job_starts_without_waiting_for_torch() -> None:
+    look = "import sys, experiments.executors.job; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
