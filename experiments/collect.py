@@ -156,7 +156,8 @@ def _references(store: Store, plan: Plan) -> tuple[ResultRow, ...]:
 def _results(store: Store, plan: Plan, row: PlannedRow) -> tuple[ResultRow, ...]:
     """What the row's evaluation found of its subject; a teacher's also holds the real images."""
     result = store.result(row.evaluation) or {}
-    subject = plan.experiment.row(row.row).subject
+    of_spec = plan.experiment.row(row.row)
+    subject = "generation" if of_spec.measures == "generation" else of_spec.subject
     return tuple(
         _result_row(plan, row.evaluation, row.row, row.seed, measured)
         for measured in result.get("rows", ())
