@@ -89,7 +89,7 @@ EXPERIMENT = Experiment(
     claims=(
         Claim(
             name="sftok-beats-maskgit",
-            text="Generation on SFTok's tokens outperforms MaskGIT on its own: 2.32 and 2.29 against 6.18 gFID",
+            text="Generation on SFTok's tokens outperforms MaskGIT: 2.32 and 2.29 against 6.18 gFID",
             source="Section 4.3",
             metric="gfid",
             comparisons=(
