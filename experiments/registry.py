@@ -43,7 +43,9 @@ def _borrowed(
     """`row` filled in from where it stands, which may have borrowed it in turn."""
     lender = pick(dict(found), row.as_in)
     if lender.name in (experiment.name, *borrowers):
-        raise ConfigError(f"{experiment.name}: row {row.name!r} stands in {lender.name}, which borrows it back")
+        raise ConfigError(
+            f"{experiment.name}: row {row.name!r} stands in {lender.name}, which borrows it back"
+        )
     names = [each.name for each in lender.rows]
     if row.name not in names:
         raise ConfigError(
