@@ -25,7 +25,7 @@ from reports.costs import cost_table
 from reports.curves import curve_charts, loss_charts, metric_charts
 from reports.export import result_rows, to_csv, to_latex
 from reports.figures import Panel, draw, swatch
-from reports.galleries import galleries
+from reports.generated import generated_images
 from reports.guidance import guidance_table
 from reports.metrics import METRICS
 from reports.numbers import rough_duration
@@ -113,7 +113,7 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
             settings=_by_category(run.settings),
             flat=flat_table(run, measured),
             strips=[] if run.experiment.costs else strip_sets(run),
-            galleries=galleries(run),
+            generated=generated_images(run),
             guidance=guidance_table(run),
             artifacts=provenance.artifact_lines(run),
             environments=provenance.environments(run),

@@ -1,7 +1,7 @@
 """Figures 6, 16 and 17: generated images by class.
 
 Paper: Figure 6 (Section 4.3), Figure 16 (SFTok-B) and Figure 17 (SFTok-L, Appendix E.3): pictures without
-numbers. Figure 15 shows reconstructions and has a spec of its own.
+numbers. Figure 15 shows reconstructions, and is not about generation.
 
 Command: `python -m experiments run figures16_17`
 Expected: shares every artifact with `table2`.

@@ -40,7 +40,7 @@ class Gallery:
     """Why there are no samples, if the file cannot be read."""
 
 
-def galleries(run: TableRun) -> list[Gallery]:
+def generated_images(run: TableRun) -> list[Gallery]:
     """The gallery of every row that generates, at the run's first seed, once it is measured."""
     found = []
     for row in run.rows:

@@ -15,7 +15,7 @@ from PIL import Image
 from experiments.results import ResultRow, RowRun, Sampling, SamplingPoint, TableRun
 from experiments.spec import Claim, Comparison, Experiment, Point, Row
 from experiments.verdicts import cells
-from reports.galleries import galleries
+from reports.generated import generated_images
 from reports.guidance import guidance_table, sampling_words
 from reports.strips import strip_sets
 from reports.tables import headline
@@ -91,7 +91,7 @@ def path_of(run: TableRun) -> Path:
 
 
 def test_a_line_is_a_class_and_has_its_samples_in_order(run: TableRun) -> None:
-    first, second = galleries(run)
+    first, second = generated_images(run)
     assert (first.label, second.label) == ("MaskGIT", "SFTok-B")
     assert [line.name for line in first.lines] == list(CLASSES)
     assert first.lines[2].alternative == "MaskGIT, Boot: 3 generated images"
@@ -104,7 +104,7 @@ def test_a_line_is_a_class_and_has_its_samples_in_order(run: TableRun) -> None:
 
 
 def test_seeds_and_sampling_are_said(run: TableRun) -> None:
-    words = [gallery.words for gallery in galleries(run)]
+    words = [gallery.words for gallery in generated_images(run)]
     assert words == [
         "Training seed 4, sampling seed 7; no guidance, temperature 1",
         "Training seed 4, sampling seed 7; guidance linear up to 2, temperature 1",
@@ -121,7 +121,7 @@ def test_generated_images_are_no_reconstructions(run: TableRun) -> None:
 
 
 def test_a_run_that_reconstructs_has_no_gallery(fake_store: FakeStore) -> None:
-    assert galleries(fake_store.run()) == []
+    assert generated_images(fake_store.run()) == []
     assert guidance_table(fake_store.run()) is None
     assert not headline(fake_store.run(), cells(fake_store.run())).generates
 
@@ -129,11 +129,11 @@ def test_a_run_that_reconstructs_has_no_gallery(fake_store: FakeStore) -> None:
 def test_a_broken_file_is_said_not_hidden(run: TableRun) -> None:
     path = path_of(run)
     path.write_bytes(path.read_bytes()[:200])
-    broken, whole = galleries(run)
+    broken, whole = generated_images(run)
     assert "cannot be read" in broken.problem
     assert not whole.problem
     np.savez(path, S1=samples(1), labels=np.array([9]), class_names=np.array(CLASSES))
-    assert "cannot be read" in galleries(run)[0].problem
+    assert "cannot be read" in generated_images(run)[0].problem
 
 
 def test_every_point_of_the_grid_is_shown_and_the_chosen_one_marked(run: TableRun) -> None:
