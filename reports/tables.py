@@ -196,7 +196,8 @@ def training_seconds(row: RowRun) -> float | None:
 
 
 def _generates(run: TableRun) -> bool:
-    return all(row.measures == "generation" for row in run.experiment.trained_rows)
+    measured = {row.measures for row in run.experiment.trained_rows}
+    return measured == {"generation"}
 
 
 def _constant_once(cells: list[Estimate | None], decimals: int) -> tuple[str, ...]:
