@@ -13,7 +13,16 @@ from experiments.plan import Plan, PlannedRow
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.requests import Request, stored_requests
-from experiments.results import ArtifactState, ResultRow, RowRun, StageCost, Status, TableRun
+from experiments.results import (
+    ArtifactState,
+    ResultRow,
+    RowRun,
+    Sampling,
+    SamplingPoint,
+    StageCost,
+    Status,
+    TableRun,
+)
 from experiments.settings import setting_lines
 from experiments.store import Store
 
@@ -114,7 +123,32 @@ def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, A
         training=tuple(parts[:-1]),
         protocol=(store.result(row.evaluation) or {}).get("protocol", {}),
         results=(*_results(store, plan, row), *_derived(store, plan, row)),
+        sampling=_sampling(store, row),
         facts=_facts(plan, row),
+    )
+
+
+def _sampling(store: Store, row: PlannedRow) -> Sampling | None:
+    """How a generator's guidance was chosen, once it is."""
+    guidance = row.evaluation.inputs.get("guidance")
+    result = store.result(guidance) if guidance else None
+    if result is None:
+        return None
+    points = {
+        (point["guidance_schedule"], point["guidance_scale"], point["temperature"]): point["gfid"]
+        for point in result["points"]
+    }
+    made = {
+        place: SamplingPoint(schedule=place[0], scale=place[1], temperature=place[2], gfid=gfid)
+        for place, gfid in points.items()
+    }
+    chosen = result["chosen"]
+    place = (chosen["guidance_schedule"], chosen["guidance_scale"], chosen["temperature"])
+    return Sampling(
+        points=tuple(made.values()),
+        chosen=made[place],
+        seed=row.evaluation.config["protocol"]["seed"],
+        **{name: result[name] for name in ("extractor", "reference", "n_images")},
     )
 
 
@@ -156,7 +190,8 @@ def _references(store: Store, plan: Plan) -> tuple[ResultRow, ...]:
 def _results(store: Store, plan: Plan, row: PlannedRow) -> tuple[ResultRow, ...]:
     """What the row's evaluation found of its subject; a teacher's also holds the real images."""
     result = store.result(row.evaluation) or {}
-    subject = plan.experiment.row(row.row).subject
+    of_spec = plan.experiment.row(row.row)
+    subject = "generation" if of_spec.measures == "generation" else of_spec.subject
     return tuple(
         _result_row(plan, row.evaluation, row.row, row.seed, measured)
         for measured in result.get("rows", ())

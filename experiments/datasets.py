@@ -25,9 +25,9 @@ class DataSets:
             self._loaded[split] = load(self.config, cast(Split, split))
         return self._loaded[split]
 
-    def fingerprints(self, evaluation_split: str) -> Mapping[str, str]:
-        """Content hashes of the training split and of the split that is evaluated."""
-        return {split: self.load(split).fingerprint for split in ("train", evaluation_split)}
+    def fingerprints(self, *splits: str) -> Mapping[str, str]:
+        """Content hashes of the training split and of the others that are read."""
+        return {split: self.load(split).fingerprint for split in ("train", *splits)}
 
     def describe(self, split: str) -> str:
         """Name and sizes, for people."""

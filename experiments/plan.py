@@ -9,7 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts import Artifact
+from experiments.nodes import dump, node
+from experiments.plan_generation import (
+    TokenSource,
+    plan_evaluation,
+    plan_generator,
+    teacher_source,
+    tokenizer_source,
+)
 from experiments.profiles.base import Profile
 from experiments.recipe import Overlay, Recipe, resolve
 from experiments.spec import Experiment, Row
@@ -77,7 +85,7 @@ def plan(
     for seed in seeds:
         for row in experiment.trained_rows:
             recipe = resolve(profile.overlay, profile.overlay_of(row), overrides)
-            rows.append(_PLANNERS[row.subject](row, recipe, seed, fingerprints))
+            rows.append(_PLANNERS[row.measures, row.subject](row, recipe, seed, fingerprints))
     base = resolve(profile.overlay, overrides)
     reference = _reference(base, fingerprints) if rows else None
     ordered: dict[Artifact, None] = {}
@@ -139,25 +147,55 @@ def _plan_teacher(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str
     return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
 
 
-_PLANNERS = {"tokenizer": _plan_tokenizer, "teacher": _plan_teacher}
+def _plan_generation_by_tokenizer(
+    row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]
+) -> PlannedRow:
+    stages = _stages(row, recipe, seed, _teacher(recipe, fingerprints), fingerprints)
+    source = tokenizer_source(recipe, stages[-1], fingerprints, label=f"{row.name}, seed {seed}")
+    return _plan_generation(row.name, row, recipe, seed, stages, source, fingerprints)
+
+
+def _plan_generation_by_teacher(
+    row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]
+) -> PlannedRow:
+    name = row.name if row.variants else "teacher"
+    teacher = _teacher(recipe, fingerprints, label=name)
+    source = teacher_source(recipe, teacher, _codes(recipe, teacher, fingerprints))
+    return _plan_generation(name, row, recipe, seed, [teacher], source, fingerprints)
+
+
+def _plan_generation(
+    name: str,
+    row: Row,
+    recipe: Recipe,
+    seed: int,
+    stages: Sequence[Artifact],
+    source: TokenSource,
+    fingerprints: Mapping[str, str],
+) -> PlannedRow:
+    generator = plan_generator(recipe, seed, source, fingerprints, label=name)
+    classifier = _needed_classifier(recipe, fingerprints)
+    evaluation = plan_evaluation(recipe, seed, source, generator, classifier, fingerprints, label=name)
+    return PlannedRow(row=row.name, seed=seed, training=(*stages, generator), evaluation=evaluation)
+
+
+_PLANNERS = {
+    ("reconstruction", "tokenizer"): _plan_tokenizer,
+    ("reconstruction", "teacher"): _plan_teacher,
+    ("generation", "tokenizer"): _plan_generation_by_tokenizer,
+    ("generation", "teacher"): _plan_generation_by_teacher,
+}
 
 
 def _stages(
     row: Row, recipe: Recipe, seed: int, teacher: Artifact, fingerprints: Mapping[str, str]
 ) -> list[Artifact]:
-    codes = _artifact(
-        recipe,
-        "codes",
-        config={},
-        inputs={"teacher": teacher},
-        data={"train": fingerprints["train"]},
-        label="teacher codes",
-    )
+    codes = _codes(recipe, teacher, fingerprints)
     stages: list[Artifact] = []
     if recipe.warm_up_steps:
         warm_up = {
             "stage": "warm-up",
-            "training": _dump(recipe.stage1.training),
+            "training": dump(recipe.stage1.training),
             "steps": recipe.warm_up_steps,
         }
         inputs = {"teacher": teacher, "codes": codes}
@@ -167,20 +205,20 @@ def _stages(
     if recipe.alignment_steps:
         alignment = {
             "stage": "alignment",
-            "training": _dump(recipe.stage2.training),
+            "training": dump(recipe.stage2.training),
             "steps": recipe.alignment_steps,
-            "alignment": _dump(recipe.stage2, exclude={"training"}),
+            "alignment": dump(recipe.stage2, exclude={"training"}),
         }
         inputs = {"teacher": teacher, "codes": codes} | ({"start": stages[-1]} if stages else {})
         stages.append(_stage(recipe, seed, alignment, inputs, fingerprints, label=f"{row.name}, seed {seed}"))
     if recipe.fine_tuned:
         fine_tuning = {
             "stage": "single-step-fine-tuning" if recipe.single_step else "fine-tuning",
-            "training": _dump(recipe.stage3.training),
+            "training": dump(recipe.stage3.training),
             "steps": recipe.stage3.steps,
-            "fine_tuning": _dump(recipe.stage3, exclude={"training", "steps", "perceptual", "discriminator"}),
-            "perceptual": _dump(recipe.stage3.perceptual),
-            "discriminator": _dump(recipe.stage3.discriminator),
+            "fine_tuning": dump(recipe.stage3, exclude={"training", "steps", "perceptual", "discriminator"}),
+            "perceptual": dump(recipe.stage3.perceptual),
+            "discriminator": dump(recipe.stage3.discriminator),
         }
         inputs = {"start": stages[-1]}
         label = f"fine-tuning of {row.name}, seed {seed}"
@@ -189,18 +227,29 @@ def _stages(
 
 
 def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher") -> Artifact:
-    return _artifact(
+    return node(
         recipe,
         "teacher",
         config={
-            "model": _dump(recipe.teacher_config()),
-            "training": _dump(recipe.teacher.training),
+            "model": dump(recipe.teacher_config()),
+            "training": dump(recipe.teacher.training),
             "steps": recipe.teacher.steps,
             "seed": recipe.teacher.seed,
         },
         data={"train": fingerprints["train"]},
         label=label,
         steps=recipe.teacher.steps,
+    )
+
+
+def _codes(recipe: Recipe, teacher: Artifact, fingerprints: Mapping[str, str]) -> Artifact:
+    return node(
+        recipe,
+        "codes",
+        config={},
+        inputs={"teacher": teacher},
+        data={"train": fingerprints["train"]},
+        label="teacher codes",
     )
 
 
@@ -212,12 +261,12 @@ def _stage(
     fingerprints: Mapping[str, str],
     label: str,
 ) -> Artifact:
-    return _artifact(
+    return node(
         recipe,
         "stage",
         config={
-            "model": _dump(recipe.tokenizer_config()),
-            "loss": _dump(recipe.loss),
+            "model": dump(recipe.tokenizer_config()),
+            "loss": dump(recipe.loss),
             "seed": seed,
             **({"tail_drop": True} if recipe.tail_drop else {}),
             **own,
@@ -237,13 +286,11 @@ def _evaluation(
     own: Mapping[str, Any],
 ) -> Artifact:
     split = recipe.evaluation.split
-    needs_classifier = any(extractor.name == "classifier" for extractor in recipe.evaluation.extractors)
-    classifier = {"classifier": _classifier(recipe, fingerprints)} if needs_classifier else {}
-    return _artifact(
+    return node(
         recipe,
         "evaluation",
-        config={"protocol": _dump(recipe.evaluation, exclude={"primary_extractor", "kept_share"}), **own},
-        inputs={**classifier, **inputs},
+        config={"protocol": dump(recipe.evaluation, exclude={"primary_extractor", "kept_share"}), **own},
+        inputs={**_needed_classifier(recipe, fingerprints), **inputs},
         data={split: fingerprints[split]},
         label=label,
     )
@@ -254,15 +301,20 @@ def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
     return _evaluation(recipe, inputs, fingerprints, label="evaluation of the teacher", own={})
 
 
+def _needed_classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> dict[str, Artifact]:
+    named = {extractor.name for extractor in recipe.evaluation.extractors}
+    return {"classifier": _classifier(recipe, fingerprints)} if "classifier" in named else {}
+
+
 def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    return _artifact(
+    return node(
         recipe,
         "classifier",
         config={
             "image_size": recipe.data.image_size,
             "channels": list(recipe.classifier.channels),
             "label_smoothing": recipe.classifier.label_smoothing,
-            "training": _dump(recipe.classifier.training),
+            "training": dump(recipe.classifier.training),
             "steps": recipe.classifier.steps,
             "seed": recipe.classifier.seed,
         },
@@ -270,12 +322,3 @@ def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
         label="in-domain classifier",
         steps=recipe.classifier.steps,
     )
-
-
-def _artifact(recipe: Recipe, kind: str, **rest: Any) -> Artifact:
-    return artifact(kind, device=recipe.device, tf32=recipe.tf32, **rest)
-
-
-def _dump(record: Any, **options: Any) -> dict[str, Any]:
-    dumped: dict[str, Any] = record.model_dump(mode="json", **options)
-    return dumped

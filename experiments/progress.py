@@ -103,9 +103,12 @@ class ConsoleProgress:
 
 
 def _headline(result: Mapping[str, Any], primary: str) -> str:
-    values = [
-        f"T={row['steps']}: {row['value']:.3f}"
-        for row in result.get("rows", ())
-        if row["metric"] == "rfid" and row["steps"] is not None and row["extractor"] == primary
-    ]
-    return f"; rFID {', '.join(values)}" if values else ""
+    said = ""
+    for metric, label in (("rfid", "rFID"), ("gfid", "gFID")):
+        values = [
+            f"T={row['steps']}: {row['value']:.3f}"
+            for row in result.get("rows", ())
+            if row["metric"] == metric and row["steps"] is not None and row["extractor"] == primary
+        ]
+        said += f"; {label} {', '.join(values)}" if values else ""
+    return said

@@ -37,15 +37,25 @@ def _completed(experiment: Experiment, found: Mapping[str, Experiment]) -> Exper
     return Experiment.build({**dict(experiment), "rows": rows})
 
 
-def _borrowed(experiment: Experiment, row: Row, found: Mapping[str, Experiment]) -> Row:
+def _borrowed(
+    experiment: Experiment, row: Row, found: Mapping[str, Experiment], borrowers: tuple[str, ...] = ()
+) -> Row:
+    """`row` filled in from where it stands, which may have borrowed it in turn."""
     lender = pick(dict(found), row.as_in)
+    if lender.name in (experiment.name, *borrowers):
+        raise ConfigError(
+            f"{experiment.name}: row {row.name!r} stands in {lender.name}, which borrows it back"
+        )
     names = [each.name for each in lender.rows]
     if row.name not in names:
         raise ConfigError(
             f"{experiment.name}: {lender.name} has no row {row.name!r}; {choices_hint(row.name, names)}"
         )
+    lent = lender.row(row.name)
+    if lent.as_in:
+        lent = _borrowed(lender, lent, found, (*borrowers, experiment.name))
     own = {name: getattr(row, name) for name in row.model_fields_set - {"as_in"}}
-    return Row.build({**dict(lender.row(row.name)), **own})
+    return Row.build({**dict(lent), **own})
 
 
 def pick(experiments: dict[str, Experiment], name: str) -> Experiment:

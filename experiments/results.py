@@ -58,6 +58,30 @@ class ArtifactState(Config):
     """commit, config_hash, versions, cpu, threads, started, seconds, peak_rss_bytes."""
 
 
+class SamplingPoint(Config):
+    """One way to sample from a generator, with what it gave where guidance is chosen."""
+
+    schedule: str
+    scale: float
+    """Of the guidance; 0 is none."""
+    temperature: float
+    gfid: float
+
+
+class Sampling(Config):
+    """How the guidance of a generator was chosen, on images that are not those of the evaluation."""
+
+    points: tuple[SamplingPoint, ...]
+    chosen: SamplingPoint
+    extractor: str
+    """The feature space of the choice."""
+    reference: str
+    """The images that it was made on."""
+    n_images: int
+    seed: int
+    """Of the samples that are reported."""
+
+
 class RowRun(Config):
     """One row of a table at one seed."""
 
@@ -69,6 +93,8 @@ class RowRun(Config):
     """The training stages of this row in order (warm-up, alignment, ...)."""
     protocol: dict[str, Any] = {}
     results: tuple[ResultRow, ...] = ()
+    sampling: Sampling | None = None
+    """Of a row that generates, once it is chosen."""
     facts: dict[str, str] = {}
     """What the row is at this profile, by the column headings of `Row.facts`: its tokens, its codes."""
 

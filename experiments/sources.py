@@ -57,6 +57,17 @@ SOURCES = {
     "evaluation.split": "Section 4.2: the validation images of ImageNet are the test split here",
     "evaluation.batch_size": DEVIATIONS + "annealing",
     "generator": DEVIATIONS + "generator",
+    "generator.training": DEVIATIONS + "generator's training",
+    "generator.steps": DEVIATIONS + "generator's training",
+    "generator.loss": DEVIATIONS + "generator's training",
+    "generation": DEVIATIONS + "generation",
+    "generation.steps": "Section 4.3: 8 steps",
+    "generation.decoding_steps": "Section 4.2: 8 steps",
+    "generation.grid": DEVIATIONS + "choice of the guidance",
+    "generation.choice_split": DEVIATIONS + "choice of the guidance",
+    "generation.choice_images": DEVIATIONS + "choice of the guidance",
+    "generation.example_classes": OURS,
+    "generation.examples_per_class": OURS,
 }
 """By dotted key, or by the beginning of one; the longest that fits holds. Table 6's keys come before."""
 

@@ -42,14 +42,22 @@ def tags(plan: Plan, row: RowRun) -> dict[str, str]:
     sources = [
         upstream for node in (*planned.training, planned.evaluation) for upstream in node.inputs.values()
     ]
-    return {
-        "mlflow.source.git.commit": commit.partition("+")[0],
-        "sftok.row": row.row,
-        "sftok.seed": str(row.seed),
-        "sftok.commit": commit,
-        "sftok.protocol": str(row.protocol.get("fingerprint", "unknown")),
-        "sftok.evaluation": row.evaluation.key,
-    } | {f"sftok.key.{source.stage}": source.key for source in sources}
+    chosen = {}
+    if row.sampling is not None:
+        point = row.sampling.chosen.model_dump(include={"schedule", "scale", "temperature"})
+        chosen["sftok.guidance"] = json.dumps(point)
+    return (
+        chosen
+        | {
+            "mlflow.source.git.commit": commit.partition("+")[0],
+            "sftok.row": row.row,
+            "sftok.seed": str(row.seed),
+            "sftok.commit": commit,
+            "sftok.protocol": str(row.protocol.get("fingerprint", "unknown")),
+            "sftok.evaluation": row.evaluation.key,
+        }
+        | {f"sftok.key.{source.stage}": source.key for source in sources}
+    )
 
 
 def curves(row: RowRun) -> Iterator[Value]:

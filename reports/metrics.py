@@ -34,9 +34,16 @@ METRICS = {
         MetricInfo("rfid", "rFID", -1, "Fréchet distance between features of originals and reconstructions"),
         MetricInfo("gfid", "gFID", -1, "Fréchet distance between features of real and generated images"),
         MetricInfo("is", "IS", +1, "Inception score: recognisable images of all classes score high"),
-        MetricInfo("kid", "KID", -1, "kernel distance between features of originals and reconstructions"),
-        MetricInfo("precision", "Precision", +1, "share of reconstructions that lie among real images"),
-        MetricInfo("recall", "Recall", +1, "share of real images that lie among reconstructions"),
+        MetricInfo("kid", "KID", -1, "kernel distance between the features that FID compares"),
+        MetricInfo(
+            "precision",
+            "Precision",
+            +1,
+            "share of reconstructed or generated images that lie among real ones",
+        ),
+        MetricInfo(
+            "recall", "Recall", +1, "share of real images that lie among reconstructed or generated ones"
+        ),
         MetricInfo("lpips", "LPIPS", -1, "perceptual distance to the original"),
         MetricInfo("psnr", "PSNR (dB)", +1, "fidelity to the original, pixel by pixel"),
         MetricInfo("ssim", "SSIM", +1, "structural similarity to the original"),

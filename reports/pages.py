@@ -25,6 +25,8 @@ from reports.costs import cost_table
 from reports.curves import curve_charts, loss_charts, metric_charts
 from reports.export import result_rows, to_csv, to_latex
 from reports.figures import Panel, draw, swatch
+from reports.generated import generated_images
+from reports.guidance import guidance_table
 from reports.metrics import METRICS
 from reports.numbers import rough_duration
 from reports.status import REFRESH_SECONDS, RunStatus, claim_tally, run_status
@@ -111,6 +113,8 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
             settings=_by_category(run.settings),
             flat=flat_table(run, measured),
             strips=[] if run.experiment.costs else strip_sets(run),
+            generated=generated_images(run),
+            guidance=guidance_table(run),
             artifacts=provenance.artifact_lines(run),
             environments=provenance.environments(run),
             protocols=provenance.protocols(run),

@@ -49,12 +49,13 @@ class StripSet:
 
 
 def strip_sets(run: TableRun) -> list[StripSet]:
-    """The strips of every row whose evaluation at the run's first seed has left examples."""
+    """The strips of every row whose reconstructions at the run's first seed have left examples."""
     found = []
     for row in run.rows:
         folder = row.evaluation.folder
         if (
-            row.seed == run.seeds[0]
+            run.experiment.row(row.row).measures == "reconstruction"
+            and row.seed == run.seeds[0]
             and row.status == "done"
             and folder
             and (folder / "examples.npz").is_file()

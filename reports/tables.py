@@ -59,6 +59,8 @@ class Headline:
     """Published against measured, at the number of steps the published values hold for."""
 
     steps: int
+    generates: bool
+    """Whether the steps are those of sampling from a generator."""
     facts: tuple[str, ...]
     """Headings of the columns that hold words."""
     published: tuple[MetricInfo, ...]
@@ -98,6 +100,8 @@ def measured_columns(run: TableRun, measured: Cells) -> tuple[Column, ...]:
     names = asked
     if not run.experiment.costs:
         names |= {name for name in measured.metrics() if name in FEATURE_METRICS}
+    if _generates(run):
+        names -= {"rfid"}  # of the teacher among the references alone
     columns = []
     for name in display_order(sorted(names)):
         for space in measured.feature_spaces(name, run.primary_extractor):
@@ -146,6 +150,7 @@ def headline(run: TableRun, measured: Cells) -> Headline:
     )
     return Headline(
         steps=experiment.headline_steps,
+        generates=_generates(run),
         facts=facts,
         published=tuple(map(metric_info, published)),
         columns=columns,
@@ -188,6 +193,11 @@ def training_seconds(row: RowRun) -> float | None:
     if not seconds or any(value is None for value in seconds):
         return None
     return math.fsum(value for value in seconds if value is not None)
+
+
+def _generates(run: TableRun) -> bool:
+    measured = {row.measures for row in run.experiment.trained_rows}
+    return measured == {"generation"}
 
 
 def _constant_once(cells: list[Estimate | None], decimals: int) -> tuple[str, ...]:

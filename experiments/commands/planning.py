@@ -11,6 +11,7 @@ from experiments.arguments import overrides
 from experiments.combined import ALL
 from experiments.datasets import DataSets
 from experiments.plan import Plan, plan
+from experiments.plan_generation import splits_read
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.registry import discover, pick
@@ -49,7 +50,8 @@ def make_plans(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> t
     # Wrong values in any row are found with stand-in fingerprints first: reading the data may take minutes.
     planned({"train": "", "validation": "", "test": ""})
     data = DataSets(recipe.data)
-    return planned(data.fingerprints(recipe.evaluation.split)), data
+    splits = {recipe.evaluation.split, *splits_read(experiments, recipe)}
+    return planned(data.fingerprints(*sorted(splits))), data
 
 
 def data_overlay(path: Path) -> dict[str, Any]:

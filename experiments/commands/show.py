@@ -97,6 +97,8 @@ def _row(row: Row) -> str:
     how = ", ".join(changes) or "the profile as it is" if row.trained else "published only"
     if row.subject == "teacher":
         how = f"the teacher, {how}"
+    if row.measures == "generation":
+        how = f"images generated from the tokens of: {how}"
     return f"  {row.name}: {row.label}; {how}" + (f"; published: {', '.join(said)}" if said else "")
 
 

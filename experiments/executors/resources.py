@@ -87,7 +87,7 @@ DEFAULTS: Mapping[str, Mapping[str, Overlay]] = {
     "smoke": {"default": {"memory": "3G", "time": 15}},
     "cpu": {"default": {"cpus": 2, "memory": "4G", "time": "4:00:00"}},
     "gpu": {"default": _ONE_GPU},
-    "paper": {"default": _ONE_GPU, "teacher": _NODE, "stage": _NODE},
+    "paper": {"default": _ONE_GPU, "teacher": _NODE, "stage": _NODE, "generator": _NODE},
 }
 """By profile: for every kind under `default`, then by kind."""
 

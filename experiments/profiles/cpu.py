@@ -23,6 +23,18 @@ _FINE_TUNING = {
     },
 }
 
+_GENERATOR_TRAINING = {
+    "batch_size": 64,
+    "precision": "bf16",
+    "optimisation": {
+        "learning_rate": 1e-3,
+        "end_learning_rate": 1e-5,
+        "warmup_steps": 200,
+        "beta2": 0.96,
+        "weight_decay": 0.03,
+    },
+}
+
 PROFILE = Profile(
     name="cpu",
     purpose="a laptop without a GPU, minutes: Fashion-MNIST at 28x28",
@@ -76,6 +88,15 @@ PROFILE = Profile(
         "evaluation.precision": "bf16",
         "evaluation.temperature": 0.0,
         "evaluation.primary_extractor": "classifier",
+        "generator.width": 96,
+        "generator.depth": 4,
+        "generator.heads": 3,
+        "generator.dropout": 0.0,
+        "generator.steps": 2500,
+        "generator.training": _GENERATOR_TRAINING,
+        "generation.grid": {"scales": [0.0, 1.0, 3.0], "temperatures": [1.0, 3.0]},
+        "generation.choice_split": "validation",
+        "generation.choice_images": 1000,
     },
     variants={
         "larger-decoder": {"tokenizer.decoder": {"width": 96, "depth": 6, "heads": 3}},
@@ -90,5 +111,9 @@ PROFILE = Profile(
         "fine-tuning": 0.35,
         "single-step-fine-tuning": 0.3,
         "evaluation": 60.0,
+        "tokens": 15.0,
+        "generator": 0.04,
+        "guidance": 50.0,
+        "generation": 40.0,
     },
 )

@@ -11,6 +11,8 @@ PROFILE = Profile(
         "stage1.training.precision": "fp16",
         "stage2.training.precision": "fp16",
         "stage3.training.precision": "fp16",
+        # Table 6 has no generator; the public code that the release is built on trains it in bf16.
+        "generator.training.precision": "bf16",
     },
     variants={
         # SFTok-L: "the decoder employs a ViT-L architecture" (Sections 4.1, D.2).

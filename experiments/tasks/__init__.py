@@ -16,11 +16,15 @@ MAKERS: Mapping[str, str] = {
     "codes": "experiments.tasks.codes:write_code_cache",
     "stage": "experiments.tasks.training:train_stage",
     "evaluation": "experiments.tasks.evaluation:evaluate_artifact",
+    "tokens": "experiments.tasks.generation:write_token_cache",
+    "generator": "experiments.tasks.generation:train_generator",
+    "guidance": "experiments.tasks.generation:choose",
+    "generation": "experiments.tasks.generation:evaluate_generator",
     "checkpoint": "experiments.tasks.checkpoint:evaluate_checkpoint",
 }
 
 
-PARALLEL_KINDS = frozenset({"teacher", "stage"})
+PARALLEL_KINDS = frozenset({"teacher", "stage", "generator"})
 """The kinds that several processes make together; the others are made by the first alone."""
 
 

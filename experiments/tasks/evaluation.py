@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from experiments.tasks.base import MODEL, Task
 from experiments.tasks.codes import load_teacher
 from sftok.data.base import ImageSet
 from sftok.evaluation.bench import NUM_EXAMPLES, balanced
-from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
 from sftok.evaluation.extractors import Extractor, build_extractor
 from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_real, evaluate_teacher
 from sftok.models.tokenizer import SFTok
@@ -26,7 +27,7 @@ def evaluate_artifact(task: Task) -> dict[str, Any]:
     image_set = task.load_data(protocol.pop("split"))
     config = EvaluationConfig.model_validate(protocol)
     device = task.open_device()
-    extractors = _extractors(task, config, device)
+    extractors = build_extractors(task, config.extractors, device)
     teacher = load_teacher(task).to(device)
 
     found: dict[str, Evaluation]
@@ -61,9 +62,10 @@ def load_tokenizer(task: Task) -> SFTok:
     return SFTok.from_pretrained(task.inputs["tokenizer"]).requires_grad_(False)
 
 
-def _extractors(task: Task, config: EvaluationConfig, device: torch.device) -> list[Extractor]:
+def build_extractors(task: Task, wanted: Sequence[ExtractorConfig], device: torch.device) -> list[Extractor]:
+    """The feature spaces, the in-domain classifier's from the task's inputs."""
     classifier = task.inputs["classifier"] / MODEL if "classifier" in task.inputs else None
     return [
         build_extractor(extractor, classifier if extractor.name == "classifier" else None, device)
-        for extractor in config.extractors
+        for extractor in wanted
     ]

@@ -47,7 +47,7 @@ def train_classifier(task: Task) -> dict[str, Any]:
     )
     with seeded_initialisation(config["seed"]):
         classifier = Classifier(model_config)
-    return _train(
+    return train_model(
         task, ClassifierStage(classifier, config["label_smoothing"]), classifier, model_config, image_set
     )
 
@@ -56,7 +56,7 @@ def train_teacher(task: Task) -> dict[str, Any]:
     """The MaskGIT-VQGAN."""
     model_config = VQGANConfig.model_validate(task.config["model"])
     teacher = MaskGITVQGAN(model_config, generator(task.config["seed"], "initialisation"))
-    return _train(task, TeacherStage(teacher), teacher, model_config, task.load_data("train"))
+    return train_model(task, TeacherStage(teacher), teacher, model_config, task.load_data("train"))
 
 
 def train_stage(task: Task) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def train_stage(task: Task) -> dict[str, Any]:
     tokenizer = _starting_tokenizer(task)
     image_set = task.load_data("train")
     stage = STAGES[task.config["stage"]](task, tokenizer, image_set)
-    return _train(task, stage, tokenizer, tokenizer.record, image_set)
+    return train_model(task, stage, tokenizer, tokenizer.record, image_set)
 
 
 def _starting_tokenizer(task: Task) -> SFTok:
@@ -140,7 +140,10 @@ STAGES: Mapping[str, StageMaker] = {
 }
 
 
-def _train(task: Task, stage: Stage, model: Any, model_config: Any, image_set: ImageSet) -> dict[str, Any]:
+def train_model(
+    task: Task, stage: Stage, model: Any, model_config: Any, image_set: ImageSet
+) -> dict[str, Any]:
+    """Train `stage` on `image_set`, and write the weights of `model` with its configuration."""
     config = task.config
     training = TrainingConfig.model_validate(config["training"])
     seed = config["seed"]

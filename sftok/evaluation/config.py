@@ -98,8 +98,11 @@ class GenerationEvaluationConfig(Config):
     precision: Literal["fp32", "bf16"] = "fp32"
     """Of the generator's passes alone; pixels and features are always fp32."""
     seed: int = Field(default=0, ge=0)
-    num_examples: int = Field(default=64, ge=1)
-    """Samples that are kept as images."""
+    example_classes: int = Field(default=10, ge=1)
+    """Classes of which samples are kept as images, spread evenly over all."""
+    examples_per_class: int = Field(default=8, ge=1)
+    choice: str = "fixed beforehand"
+    """How the sampling's guidance and temperature were chosen; part of the protocol."""
 
     @model_validator(mode="after")
     def _asks_for_each_once(self) -> Self:

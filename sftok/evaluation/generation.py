@@ -37,6 +37,8 @@ class GenerationProtocol(Protocol):
     n_reference: int
     """Images in the reference set, of which `data` is the fingerprint."""
     labels: str = "every class in turn"
+    sampling: str
+    """Steps and mask schedule, and how guidance and temperature were chosen; not the choice itself."""
     pixel_metrics: str = "none"
 
 
@@ -69,8 +71,7 @@ def evaluate_generation(
 
     Returns:
         Rows `gfid`, `is` and the extra metrics in each feature space, with the sampling's steps and
-        temperature; the first `config.num_examples` samples as the example `generated`, the label of
-        sample i being i modulo the number of classes.
+        temperature; as the examples `S1`, `S2`, ... a sample each of the classes of `example_labels`.
 
     Raises:
         EvaluationError: extractors or a reference set that do not fit the configuration or the model.
@@ -85,12 +86,13 @@ def evaluate_generation(
         for extractor in extractors
     ]
     device = next(model.parameters()).device
-    shown = []
+    places, shown = example_places(config, model.config.num_classes), {}
     batches = torch.arange(config.num_images).split(config.batch_size)
     for samples in in_order(_sampler(model, decode_ids, config, extractors), batches, device):
         for metric in metrics:
             metric.update(samples)
-        shown.append(samples.pixels[samples.places < config.num_examples])
+        for row in torch.isin(samples.places, places).nonzero().flatten():
+            shown[int(samples.places[row])] = samples.pixels[row]
         on_progress((int(samples.places[-1]) + 1) / config.num_images)
     rows = [
         MetricRow(
@@ -109,14 +111,35 @@ def evaluate_generation(
         data=reference_set.fingerprint,
         n_images=config.num_images,
         n_reference=len(reference_set),
+        sampling=f"{config.generation.steps} steps, {config.generation.mask_schedule}; {config.choice}",
         precision=config.precision,
     )
-    return Evaluation(rows, protocol, {"generated": torch.cat(shown).numpy()})
+    examples = {
+        f"S{number}": torch.stack([shown[int(place)] for place in column]).numpy()
+        for number, column in enumerate(places, 1)
+    }
+    return Evaluation(rows, protocol, examples)
 
 
 def balanced_labels(places: Tensor, num_classes: int) -> Tensor:
     """The label of each sample, int64 `[n]` by place: every class in turn."""
     return places % num_classes
+
+
+def example_labels(config: GenerationEvaluationConfig, num_classes: int) -> Tensor:
+    """The classes of which samples are kept, int64 `[c]`, ascending and spread evenly over all."""
+    sampled = min(num_classes, config.num_images)
+    count = min(config.example_classes, sampled)
+    return torch.arange(count) * sampled // count
+
+
+def example_places(config: GenerationEvaluationConfig, num_classes: int) -> Tensor:
+    """Which samples are kept, int64 `[n, c]`: a line holds one of each class of `example_labels`.
+
+    There are `config.examples_per_class` lines, or fewer where so many were not sampled of each class.
+    """
+    lines = min(config.examples_per_class, max(1, config.num_images // num_classes))
+    return example_labels(config, num_classes) + num_classes * torch.arange(lines).unsqueeze(1)
 
 
 def _sampler(

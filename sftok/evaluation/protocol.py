@@ -11,12 +11,11 @@ bit on one machine, whatever torch's number of threads; a number at one T does n
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -25,6 +24,7 @@ from torch import Tensor
 from sftok.config import Config
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch
+from sftok.decoding.schedule import DecodingConfig
 from sftok.evaluation.bench import Bench, Reconstruct
 from sftok.evaluation.config import EvaluationConfig, EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import Extractor
@@ -248,20 +248,30 @@ def _decoder(tokenizer: SFTok, ids: Tensor, config: EvaluationConfig, steps: int
     def reconstruct(batch: Batch) -> tuple[Tensor, Tensor]:
         # A generator for each batch: no draw depends on what was decoded before, or on which thread.
         noise = generator(config.seed, "decode", steps, int(batch.indices[0]), device=ids.device)
-        with _autocast(config, ids.device):
-            unmasked = tokenizer.decode_codes(ids[batch.indices], decoding, noise)
-        if decoding.final_lookup == "soft":
-            images = tokenizer.pixel_decoder.decode_soft(unmasked.logits.float())
-        else:
-            images = tokenizer.pixel_decoder.decode_codes(unmasked.ids)
-        return images.clamp(0, 1), unmasked.ids
+        return decode_ids(tokenizer, ids[batch.indices], decoding, config.precision, noise)
 
     return reconstruct
 
 
-def _autocast(config: EvaluationConfig, device: torch.device) -> contextlib.AbstractContextManager[Any]:
+def decode_ids(
+    tokenizer: SFTok,
+    ids: Tensor,
+    decoding: DecodingConfig,
+    precision: Literal["fp32", "bf16"],
+    noise: torch.Generator,
+) -> tuple[Tensor, Tensor]:
+    """Ids `[B, K]` to images `[B, 3, H, W]` in [0, 1] and the codes `[B, N]` that they come from.
+
+    `precision` is that of the decoder's passes alone; `noise` is on the ids' device.
+    """
     # With the default attention, unlike training: forward only, the fused kernel is the faster one.
-    return torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16")
+    with torch.autocast(ids.device.type, torch.bfloat16, enabled=precision == "bf16"):
+        unmasked = tokenizer.decode_codes(ids, decoding, noise)
+    if decoding.final_lookup == "soft":
+        images = tokenizer.pixel_decoder.decode_soft(unmasked.logits.float())
+    else:
+        images = tokenizer.pixel_decoder.decode_codes(unmasked.ids)
+    return images.clamp(0, 1), unmasked.ids
 
 
 def _protocol(image_set: ImageSet, config: EvaluationConfig, extractors: Sequence[Extractor]) -> Protocol:

@@ -7,7 +7,12 @@ from sftok.config import ConfigError
 from sftok.decoding.guidance import GenerationConfig
 from sftok.evaluation.config import EvaluationError, ExtractorConfig, GenerationEvaluationConfig
 from sftok.evaluation.fidelity import frechet_distance, to_uint8
-from sftok.evaluation.generation import balanced_labels, evaluate_generation
+from sftok.evaluation.generation import (
+    balanced_labels,
+    evaluate_generation,
+    example_labels,
+    example_places,
+)
 from sftok.evaluation.protocol import Evaluation, Protocol
 from sftok.evaluation.reference import reference_features
 from sftok.generation import generate_ids
@@ -18,7 +23,8 @@ CONFIG = GenerationEvaluationConfig(
     num_images=30,
     extractors=(ExtractorConfig(name="classifier"),),
     batch_size=8,
-    num_examples=10,
+    example_classes=4,
+    examples_per_class=2,
 )
 
 
@@ -67,8 +73,9 @@ def test_numbers_are_those_of_the_generators_own_samples(run, model, teacher, im
     reference = reference_features(extractor, images, tmp_path, 8)
     expected = frechet_distance(extractor(pixels).features, reference)
     assert values(found)["gfid"] == pytest.approx(expected, rel=1e-3)
-    off_by = found.examples["generated"].astype(int) - pixels[:10].numpy().astype(int)
-    assert abs(off_by).max() <= 1
+    for name, part in (("S1", pixels[:4]), ("S2", pixels[4:8])):
+        off_by = found.examples[name].astype(int) - part.numpy().astype(int)
+        assert abs(off_by).max() <= 1
 
 
 def test_the_same_seed_gives_the_same_bits_whatever_the_threads(run):
@@ -81,7 +88,7 @@ def test_the_same_seed_gives_the_same_bits_whatever_the_threads(run):
     finally:
         torch.set_num_threads(before)
     assert first.rows == second.rows
-    assert (first.examples["generated"] == second.examples["generated"]).all()
+    assert (first.examples["S2"] == second.examples["S2"]).all()
     assert values(run(CONFIG.model_copy(update={"seed": 1}))) != values(first)
 
 
@@ -104,11 +111,23 @@ def test_labels_are_balanced():
     assert counts.tolist() == [8, 8, 7, 7]
 
 
-def test_examples_come_class_by_class_and_no_more_than_asked_for(run):
-    assert run().examples["generated"].shape == (10, 3, 16, 16)
-    everything = run(CONFIG.model_copy(update={"num_examples": 99})).examples["generated"]
-    assert everything.shape == (30, 3, 16, 16)
-    assert everything.dtype == "uint8"
+def test_examples_are_a_sample_of_each_class_a_line(run):
+    assert {name: strip.shape for name, strip in run().examples.items()} == {
+        "S1": (4, 3, 16, 16),
+        "S2": (4, 3, 16, 16),
+    }
+    everything = run(CONFIG.model_copy(update={"examples_per_class": 99})).examples
+    assert list(everything) == [f"S{number}" for number in range(1, 8)], "30 samples of 4 classes: 7 of each"
+    assert everything["S7"].dtype == "uint8"
+
+
+def test_of_many_classes_some_are_shown_spread_evenly():
+    config = CONFIG.model_copy(update={"num_images": 50_000, "example_classes": 10})
+    assert example_labels(config, 1000).tolist() == list(range(0, 1000, 100))
+    assert example_places(config, 1000)[1].tolist() == list(range(1000, 2000, 100))
+    assert example_labels(config, 4).tolist() == [0, 1, 2, 3]
+    few = CONFIG.model_copy(update={"num_images": 3})
+    assert example_places(few, 4).tolist() == [[0, 1, 2]], "no sample that there is not"
 
 
 def test_the_protocol_names_the_reference_set_and_is_no_reconstructions(run, images, make_images):
@@ -121,6 +140,14 @@ def test_the_protocol_names_the_reference_set_and_is_no_reconstructions(run, ima
     assert protocol.fingerprint != of_reconstructions.fingerprint
     fewer = run(CONFIG.model_copy(update={"num_images": 20})).protocol
     assert fewer.fingerprint != protocol.fingerprint
+
+
+def test_the_protocol_says_how_the_sampling_was_chosen_but_not_what_was(run):
+    stronger = CONFIG.generation.model_copy(update={"guidance_scale": 8.0})
+    same = run(CONFIG.model_copy(update={"generation": stronger})).protocol
+    assert same.fingerprint == run().protocol.fingerprint
+    other = run(CONFIG.model_copy(update={"choice": "by eye"})).protocol
+    assert other.fingerprint != same.fingerprint
 
 
 def test_bf16_is_another_protocol(run):

@@ -60,6 +60,19 @@ def test_a_borrowed_row_is_the_lenders_but_for_what_it_says_itself(package: Path
     assert (row.label, row.published, row.as_in) == ("A", {"is": 2.0}, "")
 
 
+def test_a_row_may_be_borrowed_twice_but_not_in_a_circle(package: Path) -> None:
+    (package / "second.py").write_text(BORROWER.format(row="a", experiment="first"))
+    third = BORROWER.format(row="a", experiment="second").replace('"second", kind', '"third", kind')
+    (package / "third.py").write_text(third.replace("2.0", "3.0"))
+    (row,) = discover(["some_specs"])["third"].rows
+    assert (row.label, row.published, row.as_in) == ("A", {"is": 3.0}, "")
+    (package / "second.py").write_text(BORROWER.format(row="a", experiment="third"))
+    for name in [name for name in sys.modules if name.startswith("some_specs.")]:
+        del sys.modules[name]
+    with pytest.raises(ConfigError, match="borrows it back"):
+        discover(["some_specs"])
+
+
 @pytest.mark.parametrize(
     ("row", "experiment", "message"),
     [("b", "first", "first has no row 'b'; choices: a"), ("a", "thirst", "did you mean 'first'")],

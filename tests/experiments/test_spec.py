@@ -12,6 +12,7 @@ from experiments.paper import (
     figure8,
     figures9_14,
     table1,
+    table2,
     table3,
     table4,
     table5,
@@ -69,6 +70,41 @@ def test_table_1_as_printed() -> None:
     assert said == [line.strip() for line in printed.split("\n") if line.strip()]
 
 
+def test_table_2_as_printed() -> None:
+    printed = """
+        LDM-4|diffusion|3.60
+        DC-AE|diffusion|1.88
+        Open-Magvit2-B|transformer|3.08
+        LlamaGen-L|transformer|3.80
+        MaskGIT|transformer|6.18
+        TiTok-B-64-MaskGIT|transformer|2.48
+        SFTok-B-MaskGIT|transformer|2.32
+        SFTok-L-MaskGIT|transformer|2.29
+    """
+    said = [
+        "|".join((row.label, *row.facts.values(), f"{row.published['gfid']:.2f}"))
+        for row in table2.EXPERIMENT.rows
+    ]
+    assert said == [line.strip() for line in printed.split("\n") if line.strip()]
+
+
+def test_table_2_is_about_the_tokenizers_of_table_1() -> None:
+    specs = discover(["experiments.paper"])
+    of_table_1 = {row.name: row for row in specs["table1"].rows}
+    generating = [row for row in specs["table2"].rows if row.trained]
+    assert [row.name for row in generating] == ["maskgit", "titok-b", "sftok-b", "sftok-l"]
+    for row in generating:
+        lender = of_table_1[row.name]
+        assert (row.overrides, row.variants, row.subject) == (
+            lender.overrides,
+            lender.variants,
+            lender.subject,
+        )
+        assert (row.measures, row.steps) == ("generation", None)
+    of_table_2 = {row.name: row for row in generating}
+    assert all(row == of_table_2[row.name] for row in specs["figures16_17"].rows)
+
+
 def test_table_5_as_printed() -> None:
     assert {row.name: list(row.published.values()) for row in table5.EXPERIMENT.rows} == {
         "sftok-b": [1224, 1656, 2880],
@@ -84,7 +120,8 @@ def test_figures_borrow_the_numbers_of_their_tables() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", [table1, table3, table4, table5, table6, figure1, figure4b, figure8, figures9_14]
+    "module",
+    [table1, table2, table3, table4, table5, table6, figure1, figure4b, figure8, figures9_14],
 )
 def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None:
     assert f"python -m experiments run {module.EXPERIMENT.name}" in module.__doc__

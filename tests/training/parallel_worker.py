@@ -25,6 +25,7 @@ from sftok.distributed import joined
 from sftok.models.decoder import DecoderConfig
 from sftok.models.discriminator import DinoDiscriminator, DinoDiscriminatorConfig
 from sftok.models.encoder import EncoderConfig
+from sftok.models.generator import GeneratorConfig, MaskGITGenerator
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
@@ -32,6 +33,7 @@ from sftok.training.loop import TrainingConfig, train
 from sftok.training.optimisation import OptimisationConfig
 from sftok.training.stages.base import Stage
 from sftok.training.stages.fine_tuning import FineTuningConfig, FineTuningStage
+from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
 from sftok.training.stages.teacher import TeacherStage
 from sftok.training.stages.tokenizer import (
     AlignmentConfig,
@@ -100,12 +102,18 @@ def fine_tuning() -> Stage:
     return FineTuningStage(*parts, distance, heads, config)  # type: ignore[arg-type]
 
 
+def generator() -> Stage:
+    model = GeneratorConfig(num_tokens=16, vocabulary=24, num_classes=2, width=16, depth=1, heads=2)
+    return GeneratorStage(MaskGITGenerator(model), codes, GeneratorLossConfig(class_drop=0.4))
+
+
 STAGES: dict[str, Callable[[], Stage]] = {
     "teacher": lambda: TeacherStage(MaskGITVQGAN(TEACHER)),
     "warm-up": lambda: tokenizer_stage(WarmUpStage),
     "alignment": lambda: tokenizer_stage(AlignmentStage, AlignmentConfig(replacement_ratio=1.0)),
     "half-replaced": lambda: tokenizer_stage(AlignmentStage, AlignmentConfig(replacement_ratio=0.5)),
     "fine-tuning": fine_tuning,
+    "generator": generator,
 }
 
 

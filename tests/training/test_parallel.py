@@ -51,7 +51,9 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("stage", ["teacher", "warm-up", "alignment", "half-replaced", "fine-tuning"])
+@pytest.mark.parametrize(
+    "stage", ["teacher", "warm-up", "alignment", "half-replaced", "fine-tuning", "generator"]
+)
 def test_two_processes_have_the_losses_of_one(alone: Path, together: Path, stage: str) -> None:
     expected, found = curve(alone / stage), curve(together / stage)
     assert len(expected) == STEPS

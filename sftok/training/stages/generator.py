@@ -15,9 +15,9 @@ from torch import Tensor
 from sftok.config import Config
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import mask_schedule, sample_mask
+from sftok.distributed import SINGLE, World
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.generator import MaskGITGenerator
-from sftok.training.randomness import derived_generator
 from sftok.training.stages.base import Losses, Stage, Step
 
 TokenIds = Callable[[Batch], Tensor]
@@ -55,23 +55,33 @@ class GeneratorStage(Stage):
     def losses(self, player: str, step: Step) -> Losses:
         """Masked cross-entropy, and the share of masked ids whose most likely prediction is right."""
         model, ids = self.trained, self.token_ids(step.batch)
-        masked = sample_mask((len(ids), ids.shape[1]), self.config.mask_schedule, step.generator)
-        masked = masked.to(ids.device)
-        labels = self.drop_classes(step.batch.labels.to(ids.device), step.generator)
-        noise = derived_generator(step.generator, ids.device)
-        logits = model(ids.masked_fill(masked, model.mask_id), labels, noise)
+        shape = (step.world.size * len(ids), ids.shape[1])
+        drawn = sample_mask(shape, self.config.mask_schedule, step.generator)
+        masked = step.world.share(drawn).to(ids.device)
+        labels = self.drop_classes(step.batch.labels.to(ids.device), step.generator, step.world)
+        logits = model(ids.masked_fill(masked, model.mask_id), labels, _dropout_noise(step, ids.device))
         loss = masked_cross_entropy(
             logits,
             ids,
             masked,
             unmasked_weight=self.config.unmasked_weight,
             label_smoothing=self.config.label_smoothing,
+            world=step.world,
         )
         with torch.no_grad():
-            hits = (logits.argmax(-1) == ids) & masked
-        return {"loss": loss, "masked_accuracy": hits.sum() / masked.sum()}
+            # Widened: on a CPU the argmax of bfloat16 takes ten times that of float32.
+            hits = (logits.float().argmax(-1) == ids) & masked
+            accuracy = hits.sum() / step.world.mean(masked.sum().float())
+        return {"loss": loss, "masked_accuracy": accuracy}
 
-    def drop_classes(self, labels: Tensor, generator: torch.Generator) -> Tensor:
+    def drop_classes(self, labels: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
         """Labels int64 `[B]`, each replaced by the null class with probability `class_drop`."""
-        draws = torch.rand(labels.shape, generator=generator, device=generator.device)
-        return labels.masked_fill(draws.to(labels.device) < self.config.class_drop, self.trained.null_class)
+        draws = torch.rand(world.size * len(labels), generator=generator, device=generator.device)
+        dropped = world.share(draws).to(labels.device) < self.config.class_drop
+        return labels.masked_fill(dropped, self.trained.null_class)
+
+
+def _dropout_noise(step: Step, device: torch.device) -> torch.Generator:
+    """This process's own source of dropout, which alone depends on how many processes share the batch."""
+    seeds = torch.randint(2**63 - 1, (step.world.size,), generator=step.generator)
+    return torch.Generator(device).manual_seed(int(seeds[step.world.rank]))

@@ -1,0 +1,22 @@
+"""Figures 6, 16 and 17: generated images by class.
+
+Paper: Figure 6 (Section 4.3), Figure 16 (SFTok-B) and Figure 17 (SFTok-L, Appendix E.3): pictures without
+numbers. Figure 15 shows reconstructions, and is not about generation.
+
+Command: `python -m experiments run figures16_17`
+Expected: shares every artifact with `table2`.
+"""
+
+from experiments.spec import Experiment, Row
+
+EXPERIMENT = Experiment(
+    name="figures16_17",
+    kind="figure",
+    title="Generated images by class",
+    source="Figures 6, 16 and 17, Section 4.3, Appendix E.3",
+    description=(
+        "Samples of MaskGIT on the tokens of SFTok-B (Figure 16) and SFTok-L (Figure 17), the first ones of "
+        "each class as they come, none picked."
+    ),
+    rows=(Row(name="sftok-b", as_in="table2"), Row(name="sftok-l", as_in="table2")),
+)

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from sftok.decoding.guidance_grid import GuidanceGrid
+from sftok.evaluation import guidance_choice
+from sftok.evaluation.config import EvaluationError, ExtractorConfig, GenerationEvaluationConfig
+from sftok.evaluation.generation import evaluate_generation
+from sftok.evaluation.guidance_choice import GuidanceChoice, choose_guidance
+from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+
+CONFIG = GenerationEvaluationConfig(
+    num_images=12, extractors=(ExtractorConfig(name="classifier"),), extra_metrics=(), batch_size=8
+)
+POINTS = GuidanceGrid(scales=(0.0, 4.0), temperatures=(2.0,)).points(3, "arccos")
+
+
+@pytest.fixture
+def model() -> MaskGITGenerator:
+    model = MaskGITGenerator(
+        GeneratorConfig(num_tokens=16, vocabulary=24, num_classes=4, width=16, depth=1, heads=2)
+    )
+    for parameter in model.parameters():
+        noise = torch.Generator().manual_seed(parameter.numel())
+        parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=noise))
+    return model
+
+
+@pytest.fixture
+def choose(model, teacher, images, extractor, tmp_path):
+    def choose(points=POINTS, **changes) -> GuidanceChoice:
+        return choose_guidance(
+            model,
+            lambda ids, noise: teacher.decode(ids),
+            images,
+            points,
+            CONFIG,
+            extractor,
+            tmp_path,
+            **changes,
+        )
+
+    return choose
+
+
+def test_the_lowest_gfid_is_chosen_of_all_that_are_measured(choose):
+    found = choose()
+    assert [point for point, _ in found.points] == POINTS
+    by_gfid = sorted(found.points, key=lambda item: item[1])
+    assert found.chosen == by_gfid[0][0]
+    assert len({gfid for _, gfid in found.points}) > 1
+
+
+def test_each_point_has_the_number_of_an_evaluation_of_it(
+    choose, model, teacher, images, extractor, tmp_path
+):
+    point, gfid = choose().points[1]
+    alone = evaluate_generation(
+        model,
+        lambda ids, noise: teacher.decode(ids),
+        images,
+        CONFIG.model_copy(update={"generation": point}),
+        [extractor],
+        tmp_path,
+    )
+    assert alone.rows[0].value == gfid
+
+
+def test_what_is_not_a_number_is_never_chosen_over_one(choose, monkeypatch):
+    values = iter((math.nan, 3.0, 2.0, 2.0))
+
+    class Measured:
+        def __init__(self, value):
+            self.rows = [type("Row", (), {"metric": "gfid", "value": value})()]
+
+    monkeypatch.setattr(guidance_choice, "evaluate_generation", lambda *_: Measured(next(values)))
+    assert choose().chosen == POINTS[2], "of equal ones the first"
+
+
+def test_progress_rises_to_one(choose):
+    seen: list[float] = []
+    choose(on_progress=seen.append)
+    assert seen == sorted(seen)
+    assert seen[-1] == 1
+
+
+def test_nothing_to_choose_among_is_said(choose):
+    with pytest.raises(EvaluationError, match="no guidance to choose among"):
+        choose(points=[])
