@@ -15,7 +15,15 @@ from typing import Any
 
 from sftok.device import DeviceName
 
-KIND_VERSIONS = {"classifier": 1, "teacher": 1, "codes": 2, "stage": 1, "evaluation": 1, "checkpoint": 1}
+KIND_VERSIONS = {
+    "classifier": 1,
+    "teacher": 1,
+    "codes": 2,
+    "stage": 1,
+    "evaluation": 1,
+    "analysis": 1,
+    "checkpoint": 1,
+}
 """Raise a kind's version when its code changes what it computes: older artifacts then no longer match."""
 
 KEY_LENGTH = 16

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from sftok.analysis.config import AnalysisConfig
 from sftok.config import Config, explain
 from sftok.data import DataConfig
 from sftok.device import DeviceName
@@ -147,6 +148,8 @@ class Recipe(Config):
     tail_drop: bool = False
     """Whether training drops a random tail of the latent tokens (One-D-Piece): images of any length."""
     evaluation: EvaluationRecipe = EvaluationRecipe()
+    analysis: AnalysisConfig = AnalysisConfig()
+    """How Figure 4a and Appendix C are measured; split, temperature and schedule are the evaluation's."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

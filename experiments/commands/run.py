@@ -138,7 +138,7 @@ class LiveReport:
 
     def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
         """Show and track a new result."""
-        if artifact.kind == "evaluation":
+        if artifact.kind in ("evaluation", "analysis"):
             self.track()
         self.try_rebuild()
 

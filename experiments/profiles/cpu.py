@@ -79,6 +79,7 @@ PROFILE = Profile(
     },
     variants={
         "larger-decoder": {"tokenizer.decoder": {"width": 96, "depth": 6, "heads": 3}},
+        "deeper-decoder": {"tokenizer.decoder.depth": 8},
         "larger-codebook": {"teacher.codebook_size": 1024},
     },
     seconds_per_step={
@@ -90,5 +91,6 @@ PROFILE = Profile(
         "fine-tuning": 0.35,
         "single-step-fine-tuning": 0.3,
         "evaluation": 60.0,
+        "analysis": 10.0,
     },
 )

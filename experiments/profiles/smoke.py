@@ -51,6 +51,7 @@ PROFILE = Profile(
     },
     variants={
         "larger-decoder": {"tokenizer.decoder": {"width": 24, "depth": 2, "heads": 2}},
+        "deeper-decoder": {"tokenizer.decoder.depth": 2},
         "larger-codebook": {"teacher.codebook_size": 32},
     },
     seconds_per_step={
@@ -62,5 +63,6 @@ PROFILE = Profile(
         "fine-tuning": 0.35,
         "single-step-fine-tuning": 0.3,
         "evaluation": 2.0,
+        "analysis": 0.5,
     },
 )

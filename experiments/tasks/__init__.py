@@ -16,6 +16,7 @@ MAKERS: Mapping[str, str] = {
     "codes": "experiments.tasks.codes:write_code_cache",
     "stage": "experiments.tasks.training:train_stage",
     "evaluation": "experiments.tasks.evaluation:evaluate_artifact",
+    "analysis": "experiments.tasks.analysis:analyse",
     "checkpoint": "experiments.tasks.checkpoint:evaluate_checkpoint",
 }
 
