@@ -1,9 +1,9 @@
 """Is it information or computation that a decoder gains from its own predictions?
 
-Appendix C takes the gain for the mutual information of a code and the predicted ones. But predictions made from
-the tokens alone tell nothing about the true codes beyond these tokens: given Z_q the two are independent, and
-their mutual information is zero. True codes do carry information. What is left to gain from the own codes is
-the computing of a further pass, which a deeper decoder has as well.
+Appendix C takes the gain for the mutual information of a code and the predicted ones. But predictions
+made from the tokens alone tell nothing about the true codes beyond these tokens: given Z_q the two are
+independent, and their mutual information is zero. True codes do carry information. What is left to gain from
+the own codes is the computing of a further pass, which a deeper decoder has as well.
 
 Command: `python -m experiments run information`
 Expected: shares every artifact with `appendix_c`.
@@ -17,9 +17,9 @@ EXPERIMENT = Experiment(
     title="Information or computation",
     source="Appendix C, Equation 4",
     description=(
-        "The rows of Appendix C, asked another question: whether a decoder's own predictions, as a context, are "
-        "worth more than the same amount of computing without them. The deeper decoder takes as many training "
-        "steps, and its one pass computes what two passes of the others do."
+        "The rows of Appendix C, asked another question: whether a decoder's own predictions, as a context, "
+        "are worth more than the same amount of computing without them. The deeper decoder takes as many "
+        "training steps, and its one pass computes what two passes of the others do."
     ),
     rows=(
         Row(name="vanilla", as_in="table3"),

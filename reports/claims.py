@@ -145,14 +145,10 @@ def _sides(run: TableRun, claim: Claim, item: ComparisonResult) -> tuple[str, st
     labels = [run.experiment.row(point.row).label for point in points]
     metrics = [point.metric or claim.metric for point in points]
     differ = len(set(metrics)) > 1
-    places = [
-        place(metric, point.steps, named=differ) for metric, point in zip(metrics, points, strict=True)
-    ]
+    places = [place(metric, point.steps, named=differ) for metric, point in zip(metrics, points, strict=True)]
     if len(set(places)) == 1:
         return labels[0], labels[1], places[0]
-    better, worse = (
-        f"{label}, {at}" if at else label for label, at in zip(labels, places, strict=True)
-    )
+    better, worse = (f"{label}, {at}" if at else label for label, at in zip(labels, places, strict=True))
     return better, worse, ""
 
 

@@ -7,8 +7,8 @@ here, on the same masked positions. Two controls tell information from computati
 whole own prediction, and a decoder of twice the layers that predicts in one pass, as much computing as two.
 
 Command: `python -m experiments run appendix_c`
-Expected: after `run table3` two tokenizers are new, about 10 minutes a seed at the cpu profile; the single-step
-one is also the start of `table1`'s TiTok-B.
+Expected: after `run table3` two tokenizers are new, about 10 minutes a seed at the cpu profile; the
+single-step one is also the start of `table1`'s TiTok-B.
 """
 
 from experiments.spec import Claim, Comparison, Experiment, Point, Row
@@ -19,9 +19,9 @@ EXPERIMENT = Experiment(
     title="What a context is worth",
     source="Appendix C, Section 3.2",
     description=(
-        "Cross-entropy, top-1 accuracy and its bound at masked positions, where the visible ones show nothing, "
-        "the teacher's codes, or the decoder's own first-step prediction. Single-step rows never saw a visible "
-        "code in training, so only their prediction without context is measured."
+        "Cross-entropy, top-1 accuracy and its bound at masked positions, where the visible ones show "
+        "nothing, the teacher's codes, or the decoder's own first-step prediction. Single-step rows never "
+        "saw a visible code in training, so only their prediction without context is measured."
     ),
     rows=(
         Row(name="vanilla", as_in="table3"),

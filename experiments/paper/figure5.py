@@ -17,8 +17,8 @@ EXPERIMENT = Experiment(
     source="Figure 5, Section 4.2",
     description=(
         "Reconstructions of the first test images of each class by the 1D tokenizers of Table 1, after all "
-        "three stages, and what each gets wrong. The paper's claim about fine details is in words; it is asked "
-        "of SSIM here."
+        "three stages, and what each gets wrong. The paper's claim about fine details is in words; it is "
+        "asked of SSIM here."
     ),
     rows=(
         Row(name="titok-b", as_in="table1"),

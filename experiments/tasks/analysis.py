@@ -52,7 +52,7 @@ def _steps(task: Task, config: AnalysisConfig) -> tuple[Iterator[Found], int]:
 
 
 def _contexts(task: Task, config: AnalysisConfig) -> tuple[Iterator[Found], int]:
-    """Appendix C: cross-entropy, accuracy and its bound given the truth, the model's own codes, or nothing."""
+    """Appendix C: cross-entropy, accuracy and its bound given true codes, the model's own, or none."""
     contexts = task.config["contexts"]
     statistic, images = _measure(task, config, lambda: ContextGaps(config.visible_fractions, contexts))
     found = (
