@@ -3,8 +3,8 @@
 Appendix C compares the entropy of a code given the tokens alone, `H(m_i | Z_q)` of equation 2, with that
 given a context of other codes, `H(m_i | Z_q, m_context)` of equation 3; their difference is the mutual
 information of equation 4. A decoder's cross-entropy is an upper bound of each (C.1: it is the entropy plus a
-divergence). The paper sums over the codes of an image; here everything is a mean over codes. The contexts, all
-measured on the same masked positions:
+divergence). The paper sums over the codes of an image; here everything is a mean over codes. The contexts,
+all measured on the same masked positions:
 
 - *single*: none, everything is masked;
 - *true*: visible positions show the teacher's codes, as in vanilla training; a real source of information;
