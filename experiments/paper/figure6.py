@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     title="Reconstructions by class",
     source="Gallery of Figures 6 and 15",
     description=(
-        "The first test images of every class, and what SFTok-B and SFTok-L make of them after all three "
+        "The first evaluated images of every class, and what SFTok-B and SFTok-L make of them after all three "
         "stages. The paper's gallery of reconstructions is its Figure 15; the images of its Figure 6 are "
         "generated, and this page has none."
     ),
