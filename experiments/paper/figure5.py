@@ -16,8 +16,8 @@ EXPERIMENT = Experiment(
     title="The same images through several systems",
     source="Figure 5, Section 4.2",
     description=(
-        "Reconstructions of the first evaluated images of each class by the 1D tokenizers of Table 1, after all "
-        "three stages, and what each gets wrong. The paper's claim about fine details is in words; it is "
+        "Reconstructions of the first evaluated images of each class by the 1D tokenizers of Table 1, after "
+        "all three stages, and what each gets wrong. The paper's claim about fine details is in words; it is "
         "asked of SSIM here."
     ),
     rows=(
