@@ -16,8 +16,8 @@ EXPERIMENT = Experiment(
     source="Gallery of Figures 6 and 15",
     description=(
         "The first evaluated images of every class, and what SFTok-B and SFTok-L make of them after all "
-        "three stages. The paper's gallery of reconstructions is its Figure 15; the images of its Figure 6 are "
-        "generated, and this page has none."
+        "three stages. The paper's gallery of reconstructions is its Figure 15; the images of its Figure 6 "
+        "are generated, and this page has none."
     ),
     rows=(Row(name="sftok-b", as_in="table1"), Row(name="sftok-l", as_in="table1")),
     galleries=(Gallery(title="Reconstructions by class", layout="classes"),),
