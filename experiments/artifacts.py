@@ -26,6 +26,7 @@ KIND_VERSIONS = {
     "generator": 1,
     "guidance": 1,
     "generation": 1,
+    "analysis": 1,
     "checkpoint": 1,
 }
 """Raise a kind's version when its code changes what it computes: older artifacts then no longer match."""

@@ -106,10 +106,11 @@ def _note(store: Store, artifact: Artifact, earlier: Mapping[Artifact, ArtifactS
 
 
 def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, ArtifactState]) -> RowRun:
-    parts = [states[artifact] for artifact in (*row.training, row.evaluation)]
-    statuses = [part.status for part in parts]
+    training = tuple(states[artifact] for artifact in row.training)
+    evaluation, *analyses = (states[artifact] for artifact in row.measurements)
+    statuses = [part.status for part in (*training, evaluation, *analyses)]
     status: Status = "waiting"
-    if statuses[-1] == "done":
+    if all(part.status == "done" for part in (evaluation, *analyses)):
         status = "done"
     elif "failed" in statuses:
         status = "failed"
@@ -119,8 +120,9 @@ def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, A
         row=row.row,
         seed=row.seed,
         status=status,
-        evaluation=parts[-1],
-        training=tuple(parts[:-1]),
+        evaluation=evaluation,
+        analyses=tuple(analyses),
+        training=training,
         protocol=(store.result(row.evaluation) or {}).get("protocol", {}),
         results=(*_results(store, plan, row), *_derived(store, plan, row)),
         sampling=_sampling(store, row),
@@ -188,13 +190,13 @@ def _references(store: Store, plan: Plan) -> tuple[ResultRow, ...]:
 
 
 def _results(store: Store, plan: Plan, row: PlannedRow) -> tuple[ResultRow, ...]:
-    """What the row's evaluation found of its subject; a teacher's also holds the real images."""
-    result = store.result(row.evaluation) or {}
+    """What was measured of the row's subject; a teacher's evaluation also holds the real images."""
     of_spec = plan.experiment.row(row.row)
     subject = "generation" if of_spec.measures == "generation" else of_spec.subject
     return tuple(
-        _result_row(plan, row.evaluation, row.row, row.seed, measured)
-        for measured in result.get("rows", ())
+        _result_row(plan, source, row.row, row.seed, measured)
+        for source in row.measurements
+        for measured in (store.result(source) or {}).get("rows", ())
         if measured["subject"] == subject
     )
 

@@ -10,7 +10,10 @@ from experiments.artifacts import Artifact
 from experiments.plan import Plan
 from experiments.store import CONFIG, Store, read_json
 
-WORKLOAD_KEYS = ("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens", "grid")
+WORKLOAD_KEYS = (
+    *("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens"),
+    *("analysis", "settings", "grid"),
+)
 """The parts of a configuration that decide how long a step takes."""
 
 

@@ -6,9 +6,10 @@ The plan is the artifact graph of one request. Rows share whatever has the same 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from experiments.analyses import analysis
 from experiments.artifacts import Artifact
 from experiments.nodes import dump, node
 from experiments.plan_generation import (
@@ -26,12 +27,18 @@ from sftok.config import ConfigError
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRow:
-    """One row at one seed: its training stages in order, and the evaluation at the end."""
+    """One row at one seed: its training stages in order, and what is measured at the end."""
 
     row: str
     seed: int
     training: tuple[Artifact, ...]
     evaluation: Artifact
+    analyses: tuple[Artifact, ...] = ()
+
+    @property
+    def measurements(self) -> tuple[Artifact, ...]:
+        """The evaluation, and the analyses that the experiment asks for."""
+        return (self.evaluation, *self.analyses)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +58,12 @@ class Plan:
 
     def users(self, node: Artifact) -> int:
         """How many rows and seeds use `node`, directly or through others."""
-        return sum(node in _with_inputs(row.evaluation) for row in self.rows)
+        return sum(node in _all_of(row) for row in self.rows)
 
     @property
     def unshared_count(self) -> int:
         """How many artifacts there would be if every row made its own."""
-        own = sum(len(_with_inputs(row.evaluation)) for row in self.rows)
+        own = sum(len(_all_of(row)) for row in self.rows)
         return own + (self.reference is not None)
 
     def recipe_of(self, row: str) -> Recipe:
@@ -85,12 +92,17 @@ def plan(
     for seed in seeds:
         for row in experiment.trained_rows:
             recipe = resolve(profile.overlay, profile.overlay_of(row), overrides)
-            rows.append(_PLANNERS[row.measures, row.subject](row, recipe, seed, fingerprints))
+            planned = _PLANNERS[row.measures, row.subject](row, recipe, seed, fingerprints)
+            analyses = (
+                analysis(name, planned.evaluation, recipe, f"{name} of {row.name}, seed {seed}")
+                for name in experiment.analyses
+            )
+            rows.append(replace(planned, analyses=tuple(analyses)))
     base = resolve(profile.overlay, overrides)
     reference = _reference(base, fingerprints) if rows else None
     ordered: dict[Artifact, None] = {}
-    for evaluation in filter(None, [reference, *(row.evaluation for row in rows)]):
-        ordered |= dict.fromkeys(_with_inputs(evaluation))
+    for end in filter(None, [reference, *(end for row in rows for end in row.measurements)]):
+        ordered |= dict.fromkeys(_with_inputs(end))
     return Plan(
         experiment=experiment,
         profile=profile,
@@ -121,6 +133,10 @@ def _with_inputs(node: Artifact) -> list[Artifact]:
     for upstream in node.inputs.values():
         ordered |= dict.fromkeys(_with_inputs(upstream))
     return [*ordered, node]
+
+
+def _all_of(row: PlannedRow) -> dict[Artifact, None]:
+    return dict.fromkeys(node for end in row.measurements for node in _with_inputs(end))
 
 
 def _plan_tokenizer(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from experiments.generation_recipe import GenerationRecipe, GeneratorRecipe
+from sftok.analysis.config import AnalysisConfig
 from sftok.config import Config, explain
 from sftok.data import DataConfig
 from sftok.device import DeviceName
@@ -150,6 +151,8 @@ class Recipe(Config):
     evaluation: EvaluationRecipe = EvaluationRecipe()
     generator: GeneratorRecipe = GeneratorRecipe()
     generation: GenerationRecipe = GenerationRecipe()
+    analysis: AnalysisConfig = AnalysisConfig()
+    """How Figure 4a and Appendix C are measured; split, temperature and schedule are the evaluation's."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:

@@ -90,6 +90,7 @@ def _plan_to_json(plan: Plan) -> dict[str, Any]:
                 "seed": row.seed,
                 "training": [artifact.name for artifact in row.training],
                 "evaluation": row.evaluation.name,
+                "analyses": [artifact.name for artifact in row.analyses],
             }
             for row in plan.rows
         ],
@@ -112,6 +113,8 @@ def _plan_from_json(content: Mapping[str, Any]) -> Plan:
                 seed=row["seed"],
                 training=tuple(artifacts[name] for name in row["training"]),
                 evaluation=artifacts[row["evaluation"]],
+                # Not in requests that were written before there were any.
+                analyses=tuple(artifacts[name] for name in row.get("analyses", ())),
             )
             for row in content["rows"]
         ),

@@ -23,7 +23,8 @@ class ResultRow(Config):
     seed: int
     profile: str
     steps: int | None
-    """Decoding steps T; None where there is no decoding (the teacher, the real images)."""
+    """Decoding steps T; None where there is no decoding (the teacher, the real images). Of a `step_` metric
+    (`experiments.quantities`), which of the steps it is, from 1."""
     temperature: float | None
     metric: str
     extractor: str
@@ -89,6 +90,8 @@ class RowRun(Config):
     seed: int
     status: Status
     evaluation: ArtifactState
+    analyses: tuple[ArtifactState, ...] = ()
+    """What else is measured of it, if the experiment asks for more than an evaluation."""
     training: tuple[ArtifactState, ...]
     """The training stages of this row in order (warm-up, alignment, ...)."""
     protocol: dict[str, Any] = {}

@@ -56,6 +56,8 @@ SOURCES = {
     "evaluation.kept_share": "all tokens; One-D-Piece is also decoded from fewer (Table 1)",
     "evaluation.split": "Section 4.2: the validation images of ImageNet are the test split here",
     "evaluation.batch_size": DEVIATIONS + "annealing",
+    "analysis": DEVIATIONS + "analyses of Figure 4a and Appendix C",
+    "analysis.steps": "Section 3.2: T = 8",
     "generator": DEVIATIONS + "generator",
     "generator.training": DEVIATIONS + "generator's training",
     "generator.steps": DEVIATIONS + "generator's training",

@@ -74,12 +74,24 @@ class Setting(Config):
     """Why there is no key, or how its value reads."""
 
 
+class Gallery(Config):
+    """Pictures that a figure shows, drawn from the examples of the rows' evaluations."""
+
+    title: str
+    """As in the paper: `Figure 5: reconstructions by several systems`."""
+    layout: Literal["systems", "steps", "classes"]
+    """The same images by every row; by one row at every number of steps; or class by class."""
+
+
 class Point(Config):
     """One measured cell: a row at a number of decoding steps."""
 
     row: str
     steps: int | None = Field(default=None, ge=1)
-    """None where the metric knows no decoding: of a teacher, or of training."""
+    """None where the metric knows no decoding: of a teacher, or of training. Of a metric that each step of a
+    decoding has (`experiments.quantities`), the step, from 1."""
+    metric: str = ""
+    """If it is not the claim's: what is compared may be two quantities of one row."""
 
 
 class Comparison(Config):
@@ -119,6 +131,11 @@ class Experiment(Config):
     """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
     curves: tuple[Curve, ...] = ()
     """Training curves that are results (Figures 4b, 9 to 14)."""
+    analyses: tuple[Literal["steps", "contexts"], ...] = ()
+    """What is measured of each trained row beside its evaluation: what every decoding step knows (Figure 4a),
+    what a context is worth (Appendix C)."""
+    galleries: tuple[Gallery, ...] = ()
+    """Pictures that are results (Figures 5 to 7)."""
     settings: tuple[Setting, ...] = ()
     """The published configuration, to be shown beside the profile's own (Table 6)."""
 
@@ -133,6 +150,10 @@ class Experiment(Config):
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.name}: two rows are named {duplicates[0]!r}")
         measured = [row.name for row in self.trained_rows]
+        if teachers := [row.name for row in self.trained_rows if row.subject == "teacher" and self.analyses]:
+            raise ValueError(
+                f"{self.name}: row {teachers[0]!r} is a teacher; an analysis needs a tokenizer that decodes"
+            )
         for claim in self.claims:
             for comparison in claim.comparisons:
                 for point in (comparison.better, comparison.worse):

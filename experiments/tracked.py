@@ -40,7 +40,7 @@ def tags(plan: Plan, row: RowRun) -> dict[str, str]:
     planned = next(each for each in plan.rows if (each.row, each.seed) == (row.row, row.seed))
     commit = str(row.evaluation.provenance.get("commit", "unknown"))
     sources = [
-        upstream for node in (*planned.training, planned.evaluation) for upstream in node.inputs.values()
+        upstream for node in (*planned.training, *planned.measurements) for upstream in node.inputs.values()
     ]
     chosen = {}
     if row.sampling is not None:
@@ -56,6 +56,7 @@ def tags(plan: Plan, row: RowRun) -> dict[str, str]:
             "sftok.protocol": str(row.protocol.get("fingerprint", "unknown")),
             "sftok.evaluation": row.evaluation.key,
         }
+        | {f"sftok.analysis.{node.config['analysis']}": node.key for node in planned.analyses}
         | {f"sftok.key.{source.stage}": source.key for source in sources}
     )
 
@@ -72,17 +73,23 @@ def curves(row: RowRun) -> Iterator[Value]:
 
 
 def measurements(row: RowRun) -> Iterator[Value]:
-    """The row's numbers, as `rfid/classifier` at step T; at 0 where there are no decoding steps."""
+    """The row's numbers, as `rfid/classifier` at step T; at 0 where there are no decoding steps.
+
+    What each step of a decoding has (`experiments.quantities`) stands at that step.
+    """
     for result in row.results:
         name = "/".join(filter(None, (result.metric, result.extractor)))
         yield Value(_FORBIDDEN.sub("-", name), result.value, result.steps or 0)
 
 
 def working_time(row: RowRun) -> tuple[int, int]:
-    """Start and end in ms: the end is the evaluation's, the length is what all its parts took."""
-    made_in = row.evaluation.provenance
-    end = datetime.fromisoformat(made_in["started"]).timestamp() + made_in["seconds"]
-    seconds = sum(part.seconds or 0.0 for part in (*row.training, row.evaluation))
+    """Start and end in ms: the end is that of the last measurement, the length is what all parts took."""
+    ends = (row.evaluation, *row.analyses)
+    end = max(
+        datetime.fromisoformat(part.provenance["started"]).timestamp() + part.provenance["seconds"]
+        for part in ends
+    )
+    seconds = sum(part.seconds or 0.0 for part in (*row.training, *ends))
     return int(1000 * (end - seconds)), int(1000 * end)
 
 

@@ -129,6 +129,8 @@ class Tracker:
         self._log_parameters(run_id, tracked.parameters(self._plan, row))
         self._log_values(run_id, [*tracked.curves(row), *tracked.measurements(row)], end)
         self._log_files(run_id, row.evaluation.folder)
+        for analysis in row.analyses:
+            self._log_files(run_id, analysis.folder, place=f"analysis-{analysis.key}")
         self._client.set_terminated(run_id, "FINISHED", end_time=end)
         return True
 
@@ -191,10 +193,10 @@ class Tracker:
         for start in range(0, len(metrics), METRICS_A_BATCH):
             self._client.log_batch(run_id, metrics=metrics[start : start + METRICS_A_BATCH])
 
-    def _log_files(self, run_id: str, folder: Path | None) -> None:
-        assert folder is not None, "a finished evaluation has a folder"
+    def _log_files(self, run_id: str, folder: Path | None, place: str | None = None) -> None:
+        assert folder is not None, "a finished measurement has a folder"
         for name in (RESULT, CONFIG):
-            self._client.log_artifact(run_id, str(folder / name))
+            self._client.log_artifact(run_id, str(folder / name), place)
         if (folder / EXAMPLES).exists():
             self._client.log_image(run_id, tracked.strip(folder / EXAMPLES), "examples.png")
 
@@ -208,7 +210,8 @@ def request_key(request: Request) -> str:
 
 
 def _delivery(request: Request, row: RowRun) -> str:
-    return f"{request_key(request)}/{row.row}/{row.seed}/{row.evaluation.key}"
+    measured = "+".join(part.key for part in (row.evaluation, *row.analyses))
+    return f"{request_key(request)}/{row.row}/{row.seed}/{measured}"
 
 
 def _server() -> str | None:

@@ -15,6 +15,7 @@ from typing import Literal, Self
 from pydantic import model_validator
 from scipy.special import stdtrit
 
+from experiments.quantities import place
 from experiments.results import ResultRow, TableRun
 from experiments.spec import Claim, Comparison, Point
 from sftok.config import Config
@@ -208,7 +209,7 @@ def judge(run: TableRun) -> tuple[Verdict, ...]:
 
 def _verdict(run: TableRun, measured: Cells, claim: Claim, extractor: str, primary: bool) -> Verdict:
     results = tuple(_compare_rows(run, measured, claim, extractor, pair) for pair in claim.comparisons)
-    outcome, reason = _combine(run, results)
+    outcome, reason = _combine(run, claim, results)
     return Verdict(
         claim=claim,
         extractor=extractor,
@@ -223,7 +224,7 @@ def _compare_rows(
     run: TableRun, measured: Cells, claim: Claim, extractor: str, comparison: Comparison
 ) -> ComparisonResult:
     better, worse = (
-        measured.values(point.row, point.steps, claim.metric, extractor)
+        measured.values(point.row, point.steps, point.metric or claim.metric, extractor)
         for point in (comparison.better, comparison.worse)
     )
     result = compare(comparison, better, worse, claim.lower_is_better)
@@ -254,7 +255,7 @@ def _why_missing(run: TableRun, comparison: Comparison) -> str:
     return "the metric was not measured in this feature space at this number of steps"
 
 
-def _combine(run: TableRun, results: Sequence[ComparisonResult]) -> tuple[Outcome, str]:
+def _combine(run: TableRun, claim: Claim, results: Sequence[ComparisonResult]) -> tuple[Outcome, str]:
     order: tuple[Outcome, ...] = ("disagrees", "pending", "inconclusive", "agrees")
     outcome = next(kind for kind in order if any(result.outcome == kind for result in results))
     if len(results) == 1:
@@ -267,11 +268,13 @@ def _combine(run: TableRun, results: Sequence[ComparisonResult]) -> tuple[Outcom
     if len(reasons) == 1:
         return outcome, f"{share} comparisons: {next(iter(reasons))}"
     worst = next(result for result in results if result.outcome == outcome)
-    sides = " against ".join(
-        run.experiment.row(point.row).label + (f" (T={point.steps})" if point.steps else "")
-        for point in (worst.better, worst.worse)
-    )
+    sides = " against ".join(_side(run, claim, point) for point in (worst.better, worst.worse))
     return outcome, f"{share} comparisons, among them {sides}: {worst.reason}"
+
+
+def _side(run: TableRun, claim: Claim, point: Point) -> str:
+    at = place(point.metric or claim.metric, point.steps, named=bool(point.metric))
+    return run.experiment.row(point.row).label + (f" ({at})" if at else "")
 
 
 def _judge_interval(difference: Estimate, lower_is_better: bool) -> tuple[Outcome, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from experiments.quantities import place
 from experiments.results import TableRun
 from experiments.spec import Claim
 from experiments.verdicts import ComparisonResult, Estimate, Outcome, Verdict
@@ -112,7 +113,7 @@ def _comparison_view(
     run: TableRun, claim: Claim, item: ComparisonResult, decimals: int, reach: float
 ) -> ComparisonView:
     found = item.difference
-    better, worse, at = _sides(run, item)
+    better, worse, at = _sides(run, claim, item)
     interval = ""
     if found and found.low is not None and found.high is not None:
         interval = f"[{fixed(found.low, decimals, signed=True)}, {fixed(found.high, decimals, signed=True)}]"
@@ -139,15 +140,16 @@ def _plot(found: Estimate, reach: float, claimed_side: int) -> Interval | None:
     return Interval(found.mean / scale, low, high, claimed_side)
 
 
-def _sides(run: TableRun, item: ComparisonResult) -> tuple[str, str, str]:
-    better, worse = (run.experiment.row(point.row).label for point in (item.better, item.worse))
-    if item.better.steps == item.worse.steps:
-        return better, worse, f"T={item.better.steps}" if item.better.steps else ""
-    return _at(better, item.better.steps), _at(worse, item.worse.steps), ""
-
-
-def _at(label: str, steps: int | None) -> str:
-    return f"{label}, T={steps}" if steps else label
+def _sides(run: TableRun, claim: Claim, item: ComparisonResult) -> tuple[str, str, str]:
+    points = (item.better, item.worse)
+    labels = [run.experiment.row(point.row).label for point in points]
+    metrics = [point.metric or claim.metric for point in points]
+    differ = len(set(metrics)) > 1
+    places = [place(metric, point.steps, named=differ) for metric, point in zip(metrics, points, strict=True)]
+    if len(set(places)) == 1:
+        return labels[0], labels[1], places[0]
+    better, worse = (f"{label}, {at}" if at else label for label, at in zip(labels, places, strict=True))
+    return better, worse, ""
 
 
 def _published_difference(run: TableRun, claim: Claim, item: ComparisonResult) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.quantities import is_quantity
 from experiments.results import ArtifactState, TableRun
 from experiments.spec import Curve
 from experiments.verdicts import Cells, estimate
@@ -44,7 +45,7 @@ def metric_charts(run: TableRun, measured: Cells) -> tuple[list[Chart], list[Cha
     """Charts over T: the headline metrics, and all others that were measured at more than one T."""
     headline: list[Chart] = []
     further: list[Chart] = []
-    for name in display_order(measured.metrics()):
+    for name in display_order([name for name in measured.metrics() if not is_quantity(name)]):
         for space in measured.feature_spaces(name, run.primary_extractor):
             steps = measured.steps(name, space)
             if len(steps) > 1:

@@ -85,6 +85,10 @@ class Panel:
     x_label: str = ""
     ticks: tuple[int, ...] = ()
     """Ticks of a log2 axis; empty for a linear axis."""
+    even_ticks: tuple[int, ...] = ()
+    """Ticks of a linear axis of few points, which are marked."""
+    least_span: float = 0.0
+    """The vertical axis shows at least so much, in the unit of the values."""
     x_from: float = 0.0
     """Where a linear axis begins."""
 
@@ -98,7 +102,7 @@ def draw(panel: Panel) -> str:
         # Fixed margins line the axes of neighbouring charts up, and spare the search for better ones.
         axes = figure.add_axes((0.12, 0.15, 0.75 if panel.references else 0.87, 0.83))
         for series in panel.series:
-            _draw_series(axes, series, markers=bool(panel.ticks))
+            _draw_series(axes, series, markers=bool(panel.ticks or panel.even_ticks))
         _scale_x(axes, panel)
         _scale_y(axes, panel)
         axes.set_xlabel(panel.x_label)
@@ -158,6 +162,11 @@ def _draw_series(axes: Axes, series: Series, markers: bool) -> None:
 
 
 def _scale_x(axes: Axes, panel: Panel) -> None:
+    if panel.even_ticks:
+        first, last = panel.even_ticks[0], panel.even_ticks[-1]
+        axes.set_xticks(panel.even_ticks, labels=[str(tick) for tick in panel.even_ticks])
+        axes.set_xlim(first - 0.04 * (last - first), last + 0.04 * (last - first))
+        return
     if not panel.ticks:
         axes.set_xlim(left=panel.x_from)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))
@@ -186,6 +195,8 @@ def _scale_y(axes: Axes, panel: Panel) -> None:
     if high - low < 0.01 * max(abs(low), abs(high)):
         middle, half = (low + high) / 2, 0.005 * max(abs(low), abs(high))
         low, high = middle - half, middle + half
+    if high - low < panel.least_span:
+        low, high = ((low + high + sign * panel.least_span) / 2 for sign in (-1, 1))
     span = (high - low) or span
     near = [item for item in panel.references if low - 2 * span <= item.value <= high + 2 * span]
     low, high = min([low, *(item.value for item in near)]), max([high, *(item.value for item in near)])

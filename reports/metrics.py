@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from experiments.quantities import of_step, visible_percent
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,37 @@ METRICS = {
 """Known metrics in the order of display."""
 
 
+QUANTITIES = {
+    info.name: replace(info, space="predicted codes")
+    for info in (
+        MetricInfo("kl", "KL divergence (nats)", -1, "from the truth, or from the final prediction"),
+        MetricInfo("top_1", "Top-1 accuracy", +1, "share of codes whose likeliest prediction is right"),
+        MetricInfo(of_step("kl_to_truth"), "KL from the truth (nats)", -1, "cross-entropy of the true code"),
+        MetricInfo(of_step("kl_to_final"), "KL from the final prediction (nats)", -1, "KL(p_T || p_i)"),
+        MetricInfo(of_step("accuracy"), "Top-1 accuracy", +1, "agreement with the teacher's codes"),
+        MetricInfo(
+            of_step("agreement_with_final"), "Top-1 agreement with the final prediction", +1, "codes alike"
+        ),
+        MetricInfo("cross_entropy", "Cross-entropy (nats a code)", -1, "of the teacher's codes"),
+        MetricInfo("accuracy_bound", "Bound of the accuracy", +1, "mean of the largest probability"),
+        MetricInfo("gain", "Gain in cross-entropy (nats)", +1, "no context minus a context"),
+        MetricInfo("information_gain", "Information gain (nats)", +1, "no context minus true codes"),
+        MetricInfo("computation_gain", "Computation gain (nats)", +1, "no context minus own codes"),
+        MetricInfo("second_pass_gain", "Gain of a second pass (nats)", +1, "no context minus second pass"),
+        MetricInfo("exposure_gap", "Exposure gap (nats)", -1, "own codes minus true codes"),
+    )
+}
+"""What analyses measure (Figure 4a, Appendix C), and what their quantities have in common."""
+
+
 def metric_info(name: str) -> MetricInfo:
     """The metric of that name; one that is not listed keeps its name and no direction."""
-    return METRICS.get(name) or MetricInfo(name, name, 0, "")
+    context = visible_percent(name)
+    if context is not None and context[0] in QUANTITIES:
+        quantity, percent = context
+        info = QUANTITIES[quantity]
+        return replace(info, name=name, label=f"{info.label}, {percent:g} % visible")
+    return METRICS.get(name) or QUANTITIES.get(name) or MetricInfo(name, name, 0, "")
 
 
 def display_order(names: list[str]) -> list[str]:

@@ -20,14 +20,16 @@ from markupsafe import Markup
 from experiments.results import SettingLine, TableRun
 from experiments.verdicts import Outcome, cells, judge
 from reports import provenance
+from reports.analyses import analysis_views
 from reports.claims import ClaimView, claim_views
 from reports.costs import cost_table
 from reports.curves import curve_charts, loss_charts, metric_charts
 from reports.export import result_rows, to_csv, to_latex
 from reports.figures import Panel, draw, swatch
+from reports.galleries import BRIGHTER, gallery_sets, not_shown
 from reports.generated import generated_images
 from reports.guidance import guidance_table
-from reports.metrics import METRICS
+from reports.metrics import METRICS, QUANTITIES
 from reports.numbers import rough_duration
 from reports.status import REFRESH_SECONDS, RunStatus, claim_tally, run_status
 from reports.strips import strip_sets
@@ -112,9 +114,14 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
             costs=cost_table(run),
             settings=_by_category(run.settings),
             flat=flat_table(run, measured),
-            strips=[] if run.experiment.costs else strip_sets(run),
             generated=generated_images(run),
             guidance=guidance_table(run),
+            analyses=analysis_views(run, measured),
+            galleries=gallery_sets(run),
+            not_shown=not_shown(run),
+            brighter=BRIGHTER,
+            # A gallery shows the same pictures, arranged as the figure is about them.
+            strips=[] if run.experiment.costs or run.experiment.galleries else strip_sets(run),
             artifacts=provenance.artifact_lines(run),
             environments=provenance.environments(run),
             protocols=provenance.protocols(run),
@@ -132,7 +139,7 @@ def render_index(entries: Sequence[Entry]) -> str:
         .render(
             entries=entries,
             refresh=REFRESH_SECONDS if any(entry.status.refresh for entry in entries) else None,
-            metrics=METRICS.values(),
+            metrics=(METRICS | QUANTITIES).values(),
         )
     )
 

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 import zipfile
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,8 @@ class Strip:
     name: str
     uri: str
     alternative: str
+    width: int
+    """Display width in CSS pixels; of small images, a whole multiple of their own."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +45,7 @@ class StripSet:
     columns: tuple[str, ...]
     """Class names over the images; empty if the evaluation kept none."""
     width: int
-    """Display width of a strip in CSS pixels; of a small one, a whole multiple of its own."""
+    """Display width of its longest strip in CSS pixels."""
     pixelated: bool
     problem: str = ""
     """Why there are no strips, if the file cannot be read."""
@@ -69,27 +72,36 @@ def _strip_set(label: str, row: RowRun, path: Path) -> StripSet:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
         original = arrays["original"]
-        names = sorted(
-            (name for name in arrays if re.fullmatch(r"T\d+", name)), key=lambda name: int(name[1:])
-        )
+        names = step_names(arrays)
         count = min(MAX_IMAGES, len(original))
-        columns = _class_names(arrays, count)
+        columns = class_names(arrays, count)
+        width, pixelated = strip_width(original)
         shown = {"original": original} | ({"teacher": arrays["teacher"]} if "teacher" in arrays else {})
         shown |= {f"T={name[1:]}": arrays[name] for name in names}
         said = f"{count} images" + (f": {', '.join(columns)}" if columns else "")
         strips = tuple(
-            Strip(name, data_uri(images[:count]), f"{label}, {name}, {said}")
+            Strip(name, data_uri(images[:count]), f"{label}, {name}, {said}", count * width)
             for name, images in shown.items()
         )
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         return StripSet(label, (), (), 0, False, problem=f"examples.npz cannot be read: {error}")
-    height, width = original.shape[2:]
+    return StripSet(label, strips, columns, count * width, pixelated)
+
+
+def step_names(arrays: Iterable[str]) -> list[str]:
+    """The names of reconstructions (`T1`, `T2`, ...) among those of an `examples.npz`, by steps."""
+    return sorted((name for name in arrays if re.fullmatch(r"T\d+", name)), key=lambda name: int(name[1:]))
+
+
+def strip_width(images: NDArray[np.uint8]) -> tuple[int, bool]:
+    """The display width of one of `images` `[n,3,H,W]`, and whether its pixels stay sharp."""
+    height, width = images.shape[2:]
     small = height <= LOSSLESS_UP_TO
-    shown_width = width * (64 // height) if small else min(width, MAX_WIDTH)
-    return StripSet(label, strips, columns, count * shown_width, pixelated=small)
+    return (width * (64 // height) if small else min(width, MAX_WIDTH)), small
 
 
-def _class_names(arrays: dict[str, NDArray[np.generic]], count: int) -> tuple[str, ...]:
+def class_names(arrays: Mapping[str, NDArray[np.generic]], count: int) -> tuple[str, ...]:
+    """The classes of the first `count` images of an `examples.npz`; none if it has no labels."""
     if "labels" not in arrays:
         return ()
     labels = [int(label) for label in arrays["labels"][:count]]

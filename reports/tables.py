@@ -8,9 +8,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from experiments.quantities import is_quantity
 from experiments.results import RowRun, TableRun
 from experiments.verdicts import FEATURE_METRICS, Cells, Estimate, estimate, is_extractor
-from reports.metrics import MetricInfo, display_order, metric_info
+from reports.metrics import QUANTITIES, MetricInfo, display_order, metric_info
 from reports.numbers import decimals_for, duration, fixed, plus_minus
 
 REFERENCES = {"teacher": "Teacher's own reconstruction", "real": "Real images"}
@@ -93,11 +94,12 @@ class FlatTable:
 def measured_columns(run: TableRun, measured: Cells) -> tuple[Column, ...]:
     """The columns of the headline table: feature metrics and what the paper publishes or claims.
 
-    The primary extractor comes first within each metric, and has its columns before any result is in.
+    The primary extractor comes first within each metric, and has its columns before any result is in. What
+    an analysis measures has tables of its own (`reports.analyses`).
     """
     asked = {metric for row in run.experiment.rows for metric in row.published}
     asked |= {claim.metric for claim in run.experiment.claims}
-    names = asked
+    names = {name for name in asked if name not in QUANTITIES and not is_quantity(name)}
     if not run.experiment.costs:
         names |= {name for name in measured.metrics() if name in FEATURE_METRICS}
     if _generates(run):
@@ -163,7 +165,10 @@ def headline(run: TableRun, measured: Cells) -> Headline:
 def flat_table(run: TableRun, measured: Cells) -> FlatTable:
     """Every metric by T, with a line for each metric, extractor and row that has values."""
     found = [
-        (name, space) for name in display_order(measured.metrics()) for space in measured.extractors(name)
+        (name, space)
+        for name in display_order(measured.metrics())
+        if not is_quantity(name)
+        for space in measured.extractors(name)
     ]
     steps = tuple(sorted({step for name, space in found for step in measured.steps(name, space)}))
     labels = {row.name: row.label for row in run.experiment.rows} | REFERENCES
@@ -273,7 +278,7 @@ def _state(run: TableRun, name: str) -> str:
     if statuses == {"done"}:
         return ""
     for row in runs:
-        for artifact in (*row.training, row.evaluation):
+        for artifact in (*row.training, row.evaluation, *row.analyses):
             if artifact.status == "running":
                 share = "" if artifact.progress is None else f", {artifact.progress:.0%}".replace("%", " %")
                 return f"running: {artifact.label}{share}"

@@ -137,7 +137,7 @@ class LiveReport:
 
     def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
         """Show and track a new result."""
-        if artifact.kind in ("evaluation", "generation"):
+        if artifact.kind in ("evaluation", "analysis", "generation"):
             self.track()
         self.try_rebuild()
 

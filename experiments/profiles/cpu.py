@@ -100,6 +100,7 @@ PROFILE = Profile(
     },
     variants={
         "larger-decoder": {"tokenizer.decoder": {"width": 96, "depth": 6, "heads": 3}},
+        "deeper-decoder": {"tokenizer.decoder.depth": 8},
         "larger-codebook": {"teacher.codebook_size": 1024},
     },
     seconds_per_step={
@@ -115,5 +116,6 @@ PROFILE = Profile(
         "generator": 0.04,
         "guidance": 50.0,
         "generation": 40.0,
+        "analysis": 10.0,
     },
 )

@@ -42,6 +42,7 @@ PROFILE = Profile(
     },
     variants={
         "larger-decoder": {"tokenizer.decoder": {"width": 512, "depth": 16, "heads": 8}},
+        "deeper-decoder": {"tokenizer.decoder.depth": 24},
         "larger-codebook": {"teacher.codebook_size": 4096},
     },
 )

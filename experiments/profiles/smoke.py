@@ -60,6 +60,7 @@ PROFILE = Profile(
     },
     variants={
         "larger-decoder": {"tokenizer.decoder": {"width": 24, "depth": 2, "heads": 2}},
+        "deeper-decoder": {"tokenizer.decoder.depth": 2},
         "larger-codebook": {"teacher.codebook_size": 32},
     },
     seconds_per_step={
@@ -75,5 +76,6 @@ PROFILE = Profile(
         "generator": 0.02,
         "guidance": 1.0,
         "generation": 1.0,
+        "analysis": 0.5,
     },
 )

@@ -20,6 +20,7 @@ MAKERS: Mapping[str, str] = {
     "generator": "experiments.tasks.generation:train_generator",
     "guidance": "experiments.tasks.generation:choose",
     "generation": "experiments.tasks.generation:evaluate_generator",
+    "analysis": "experiments.tasks.analysis:analyse",
     "checkpoint": "experiments.tasks.checkpoint:evaluate_checkpoint",
 }
 

@@ -6,6 +6,8 @@ is it from the ground truth `m_g`, and how far from what the decoding ends with,
 
 from __future__ import annotations
 
+from typing import Self
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -43,6 +45,11 @@ class StepStatistics:
                 means.update(name, values)
                 if masked.any():
                     means.update(f"masked_{name}", values[masked])
+
+    def merge(self, other: Self) -> None:
+        """Add what `other`, of the same decoding, has seen."""
+        for means, more in zip(self.means, other.means, strict=True):
+            means.merge(more)
 
     def compute(self) -> list[dict[str, float]]:
         """The means of each step, from the first."""

@@ -334,3 +334,26 @@ def test_the_strip_has_a_line_for_each_entry(tmp_path: Path) -> None:
     assert picture.shape == (8, 10, 3)
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture[4:, 5:], images[1].transpose(1, 2, 0) + 1)
+
+
+def test_analyses_come_with_their_row(store: Store) -> None:
+    spec = EXPERIMENT.model_copy(update={"analyses": ("steps",)})
+    planned = plan(spec, PROFILE, (0,), {}, FINGERPRINTS)
+    request = Request(planned, "command", "ten images", "2026-01-01T00:00:00+00:00")
+    finish_row(store, request, 1)
+    assert tracking.sync(store, request) == 0
+    (analysis,) = planned.rows[1].analyses
+    measured = {"temperature": 0.0, "n_images": 10, "subject": "tokenizer", "extractor": ""}
+    rows = [{"metric": "step_accuracy", "steps": step, "value": step / 10, **measured} for step in (1, 2)]
+    store.open_work(analysis)
+    made = {"started": "2026-01-01T01:00:00+00:00", "seconds": 5.0, "commit": "abc"}
+    store.commit(analysis, {"rows": rows, "provenance": made})
+    assert tracking.sync(store, request) == 1
+
+    (run,) = nested(store)
+    assert run.data.tags["sftok.analysis.steps"] == analysis.key
+    history = client_of(store).get_metric_history(run.info.run_id, "step_accuracy")
+    assert {point.step: point.value for point in history} == {1: 0.1, 2: 0.2}
+    assert f"analysis-{analysis.key}" in {
+        file.path for file in client_of(store).list_artifacts(run.info.run_id)
+    }

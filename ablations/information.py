@@ -1,0 +1,94 @@
+"""Is it information or computation that a decoder gains from its own predictions?
+
+Appendix C takes the gain for the mutual information of a code and the predicted ones. But predictions
+made from the tokens alone tell nothing about the true codes beyond these tokens: given Z_q the two are
+independent, and their mutual information is zero. True codes do carry information. What is left to gain from
+the own codes is the computing of a further pass, which a deeper decoder has as well.
+
+Command: `python -m experiments run information`
+Expected: shares every artifact with `appendix_c`.
+"""
+
+from experiments.spec import Claim, Comparison, Experiment, Point, Row
+
+EXPERIMENT = Experiment(
+    name="information",
+    kind="ablation",
+    title="Information or computation",
+    source="Appendix C, Equation 4",
+    description=(
+        "The rows of Appendix C, asked another question: whether a decoder's own predictions, as a context, "
+        "are worth more than the same amount of computing without them. The deeper decoder takes as many "
+        "training steps, and its one pass computes what two passes of the others do."
+    ),
+    rows=(
+        Row(name="vanilla", as_in="table3"),
+        Row(name="sfvr-warm-up", as_in="table3"),
+        Row(name="single-step", as_in="appendix_c"),
+        Row(name="deeper-decoder", as_in="appendix_c"),
+    ),
+    analyses=("contexts",),
+    claims=(
+        Claim(
+            name="truth-is-information",
+            text="True codes are information: given them, the cross-entropy is lower than without",
+            source="Equation 4, with the truth as context",
+            metric="cross_entropy",
+            comparisons=(
+                Comparison(
+                    better=Point(row="vanilla", metric="ce_true_visible_25"),
+                    worse=Point(row="vanilla", metric="ce_single_visible_25"),
+                ),
+                Comparison(
+                    better=Point(row="vanilla", metric="ce_true_visible_50"),
+                    worse=Point(row="vanilla", metric="ce_single_visible_50"),
+                ),
+                Comparison(
+                    better=Point(row="vanilla", metric="ce_true_visible_75"),
+                    worse=Point(row="vanilla", metric="ce_single_visible_75"),
+                ),
+            ),
+        ),
+        Claim(
+            name="depth-is-worth-a-second-pass",
+            text="One pass of a deeper decoder predicts better than the second pass over own codes",
+            source="Equal computing, without a context",
+            metric="cross_entropy",
+            comparisons=(
+                Comparison(
+                    better=Point(row="deeper-decoder", metric="ce_single_visible_50"),
+                    worse=Point(row="sfvr-warm-up", metric="ce_own_visible_50"),
+                ),
+                Comparison(
+                    better=Point(row="deeper-decoder", metric="ce_single_visible_50"),
+                    worse=Point(row="sfvr-warm-up", metric="ce_second_pass_visible_50"),
+                ),
+            ),
+        ),
+        Claim(
+            name="one-pass-is-enough",
+            text="A single-step decoder of the same size predicts better than two passes over own codes",
+            source="Half the computing, without a context",
+            metric="cross_entropy",
+            comparisons=(
+                Comparison(
+                    better=Point(row="single-step", metric="ce_single_visible_50"),
+                    worse=Point(row="sfvr-warm-up", metric="ce_own_visible_50"),
+                ),
+            ),
+        ),
+        Claim(
+            name="own-codes-gain-less-than-the-truth",
+            text="What the own codes gain is less than what true codes do",
+            source="Equation 4, own codes against true ones",
+            metric="gain",
+            lower_is_better=False,
+            comparisons=(
+                Comparison(
+                    better=Point(row="vanilla", metric="information_gain_visible_50"),
+                    worse=Point(row="sfvr-warm-up", metric="computation_gain_visible_50"),
+                ),
+            ),
+        ),
+    ),
+)

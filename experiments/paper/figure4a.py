@@ -1,0 +1,107 @@
+"""Figure 4a: what each decoding step predicts, against the teacher's codes and the final prediction.
+
+Paper: Figure 4a and Section 3.2: at each of T = 8 steps the KL divergence and the top-1 accuracy of the
+predictions, against the ground truth m_g and against the final prediction m_T. The figure prints no numbers,
+and does not say which model it shows: its text is about training on ground truth, so its claims are asked of
+the vanilla row.
+
+Command: `python -m experiments run figure4a`
+Expected: shares every training and evaluation with `table3`; an analysis takes seconds.
+"""
+
+from experiments.spec import Claim, Comparison, Experiment, Point, Row
+
+EXPERIMENT = Experiment(
+    name="figure4a",
+    kind="figure",
+    title="What each decoding step knows",
+    source="Figure 4a, Section 3.2",
+    description=(
+        "The predictions of every step of an 8-step decoding, at all positions, held against the teacher's "
+        "codes and against what the decoding ends with. Vanilla training shows the decoder the ground truth, "
+        "SFVR its own first-step prediction."
+    ),
+    rows=(
+        Row(name="vanilla", as_in="table3"),
+        Row(name="sfvr", as_in="table3"),
+        Row(name="sfvr-warm-up", as_in="table3"),
+    ),
+    analyses=("steps",),
+    claims=(
+        Claim(
+            name="final-prediction-is-not-the-truth",
+            text="A substantial gap lies between the ground truth and the final prediction",
+            source="Section 3.2, Figure 4a",
+            metric="top_1",
+            lower_is_better=False,
+            comparisons=(
+                Comparison(
+                    better=Point(row="vanilla", steps=8, metric="step_agreement_with_final"),
+                    worse=Point(row="vanilla", steps=8, metric="step_accuracy"),
+                ),
+            ),
+        ),
+        Claim(
+            name="first-step-is-close-to-the-final-prediction",
+            text="The first step's distribution is close to the final prediction's, closer than to the truth",
+            source="Section 3.2, Figure 4a",
+            metric="kl",
+            comparisons=(
+                Comparison(
+                    better=Point(row="vanilla", steps=1, metric="step_kl_to_final"),
+                    worse=Point(row="vanilla", steps=1, metric="step_kl_to_truth"),
+                ),
+            ),
+        ),
+        Claim(
+            name="steps-approach-the-final-prediction",
+            text="With more steps the divergence from the final prediction shrinks",
+            source="Section 3.2, Figure 4a",
+            metric="step_kl_to_final",
+            comparisons=(
+                Comparison(better=Point(row="vanilla", steps=3), worse=Point(row="vanilla", steps=1)),
+                Comparison(better=Point(row="vanilla", steps=5), worse=Point(row="vanilla", steps=3)),
+                Comparison(better=Point(row="vanilla", steps=7), worse=Point(row="vanilla", steps=5)),
+            ),
+        ),
+        Claim(
+            name="accuracy-rises-with-steps",
+            text="With more steps the top-1 accuracy rises",
+            source="Section 3.2, Figure 4a",
+            metric="step_accuracy",
+            lower_is_better=False,
+            comparisons=(
+                Comparison(better=Point(row="vanilla", steps=8), worse=Point(row="vanilla", steps=1)),
+            ),
+        ),
+        Claim(
+            name="agreement-rises-with-steps",
+            text="With more steps the top-1 agreement with the final prediction rises",
+            source="Section 3.2, Figure 4a",
+            metric="step_agreement_with_final",
+            lower_is_better=False,
+            comparisons=(
+                Comparison(better=Point(row="vanilla", steps=8), worse=Point(row="vanilla", steps=1)),
+            ),
+        ),
+        Claim(
+            name="discrepancy-is-amplified",
+            text="Trained on ground truth, the discrepancy from it is amplified from step to step",
+            source="Section 3.2",
+            metric="step_kl_to_truth",
+            comparisons=(
+                Comparison(better=Point(row="vanilla", steps=1), worse=Point(row="vanilla", steps=8)),
+            ),
+        ),
+        Claim(
+            name="sfvr-mitigates-the-discrepancy",
+            text="SFVR mitigates it: at the last step its predictions are closer to the ground truth",
+            source="Section 3.2",
+            metric="step_kl_to_truth",
+            comparisons=(
+                Comparison(better=Point(row="sfvr", steps=8), worse=Point(row="vanilla", steps=8)),
+                Comparison(better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="vanilla", steps=8)),
+            ),
+        ),
+    ),
+)

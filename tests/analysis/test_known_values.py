@@ -1,0 +1,158 @@
+"""Known values: decoders written down by hand, whose divergences and cross-entropies follow on paper."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from sftok.analysis.context import CONTEXTS, ContextGaps
+from sftok.analysis.steps import StepStatistics
+from sftok.decoding.schedule import DecodingConfig
+from sftok.models.tokenizer import SFTok
+
+CODES, VOCABULARY, IMAGES = 8, 2, 6
+
+SURE = 20.0
+"""A logit so far ahead that its softmax is 1 to eight digits."""
+
+Rule = Callable[[Tensor, Tensor], Tensor]
+"""Visible codes `[B, N]` (V where masked) and token vectors `[B, K, 1]` to logits `[B, N, V]`."""
+
+
+class ByRule(nn.Module):
+    """A decoder that follows a rule instead of weights."""
+
+    mask_id = VOCABULARY
+
+    def __init__(self, rule: Rule) -> None:
+        super().__init__()
+        self.config = type("Config", (), {"num_codes": CODES})()
+        self.rule = rule
+
+    def forward(self, codes: Tensor, quantized: Tensor) -> Tensor:
+        return self.rule(codes, quantized)
+
+
+class Ids(nn.Module):
+    """A quantizer whose vectors are the ids themselves."""
+
+    codebook_size = VOCABULARY
+
+    def lookup(self, ids: Tensor) -> Tensor:
+        return ids.unsqueeze(-1).float()
+
+
+def tokenizer(rule: Rule) -> SFTok:
+    return SFTok(nn.Identity(), Ids(), ByRule(rule), nn.Identity())  # type: ignore[arg-type]
+
+
+def sure_of(codes: Tensor) -> Tensor:
+    return SURE * nn.functional.one_hot(codes, VOCABULARY).float()
+
+
+def the_token(codes: Tensor, quantized: Tensor) -> Tensor:
+    """Every code is the token: a function of the ids."""
+    return sure_of(quantized[:, :1, 0].long().expand_as(codes))
+
+
+def the_visible_ones(codes: Tensor, quantized: Tensor) -> Tensor:
+    """All codes of an image are alike and the token says nothing: a guess, until one of them is visible."""
+    seen = torch.where(codes == VOCABULARY, -1, codes).amax(1, keepdim=True).expand_as(codes)
+    guess = torch.zeros(*codes.shape, VOCABULARY)
+    return torch.where((seen >= 0).unsqueeze(-1), sure_of(seen.clamp(min=0)), guess)
+
+
+def always(share: float) -> Rule:
+    """The same distribution everywhere: `share` for code 0."""
+    return lambda codes, quantized: torch.tensor([share, 1 - share]).log().expand(*codes.shape, VOCABULARY)
+
+
+def alike() -> tuple[Tensor, Tensor]:
+    """Half of the images are all zeros, the others all ones; tokens say which."""
+    kinds = torch.arange(IMAGES) % 2
+    return kinds.unsqueeze(1), kinds.unsqueeze(1).expand(IMAGES, CODES).clone()
+
+
+def gaps(rule: Rule, ids: Tensor, codes: Tensor, contexts: tuple[str, ...] = CONTEXTS) -> dict[str, float]:
+    found = ContextGaps((0.5,), contexts)
+    found.update(tokenizer(rule), ids, codes, torch.Generator().manual_seed(0))
+    return found.compute()[0.5]
+
+
+def test_where_codes_are_a_function_of_the_ids_no_context_gains_anything() -> None:
+    found = gaps(the_token, *alike())
+    for context in CONTEXTS:
+        assert found[f"ce_{context}"] == pytest.approx(0, abs=1e-6)
+        assert found[f"accuracy_{context}"] == 1.0
+    for gap in ("information_gain", "computation_gain", "second_pass_gain", "exposure_gap"):
+        assert found[gap] == pytest.approx(0, abs=1e-6)
+
+
+def test_true_codes_are_worth_a_bit_and_own_codes_nothing_but_error() -> None:
+    # H(m|Z) = log 2 and H(m|Z, true codes) = 0. The first prediction is always 0 (a tie), so a decoder that
+    # trusts it is right for half of the images and sure of the wrong code for the others.
+    found = gaps(the_visible_ones, *alike())
+    assert found["ce_single"] == pytest.approx(math.log(2))
+    assert found["ce_true"] == pytest.approx(0, abs=1e-6)
+    assert found["information_gain"] == pytest.approx(math.log(2), abs=1e-6)
+    assert found["ce_own"] == pytest.approx(SURE / 2)
+    assert found["computation_gain"] < 0
+    assert found["exposure_gap"] == pytest.approx(SURE / 2)
+    assert found["accuracy_own"] == found["accuracy_single"] == 0.5
+    assert found["accuracy_true"] == 1.0
+
+
+def test_the_bound_is_what_the_distribution_promises() -> None:
+    # C.2: E[max p] is 1/2 of a guess and 1 of a certainty, right or wrong.
+    found = gaps(the_visible_ones, *alike())
+    assert found["bound_single"] == pytest.approx(0.5)
+    assert found["bound_true"] == found["bound_own"] == pytest.approx(1.0)
+
+
+def test_only_the_contexts_that_are_asked_for_are_measured() -> None:
+    found = gaps(the_visible_ones, *alike(), contexts=("single",))
+    assert set(found) == {"ce_single", "accuracy_single", "bound_single"}
+    with pytest.raises(ValueError, match="owns"):
+        ContextGaps((0.5,), ("single", "owns"))
+
+
+def test_a_decoder_that_ignores_its_context_is_at_its_end_at_every_step() -> None:
+    ids, codes = alike()
+    steps = StepStatistics(DecodingConfig(steps=4, temperature=0.0))
+    steps.update(tokenizer(always(0.75)), ids, codes, torch.Generator().manual_seed(0))
+    expected = -(math.log(0.75) + math.log(0.25)) / 2
+    for step in steps.compute():
+        assert step["kl_to_truth"] == pytest.approx(expected)
+        assert step["kl_to_final"] == pytest.approx(0, abs=1e-7)
+        assert step["accuracy"] == 0.5
+        assert step["agreement_with_final"] == 1.0
+
+
+def test_the_divergence_of_two_known_distributions() -> None:
+    # First (all masked) 0.75, then 0.5: KL(p_T || p_1) = log(0.5/0.75)/2 + log(0.5/0.25)/2.
+    def rule(codes: Tensor, quantized: Tensor) -> Tensor:
+        masked = bool((codes == VOCABULARY).all())
+        return always(0.75 if masked else 0.5)(codes, quantized)
+
+    steps = StepStatistics(DecodingConfig(steps=2, temperature=0.0))
+    steps.update(tokenizer(rule), *alike(), torch.Generator().manual_seed(0))
+    first, last = steps.compute()
+    assert first["kl_to_final"] == pytest.approx((math.log(0.5 / 0.75) + math.log(0.5 / 0.25)) / 2, abs=1e-6)
+    assert last["kl_to_final"] == pytest.approx(0, abs=1e-7)
+
+
+def test_merged_parts_are_the_whole() -> None:
+    ids, codes = alike()
+    whole, left, right = (StepStatistics(DecodingConfig(steps=3, temperature=0.0)) for _ in range(3))
+    decoder = tokenizer(the_visible_ones)
+    draws = torch.Generator().manual_seed(0)
+    whole.update(decoder, ids, codes, draws)
+    left.update(decoder, ids[:2], codes[:2], draws)
+    right.update(decoder, ids[2:], codes[2:], draws)
+    left.merge(right)
+    for one, other in zip(left.compute(), whole.compute(), strict=True):
+        assert one == pytest.approx(other)
