@@ -137,7 +137,7 @@ def test_smoke_numbers_are_marked_wherever_they_show(fake_store: FakeStore, repo
     html = report(run)
     assert "Smoke run: the numbers are meaningless." in html[: html.index("<h1>")]
     captions = re.findall(r"<caption[^>]*>.*?</caption>", html, flags=re.DOTALL)
-    with_numbers = [text for text in captions if "artifact" not in text and "Originals" not in text]
+    with_numbers = [text for text in captions if "artifact" not in text and "images" not in text]
     assert len(with_numbers) == 3
     assert all("numbers are meaningless" in text for text in with_numbers)
     assert report(run, name="index.html").count("smoke: meaningless") == 2
