@@ -87,6 +87,10 @@ class Panel:
     """Ticks of a log2 axis; empty for a linear axis."""
     x_from: float = 0.0
     """Where a linear axis begins."""
+    marked: bool = False
+    """Whether the points of a linear or decimal axis are marked: few values rather than a long curve."""
+    log_x: bool = False
+    """A decimal logarithm, for marked points."""
 
 
 @lru_cache(maxsize=256)
@@ -98,7 +102,7 @@ def draw(panel: Panel) -> str:
         # Fixed margins line the axes of neighbouring charts up, and spare the search for better ones.
         axes = figure.add_axes((0.12, 0.15, 0.75 if panel.references else 0.87, 0.83))
         for series in panel.series:
-            _draw_series(axes, series, markers=bool(panel.ticks))
+            _draw_series(axes, series, markers=bool(panel.ticks) or panel.marked)
         _scale_x(axes, panel)
         _scale_y(axes, panel)
         axes.set_xlabel(panel.x_label)
@@ -158,6 +162,11 @@ def _draw_series(axes: Axes, series: Series, markers: bool) -> None:
 
 
 def _scale_x(axes: Axes, panel: Panel) -> None:
+    if panel.marked:
+        if panel.log_x:
+            axes.set_xscale("log")
+        axes.margins(x=0.06)
+        return
     if not panel.ticks:
         axes.set_xlim(left=panel.x_from)
         axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 5, 10]))

@@ -29,6 +29,7 @@ from reports.metrics import METRICS
 from reports.numbers import rough_duration
 from reports.status import REFRESH_SECONDS, RunStatus, claim_tally, run_status
 from reports.strips import strip_sets
+from reports.sweeps import sweep_view
 from reports.tables import flat_table, headline
 
 
@@ -81,7 +82,7 @@ def latest_runs(runs: Sequence[TableRun]) -> list[TableRun]:
     for run in sorted(runs, key=_requested, reverse=True):
         newest.setdefault((run.experiment.name, run.profile), run)
     by_time = list(newest.values())
-    kinds = ("table", "figure", "ablation")
+    kinds = ("table", "figure", "ablation", "sweep")
     return sorted(by_time, key=lambda run: (kinds.index(run.experiment.kind), run.experiment.name))
 
 
@@ -103,6 +104,7 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
             others={profile: name for profile, name in names.items() if profile != run.profile},
             claims=entry.claims,
             table=headline(run, measured),
+            sweep=sweep_view(run, measured),
             charts=charts,
             further_charts=further_charts,
             losses=loss_charts(run),
