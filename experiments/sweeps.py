@@ -45,7 +45,7 @@ def combinations(
         dict(zip((key for key, _ in grids), values, strict=True))
         for values in itertools.product(*(values for _, values in grids))
     ]
-    found = [{**entry, **product} for entry in (listed or [{}]) for product in products]
+    found: list[Combination] = [{**entry, **product} for entry in (listed or [{}]) for product in products]
     texts = [_canonical(combination) for combination in found]
     if twice := [text for text in texts if texts.count(text) > 1]:
         raise ConfigError(f"the sweep has {twice[0]} twice")

@@ -159,6 +159,6 @@ def _conclude(record: StudyRun, store: Store) -> int:
         return 1
     objective = record.study.objective
     value = next(trial.value for trial in record.trials if trial.number == record.best)
-    print(f"best: trial {record.best}, {objective.metric} {value:.4f} at T={objective.steps}; to run it:")
+    print(f"best: trial {record.best}, {objective.metric} {value:.4g} at T={objective.steps}; to run it:")
     print(f"  {record.best_command}")
     return 0

@@ -16,6 +16,7 @@ from experiments.artifacts import Artifact
 from experiments.datasets import DataSets
 from experiments.plan import Plan, plan
 from experiments.profiles.base import Profile
+from experiments.recipe import resolve
 from experiments.runner import Interrupted, Listener, Stop
 from experiments.spec import Experiment
 from experiments.store import Store
@@ -51,7 +52,7 @@ class Search:
         Raises:
             ConfigError: a value is out of range, or an override is what the study searches or measures.
         """
-        measured = {"evaluation.split": SPLIT, "evaluation.steps": [self.study.objective.steps]}
+        measured = self._measured()
         if wrong := sorted(set(measured) & set(self.overrides)):
             raise ConfigError(f"{wrong[0]} is part of what the study {self.study.name} measures")
         base = self.experiment.row(self.study.row)
@@ -65,6 +66,21 @@ class Search:
         # The teacher's own evaluation is for tables.
         needed = tuple(dict.fromkeys(_with_inputs(found.rows[0].evaluation)))
         return replace(found, artifacts=needed, reference=None)
+
+    def _measured(self) -> dict[str, Any]:
+        """The evaluation of a trial: the objective alone, so that it costs no more than it must."""
+        evaluation = resolve(self.profile.overlay, self.overrides).evaluation
+        primary = evaluation.primary_extractor
+        extractors = [each.model_dump() for each in evaluation.extractors if each.name == primary]
+        if not extractors:
+            raise ConfigError(
+                f"profile {self.profile.name} evaluates no extractor {primary!r}, its primary one"
+            )
+        return {
+            "evaluation.split": SPLIT,
+            "evaluation.steps": [self.study.objective.steps],
+            "evaluation.extractors": extractors,
+        }
 
     def check(self) -> None:
         """Plan the ends of every range and every choice, so that no trial fails on its configuration.
@@ -120,7 +136,7 @@ def work(
     data: DataSets,
     listeners: Callable[[Trial, Plan], list[Listener]],
     stop: Stop,
-    told: Callable[[], None] = lambda: None,
+    told: Callable[[], object] = lambda: None,
 ) -> None:
     """Do trials until `budget` of them are over, together with whoever else does; `told` after each.
 
