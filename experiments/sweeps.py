@@ -90,8 +90,8 @@ def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experime
             "title": f"Sweep over {words}",
             "source": f"a sweep of {base.name}",
             "description": (
-                f"The recipe of {base.name} under {len(rows)} combinations of {words}. "
-                f"{base.title}: {base.description}"
+                f"What the rows of {base.name} ({base.title}) have in common, "
+                f"under {len(rows)} combinations of {words}."
             ),
             "rows": _told_apart(rows),
             "headline_steps": base.headline_steps,

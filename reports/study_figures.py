@@ -82,7 +82,8 @@ def draw_history(chart: History) -> str:
         axes.set_xlabel("trial")
         axes.grid(visible=False, axis="x")
 
-    return render(paint, repr(chart))
+    # Room on top for the power of ten of very small values.
+    return render(paint, repr(chart), box=(0.12, 0.15, 0.87, 0.77))
 
 
 @lru_cache(maxsize=64)
@@ -138,7 +139,7 @@ def draw_parallel(chart: Parallel) -> str:
         for side in axes.spines.values():
             side.set_visible(False)
 
-    return render(paint, repr(chart), size=(9.4, 3.4), box=(0.02, 0.03, 0.96, 0.84))
+    return render(paint, repr(chart), size=(9.4, 3.2), box=(0.01, 0.03, 0.98, 0.84))
 
 
 def scaled(values: Sequence[float], log: bool) -> list[float]:

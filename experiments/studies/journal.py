@@ -8,19 +8,20 @@ no trial is lost or drawn twice. Trials are handed out under a claim too, one at
 from __future__ import annotations
 
 import contextlib
+import statistics
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
-from optuna.pruners import BasePruner, MedianPruner, NopPruner
+from optuna.pruners import BasePruner, NopPruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments import claims
 from experiments.studies.sampling import draw, sampler
-from experiments.study import Study
+from experiments.study import MedianPruner, Study
 from experiments.study_results import JOURNAL
 
 POLL_SECONDS = 1.0
@@ -112,11 +113,27 @@ def mend(path: Path, lock: JournalFileOpenLock) -> None:
         lock.release()
 
 
+class RungMedian(BasePruner):
+    """Prunes a trial whose value at its last rung is above the median of the complete trials there.
+
+    Optuna's own median pruner asks for the best value of any rung so far, and a loss does not compare
+    between rungs of different stages.
+    """
+
+    def __init__(self, config: MedianPruner):
+        self._config = config
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether to."""
+        rung = trial.last_step
+        if rung is None or rung <= self._config.warm_up_rungs:
+            return False
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(complete) < self._config.startup_trials:
+            return False
+        there = [each.intermediate_values[rung] for each in complete if rung in each.intermediate_values]
+        return bool(there) and trial.intermediate_values[rung] > statistics.median(there)
+
+
 def _pruner(study: Study) -> BasePruner:
-    if study.pruner is None:
-        return NopPruner()
-    config = study.pruner
-    return MedianPruner(
-        n_startup_trials=config.startup_trials,
-        n_warmup_steps=config.warm_up_rungs + 1,
-    )
+    return NopPruner() if study.pruner is None else RungMedian(study.pruner)
