@@ -41,6 +41,9 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--yes", action="store_true", help="do not ask before a long run")
     _executor(command)
 
+    _sweep_command(commands)
+    _study_command(commands)
+
     command = commands.add_parser("status", help="what is done, running, waiting or failed, and why")
     command.add_argument("experiment", nargs="?")
     _store(command)
@@ -74,6 +77,61 @@ def parser() -> argparse.ArgumentParser:
     return root
 
 
+def _sweep_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "sweep",
+        help="run an experiment's recipe over a grid or a list of values",
+        description=(
+            "The rows of EXPERIMENT are replaced by one for each combination of values. What all its rows "
+            "change alike stays, every other value is the profile's and --set's; so also a key in which its "
+            "own rows differ can be swept. Artifacts are shared with every table whose keys agree."
+        ),
+    )
+    command.add_argument("experiment", help="a name that `list` prints")
+    command.add_argument(
+        "--grid",
+        action="append",
+        default=[],
+        type=grid,
+        metavar="KEY=A,B,...",
+        help="values of a configuration key; several grids make every combination",
+    )
+    command.add_argument(
+        "--list",
+        action="append",
+        default=[],
+        type=combination,
+        metavar="KEY=A,KEY2=B",
+        help="one combination of values; repeat it for each. With --grid, each under the whole grid",
+    )
+    _planning(command)
+    _store(command)
+    command.add_argument("--dry-run", action="store_true", help="print the plan and its cost, and stop")
+    command.add_argument("--yes", action="store_true", help="do not ask before a long run")
+    _executor(command)
+
+
+def _study_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "study",
+        help="search for the best values of a study; it resumes, and several processes may share it",
+        description=(
+            "Trials are drawn by the study's sampler and measured on the validation split. The same line "
+            "in another terminal, or as a cluster job, joins in; typed again, it goes on."
+        ),
+    )
+    command.add_argument("study", help="a study that `list` prints")
+    _profile(command)
+    command.add_argument(
+        "--trials", type=positive, metavar="N", help="how many in all (default: what the study says)"
+    )
+    command.add_argument(
+        "--workers", type=positive, default=1, metavar="N", help="processes at once (default: %(default)s)"
+    )
+    _values(command)
+    _store(command)
+
+
 def _executor(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--executor",
@@ -83,7 +141,7 @@ def _executor(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument(
         "--workers",
-        type=workers,
+        type=positive,
         metavar="N",
         help="for --executor local: how many at once; they share the cores (default: what the cores feed)",
     )
@@ -128,9 +186,7 @@ def _cluster_commands(commands: argparse._SubParsersAction[argparse.ArgumentPars
 
 
 def _planning(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--profile", choices=PROFILE_NAMES, default="cpu", help="the scale (default: %(default)s)"
-    )
+    _profile(command)
     command.add_argument(
         "--seeds",
         type=seeds,
@@ -138,8 +194,24 @@ def _planning(command: argparse.ArgumentParser) -> None:
         metavar="N|A,B,...",
         help="how many seeds, or which (default: one, seed 0); intervals need two or more",
     )
+    _values(command)
+
+
+def _values(command: argparse.ArgumentParser) -> None:
     _overrides(command)
+    command.add_argument(
+        "--overlay",
+        type=Path,
+        metavar="FILE",
+        help="JSON with configuration values by key, such as a study's best.json; --set goes over it",
+    )
     _data(command)
+
+
+def _profile(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--profile", choices=PROFILE_NAMES, default="cpu", help="the scale (default: %(default)s)"
+    )
 
 
 def _overrides(command: argparse.ArgumentParser) -> None:
@@ -202,10 +274,10 @@ def steps(text: str) -> tuple[int, ...]:
     return chosen
 
 
-def workers(text: str) -> int:
-    """A number of workers, at least one."""
+def positive(text: str) -> int:
+    """A number of workers or trials, at least one."""
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}: give a number of workers, at least 1")
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number, at least 1")
     return int(text)
 
 
@@ -214,10 +286,49 @@ def assignment(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise argparse.ArgumentTypeError(f"{text!r}: write KEY=VALUE, e.g. stage1.steps=500")
+    return key.strip(), _value(value)
+
+
+def _value(text: str) -> Any:
     try:
-        return key.strip(), json.loads(value)
+        return json.loads(text)
     except ValueError:
-        return key.strip(), value
+        return text
+
+
+def grid(text: str) -> tuple[str, list[Any]]:
+    """`stage2.replacement_ratio=0,0.5,1` as the key and its values; none may occur twice."""
+    key, equals, values = text.partition("=")
+    parts = _split(values)
+    if not equals or not key.strip() or not all(parts):
+        raise argparse.ArgumentTypeError(
+            f"{text!r}: write KEY=A,B,..., e.g. stage2.replacement_ratio=0,0.5,1"
+        )
+    if twice := [part for part in parts if parts.count(part) > 1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: {twice[0]} is given twice")
+    return key.strip(), [_value(part) for part in parts]
+
+
+def combination(text: str) -> dict[str, Any]:
+    """`stage1.steps=500,tokenizer_steps=4000` as values by key."""
+    pairs = [assignment(part) for part in _split(text)]
+    keys = [key for key, _ in pairs]
+    if twice := [key for key in keys if keys.count(key) > 1]:
+        raise argparse.ArgumentTypeError(f"{text!r}: {twice[0]} is given twice")
+    return dict(pairs)
+
+
+def _split(text: str) -> list[str]:
+    """`text` at its commas, but for those within brackets, braces or quotes."""
+    parts, depth, quoted = [""], 0, False
+    for character in text:
+        quoted ^= character == '"'
+        depth += 0 if quoted else (character in "[{") - (character in "]}")
+        if character == "," and not quoted and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]
 
 
 def overrides(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Finds the specs: every module of the given packages that has an `EXPERIMENT`."""
+"""Finds the specs: every module of the given packages that has an `EXPERIMENT` or a `STUDY`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import pkgutil
 from collections.abc import Mapping, Sequence
 
 from experiments.spec import Experiment, Row
+from experiments.study import Study
 from sftok.config import ConfigError, choices_hint
 
 
@@ -27,6 +28,36 @@ def discover(packages: Sequence[str]) -> dict[str, Experiment]:
                 raise ConfigError(f"{module_info.name}: an experiment {experiment.name!r} exists already")
             found[experiment.name] = experiment
     return {name: _completed(experiment, found) for name, experiment in sorted(found.items())}
+
+
+def discover_studies(packages: Sequence[str]) -> dict[str, Study]:
+    """The studies by name: every module of `packages` that has a `STUDY`.
+
+    Raises:
+        ConfigError: two modules use one name.
+    """
+    found: dict[str, Study] = {}
+    for package_name in packages:
+        package = importlib.import_module(package_name)
+        for module_info in pkgutil.iter_modules(package.__path__, f"{package_name}."):
+            study = getattr(importlib.import_module(module_info.name), "STUDY", None)
+            if study is None:
+                continue
+            if study.name in found:
+                raise ConfigError(f"{module_info.name}: a study {study.name!r} exists already")
+            found[study.name] = study
+    return dict(sorted(found.items()))
+
+
+def pick_study(studies: Mapping[str, Study], name: str) -> Study:
+    """The study of that name.
+
+    Raises:
+        ConfigError: no such study; the message lists the choices.
+    """
+    if name not in studies:
+        raise ConfigError(f"unknown study {name!r}: {choices_hint(name, studies)}")
+    return studies[name]
 
 
 def _completed(experiment: Experiment, found: Mapping[str, Experiment]) -> Experiment:

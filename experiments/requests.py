@@ -64,10 +64,14 @@ class Request:
         )
 
 
+def command_line(arguments: list[str]) -> str:
+    """The line that a person can type again."""
+    return shlex.join(["python", "-m", "experiments", *arguments])
+
+
 def new_request(plan: Plan, arguments: list[str], data: str) -> Request:
     """A request made now by `python -m experiments` with `arguments`."""
-    command = shlex.join(["python", "-m", "experiments", *arguments])
-    return Request(plan, command, data, datetime.now(UTC).isoformat(timespec="seconds"))
+    return Request(plan, command_line(arguments), data, datetime.now(UTC).isoformat(timespec="seconds"))
 
 
 def stored_requests(store: Store) -> list[Request]:

@@ -116,7 +116,7 @@ class Experiment(Config):
     """A table or figure of the paper (or an ablation of ours), declaratively."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
-    kind: Literal["table", "figure", "ablation"]
+    kind: Literal["table", "figure", "ablation", "sweep"]
     title: str
     source: str
     """Where it stands in the paper: `Table 4, Section 4.4`."""
@@ -138,6 +138,8 @@ class Experiment(Config):
     """Pictures that are results (Figures 5 to 7)."""
     settings: tuple[Setting, ...] = ()
     """The published configuration, to be shown beside the profile's own (Table 6)."""
+    swept: tuple[str, ...] = ()
+    """The keys that a sweep varies; each row's overrides hold its values (`experiments.sweeps`)."""
 
     @property
     def trained_rows(self) -> tuple[Row, ...]:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from experiments.results import TableRun
+from experiments.study_results import stored_studies
 
 
 def build(store: Path, runs: Sequence[TableRun]) -> Path:
     """Write the report of `runs` below `store/report` and return the path of its `index.html`.
 
     `<table>.html`, `<table>.csv` and `<table>.tex` show the latest request of each table; if a table was
-    run under several profiles, `<table>-<profile>.html` and its exports show each. Every file is replaced
-    atomically, and equal inputs give equal bytes.
+    run under several profiles, `<table>-<profile>.html` and its exports show each. The studies stored below
+    `store` have pages `study-<name>-<profile>.html`. Every file is replaced atomically, and equal inputs give
+    equal bytes.
 
     Raises:
         ValueError: two different values claim one cell of a table.
@@ -21,4 +23,4 @@ def build(store: Path, runs: Sequence[TableRun]) -> Path:
     # Matplotlib takes a second to import; `reports.export` alone needs none of it.
     from reports.pages import write_report
 
-    return write_report(store / "report", runs)
+    return write_report(store / "report", runs, stored_studies(store))

@@ -10,6 +10,7 @@ import hashlib
 import io
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -29,10 +30,10 @@ DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1, 1.5), (5, 2, 1, 2))
 NUM_COLOURS = len(MARKERS)
 
 # Stand-ins that matplotlib accepts; `_themed` turns each into a CSS variable of the page.
-_MUTED, _GRID = "#0000f1", "#0000f2"
-_SERIES = tuple(f"#0000{index:02x}" for index in range(1, NUM_COLOURS + 1))
-_VARIABLES = {_MUTED: "--muted", _GRID: "--grid"} | {
-    colour: f"--series-{index}" for index, colour in enumerate(_SERIES)
+MUTED, GRID = "#0000f1", "#0000f2"
+SERIES = tuple(f"#0000{index:02x}" for index in range(1, NUM_COLOURS + 1))
+_VARIABLES = {MUTED: "--muted", GRID: "--grid"} | {
+    colour: f"--series-{index}" for index, colour in enumerate(SERIES)
 }
 
 _STYLE: dict[Any, Any] = {
@@ -41,19 +42,19 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.8,
-    "axes.edgecolor": _MUTED,
-    "axes.labelcolor": _MUTED,
-    "xtick.color": _MUTED,
-    "ytick.color": _MUTED,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": MUTED,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
     "axes.grid": True,
     "axes.axisbelow": True,
-    "grid.color": _GRID,
+    "grid.color": GRID,
     "grid.linewidth": 0.8,
     "lines.solid_capstyle": "round",
     "axes.unicode_minus": True,
 }
 
-_NOTE: dict[str, Any] = {"color": _MUTED, "fontsize": 9.2, "parse_math": False}
+NOTE: dict[str, Any] = {"color": MUTED, "fontsize": 9.2, "parse_math": False}
 
 
 @dataclass(frozen=True)
@@ -91,26 +92,47 @@ class Panel:
     """The vertical axis shows at least so much, in the unit of the values."""
     x_from: float = 0.0
     """Where a linear axis begins."""
+    marked: bool = False
+    """Whether the points of a linear or decimal axis are marked: few values rather than a long curve."""
+    log_x: bool = False
+    """A decimal logarithm, for marked points."""
 
 
 @lru_cache(maxsize=256)
 def draw(panel: Panel) -> str:
     """The panel as an `<svg>` element with ids of its own, without fonts, titles or metadata."""
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": "sftok"}):
-        figure = Figure(figsize=(4.6, 3.0))
-        FigureCanvasSVG(figure)
-        # Fixed margins line the axes of neighbouring charts up, and spare the search for better ones.
-        axes = figure.add_axes((0.12, 0.15, 0.75 if panel.references else 0.87, 0.83))
+
+    def paint(axes: Axes) -> None:
         for series in panel.series:
-            _draw_series(axes, series, markers=bool(panel.ticks or panel.even_ticks))
+            _draw_series(axes, series, markers=bool(panel.ticks or panel.even_ticks) or panel.marked)
         _scale_x(axes, panel)
         _scale_y(axes, panel)
         axes.set_xlabel(panel.x_label)
         axes.grid(visible=False, axis="x")
+
+    # Fixed margins line the axes of neighbouring charts up, and spare the search for better ones.
+    return render(paint, repr(panel), box=(0.12, 0.15, 0.75 if panel.references else 0.87, 0.83))
+
+
+def render(
+    paint: Callable[[Axes], None],
+    identity: str,
+    size: tuple[float, float] = (4.6, 3.0),
+    box: tuple[float, float, float, float] = (0.12, 0.15, 0.87, 0.83),
+) -> str:
+    """What `paint` draws into axes at `box` of a figure of `size` inches, as `draw` returns it.
+
+    `identity` says what is drawn: ids within the page are made from it.
+    """
+    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": "sftok"}):
+        figure = Figure(figsize=size)
+        FigureCanvasSVG(figure)
+        axes = figure.add_axes(box)
+        paint(axes)
         axes.tick_params(length=0)
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    return _themed(buffer.getvalue(), prefix="chart-" + hashlib.sha256(repr(panel).encode()).hexdigest()[:10])
+    return _themed(buffer.getvalue(), prefix="chart-" + hashlib.sha256(identity.encode()).hexdigest()[:10])
 
 
 def swatch(index: int) -> str:
@@ -135,7 +157,7 @@ def swatch(index: int) -> str:
 
 
 def _draw_series(axes: Axes, series: Series, markers: bool) -> None:
-    colour = _SERIES[series.index % NUM_COLOURS]
+    colour = SERIES[series.index % NUM_COLOURS]
     dashes = DASHES[series.index // NUM_COLOURS % len(DASHES)]
     (line,) = axes.plot(
         series.x,
@@ -166,6 +188,11 @@ def _scale_x(axes: Axes, panel: Panel) -> None:
         first, last = panel.even_ticks[0], panel.even_ticks[-1]
         axes.set_xticks(panel.even_ticks, labels=[str(tick) for tick in panel.even_ticks])
         axes.set_xlim(first - 0.04 * (last - first), last + 0.04 * (last - first))
+        return
+    if panel.marked:
+        if panel.log_x:
+            axes.set_xscale("log")
+        axes.margins(x=0.06)
         return
     if not panel.ticks:
         axes.set_xlim(left=panel.x_from)
@@ -209,14 +236,14 @@ def _scale_y(axes: Axes, panel: Panel) -> None:
     crowded = len(near) > 1 and heights[-1] - heights[0] < 0.06 * (high - low + 2 * margin)
     for item in near:
         anchor = "center_baseline" if not crowded else "bottom" if item.value == heights[-1] else "top"
-        axes.axhline(item.value, color=_MUTED, linewidth=1.1, dashes=(4, 3))
+        axes.axhline(item.value, color=MUTED, linewidth=1.1, dashes=(4, 3))
         # Outside the axes, where no line can run through it.
-        axes.text(1.015, item.value, item.name, va=anchor, transform=axes.get_yaxis_transform(), **_NOTE)
+        axes.text(1.015, item.value, item.name, va=anchor, transform=axes.get_yaxis_transform(), **NOTE)
     for item in beyond:
         top = item.value > high
         label = f"{'↑' if top else '↓'} {item.name} {item.value:.3g}"
         place, anchor = (0.99, "top") if top else (0.02, "bottom")
-        axes.text(0.99, place, label, ha="right", va=anchor, transform=axes.transAxes, **_NOTE)
+        axes.text(0.99, place, label, ha="right", va=anchor, transform=axes.transAxes, **NOTE)
 
 
 def _themed(svg: str, prefix: str) -> str:

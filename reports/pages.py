@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from experiments.results import SettingLine, TableRun
+from experiments.study_results import StudyRun
 from experiments.verdicts import Outcome, cells, judge
 from reports import provenance
 from reports.analyses import analysis_views
@@ -33,6 +34,8 @@ from reports.metrics import METRICS, QUANTITIES
 from reports.numbers import rough_duration
 from reports.status import REFRESH_SECONDS, RunStatus, claim_tally, run_status
 from reports.strips import strip_sets
+from reports.studies import StudyView, study_view
+from reports.sweeps import sweep_view
 from reports.tables import flat_table, headline
 
 
@@ -48,8 +51,8 @@ class Entry:
     tally: dict[Outcome, int]
 
 
-def write_report(folder: Path, runs: Sequence[TableRun]) -> Path:
-    """Write all pages and exports of `runs` into `folder`; returns the path of `index.html`.
+def write_report(folder: Path, runs: Sequence[TableRun], studies: Sequence[StudyRun] = ()) -> Path:
+    """Write all pages and exports of `runs` and `studies` into `folder`; returns the path of `index.html`.
 
     Raises:
         ValueError: two different values claim one cell of a table.
@@ -71,8 +74,11 @@ def write_report(folder: Path, runs: Sequence[TableRun]) -> Path:
                 _write(folder / f"{name}.html", page)
                 _write(folder / f"{name}.csv", to_csv(result_rows(run)))
                 _write(folder / f"{name}.tex", to_latex(run))
+    views = [study_view(study) for study in studies]
+    for view in views:
+        _write(folder / f"study-{view.run.name}.html", render_study(view))
     index = folder / "index.html"
-    _write(index, render_index(entries))
+    _write(index, render_index(entries, views))
     return index
 
 
@@ -85,7 +91,7 @@ def latest_runs(runs: Sequence[TableRun]) -> list[TableRun]:
     for run in sorted(runs, key=_requested, reverse=True):
         newest.setdefault((run.experiment.name, run.profile), run)
     by_time = list(newest.values())
-    kinds = ("table", "figure", "ablation")
+    kinds = ("table", "figure", "ablation", "sweep")
     return sorted(by_time, key=lambda run: (kinds.index(run.experiment.kind), run.experiment.name))
 
 
@@ -107,6 +113,7 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
             others={profile: name for profile, name in names.items() if profile != run.profile},
             claims=entry.claims,
             table=headline(run, measured),
+            sweep=sweep_view(run, measured),
             charts=charts,
             further_charts=further_charts,
             losses=loss_charts(run),
@@ -131,13 +138,19 @@ def render_table(entry: Entry, names: dict[str, str]) -> str:
     )
 
 
-def render_index(entries: Sequence[Entry]) -> str:
-    """The overview of all tables and claims."""
+def render_study(view: StudyView) -> str:
+    """The page of one study."""
+    return _environment().get_template("study.html.j2").render(view=view, run=view.run, refresh=None)
+
+
+def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = ()) -> str:
+    """The overview of all tables, claims and studies."""
     return (
         _environment()
         .get_template("index.html.j2")
         .render(
             entries=entries,
+            studies=studies,
             refresh=REFRESH_SECONDS if any(entry.status.refresh for entry in entries) else None,
             metrics=(METRICS | QUANTITIES).values(),
         )
@@ -172,6 +185,7 @@ def _environment() -> Environment:
     environment.filters["config"] = provenance.config_text
     environment.filters["rough"] = rough_duration
     environment.filters["percent"] = lambda share: f"{100 * share:.0f} %"
+    environment.filters["svg"] = Markup
     environment.globals["chart"] = _chart
     environment.globals["swatch"] = lambda index: Markup(swatch(index))
     return environment

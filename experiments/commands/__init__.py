@@ -41,6 +41,8 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         run,
         show,
         status,
+        study,
+        sweep,
     )
     from experiments.executors.queue import SlurmError
     from experiments.runner import Interrupted
@@ -51,6 +53,8 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     commands = {
         "show": show.show,
         "run": run.run,
+        "sweep": sweep.sweep,
+        "study": study.study,
         "status": status.status,
         "report": report.report,
         "evaluate": evaluate.evaluate,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,20 +14,17 @@ from experiments.datasets import DataSets
 from experiments.plan import Plan, plan
 from experiments.plan_generation import splits_read
 from experiments.profiles import PROFILES
-from experiments.recipe import resolve
+from experiments.recipe import flat, resolve
 from experiments.registry import discover, pick
 from experiments.spec import Experiment
+from sftok.config import ConfigError
 from sftok.data import DataError
 
 
-def chosen_experiment(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> Experiment:
-    """The experiment that the options name."""
-    return pick(discover(spec_packages), options.experiment)
-
-
 def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
-    """`--set` and `--data` as one overlay."""
-    chosen = overrides(options.overrides)
+    """`--overlay`, `--set` and `--data` as one overlay, the later the stronger."""
+    chosen = {} if options.overlay is None else overlay_file(options.overlay)
+    chosen |= overrides(options.overrides)
     if options.data is not None:
         chosen |= data_overlay(options.data)
     return chosen
@@ -41,6 +39,20 @@ def make_plans(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> t
     """
     known = discover(spec_packages)
     experiments = list(known.values()) if options.experiment == ALL else [pick(known, options.experiment)]
+    return plan_all(options, experiments)
+
+
+def plan_all(
+    options: argparse.Namespace,
+    experiments: Sequence[Experiment],
+    check: Callable[[Plan], None] | None = None,
+) -> tuple[list[Plan], DataSets]:
+    """The plans of `experiments` as the options say; `check` may refuse one before the data is touched.
+
+    Raises:
+        ConfigError: as `make_plans`, or what `check` raises.
+        DataError: the data cannot be used.
+    """
     profile, overlay = PROFILES[options.profile], chosen_overlay(options)
     recipe = resolve(profile.overlay, overlay)
 
@@ -48,10 +60,27 @@ def make_plans(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> t
         return [plan(each, profile, options.seeds, overlay, fingerprints) for each in experiments]
 
     # Wrong values in any row are found with stand-in fingerprints first: reading the data may take minutes.
-    planned({"train": "", "validation": "", "test": ""})
+    for each in planned({"train": "", "validation": "", "test": ""}):
+        if check is not None:
+            check(each)
     data = DataSets(recipe.data)
     splits = {recipe.evaluation.split, *splits_read(experiments, recipe)}
     return planned(data.fingerprints(*sorted(splits))), data
+
+
+def overlay_file(path: Path) -> dict[str, Any]:
+    """The values of a JSON file, by dotted key.
+
+    Raises:
+        ConfigError: there is no such file, or it is not an object of values.
+    """
+    try:
+        values = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"--overlay {path}: {error}") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f'--overlay {path}: write one object, such as {{"stage1.steps": 500}}')
+    return flat(values)
 
 
 def data_overlay(path: Path) -> dict[str, Any]:

@@ -7,13 +7,14 @@ import argparse
 from experiments.collect import table_runs
 from experiments.commands.wiring import Wiring
 from experiments.store import Store, StoreError
+from experiments.study_results import stored_studies
 
 
 def report(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Rebuild all pages and print where they are."""
     store = Store(options.store)
     runs = table_runs(store)
-    if not runs:
+    if not runs and not stored_studies(store.root):
         raise StoreError(f"store {store.root}: nothing was run here; try: python -m experiments run table4")
     print(wiring.build_report(store.root, runs))
     return 0

@@ -44,6 +44,13 @@ def run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """
     executors.check_options(options)
     plans, data = make_plans(options, wiring.spec_packages)
+    return carry_out(options, argv, wiring, plans, data)
+
+
+def carry_out(
+    options: argparse.Namespace, argv: list[str], wiring: Wiring, plans: Sequence[Plan], data: DataSets
+) -> int:
+    """Print the plans, or make, track and report them."""
     plan = plans[0] if len(plans) == 1 else combined(plans)
     store = Store(options.store)
     if options.dry_run:

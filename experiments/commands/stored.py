@@ -22,7 +22,7 @@ def chosen_requests(options: argparse.Namespace, wiring: Wiring, store: Store) -
     """
     requests, name = stored_requests(store), None
     if options.experiment is not None:
-        name = pick(discover(wiring.spec_packages), options.experiment).name
+        name = known_name(options.experiment, wiring, requests)
         requests = [request for request in requests if request.plan.experiment.name == name]
     if not requests:
         raise StoreError(
@@ -30,6 +30,16 @@ def chosen_requests(options: argparse.Namespace, wiring: Wiring, store: Store) -
             f"try: python -m experiments run {name or 'table4'}"
         )
     return requests
+
+
+def known_name(name: str, wiring: Wiring, requests: Iterable[Request]) -> str:
+    """`name`, if it is an experiment's or that of a stored request (a sweep).
+
+    Raises:
+        ConfigError: it is neither; the message lists the choices.
+    """
+    stored = {request.plan.experiment.name: request.plan.experiment for request in requests}
+    return pick(stored | discover(wiring.spec_packages), name).name
 
 
 def refresh_all(store: Store, requests: Iterable[Request]) -> None:

@@ -11,12 +11,15 @@ from experiments.arguments import assignment, overrides, parser, seeds
 from experiments.profiles import PROFILES
 from sftok.config import ConfigError
 
-PLANNING = {"--profile", "--seeds", "--set", "--data"}
+VALUES = {"--set", "--overlay", "--data"}
+PLANNING = {"--profile", "--seeds", *VALUES}
 EXECUTOR = {"--executor", "--workers", "--cluster"}
 OPTIONS = {
     "list": {"--format"},
     "show": {"experiment", *PLANNING, "--format"},
     "run": {"experiment", *PLANNING, "--store", "--dry-run", "--yes", *EXECUTOR},
+    "sweep": {"experiment", "--grid", "--list", *PLANNING, "--store", "--dry-run", "--yes", *EXECUTOR},
+    "study": {"study", "--profile", "--trials", "--workers", *VALUES, "--store"},
     "status": {"experiment", "--store", "--format"},
     "report": {"--store"},
     "evaluate": {

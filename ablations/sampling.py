@@ -1,0 +1,32 @@
+"""How should a trained tokenizer be decoded?
+
+The temperature of the Gumbel noise, the schedule by which codes are revealed, and whether the last step's
+codes are taken hard or as the expectation of their embeddings. Every trial decodes the same tokenizer.
+
+Command: `python -m experiments study sampling`
+Expected: one tokenizer is trained; a trial then takes less than a minute at the cpu profile.
+"""
+
+from experiments.study import Choice, FloatRange, Sampler, Study
+
+STUDY = Study(
+    name="sampling",
+    title="Temperature, schedule and lookup of the decoding",
+    description=(
+        "The row of ratio 1.0 is trained once and decoded in every way; "
+        "nothing but the evaluation differs between trials."
+    ),
+    experiment="table4",
+    row="ratio-1.0",
+    space={
+        "temperature": FloatRange(keys=("evaluation.temperature",), low=0.0, high=6.0),
+        "schedule": Choice(
+            keys=("evaluation.schedule",),
+            choices=("arccos", "cosine", "linear", "square", "cubic", "sqrt"),
+        ),
+        "lookup": Choice(keys=("evaluation.final_lookup",), choices=("hard", "soft")),
+    },
+    trials=40,
+    sampler=Sampler(name="tpe", seed=0, startup_trials=12),
+    fixed_checkpoint=True,
+)

@@ -1,0 +1,164 @@
+"""`study`: a search for the best values, shared by as many processes as are started."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+from optuna.trial import Trial
+from rich.console import Console
+
+from experiments.collect import table_runs
+from experiments.commands.planning import chosen_overlay, data_overlay
+from experiments.commands.run import log
+from experiments.commands.wiring import Wiring
+from experiments.computing import prepare_torch
+from experiments.costs import estimate
+from experiments.datasets import DataSets
+from experiments.plan import Plan
+from experiments.profiles import PROFILES
+from experiments.progress import ConsoleProgress
+from experiments.recipe import resolve
+from experiments.registry import discover, discover_studies, pick, pick_study
+from experiments.requests import command_line
+from experiments.runner import Listener, Stop
+from experiments.store import Store
+from experiments.studies.journal import Journal
+from experiments.studies.search import SPLIT, Search, work
+from experiments.studies.writing import write_record
+from experiments.study_results import StudyRun
+from sftok.config import ConfigError
+from sftok.device import require_device
+
+STAND_INS = {"train": "", SPLIT: ""}
+
+
+def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+    """Do trials until all are over; the exit code is 1 if none of them gave a number."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    found = pick_study(discover_studies(wiring.spec_packages), options.study)
+    base = pick(discover(wiring.spec_packages), found.experiment)
+    if found.row not in [row.name for row in base.trained_rows]:
+        raise ConfigError(f"study {found.name}: {base.name} trains no row {found.row!r}")
+    profile, overrides = PROFILES[options.profile], chosen_overlay(options)
+
+    def searched(fingerprints: dict[str, str]) -> Search:
+        return Search(
+            study=found, experiment=base, profile=profile, overrides=overrides, fingerprints=fingerprints
+        )
+
+    # Wrong values are found before the data is read.
+    searched(STAND_INS).check()
+    recipe = resolve(profile.overlay, overrides)
+    require_device(recipe.device)
+    data = DataSets(recipe.data)
+    search = searched(dict(data.fingerprints(SPLIT)))
+    store = Store(options.store)
+    store.prepare()
+    prepare_torch(profile)
+    folder = store.root / "studies" / f"{found.name}-{profile.name}"
+    journal = Journal(found, search.identity(), folder, store.root / "claims")
+    budget = options.trials or found.trials
+    print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
+    write = _writer(options, argv, wiring, search, journal, store, folder, data.describe(SPLIT), budget)
+    write()
+    with _company(options, argv, folder):
+        work(search, journal, budget, store, data, _listeners(store), Stop(), told=write)
+    record = write()
+    return _conclude(record, store)
+
+
+def _listeners(store: Store) -> Callable[[Trial, Plan], list[Listener]]:
+    console = Console(stderr=False)
+
+    def of_trial(trial: Trial, planned: Plan) -> list[Listener]:
+        values = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in trial.params.items()
+        )
+        console.print(f"trial {trial.number}: {values}", markup=False, highlight=False, soft_wrap=True)
+        return [ConsoleProgress(planned, console, estimate(planned, store))]
+
+    return of_trial
+
+
+def _writer(
+    options: argparse.Namespace,
+    argv: list[str],
+    wiring: Wiring,
+    search: Search,
+    journal: Journal,
+    store: Store,
+    folder: Path,
+    data: str,
+    budget: int,
+) -> Callable[[], StudyRun]:
+    named = ["--store", str(options.store)]
+    own = dict(search.overrides)
+    if options.data is not None:
+        named += ["--data", str(options.data)]
+        own = {key: value for key, value in own.items() if key not in data_overlay(options.data)}
+    for key, value in own.items():
+        named += ["--set", f"{key}={json.dumps(value)}"]
+
+    def write() -> StudyRun:
+        while True:
+            with journal.exclusive() as ours:
+                if ours:
+                    record = write_record(search, journal, folder, budget, data, command_line(argv), named)
+                    break
+            time.sleep(0.05)
+        try:
+            wiring.build_report(store.root, table_runs(store))
+        except Exception:
+            log.exception("the report could not be built now; the study goes on")
+        return record
+
+    return write
+
+
+@contextlib.contextmanager
+def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[None]:
+    """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
+    others = []
+    for number in range(1, options.workers):
+        path = folder / f"worker-{number}.log"
+        with path.open("ab") as output:
+            command = [sys.executable, "-m", "experiments", *argv, "--workers", "1"]
+            others.append(subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL))
+        print(f"worker {number} prints to {path}")
+    try:
+        yield
+    except BaseException:
+        for other in others:
+            other.terminate()
+        raise
+    finally:
+        for other in others:
+            other.wait()
+
+
+def _conclude(record: StudyRun, store: Store) -> int:
+    states = [trial.state for trial in record.trials]
+    counts = ", ".join(
+        f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed") if state in states
+    )
+    print(f"{record.study.name}: {len(states)} trials, {counts}")
+    for trial in record.trials:
+        if trial.state == "failed":
+            print(f"failed: trial {trial.number}: {trial.reason}", file=sys.stderr)
+    print(f"report: {store.root / 'report' / f'study-{record.name}.html'}")
+    if record.best is None:
+        return 1
+    objective = record.study.objective
+    value = next(trial.value for trial in record.trials if trial.number == record.best)
+    print(f"best: trial {record.best}, {objective.metric} {value:.4g} at T={objective.steps}; to run it:")
+    print(f"  {record.best_command}")
+    return 0

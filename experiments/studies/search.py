@@ -1,0 +1,226 @@
+"""A study at one profile in one store: what a trial needs, what it is worth, and how the trials get done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from optuna.trial import Trial, TrialState
+
+from experiments import runner
+from experiments.artifacts import Artifact
+from experiments.datasets import DataSets
+from experiments.plan import Plan, plan
+from experiments.profiles.base import Profile
+from experiments.recipe import resolve
+from experiments.runner import Interrupted, Listener, Stop
+from experiments.spec import Experiment
+from experiments.store import Store
+from experiments.studies.journal import Journal
+from experiments.studies.rungs import Rungs, TrialStop
+from experiments.study import Choice, Study
+from experiments.verdicts import is_extractor
+from sftok.config import ConfigError
+
+SPLIT = "validation"
+"""What trials are measured on: never the images that tables report."""
+
+
+class TrialFailed(RuntimeError):
+    """A trial has no value; the message is the reason."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """A study with everything that decides its trials."""
+
+    study: Study
+    experiment: Experiment
+    """Whose row the study starts from."""
+    profile: Profile
+    overrides: Mapping[str, Any]
+    fingerprints: Mapping[str, str]
+    """Of the training and the validation images."""
+
+    def plan(self, parameters: Mapping[str, Any]) -> Plan:
+        """The artifacts of a trial, its evaluation last.
+
+        Raises:
+            ConfigError: a value is out of range, or an override is what the study searches or measures.
+        """
+        measured = self._measured()
+        if wrong := sorted(set(measured) & set(self.overrides)):
+            raise ConfigError(f"{wrong[0]} is part of what the study {self.study.name} measures")
+        base = self.experiment.row(self.study.row)
+        changes = base.overrides | self.study.overlay(parameters)
+        row = base.model_copy(update={"name": "trial", "overrides": changes, "published": {}})
+        trial = self.experiment.model_copy(
+            update={"name": f"study-{self.study.name}", "rows": (row,), "claims": ()}
+        )
+        seeds = (self.study.training_seed,)
+        found = plan(trial, self.profile, seeds, {**self.overrides, **measured}, self.fingerprints)
+        # The teacher's own evaluation is for tables.
+        needed = tuple(dict.fromkeys(_with_inputs(found.rows[0].evaluation)))
+        return replace(found, artifacts=needed, reference=None)
+
+    def _measured(self) -> dict[str, Any]:
+        """The evaluation of a trial: the objective alone, so that it costs no more than it must."""
+        evaluation = resolve(self.profile.overlay, self.overrides).evaluation
+        primary = evaluation.primary_extractor
+        extractors = [each.model_dump() for each in evaluation.extractors if each.name == primary]
+        if not extractors:
+            raise ConfigError(
+                f"profile {self.profile.name} evaluates no extractor {primary!r}, its primary one"
+            )
+        return {
+            "evaluation.split": SPLIT,
+            "evaluation.steps": [self.study.objective.steps],
+            "evaluation.extractors": extractors,
+        }
+
+    def check(self) -> None:
+        """Plan the ends of every range and every choice, so that no trial fails on its configuration.
+
+        Raises:
+            ConfigError: a key or a value cannot be used.
+        """
+        ends = {
+            name: list(each.choices) if isinstance(each, Choice) else [each.low, each.high]
+            for name, each in self.study.space.items()
+        }
+        first = {name: values[0] for name, values in ends.items()}
+        for name, values in ends.items():
+            for value in values:
+                self.plan(first | {name: value})
+
+    def identity(self) -> str:
+        """A hash of the study (but for its length) and of all that its trials have in common."""
+        ends = {
+            name: each.choices[0] if isinstance(each, Choice) else each.low
+            for name, each in self.study.space.items()
+        }
+        content = self.study.model_dump(mode="json", exclude={"trials", "title", "description"})
+        text = json.dumps([content, self.plan(ends).rows[0].evaluation.key], sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:10]
+
+    def value(self, trial: Plan, store: Store) -> tuple[float, str]:
+        """The objective of a finished trial, and the feature space it was measured in.
+
+        Raises:
+            TrialFailed: there is no such number, or it is not finite.
+        """
+        objective, primary = self.study.objective, trial.recipe.evaluation.primary_extractor
+        found = [
+            row
+            for row in (store.result(trial.rows[0].evaluation) or {})["rows"]
+            if row["metric"] == objective.metric
+            and row["steps"] in (objective.steps, None)
+            and (not row["extractor"] or is_extractor(row["extractor"], primary))
+        ]
+        if len(found) != 1:
+            raise TrialFailed(f"the evaluation has {len(found)} values of {objective.metric}")
+        if not math.isfinite(found[0]["value"]):
+            raise TrialFailed(f"{objective.metric} is {found[0]['value']}")
+        return found[0]["value"], found[0]["extractor"]
+
+
+def work(
+    search: Search,
+    journal: Journal,
+    budget: int,
+    store: Store,
+    data: DataSets,
+    listeners: Callable[[Trial, Plan], list[Listener]],
+    stop: Stop,
+    told: Callable[[], object] = lambda: None,
+) -> None:
+    """Do trials until `budget` of them are over, together with whoever else does; `told` after each.
+
+    Raises:
+        Interrupted: asked to stop; the trial is left as it is and gone on with by whoever comes next.
+        StoreError: the store is full.
+    """
+    while True:
+        with stop.on_signals(), journal.hand_out(budget, stop.requested) as trial:
+            if stop.requested():
+                raise Interrupted(f"stopped {search.study.name} between two trials")
+            if trial is None:
+                return
+            _do(trial, search, journal, store, data, listeners, stop)
+            told()
+
+
+def _do(
+    trial: Trial,
+    search: Search,
+    journal: Journal,
+    store: Store,
+    data: DataSets,
+    listeners: Callable[[Trial, Plan], list[Listener]],
+    stop: Stop,
+) -> None:
+    own = TrialStop(stop)
+    try:
+        planned = search.plan(trial.params)
+        trial.set_user_attr("evaluation", planned.rows[0].evaluation.name)
+        _make(planned, search, trial, store, data, listeners(trial, planned), own)
+        value, extractor = search.value(planned, store)
+    except (TrialFailed, ConfigError) as error:
+        trial.set_user_attr("reason", str(error))
+        journal.study.tell(trial, state=TrialState.FAIL)
+    except Interrupted:
+        if not own.pruned:
+            raise
+        trial.set_user_attr("reason", own.pruned)
+        journal.study.tell(trial, state=TrialState.PRUNED)
+    else:
+        trial.set_user_attr("extractor", extractor)
+        journal.study.tell(trial, value)
+
+
+def _make(
+    planned: Plan,
+    search: Search,
+    trial: Trial,
+    store: Store,
+    data: DataSets,
+    listeners: Sequence[Listener],
+    stop: TrialStop,
+) -> None:
+    """Make what the trial needs, the training first.
+
+    Raises:
+        TrialFailed: something of it failed.
+        Interrupted: pruned, or asked to stop.
+    """
+    row = planned.rows[0]
+    watching: list[Listener] = list(listeners)
+    trained = planned
+    if search.study.pruner is not None:
+        stages = [stage for stage in row.training if stage.kind == "stage"]
+        rungs = Rungs(trial, search.study.pruner, stages, store, stop)
+        rungs.catch_up()
+        watching.append(rungs)
+        needed = dict.fromkeys(each for stage in stages for each in _with_inputs(stage))
+        trained = replace(planned, artifacts=tuple(needed))
+        _run(trained, store, data, watching, stop)
+        rungs.catch_up()
+    _run(planned, store, data, watching, stop)
+
+
+def _run(planned: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: TrialStop) -> None:
+    if stop.requested():
+        raise Interrupted("stopped before an artifact")
+    failures = runner.run(planned, store, data, listeners, stop)
+    for artifact, reason in failures.items():
+        raise TrialFailed(f"{artifact.label} ({artifact.name}): {reason}")
+
+
+def _with_inputs(node: Artifact) -> Iterator[Artifact]:
+    for upstream in node.inputs.values():
+        yield from _with_inputs(upstream)
+    yield node

@@ -1,0 +1,84 @@
+"""The stored trials of a study, as records that a report or a script reads; nothing here needs Optuna."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from experiments.study import Study
+from sftok.config import Config, ConfigError
+
+TRIALS, BEST, JOURNAL = "trials.json", "best.json", "journal.log"
+"""In a study's folder, `<store>/studies/<name>-<profile>/`."""
+
+TrialState = Literal["complete", "pruned", "failed", "running"]
+
+
+class TrialRecord(Config):
+    """One trial."""
+
+    number: int
+    state: TrialState
+    value: float | None = None
+    """Of the objective; None unless it is complete."""
+    parameters: dict[str, Any] = {}
+    """By the names of the study's space."""
+    reason: str = ""
+    """Why it was pruned or failed."""
+    seconds: float | None = None
+    """From its start to its end, interruptions included; None while it runs."""
+    losses: dict[int, float] = {}
+    """What the pruner saw, by rung."""
+    evaluation: str = ""
+    """The artifact that the value is from: `evaluation-<key>`."""
+
+
+class StudyRun(Config):
+    """Everything stored about one study at one profile."""
+
+    study: Study
+    profile: str
+    meaningless: bool
+    identity: str
+    """A hash of all that must agree for trials to be compared."""
+    overrides: dict[str, Any]
+    data: str
+    command: str
+    updated: str
+    """ISO time of the last change."""
+    budget: int
+    """How many trials were asked for."""
+    extractor: str
+    """The feature space of the objective."""
+    trials: tuple[TrialRecord, ...]
+    importance: dict[str, float] | None = None
+    """Share of each parameter in the objective's variance (PED-ANOVA); None where too few trials say."""
+    best: int | None = None
+    """Number of the best trial."""
+    overlay: dict[str, Any] = {}
+    """The best trial's configuration values by key."""
+    best_command: str = ""
+    """Runs the experiment with them."""
+
+    @property
+    def name(self) -> str:
+        """Of its folder and page."""
+        return f"{self.study.name}-{self.profile}"
+
+
+def stored_studies(store: Path) -> list[StudyRun]:
+    """The studies of a store, by name.
+
+    Raises:
+        ConfigError: a file is damaged.
+    """
+    found = []
+    for path in sorted(store.glob(f"studies/*/{TRIALS}")):
+        try:
+            content: Mapping[str, Any] = json.loads(path.read_text())
+        except ValueError as error:
+            raise ConfigError(f"{path}: damaged ({error}); delete it and run the study again") from None
+        found.append(StudyRun.build(dict(content)))
+    return found

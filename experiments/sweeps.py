@@ -1,0 +1,191 @@
+"""Sweeps: an experiment built from the command line, whose rows are combinations of configuration values.
+
+The rows of the base experiment are replaced. What all of them change alike stays, every other value is the
+profile's, and each combination goes over both: so a key in which the base's own rows differ can be swept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from experiments.plan import Plan
+from experiments.spec import Experiment, Row
+from sftok.config import ConfigError
+
+MAX_ROWS = 256
+"""Of a sweep: a grid grows as a product, and nobody means thousands of trainings."""
+
+ONE_FOR_ALL = ("data.", "device", "tf32", "evaluation.split", "evaluation.primary_extractor")
+"""What all rows of a plan share: one data set, on one device, read on one split."""
+
+Combination = Mapping[str, Any]
+"""A value for each swept key: one row."""
+
+
+def combinations(
+    grids: Sequence[tuple[str, Sequence[Any]]], listed: Sequence[Combination]
+) -> list[Combination]:
+    """Every entry of `listed` (or none) under the product of `grids`, the last grid fastest.
+
+    Raises:
+        ConfigError: nothing is swept, too much is, or a key or combination occurs twice.
+    """
+    _check_keys([key for key, _ in grids], listed)
+    count = max(1, len(listed))
+    for _, values in grids:
+        count *= len(values)
+    if count > MAX_ROWS:
+        raise ConfigError(f"the sweep has {count:,} rows, more than {MAX_ROWS}: split it, or thin it out")
+    products = [
+        dict(zip((key for key, _ in grids), values, strict=True))
+        for values in itertools.product(*(values for _, values in grids))
+    ]
+    found: list[Combination] = [{**entry, **product} for entry in (listed or [{}]) for product in products]
+    texts = [_canonical(combination) for combination in found]
+    if twice := [text for text in texts if texts.count(text) > 1]:
+        raise ConfigError(f"the sweep has {twice[0]} twice")
+    return found
+
+
+def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
+    if not gridded and not listed:
+        raise ConfigError("nothing is swept: give --grid KEY=A,B,... or --list KEY=A,OTHER=B")
+    for entry in listed[1:]:
+        if set(entry) != set(listed[0]):
+            raise ConfigError(
+                f"every --list names the same keys: one has {', '.join(sorted(listed[0]))}, "
+                f"another {', '.join(sorted(entry))}"
+            )
+    keys = [*gridded, *(listed[0] if listed else ())]
+    for key in keys:
+        if keys.count(key) > 1:
+            raise ConfigError(f"{key} is swept more than once; give all its values in one --grid")
+        if key.startswith(ONE_FOR_ALL):
+            raise ConfigError(
+                f"{key} cannot be swept: the rows of a table share data, device and split; "
+                "run the command once for each, with --set and a --store of its own"
+            )
+        if inner := [other for other in keys if other.startswith(f"{key}.")]:
+            raise ConfigError(f"{key} and {inner[0]} are swept both, and one lies within the other")
+
+
+def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experiment:
+    """The sweep over `swept` (all with the same keys) that starts from what the rows of `base` share."""
+    keys = tuple(swept[0])
+    common = _common_row(base)
+    names = short_names(keys)
+    rows = tuple(_row(base, common, combination, names) for combination in swept)
+    words = ", ".join(keys)
+    digest = hashlib.sha256("\n".join(map(_canonical, [common, *swept])).encode()).hexdigest()[:6]
+    stem = _slug("-".join(names.values()))[:40].rstrip("-._").replace(".", "-")
+    return Experiment.build(
+        {
+            "name": f"sweep-{base.name}-{stem}-{digest}",
+            "kind": "sweep",
+            "title": f"Sweep over {words}",
+            "source": f"a sweep of {base.name}",
+            "description": (
+                f"What the rows of {base.name} ({base.title}) have in common, "
+                f"under {len(rows)} combinations of {words}."
+            ),
+            "rows": _told_apart(rows),
+            "headline_steps": base.headline_steps,
+            "swept": keys,
+        }
+    )
+
+
+def refuse_repeats(plan: Plan) -> None:
+    """Refuse two rows of a sweep that are the same artifact: what tells them apart changes nothing here.
+
+    Raises:
+        ConfigError: names both rows.
+    """
+    seen: dict[str, str] = {}
+    for row in plan.rows:
+        if row.seed != plan.seeds[0]:
+            continue
+        other = seen.setdefault(row.evaluation.name, row.row)
+        if other != row.row:
+            first, second = (plan.experiment.row(name).label for name in (other, row.row))
+            raise ConfigError(f"the sweep's rows [{first}] and [{second}] are the same configuration here")
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """The shortest endings of the dotted keys that tell them apart: `replacement_ratio`."""
+    found = {}
+    for key in keys:
+        parts = key.split(".")
+        endings = [".".join(parts[-length:]) for length in range(1, len(parts) + 1)]
+        found[key] = next(
+            ending
+            for ending in endings
+            if ending == key or not any(other != key and f".{other}".endswith(f".{ending}") for other in keys)
+        )
+    return found
+
+
+def value_text(value: Any) -> str:
+    """A swept value as a person writes it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _common_row(base: Experiment) -> dict[str, Any]:
+    """What all trained tokenizers of `base` are alike in: its variants, overrides and subject."""
+    rows = [row for row in base.trained_rows if row.subject != "teacher"]
+    if not rows:
+        return {}
+    first, *others = rows
+    overrides = {
+        key: value
+        for key, value in first.overrides.items()
+        if all(key in row.overrides and row.overrides[key] == value for row in others)
+    }
+    variants = [name for name in first.variants if all(name in row.variants for row in others)]
+    return {"overrides": overrides, "variants": variants}
+
+
+def _row(
+    base: Experiment, common: Mapping[str, Any], combination: Combination, names: Mapping[str, str]
+) -> Row:
+    overrides = {
+        key: value
+        for key, value in common.get("overrides", {}).items()
+        if not any(swept == key or key.startswith(f"{swept}.") for swept in combination)
+    }
+    overrides |= combination
+    name = ".".join(f"{names[key]}-{value_text(value)}" for key, value in combination.items())
+    label = ", ".join(f"{names[key]} {value_text(value)}" for key, value in combination.items())
+    variants = tuple(common.get("variants", ()))
+    # A row that the paper has is that row: its published numbers hold.
+    same = [row for row in base.trained_rows if row.overrides == overrides and row.variants == variants]
+    published = same[0].published if same and same[0].subject == "tokenizer" else {}
+    return Row(name=_slug(name), label=label, overrides=overrides, variants=variants, published=published)
+
+
+def _told_apart(rows: Sequence[Row]) -> list[Row]:
+    """Rows whose names would be equal or long are named by a hash of what they change."""
+    names = [row.name for row in rows]
+    return [
+        row
+        if names.count(row.name) == 1 and len(row.name) <= 60
+        else row.model_copy(update={"name": f"{row.name[:50]}-{_digest(row.overrides)}"})
+        for row in rows
+    ]
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-._") or "value"
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(_canonical(values).encode()).hexdigest()[:6]
+
+
+def _canonical(values: Mapping[str, Any]) -> str:
+    return json.dumps(dict(values), sort_keys=True)

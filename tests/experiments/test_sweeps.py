@@ -1,0 +1,167 @@
+"""Sweeps: rows from combinations, shared with the tables, and refusals before anything runs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+import pytest
+
+from ablations import stage3
+from experiments.arguments import combination, grid
+from experiments.paper import table1, table4
+from experiments.plan import Plan, plan
+from experiments.profiles import PROFILES
+from experiments.requests import Request
+from experiments.spec import Experiment
+from experiments.store import Store
+from experiments.sweeps import MAX_ROWS, combinations, refuse_repeats, short_names, swept_experiment
+from sftok.config import ConfigError
+
+PRINTS = {"train": "a", "test": "b"}
+RATIO = "stage2.replacement_ratio"
+
+
+def planned(experiment: Experiment, **overrides: Any) -> Plan:
+    return plan(experiment, PROFILES["smoke"], (0, 1), overrides, PRINTS)
+
+
+def ratios(*values: float) -> Experiment:
+    return swept_experiment(table4.EXPERIMENT, combinations([(RATIO, list(values))], []))
+
+
+def test_a_grid_is_a_product_with_the_last_key_fastest() -> None:
+    found = combinations([("a", [1, 2]), ("b", ["x", "y"])], [])
+    assert found == [{"a": 1, "b": "x"}, {"a": 1, "b": "y"}, {"a": 2, "b": "x"}, {"a": 2, "b": "y"}]
+
+
+def test_each_listed_combination_goes_through_the_grid() -> None:
+    found = combinations([("c", [0, 1])], [{"a": 1, "b": 2}, {"a": 3, "b": 4}])
+    assert [tuple(each[key] for key in "abc") for each in found] == [
+        (1, 2, 0),
+        (1, 2, 1),
+        (3, 4, 0),
+        (3, 4, 1),
+    ]
+
+
+def test_rows_of_the_sweep_are_those_of_the_table_where_they_agree() -> None:
+    sweep, table = planned(ratios(0, 0.5, 0.8, 1)), planned(table4.EXPERIMENT)
+    evaluations = {(row.row, row.seed): row.evaluation for row in sweep.rows}
+    for row in table.rows:
+        ratio = float(row.row.removeprefix("ratio-"))
+        assert evaluations[f"replacement_ratio-{ratio:g}", row.seed] == row.evaluation
+    assert set(table.artifacts) < set(sweep.artifacts)
+    assert len(set(sweep.artifacts) - set(table.artifacts)) == 2 * 2, "stage and evaluation of ratio 0, twice"
+
+
+def test_a_row_of_the_paper_keeps_its_published_number() -> None:
+    published = {row.overrides[RATIO]: row.published for row in ratios(0, 0.5, 1).rows}
+    assert published == {0: {}, 0.5: {"rfid": 4.96}, 1: {"rfid": 4.33}}
+
+
+def test_what_all_rows_share_stays_and_what_they_differ_in_does_not() -> None:
+    experiment = swept_experiment(stage3.EXPERIMENT, combinations([("evaluation.temperature", [0.5, 2])], []))
+    assert [row.overrides for row in experiment.rows] == [
+        {RATIO: 1.0, "evaluation.temperature": 0.5},
+        {RATIO: 1.0, "evaluation.temperature": 2},
+    ]
+
+
+def test_every_table_can_be_swept() -> None:
+    experiment = swept_experiment(table1.EXPERIMENT, combinations([("stage1.steps", [0, 1])], []))
+    assert len({row.evaluation for row in planned(experiment).rows if row.seed == 0}) == 2
+
+
+def test_the_name_says_what_is_swept_and_tells_sweeps_apart() -> None:
+    names = {ratios(0, 1).name, ratios(0, 0.5).name, ratios(1, 0).name}
+    assert len(names) == 3
+    assert all(name.startswith("sweep-table4-replacement_ratio-") for name in names)
+    assert ratios(0, 1).name == ratios(0, 1).name
+
+
+def test_a_sweep_survives_its_request(tmp_path: Any) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    sweep = planned(ratios(0, 1))
+    path = Request(sweep, "a command", "data", "2026-01-01T00:00:00+00:00").save(store)
+    loaded = Request.load(path).plan
+    assert loaded.experiment == sweep.experiment
+    assert loaded.artifacts == sweep.artifacts
+
+
+def test_long_and_equal_names_are_told_apart() -> None:
+    values = [
+        ("tokenizer.decoder", [{"width": 16, "depth": 1, "heads": 2}, {"width": 16, "depth": 1, "heads": 4}])
+    ]
+    rows = swept_experiment(table4.EXPERIMENT, combinations(values, [])).rows
+    assert len({row.name for row in rows}) == 2
+    assert all(len(row.name) <= 60 for row in rows)
+
+
+def test_short_names() -> None:
+    assert short_names(["stage2.replacement_ratio"]) == {"stage2.replacement_ratio": "replacement_ratio"}
+    assert list(short_names(["stage1.steps", "stage3.steps"]).values()) == ["stage1.steps", "stage3.steps"]
+    assert list(short_names(["device", "data.device"]).values()) == ["device", "data.device"]
+
+
+@pytest.mark.parametrize(
+    ("grids", "listed", "message"),
+    [
+        ([], [], "nothing is swept"),
+        ([("a", list(range(MAX_ROWS + 1)))], [], "more than 256"),
+        ([("a", [1]), ("a", [2])], [], "a is swept more than once"),
+        ([("a", [1])], [{"a": 2}], "a is swept more than once"),
+        ([], [{"a": 1}, {"b": 2}], "every --list names the same keys"),
+        ([], [{"a": 1}, {"a": 1}], "twice"),
+        ([("data.image_size", [28, 56])], [], "data.image_size cannot be swept"),
+        ([("evaluation.split", ["validation", "test"])], [], "cannot be swept"),
+        ([("stage1", [{}]), ("stage1.steps", [1])], [], "one lies within the other"),
+    ],
+)
+def test_refusals(grids: Any, listed: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        combinations(grids, listed)
+
+
+@pytest.mark.parametrize(
+    ("key", "values", "message"),
+    [
+        ("stage2.replacement_rate", [0, 1], "unknown key 'stage2.replacement_rate'"),
+        (RATIO, [0, 2], "stage2.replacement_ratio = 2"),
+    ],
+)
+def test_unknown_keys_and_bad_values_are_found_in_planning(key: str, values: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(swept_experiment(table4.EXPERIMENT, combinations([(key, values)], [])))
+
+
+def test_a_key_that_is_set_and_swept_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot be set for all"):
+        planned(ratios(0, 1), **{RATIO: 0.5})
+
+
+def test_rows_that_are_the_same_are_refused() -> None:
+    refuse_repeats(planned(ratios(0, 1)))
+    without_effect = combinations([("stage3.steps", [2, 3])], [])
+    same = planned(swept_experiment(table4.EXPERIMENT, without_effect))
+    with pytest.raises(ConfigError, match=r"\[steps 2\] and \[steps 3\] are the same"):
+        refuse_repeats(same)
+
+
+def test_grid_and_list_arguments() -> None:
+    assert grid("a.b=0,0.5,cosine,true") == ("a.b", [0, 0.5, "cosine", True])
+    assert grid('a=[1,2],[1,4],{"x": [1, 2]},"p,q"') == ("a", [[1, 2], [1, 4], {"x": [1, 2]}, "p,q"])
+    assert combination("a=1,b=[1,2]") == {"a": 1, "b": [1, 2]}
+
+
+@pytest.mark.parametrize("text", ["a", "=1,2", "a=", "a=1,,2", "a=1,1"])
+def test_grids_that_make_no_sense(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        grid(text)
+
+
+@pytest.mark.parametrize("text", ["a", "a=1,b", "a=1,a=2"])
+def test_combinations_that_make_no_sense(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError):
+        combination(text)
