@@ -20,10 +20,10 @@ from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.pretrained import discriminator, perceptual_loss
 from sftok.quantizers.base import Quantizer
 from sftok.quantizers.tail_drop import TailDrop
+from sftok.randomness import derived_seed, generator, seeded_initialisation
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 from sftok.tokens import TokenCache
 from sftok.training.loop import TrainingConfig, train
-from sftok.training.randomness import derived_seed, generator, seeded_initialisation
 from sftok.training.stages.base import Stage
 from sftok.training.stages.classifier import ClassifierStage
 from sftok.training.stages.fine_tuning import FineTuningStage, SingleStepFineTuningStage

@@ -25,11 +25,11 @@ from sftok.config import Config, ConfigError, choices_hint
 from sftok.data.batches import Batch
 from sftok.device import CPU
 from sftok.distributed import SINGLE, World
+from sftok.randomness import generator
 from sftok.training.checkpoint import TrainingState
 from sftok.training.ema import WeightAverage
 from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
 from sftok.training.precision import SMALLEST_SCALE, Precision, autocast, keep_freed_memory, scaler
-from sftok.training.randomness import generator
 from sftok.training.stages.base import Stage, Step
 
 

@@ -17,7 +17,7 @@ from sftok.data.batches import Batch
 from sftok.decoding.schedule import mask_schedule, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.generator import MaskGITGenerator
-from sftok.training.randomness import derived_generator
+from sftok.randomness import derived_generator
 from sftok.training.stages.base import Losses, Stage, Step
 
 TokenIds = Callable[[Batch], Tensor]
