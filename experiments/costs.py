@@ -10,7 +10,16 @@ from experiments.artifacts import Artifact
 from experiments.plan import Plan
 from experiments.store import CONFIG, Store, read_json
 
-WORKLOAD_KEYS = ("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens")
+WORKLOAD_KEYS = (
+    "stage",
+    "model",
+    "protocol",
+    "alignment",
+    "channels",
+    "image_size",
+    "kept_tokens",
+    "augmentation",
+)
 """The parts of a configuration that decide how long a step takes."""
 
 

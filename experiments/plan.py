@@ -145,14 +145,7 @@ _PLANNERS = {"tokenizer": _plan_tokenizer, "teacher": _plan_teacher}
 def _stages(
     row: Row, recipe: Recipe, seed: int, teacher: Artifact, fingerprints: Mapping[str, str]
 ) -> list[Artifact]:
-    codes = _artifact(
-        recipe,
-        "codes",
-        config={},
-        inputs={"teacher": teacher},
-        data={"train": fingerprints["train"]},
-        label="teacher codes",
-    )
+    codes = _codes(recipe, teacher, fingerprints)
     stages: list[Artifact] = []
     if recipe.warm_up_steps:
         warm_up = {
@@ -160,7 +153,7 @@ def _stages(
             "training": _dump(recipe.stage1.training),
             "steps": recipe.warm_up_steps,
         }
-        inputs = {"teacher": teacher, "codes": codes}
+        inputs = {"teacher": teacher, **codes}
         # Rows without variants share their warm-up, so no row gives it its name.
         of_row = row.name if recipe.single_step else f"warm-up of {row.name}" if row.variants else "warm-up"
         stages.append(_stage(recipe, seed, warm_up, inputs, fingerprints, label=f"{of_row}, seed {seed}"))
@@ -171,7 +164,7 @@ def _stages(
             "steps": recipe.alignment_steps,
             "alignment": _dump(recipe.stage2, exclude={"training"}),
         }
-        inputs = {"teacher": teacher, "codes": codes} | ({"start": stages[-1]} if stages else {})
+        inputs = {"teacher": teacher, **codes} | ({"start": stages[-1]} if stages else {})
         stages.append(_stage(recipe, seed, alignment, inputs, fingerprints, label=f"{row.name}, seed {seed}"))
     if recipe.fine_tuned:
         fine_tuning = {
@@ -188,6 +181,22 @@ def _stages(
     return stages
 
 
+def _codes(recipe: Recipe, teacher: Artifact, fingerprints: Mapping[str, str]) -> dict[str, Artifact]:
+    """The cache of the teacher's codes; none where every step computes those of the views that it sees."""
+    if not recipe.codes_are_cached:
+        return {}
+    return {
+        "codes": _artifact(
+            recipe,
+            "codes",
+            config=_views(recipe),
+            inputs={"teacher": teacher},
+            data={"train": fingerprints["train"]},
+            label="teacher codes",
+        )
+    }
+
+
 def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher") -> Artifact:
     return _artifact(
         recipe,
@@ -197,6 +206,7 @@ def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teac
             "training": _dump(recipe.teacher.training),
             "steps": recipe.teacher.steps,
             "seed": recipe.teacher.seed,
+            **_views(recipe),
         },
         data={"train": fingerprints["train"]},
         label=label,
@@ -220,6 +230,7 @@ def _stage(
             "loss": _dump(recipe.loss),
             "seed": seed,
             **({"tail_drop": True} if recipe.tail_drop else {}),
+            **_views(recipe),
             **own,
         },
         inputs=inputs,
@@ -265,11 +276,17 @@ def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
             "training": _dump(recipe.classifier.training),
             "steps": recipe.classifier.steps,
             "seed": recipe.classifier.seed,
+            **_views(recipe),
         },
         data={"train": fingerprints["train"]},
         label="in-domain classifier",
         steps=recipe.classifier.steps,
     )
+
+
+def _views(recipe: Recipe) -> dict[str, Any]:
+    """What a training says of the views of its images; nothing where it sees the centre crops."""
+    return {"augmentation": _dump(recipe.augmentation)} if recipe.augmentation.active else {}
 
 
 def _artifact(recipe: Recipe, kind: str, **rest: Any) -> Artifact:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 
 from experiments.artifacts import Artifact
+from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import ImageSet
 from sftok.device import open_device
 from sftok.distributed import SINGLE, World
@@ -53,6 +54,12 @@ class Task:
     def config(self) -> Mapping[str, Any]:
         """The artifact's configuration."""
         return self.artifact.config
+
+    @property
+    def augmentation(self) -> AugmentationConfig | None:
+        """The views of the training images; None where they are the centre crops."""
+        values = self.config.get("augmentation")
+        return None if values is None else AugmentationConfig.model_validate(values)
 
     def open_device(self) -> torch.device:
         """The device on which it is to be made.
