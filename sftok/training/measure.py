@@ -22,11 +22,12 @@ import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
 import lpips
 import timm
 import torch
+from torch import nn
 
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import DecodingConfig
@@ -116,15 +117,17 @@ def measure(
 
 
 def _stage(number: int, tokenizer: SFTok, codes: torch.Tensor) -> Stage:
-    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
     if number == 2:
+        parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
         return AlignmentStage(*parts, lambda batch: codes, TokenizerLossConfig(), AlignmentConfig())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as it was in 2022
         vgg = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
     dino = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0)
     return FineTuningStage(
-        *parts,
+        tokenizer.encoder,
+        cast(nn.Module, tokenizer.quantizer),
+        tokenizer.decoder,
         tokenizer.pixel_decoder,
         LpipsLoss(vgg.eval().requires_grad_(False), 16),
         DinoDiscriminator(DinoDiscriminatorConfig(), dino.eval().requires_grad_(False), None),
