@@ -192,7 +192,8 @@ def _planning(command: argparse.ArgumentParser) -> None:
         type=seeds,
         default=(0,),
         metavar="N|A,B,...",
-        help="how many seeds, or which (default: one, seed 0); intervals need two or more",
+        help="one number is how many: 3 is seeds 0, 1, 2; with a comma they are named: `4,7`, or `4,` for "
+        "seed 4 alone (default: seed 0); intervals need two or more",
     )
     _values(command)
 
@@ -231,7 +232,7 @@ def _data(command: argparse.ArgumentParser) -> None:
         "--data",
         type=Path,
         metavar="PATH",
-        help="a folder of images in class sub-folders, or of Fashion-MNIST's four files",
+        help="a folder: images in class sub-folders, WebDataset shards, or Fashion-MNIST's four files",
     )
 
 

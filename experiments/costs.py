@@ -12,7 +12,7 @@ from experiments.store import CONFIG, Store, read_json
 
 WORKLOAD_KEYS = (
     *("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens"),
-    *("analysis", "settings", "grid"),
+    *("analysis", "settings", "grid", "augmentation"),
 )
 """The parts of a configuration that decide how long a step takes."""
 

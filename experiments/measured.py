@@ -81,9 +81,9 @@ def stage_costs(store: Store, row: PlannedRow, recipe: Recipe, paper: Recipe) ->
             seconds=result["seconds"],
             images_per_second=result["images_per_second"],
             peak_bytes=result["provenance"].get("peak_rss_bytes"),
-            flops_per_image=training_flops(recipe, stage.stage, codes_are_cached=True),
+            flops_per_image=training_flops(recipe, stage.stage),
             paper_images=paper_steps * training.batch_size * training.gradient_accumulation,
-            paper_flops_per_image=training_flops(paper, stage.stage, codes_are_cached=False),
+            paper_flops_per_image=training_flops(paper, stage.stage),
         )
 
 

@@ -176,7 +176,8 @@ def _plan_generation_by_teacher(
 ) -> PlannedRow:
     name = row.name if row.variants else "teacher"
     teacher = _teacher(recipe, fingerprints, label=name)
-    source = teacher_source(recipe, teacher, _codes(recipe, teacher, fingerprints))
+    # A generator learns the ids of the images as they are, whatever views the tokenizer was trained on.
+    source = teacher_source(recipe, teacher, _codes(recipe, teacher, fingerprints, views={}))
     return _plan_generation(name, row, recipe, seed, [teacher], source, fingerprints)
 
 
@@ -206,7 +207,7 @@ _PLANNERS = {
 def _stages(
     row: Row, recipe: Recipe, seed: int, teacher: Artifact, fingerprints: Mapping[str, str]
 ) -> list[Artifact]:
-    codes = _codes(recipe, teacher, fingerprints)
+    codes = _codes_of_views(recipe, teacher, fingerprints)
     stages: list[Artifact] = []
     if recipe.warm_up_steps:
         warm_up = {
@@ -214,7 +215,7 @@ def _stages(
             "training": dump(recipe.stage1.training),
             "steps": recipe.warm_up_steps,
         }
-        inputs = {"teacher": teacher, "codes": codes}
+        inputs = {"teacher": teacher, **codes}
         # Rows without variants share their warm-up, so no row gives it its name.
         of_row = row.name if recipe.single_step else f"warm-up of {row.name}" if row.variants else "warm-up"
         stages.append(_stage(recipe, seed, warm_up, inputs, fingerprints, label=f"{of_row}, seed {seed}"))
@@ -225,7 +226,7 @@ def _stages(
             "steps": recipe.alignment_steps,
             "alignment": dump(recipe.stage2, exclude={"training"}),
         }
-        inputs = {"teacher": teacher, "codes": codes} | ({"start": stages[-1]} if stages else {})
+        inputs = {"teacher": teacher, **codes} | ({"start": stages[-1]} if stages else {})
         stages.append(_stage(recipe, seed, alignment, inputs, fingerprints, label=f"{row.name}, seed {seed}"))
     if recipe.fine_tuned:
         fine_tuning = {
@@ -242,6 +243,13 @@ def _stages(
     return stages
 
 
+def _codes_of_views(
+    recipe: Recipe, teacher: Artifact, fingerprints: Mapping[str, str]
+) -> dict[str, Artifact]:
+    """The cache of the teacher's codes; none where every step computes those of the views that it sees."""
+    return {"codes": _codes(recipe, teacher, fingerprints, _views(recipe))} if recipe.codes_are_cached else {}
+
+
 def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher") -> Artifact:
     return node(
         recipe,
@@ -251,6 +259,7 @@ def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teac
             "training": dump(recipe.teacher.training),
             "steps": recipe.teacher.steps,
             "seed": recipe.teacher.seed,
+            **_views(recipe),
         },
         data={"train": fingerprints["train"]},
         label=label,
@@ -258,11 +267,13 @@ def _teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teac
     )
 
 
-def _codes(recipe: Recipe, teacher: Artifact, fingerprints: Mapping[str, str]) -> Artifact:
+def _codes(
+    recipe: Recipe, teacher: Artifact, fingerprints: Mapping[str, str], views: Mapping[str, Any]
+) -> Artifact:
     return node(
         recipe,
         "codes",
-        config={},
+        config=views,
         inputs={"teacher": teacher},
         data={"train": fingerprints["train"]},
         label="teacher codes",
@@ -285,6 +296,7 @@ def _stage(
             "loss": dump(recipe.loss),
             "seed": seed,
             **({"tail_drop": True} if recipe.tail_drop else {}),
+            **_views(recipe),
             **own,
         },
         inputs=inputs,
@@ -333,8 +345,14 @@ def _classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
             "training": dump(recipe.classifier.training),
             "steps": recipe.classifier.steps,
             "seed": recipe.classifier.seed,
+            **_views(recipe),
         },
         data={"train": fingerprints["train"]},
         label="in-domain classifier",
         steps=recipe.classifier.steps,
     )
+
+
+def _views(recipe: Recipe) -> dict[str, Any]:
+    """What a training says of the views of its images; nothing where it sees the centre crops."""
+    return {"augmentation": dump(recipe.augmentation)} if recipe.augmentation.active else {}

@@ -14,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from experiments.generation_recipe import GenerationRecipe, GeneratorRecipe
 from sftok.analysis.config import AnalysisConfig
 from sftok.config import Config, explain
-from sftok.data import DataConfig
+from sftok.data import AugmentationConfig, DataConfig
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig
 from sftok.losses.perceptual import PerceptualConfig
@@ -135,6 +135,8 @@ class Recipe(Config):
     tf32: bool = True
     """Whether a GPU may compute float32 products in TF32 (Table 6). In no artifact's key."""
     data: DataConfig = DataConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
     tokenizer: TokenizerRecipe = TokenizerRecipe()
@@ -180,6 +182,11 @@ class Recipe(Config):
     def single_step(self) -> bool:
         """Whether the tokenizer only ever learns to predict everything at once."""
         return self.alignment_steps == 0
+
+    @property
+    def codes_are_cached(self) -> bool:
+        """Whether the teacher's codes are kept, a set for each view; views without end have none to keep."""
+        return not self.augmentation.active or self.augmentation.views is not None
 
     @property
     def kept_tokens(self) -> int:

@@ -37,7 +37,7 @@ def parameter_counts(recipe: Recipe) -> dict[str, int]:
     return counts | {"total": sum(counts.values())}
 
 
-def training_flops(recipe: Recipe, stage: str, codes_are_cached: bool) -> float:
+def training_flops(recipe: Recipe, stage: str) -> float:
     """Operations of one training step, by image.
 
     Not counted: the quantizer, the heads of the discriminator, the optimiser.
@@ -45,11 +45,10 @@ def training_flops(recipe: Recipe, stage: str, codes_are_cached: bool) -> float:
     Args:
         recipe: the configuration.
         stage: as in an artifact's configuration.
-        codes_are_cached: whether the teacher's codes are read, or computed at each step as the release does.
     """
     encoder, decoder, teacher, pixels = _model_flops(recipe.tokenizer_config().model_dump_json())
     guided = recipe.stage2.replacement_ratio > 0
-    tokenizer = (1 + _BACKWARD) * (encoder + decoder) + (0.0 if codes_are_cached else teacher)
+    tokenizer = (1 + _BACKWARD) * (encoder + decoder) + (0.0 if recipe.codes_are_cached else teacher)
     if stage == "warm-up":
         return tokenizer
     if stage == "alignment":
@@ -69,7 +68,7 @@ def gpu_hours(recipe: Recipe) -> dict[str, float]:
         steps
         * training.batch_size
         * training.gradient_accumulation
-        * training_flops(recipe, stage, codes_are_cached=False)
+        * training_flops(recipe, stage)
         / GPU_FLOPS
         / 3600
         for stage, steps, training in (

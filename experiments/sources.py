@@ -14,12 +14,13 @@ DEVIATIONS = "DEVIATIONS.md: "
 OURS = "ours: changes no number"
 
 SOURCES = {
-    "data.source": "--data: an image folder, as ImageNet is",
+    "data.source": "--data: an image folder as ImageNet is, or shards of it",
     "data.path": "--data",
     "data.unreadable": OURS,
     "data.limit": "all images (Appendix D.1)",
     "data.validation_images": DEVIATIONS + "how its values were chosen",
     "data": DEVIATIONS + "images and reference of rFID",
+    "augmentation": DEVIATIONS + "views of training images",
     "device": OURS,
     "teacher": DEVIATIONS + "teacher's training",
     "teacher.seed": DEVIATIONS + "teacher and seeds",

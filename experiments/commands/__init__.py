@@ -45,6 +45,7 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         sweep,
     )
     from experiments.executors.queue import SlurmError
+    from experiments.needed_weights import MissingWeightsError
     from experiments.runner import Interrupted
     from experiments.store import StoreError
     from sftok.checkpoints import CheckpointError
@@ -66,7 +67,7 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     }
     try:
         return commands[options.command](options, argv, wiring)
-    except (CheckpointError, DataError) as error:
+    except (CheckpointError, DataError, MissingWeightsError) as error:
         return _complain(options, error, WRONG_INPUT)
     except (StoreError, SlurmError) as error:
         return _complain(options, error, 1)

@@ -84,12 +84,15 @@ def overlay_file(path: Path) -> dict[str, Any]:
 
 
 def data_overlay(path: Path) -> dict[str, Any]:
-    """`--data` as an overlay: the four files of Fashion-MNIST, or images in class sub-folders.
+    """`--data` as an overlay: Fashion-MNIST's four files, WebDataset shards, or images in class sub-folders.
 
     Raises:
         DataError: there is no such folder.
     """
     if not path.is_dir():
         raise DataError(f"--data {path}: no such folder")
-    source = "fashion-mnist" if any(path.glob("train-images-idx3-ubyte*")) else "folder"
+    if any(path.glob("train-images-idx3-ubyte*")):
+        source = "fashion-mnist"
+    else:
+        source = "shards" if any(path.glob("*.tar")) or any(path.glob("train/*.tar")) else "folder"
     return {"data.source": source, "data.path": str(path.absolute())}

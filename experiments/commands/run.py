@@ -17,12 +17,14 @@ from experiments.artifacts import Artifact
 from experiments.collect import table_runs
 from experiments.combined import combined
 from experiments.commands import executors
+from experiments.commands.details import details
 from experiments.commands.planning import make_plans
 from experiments.commands.wiring import Wiring
 from experiments.computing import prepare_torch
 from experiments.costs import estimate, readable
 from experiments.datasets import DataSets
 from experiments.followers import follow, leading
+from experiments.needed_weights import MissingWeightsError, require_weights
 from experiments.plan import Plan
 from experiments.progress import ConsoleProgress
 from experiments.requests import Request, new_request
@@ -55,7 +57,8 @@ def carry_out(
     store = Store(options.store)
     if options.dry_run:
         costs = estimate(plan, store)
-        print(_summary(plan, costs) + "\n" + _details(plan, store, costs))
+        print(_summary(plan, costs) + "\n" + details(plan, store, costs))
+        _say_what_is_missing(costs)
         return 0
     if options.executor != "slurm":
         require_device(plan.recipe.device)
@@ -82,6 +85,7 @@ def _lead(
     store = Store(options.store)
     costs = estimate(plan, store)
     print(_summary(plan, costs), flush=True)
+    require_weights(costs)
     if not options.yes and not _agreed(costs):
         return 1
     store.prepare()
@@ -175,16 +179,11 @@ def _saved_time(plan: Plan, costs: Mapping[Artifact, float | None]) -> str:
     return f", {readable(sum(saved))} of work" if sum(saved) else ""
 
 
-def _details(plan: Plan, store: Store, costs: Mapping[Artifact, float | None]) -> str:
-    lines = []
-    for artifact in plan.artifacts:
-        cost = "done" if store.is_done(artifact) else readable(costs[artifact])
-        inputs = ", ".join(upstream.name for upstream in artifact.inputs.values())
-        shared = f", shared by {plan.users(artifact)}" if plan.users(artifact) > 1 else ""
-        lines.append(
-            f"  {artifact.name}  {artifact.label}: {cost}{shared}" + (f"; from {inputs}" if inputs else "")
-        )
-    return "\n".join(lines)
+def _say_what_is_missing(artifacts: Mapping[Artifact, float | None]) -> None:
+    try:
+        require_weights(artifacts)
+    except MissingWeightsError as error:
+        print(f"run would refuse this: {error}", file=sys.stderr)
 
 
 def _total(costs: Mapping[Artifact, float | None]) -> float | None:

@@ -62,7 +62,7 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     search = searched(dict(data.fingerprints(SPLIT)))
     store = Store(options.store)
     store.prepare()
-    prepare_torch(profile)
+    prepare_torch(profile.threads)
     folder = store.root / "studies" / f"{found.name}-{profile.name}"
     journal = Journal(found, search.identity(), folder, store.root / "claims")
     budget = options.trials or found.trials

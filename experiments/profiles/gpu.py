@@ -9,6 +9,10 @@ PROFILE = Profile(
         "data.source": "folder",
         "data.image_size": 64,
         "data.validation_images": 2000,
+        # Few enough views that their codes are computed once.
+        "augmentation.random_crop": True,
+        "augmentation.flip": True,
+        "augmentation.views": 4,
         "teacher.hidden_channels": 64,
         "teacher.channel_multipliers": [1, 2, 4],
         "teacher.code_dim": 64,

@@ -8,6 +8,9 @@ PROFILE = Profile(
     overlay={
         "data.source": "folder",
         "data.image_size": 256,
+        # Another view in every epoch, so the teacher's codes are computed at every step, as in the release.
+        "augmentation.random_crop": True,
+        "augmentation.flip": True,
         "stage1.training.precision": "fp16",
         "stage2.training.precision": "fp16",
         "stage3.training.precision": "fp16",

@@ -14,6 +14,7 @@ from sftok.training.interruption import TrainingInterrupted
 if TYPE_CHECKING:
     import torch
 
+    from sftok.data.augmentation import AugmentationConfig
     from sftok.data.base import ImageSet
     from sftok.training.loop import Monitor
 
@@ -63,6 +64,15 @@ class Task:
     def config(self) -> Mapping[str, Any]:
         """The artifact's configuration."""
         return self.artifact.config
+
+    @property
+    def augmentation(self) -> AugmentationConfig | None:
+        """The views of the training images; None where they are the centre crops."""
+        # Imported here, as below.
+        from sftok.data.augmentation import AugmentationConfig
+
+        values = self.config.get("augmentation")
+        return None if values is None else AugmentationConfig.model_validate(values)
 
     def open_device(self) -> torch.device:
         """The device on which it is to be made.

@@ -9,11 +9,13 @@ from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.tokens import TokenCache, write_tokens
 
-BATCH_SIZE = 500
+LARGEST_BATCH = 500
+PIXELS = LARGEST_BATCH * 64 * 64
+"""Of a batch: what the teacher's widest layer makes of them has to fit on a GPU."""
 
 
 def write_code_cache(task: Task) -> dict[str, Any]:
-    """Encode the training images with the frozen teacher."""
+    """Encode the training images, in each of their views, with the frozen teacher."""
     return write_ids(task, load_teacher(task))
 
 
@@ -25,13 +27,26 @@ def write_ids(task: Task, encoder: MaskGITVQGAN | SFTok) -> dict[str, Any]:
         task.report(done / total)
 
     image_set = task.load_data("train")
-    write_tokens(encoder.to(device), image_set, task.folder, BATCH_SIZE, on_progress, device=device)
-    counts = TokenCache(task.folder, len(image_set), encoder.num_tokens).counts()
+    views = task.augmentation
+    write_tokens(
+        encoder.to(device),
+        image_set,
+        task.folder,
+        _batch_size(encoder.image_size),
+        on_progress,
+        augmentation=views,
+        device=device,
+    )
+    counts = TokenCache(task.folder, len(image_set), encoder.num_tokens, views).counts()
     return {
         "images": len(image_set),
         "codes_used": int((counts > 0).sum()),
         "codebook_size": encoder.codebook_size,
     }
+
+
+def _batch_size(image_size: int) -> int:
+    return max(1, min(LARGEST_BATCH, PIXELS // image_size**2))
 
 
 def load_teacher(task: Task) -> MaskGITVQGAN:

@@ -25,8 +25,8 @@ from sftok.evaluation.guidance_choice import choose_guidance
 from sftok.evaluation.protocol import decode_ids
 from sftok.generation import DecodeIds
 from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+from sftok.randomness import derived_seed, generator
 from sftok.tokens import TokenCache
-from sftok.training.randomness import derived_seed, generator
 from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
 
 

@@ -10,6 +10,7 @@ from torch import nn
 
 from experiments.recipe import FineTuningRecipe
 from experiments.tasks.base import MODEL, Task
+from experiments.tasks.codes import load_teacher
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, training_batches
 from sftok.decoding.schedule import DecodingConfig
@@ -20,10 +21,10 @@ from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.pretrained import discriminator, perceptual_loss
 from sftok.quantizers.base import Quantizer
 from sftok.quantizers.tail_drop import TailDrop
+from sftok.randomness import derived_seed, generator, seeded_initialisation
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
-from sftok.tokens import TokenCache
+from sftok.tokens import TokenCache, TokensOnTheFly
 from sftok.training.loop import TrainingConfig, train
-from sftok.training.randomness import derived_seed, generator, seeded_initialisation
 from sftok.training.stages.base import Stage
 from sftok.training.stages.classifier import ClassifierStage
 from sftok.training.stages.fine_tuning import FineTuningStage, SingleStepFineTuningStage
@@ -31,12 +32,13 @@ from sftok.training.stages.teacher import TeacherStage
 from sftok.training.stages.tokenizer import (
     AlignmentConfig,
     AlignmentStage,
+    TeacherCodes,
     TokenizerLossConfig,
     WarmUpStage,
 )
 from sftok.weights import save_tensors
 
-TokenizerParts = tuple[Encoder, Quantizer, Decoder, TokenCache, TokenizerLossConfig]
+TokenizerParts = tuple[Encoder, Quantizer, Decoder, TeacherCodes, TokenizerLossConfig]
 
 
 def train_classifier(task: Task) -> dict[str, Any]:
@@ -79,10 +81,17 @@ def _starting_tokenizer(task: Task) -> SFTok:
 
 
 def _tokenizer_parts(task: Task, tokenizer: SFTok, image_set: ImageSet) -> TokenizerParts:
-    codes = TokenCache(task.inputs["codes"], len(image_set), tokenizer.decoder.config.num_codes)
+    codes = _teacher_codes(task, image_set, tokenizer.decoder.config.num_codes)
     loss = TokenizerLossConfig.model_validate(task.config["loss"])
     quantizer = cast(Quantizer, _training_quantizer(task, tokenizer))
     return tokenizer.encoder, quantizer, tokenizer.decoder, codes, loss
+
+
+def _teacher_codes(task: Task, image_set: ImageSet, num_codes: int) -> TeacherCodes:
+    """The codes of the very views that the encoder sees: kept, or computed at every step."""
+    if "codes" in task.inputs:
+        return TokenCache(task.inputs["codes"], len(image_set), num_codes, task.augmentation)
+    return TokensOnTheFly(load_teacher(task).to(task.open_device()))
 
 
 def _training_quantizer(task: Task, tokenizer: SFTok) -> nn.Module:
@@ -150,7 +159,7 @@ def train_model(
 
     def batches(start: int) -> Iterator[Batch]:
         order = derived_seed(seed, "order")
-        return training_batches(image_set, training.batch_size, order, start, world=task.world)
+        return training_batches(image_set, training.batch_size, order, start, task.augmentation, task.world)
 
     seconds = train(
         stage,

@@ -14,8 +14,8 @@ from sftok.data.batches import to_unit_range
 from sftok.evaluation.bench import balanced
 from sftok.evaluation.workers import in_order
 from sftok.models.tokenizer import SFTok
+from sftok.randomness import generator
 from sftok.teacher.vqgan import MaskGITVQGAN
-from sftok.training.randomness import generator
 
 
 class Statistic(Protocol):

@@ -15,6 +15,7 @@ header put back (31 August 2017) all four do, which is how the sums below were f
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import logging
@@ -116,8 +117,14 @@ def _missing(folder: Path) -> list[str]:
 
 
 def _found(folder: Path, how: str) -> Path:
-    logger.info("Fashion-MNIST: %s (%s)", folder, how)
+    _say(folder, how)
     return folder
+
+
+@functools.cache
+def _say(folder: Path, how: str) -> None:
+    """Once a process, though every split looks for its files."""
+    logger.info("Fashion-MNIST: %s (%s)", folder, how)
 
 
 def _fetch(cache: Path) -> str:

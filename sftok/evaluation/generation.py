@@ -27,7 +27,7 @@ from sftok.evaluation.reference import reference_features
 from sftok.evaluation.workers import in_order
 from sftok.generation import DecodeIds, generate_ids
 from sftok.models.generator import MaskGITGenerator
-from sftok.training.randomness import generator
+from sftok.randomness import generator
 
 
 class GenerationProtocol(Protocol):

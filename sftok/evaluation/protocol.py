@@ -33,8 +33,8 @@ from sftok.evaluation.reference import teacher_codes
 from sftok.evaluation.workers import in_order
 from sftok.models.titok import TiTok
 from sftok.models.tokenizer import SFTok
+from sftok.randomness import generator
 from sftok.teacher.vqgan import MaskGITVQGAN
-from sftok.training.randomness import generator
 
 __all__ = [
     "Evaluation",

@@ -25,12 +25,12 @@ from sftok.config import Config, ConfigError, choices_hint
 from sftok.data.batches import Batch
 from sftok.device import CPU
 from sftok.distributed import SINGLE, World
+from sftok.randomness import generator
 from sftok.training.checkpoint import TrainingState
 from sftok.training.ema import WeightAverage
 from sftok.training.interruption import TrainingInterrupted
 from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
 from sftok.training.precision import SMALLEST_SCALE, Precision, autocast, keep_freed_memory, scaler
-from sftok.training.randomness import generator
 from sftok.training.stages.base import Stage, Step
 
 
@@ -62,7 +62,7 @@ class Monitor(Protocol):
         """One line of the training curve; `values["step"]` counts from 1."""
 
     def resumed(self, step: int) -> None:
-        """The run goes on from a checkpoint: lines after `step` will come again."""
+        """The run begins after `step`, of a checkpoint or 0: later lines, of a killed attempt, come again."""
 
     def should_stop(self) -> bool:
         """True asks the loop to checkpoint and to raise `TrainingInterrupted`."""
@@ -125,7 +125,8 @@ def train(
     stage.to(device).train()
     players = _players(stage, config, device)
     state = _state(stage, players, config)
-    if _resume(state, folder, world) and world.is_first:
+    _resume(state, folder, world)
+    if world.is_first:
         monitor.resumed(state.step)
     started = time.monotonic() - state.seconds
     stream = batches(state.step * config.gradient_accumulation)
@@ -193,13 +194,12 @@ def _state(stage: Stage, players: list[_Player], config: TrainingConfig) -> Trai
     )
 
 
-def _resume(state: TrainingState, folder: Path, world: World) -> bool:
-    """Go on from the checkpoint in `folder`, if there is one; says whether there was."""
-    found = state.restore(folder)
+def _resume(state: TrainingState, folder: Path, world: World) -> None:
+    """Go on from the checkpoint in `folder`, if there is one."""
+    state.restore(folder)
     steps = world.gather(torch.tensor([state.step])).tolist()
     if len(set(steps)) > 1:
         raise RuntimeError(f"the processes would go on from steps {steps}: {folder} is not the same for all")
-    return found
 
 
 def _save(state: TrainingState, folder: Path, world: World) -> None:

@@ -2,8 +2,10 @@
 
     python -m sftok.training.measure sftok-b --batch-size 2 --steps 3
 
-runs one forward pass (encode, and decode in one step) and then stage 2 through the training loop, on noise;
-it prints one line of JSON. Nothing is written.
+runs one forward pass (encode, and decode in one step) and then stage 2 (or `--stage 3`, against networks with
+random weights) through the training loop, on noise; it prints one line of JSON. Nothing is written.
+
+`cpu_seconds` are the process's own: what a step takes on cores that nobody else uses.
 """
 
 from __future__ import annotations
@@ -16,19 +18,27 @@ import statistics
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, cast, get_args
 
+import lpips
+import timm
 import torch
+from torch import nn
 
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import DecodingConfig
 from sftok.device import DeviceName, open_device
+from sftok.losses.perceptual import LpipsLoss
+from sftok.models.discriminator import DinoDiscriminator, DinoDiscriminatorConfig
 from sftok.models.tokenizer import SIZES, SFTok, SFTokConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.precision import Precision
+from sftok.training.stages.base import Stage
+from sftok.training.stages.fine_tuning import FineTuningConfig, FineTuningStage
 from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage, TokenizerLossConfig
 
 
@@ -41,10 +51,10 @@ class _Stopwatch:
 
     def __init__(self, steps: int):
         self.steps = steps
-        self.ends = [time.perf_counter()]
+        self.ends = [_now()]
 
     def progress(self, done: int, total: int) -> None:
-        self.ends.append(time.perf_counter())
+        self.ends.append(_now())
         if done == self.steps:
             raise _Enough
 
@@ -55,16 +65,26 @@ class _Stopwatch:
     def should_stop(self) -> bool:
         return False
 
-    def seconds(self) -> float:
-        """The median step, without the first one (it allocates) if there are others."""
-        taken = [end - start for start, end in pairwise(self.ends)]
-        return statistics.median(taken[1:] or taken)
+    def seconds(self) -> tuple[float, float]:
+        """The median step by the clock and of the processor; the first, which allocates, only if alone."""
+        taken = [(end[0] - start[0], end[1] - start[1]) for start, end in pairwise(self.ends)]
+        clock, processor = zip(*(taken[1:] or taken), strict=True)
+        return statistics.median(clock), statistics.median(processor)
+
+
+def _now() -> tuple[float, float]:
+    return time.perf_counter(), time.process_time()
 
 
 def measure(
-    config: SFTokConfig, batch_size: int, steps: int, device: torch.device, precision: Precision
+    config: SFTokConfig,
+    batch_size: int,
+    steps: int,
+    device: torch.device,
+    precision: Precision,
+    stage_number: int = 2,
 ) -> dict[str, Any]:
-    """Seconds of a forward pass and of a stage-2 step, parameters, and the peak of memory in bytes."""
+    """Seconds of a forward pass and of a step of stage 2 or 3, parameters, and peak memory in bytes."""
     tokenizer = SFTok.from_config(config).to(device).eval()
     side, shape = config.encoder.image_size, (batch_size, config.decoder.num_codes)
     draws = torch.Generator().manual_seed(0)
@@ -72,16 +92,15 @@ def measure(
     codes = torch.randint(config.decoder.vocabulary, shape, generator=draws)
     batch = Batch(images, labels=torch.zeros(batch_size).long(), indices=torch.arange(batch_size))
 
-    started = time.perf_counter()
+    started = _now()
     tokenizer.reconstruct(images.to(device), DecodingConfig(steps=1, temperature=0.0))
-    forward = time.perf_counter() - started
+    ended = _now()
 
     def batches(start: int) -> Iterator[Batch]:
         while True:
             yield batch
 
-    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
-    stage = AlignmentStage(*parts, lambda batch: codes, TokenizerLossConfig(), AlignmentConfig())
+    stage = _stage(stage_number, tokenizer, codes)
     training = TrainingConfig(batch_size=batch_size, precision=precision, log_every=1)
     stopwatch = _Stopwatch(steps)
     with tempfile.TemporaryDirectory() as empty, contextlib.suppress(_Enough):
@@ -89,10 +108,32 @@ def measure(
         train(stage, batches, steps + 1, training, seed=0, folder=folder, monitor=stopwatch, device=device)
     return {
         "parameters": sum(parameter.numel() for parameter in stage.trained.parameters()),
-        "forward_seconds": round(forward, 3),
-        "step_seconds": round(stopwatch.seconds(), 3),
+        "forward_seconds": round(ended[0] - started[0], 3),
+        "forward_cpu_seconds": round(ended[1] - started[1], 3),
+        "step_seconds": round(stopwatch.seconds()[0], 3),
+        "step_cpu_seconds": round(stopwatch.seconds()[1], 3),
         "peak_bytes": _peak(device),
     }
+
+
+def _stage(number: int, tokenizer: SFTok, codes: torch.Tensor) -> Stage:
+    if number == 2:
+        parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
+        return AlignmentStage(*parts, lambda batch: codes, TokenizerLossConfig(), AlignmentConfig())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as it was in 2022
+        vgg = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
+    dino = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0)
+    return FineTuningStage(
+        tokenizer.encoder,
+        cast(nn.Module, tokenizer.quantizer),
+        tokenizer.decoder,
+        tokenizer.pixel_decoder,
+        LpipsLoss(vgg.eval().requires_grad_(False), 16),
+        DinoDiscriminator(DinoDiscriminatorConfig(), dino.eval().requires_grad_(False), None),
+        # Both players from the first step on: what all but the first 20,000 steps take.
+        FineTuningConfig(discriminator_start=0),
+    )
 
 
 def _peak(device: torch.device) -> int:
@@ -106,6 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure what the command line names."""
     parser = argparse.ArgumentParser(prog="python -m sftok.training.measure", description="Time a step.")
     parser.add_argument("size", choices=SIZES)
+    parser.add_argument("--stage", type=int, choices=(2, 3), default=2)
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--device", choices=get_args(DeviceName), default="cpu")
@@ -114,7 +156,8 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     device = open_device(options.device)
-    found = measure(SIZES[options.size], options.batch_size, options.steps, device, options.precision)
+    size = SIZES[options.size]
+    found = measure(size, options.batch_size, options.steps, device, options.precision, options.stage)
     print(json.dumps({**vars(options), **found}))
 
 

@@ -15,6 +15,7 @@ from torchvision.transforms.functional import resize
 from sftok.data import AugmentationConfig, DataConfig, load, ordered_batches, training_batches
 from sftok.data.base import MemoryImageSet
 from sftok.data.transforms import Crop, resize_and_crop, resize_short_side
+from sftok.distributed import World
 
 
 def noise(width: int, height: int) -> Image.Image:
@@ -144,6 +145,15 @@ def test_seeds_of_a_run_reorder_the_views_but_do_not_change_them():
         batch = next(training_batches(image_set, 12, seed, augmentation=VIEWS))
         shown.append(batch.images[batch.indices.argsort()])
     assert torch.equal(*shown)
+
+
+def test_processes_share_a_batch_and_its_view():
+    image_set = gradient_set()
+    whole = next(training_batches(image_set, 6, 0, 3, VIEWS))
+    worlds = (World(rank=rank, size=2) for rank in range(2))
+    shares = [next(training_batches(image_set, 6, 0, 3, VIEWS, world)) for world in worlds]
+    for part in ("images", "indices", "views"):
+        assert torch.equal(torch.cat([getattr(share, part) for share in shares]), getattr(whole, part))
 
 
 def test_flipping_grey_pixels_in_memory():

@@ -29,22 +29,21 @@ def test_the_papers_models_have_the_size_of_vit_b_and_vit_l() -> None:
 
 def test_operations_of_a_stage() -> None:
     recipe = resolve(PROFILES["smoke"].overlay)
-    cached = {
-        stage: training_flops(recipe, stage, codes_are_cached=True) for stage in ("warm-up", "alignment")
-    }
+    cached = {stage: training_flops(recipe, stage) for stage in ("warm-up", "alignment")}
     assert cached["alignment"] > cached["warm-up"] > 0
     vanilla = resolve(PROFILES["smoke"].overlay, {"stage2.replacement_ratio": 0.0})
-    assert training_flops(vanilla, "alignment", codes_are_cached=True) == cached["warm-up"]
-    assert training_flops(recipe, "warm-up", codes_are_cached=False) > cached["warm-up"]
-    one_pass = training_flops(recipe, "single-step-fine-tuning", codes_are_cached=True)
-    assert training_flops(recipe, "fine-tuning", codes_are_cached=True) > one_pass
+    assert training_flops(vanilla, "alignment") == cached["warm-up"]
+    endless_views = resolve(PROFILES["smoke"].overlay, {"augmentation.flip": True})
+    assert training_flops(endless_views, "warm-up") > cached["warm-up"], "the teacher runs at every step"
+    one_pass = training_flops(recipe, "single-step-fine-tuning")
+    assert training_flops(recipe, "fine-tuning") > one_pass
 
 
 def test_a_linear_layer_is_counted_by_hand() -> None:
     # Doubling the depth adds the blocks' operations again, so the rest is what two depths leave.
     def flops(depth: int) -> float:
         changes = {"tokenizer.decoder.depth": depth}
-        return training_flops(resolve(PROFILES["smoke"].overlay, changes), "warm-up", codes_are_cached=True)
+        return training_flops(resolve(PROFILES["smoke"].overlay, changes), "warm-up")
 
     assert flops(3) - flops(2) == pytest.approx(flops(2) - flops(1))
 

@@ -105,6 +105,23 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     assert all(torch.equal(resumed[name], expected[name]) for name in expected)
 
 
+def test_a_run_killed_before_its_first_checkpoint_begins_anew_and_says_so(tmp_path: Path) -> None:
+    class Killed(Recorder):
+        def progress(self, done: int, total: int) -> None:
+            if done == 2:
+                raise KeyboardInterrupt
+
+    whole, monitor = Recorder(), Killed()
+    run(tmp_path / "whole", whole)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed", monitor)
+    again = Recorder()
+    again.lines = monitor.lines
+    run(tmp_path / "killed", again)
+    assert again.resumed_at == 0
+    assert again.lines == whole.lines
+
+
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(TrainingInterrupted):
         run(tmp_path / "run", Recorder(stop_after=4))

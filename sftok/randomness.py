@@ -1,4 +1,4 @@
-"""Where every random draw of training comes from: a seed and a step, never a global state.
+"""Where every random draw comes from: a seed and a purpose (such as a step), never a global state.
 
 A generator that is a function of `(seed, purpose, step)` makes resuming exact without storing its state.
 """

@@ -1,0 +1,47 @@
+"""A dry run names everything, and stays readable with a hundred seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.commands.details import details, numbers
+from experiments.costs import estimate
+from experiments.paper import figure8
+from experiments.plan import plan
+from experiments.profiles import PROFILES
+from experiments.store import Store
+
+DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+
+
+def printed(folder: Path, seeds: tuple[int, ...]) -> list[str]:
+    planned = plan(figure8.EXPERIMENT, PROFILES["cpu"], seeds, {}, DATA)
+    store = Store(folder)
+    return details(planned, store, estimate(planned, store)).splitlines()
+
+
+def test_a_few_seeds_are_listed_in_full(tmp_path: Path) -> None:
+    one, two = printed(tmp_path, (0,)), printed(tmp_path, (0, 1))
+    assert set(one) <= {line.replace("shared by 4", "shared by 2") for line in two}
+    assert any("warm-up, seed 1: 40 s" in line for line in two)
+
+
+def test_many_seeds_share_lines_and_every_artifact_is_counted(tmp_path: Path) -> None:
+    lines = printed(tmp_path, tuple(range(101)))
+    assert len(lines) < 12
+    (warm_up,) = [line for line in lines if line.startswith("  stage  warm-up, seeds")]
+    assert warm_up == "  stage  warm-up, seeds 0 to 100: 101 artifacts, 67 min"
+    assert [line for line in lines if line.startswith("  teacher-")], "what has no seed keeps its name"
+    counted = sum(int(line.split(" artifacts")[0].split()[-1]) for line in lines if " artifacts" in line)
+    whole = plan(figure8.EXPERIMENT, PROFILES["cpu"], tuple(range(101)), {}, DATA)
+    assert counted + sum("-" in line.split()[0] for line in lines[:-1]) == len(whole.artifacts)
+    assert "--seeds 0, names every artifact of seed 0" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("values", "text"), [((4,), "4"), ((0, 1, 2), "0 to 2"), ((7, 0, 1, 3), "0 to 1, 3, 7")]
+)
+def test_numbers(values: tuple[int, ...], text: str) -> None:
+    assert numbers(values) == text
