@@ -120,7 +120,8 @@ def draw_parallel(chart: Parallel) -> str:
             last = place == len(chart.axes) - 1
             for height, label in axis.labels:
                 x, anchor = (place + 0.03, "left") if last else (place - 0.03, "right")
-                axes.text(x, height, label, ha=anchor, va="center_baseline", **NOTE)
+                # Above its height, where the lines that meet there do not strike it through.
+                axes.text(x, height + 0.012, label, ha=anchor, va="bottom", **NOTE)
         order = sorted(range(len(chart.lines)), key=lambda index: -chart.ranks[index])
         for index in order:
             good = chart.ranks[index] <= BEST_SHARE
