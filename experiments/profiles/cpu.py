@@ -67,7 +67,7 @@ PROFILE = Profile(
             },
         },
         "tokenizer.patch_size": 7,
-        "tokenizer.num_latent_tokens": 8,
+        "tokenizer.num_latent_tokens": 2,
         "tokenizer.codebook_size": 512,
         "tokenizer.token_dim": 16,
         "tokenizer.encoder": {"width": 64, "depth": 4, "heads": 2},
