@@ -1,24 +1,22 @@
-"""A gallery of reconstructions, class by class.
+"""Figures 6, 16 and 17: generated images by class.
 
-Paper: Figure 15 and Appendix E.2 show more reconstructions. Its Figure 6 is a gallery too, but of generated
-images, which need a generator on the tokens (Section 4.3); the page says so.
+Paper: Figure 6 (Section 4.3), Figure 16 (SFTok-B) and Figure 17 (SFTok-L, Appendix E.3): pictures without
+numbers.
 
 Command: `python -m experiments run figure6`
-Expected: shares every artifact with `table1`.
+Expected: shares every artifact with `table2`.
 """
 
-from experiments.spec import Experiment, Gallery, Row
+from experiments.spec import Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figure6",
     kind="figure",
-    title="Reconstructions by class",
-    source="Gallery of Figures 6 and 15",
+    title="Generated images by class",
+    source="Figures 6, 16 and 17, Section 4.3, Appendix E.3",
     description=(
-        "The first evaluated images of every class, and what SFTok-B and SFTok-L make of them after all "
-        "three stages. The paper's gallery of reconstructions is its Figure 15; the images of its Figure 6 "
-        "are generated, and this page has none."
+        "Samples of MaskGIT on the tokens of SFTok-B (Figure 16) and SFTok-L (Figure 17), the first ones of "
+        "each class as they come, none picked."
     ),
-    rows=(Row(name="sftok-b", as_in="table1"), Row(name="sftok-l", as_in="table1")),
-    galleries=(Gallery(title="Reconstructions by class", layout="classes"),),
+    rows=(Row(name="sftok-b", as_in="table2"), Row(name="sftok-l", as_in="table2")),
 )

@@ -177,7 +177,7 @@ def test_a_killed_generator_goes_on_with_the_same_bits(
 
 
 def test_figures_16_and_17_need_nothing_new(finished: Store) -> None:
-    command = [sys.executable, "-m", "experiments", "run", "figures16_17", "--profile", "smoke", "--dry-run"]
+    command = [sys.executable, "-m", "experiments", "run", "figure6", "--profile", "smoke", "--dry-run"]
     done = subprocess.run(
         [*command, "--store", str(finished.root), "--set", f"evaluation.extractors={SPACES}"],
         capture_output=True,

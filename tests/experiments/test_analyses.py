@@ -30,7 +30,7 @@ def test_figure_4a_adds_an_analysis_a_row_to_table_3() -> None:
     ("figure", "table"),
     [
         ("figure5", "table1"),
-        ("figure6", "table1"),
+        ("figure15", "table1"),
         ("figure7", "table3"),
         ("information", "appendix_c"),
         ("appendix_c", "information"),

@@ -45,7 +45,7 @@ def test_only_generation_itself_is_new_after_table_1() -> None:
     new = set(planned().artifacts) - set(planned(SPECS["table1"]).artifacts)
     assert sorted({artifact.kind for artifact in new}) == ["generation", "generator", "guidance", "tokens"]
     assert len(new) == 4 * 3 + 3, "the teacher's tokens are the codes that are there"
-    assert set(planned(SPECS["figures16_17"]).artifacts) <= set(planned().artifacts)
+    assert set(planned(SPECS["figure6"]).artifacts) <= set(planned().artifacts)
 
 
 def test_the_generators_differ_in_their_ids_alone() -> None:

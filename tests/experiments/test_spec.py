@@ -102,7 +102,7 @@ def test_table_2_is_about_the_tokenizers_of_table_1() -> None:
         )
         assert (row.measures, row.steps) == ("generation", None)
     of_table_2 = {row.name: row for row in generating}
-    assert all(row == of_table_2[row.name] for row in specs["figures16_17"].rows)
+    assert all(row == of_table_2[row.name] for row in specs["figure6"].rows)
 
 
 def test_table_5_as_printed() -> None:

@@ -70,7 +70,7 @@ def test_every_number_of_steps_and_what_they_change(fake_store: FakeStore) -> No
 
 
 def test_a_line_for_each_class(fake_store: FakeStore) -> None:
-    (found,) = gallery_sets(fake_store.run(trained("figure6")))
+    (found,) = gallery_sets(fake_store.run(trained("figure15")))
     assert [strip.name for strip in found.strips][:2] == ["T-shirt", "Trouser"]
     assert found.columns == ("original", "SFTok-B", "SFTok-L")
     assert pixels(found.strips[0]).shape == (28, 3 * 28, 3)
