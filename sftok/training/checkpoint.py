@@ -64,7 +64,7 @@ class TrainingState:
                 if scaler.is_enabled():
                     scaler.load_state_dict(progress["scales"][player])
             self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (IndexError, KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise DamagedFileError(
                 f"{path}: does not fit this run ({reason}); delete it to start anew"
@@ -82,8 +82,12 @@ def _copy_into(target: dict[str, torch.Tensor], source: Mapping[str, torch.Tenso
 
 
 def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         index, slot = name.split(".", 1)
-        state.setdefault(int(index), {})[slot] = tensor
+        like = parameters[int(index)]
+        # A file has one memory layout. A fused optimiser pairs moments and weights by their place in memory.
+        value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
+        state.setdefault(int(index), {})[slot] = value
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})

@@ -1,0 +1,43 @@
+"""What a checkpoint restores goes on as if nothing had happened, whatever the layout in memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from sftok.training.checkpoint import TrainingState
+from sftok.training.ema import WeightAverage
+from sftok.training.optimisation import OptimisationConfig, adamw
+
+
+class Run:
+    """A convolution that learns noise, in one memory layout."""
+
+    def __init__(self, memory_format: torch.memory_format):
+        self.layer = nn.Conv2d(3, 5, 3).to(memory_format=memory_format)
+        with torch.no_grad():
+            for parameter in self.layer.parameters():
+                parameter.fill_(0.1)
+        self.optimiser = adamw(self.layer.named_parameters(), OptimisationConfig(learning_rate=0.1))
+        self.state = TrainingState(self.layer, {"model": self.optimiser}, WeightAverage(self.layer, 0.9), {})
+
+    def step(self, number: int) -> None:
+        images = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(number))
+        self.optimiser.zero_grad()
+        (self.layer(images) - images[:, :1, 1:-1, 1:-1]).square().mean().backward()
+        self.optimiser.step()
+
+
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_moments_go_on_with_their_weights(tmp_path: Path, memory_format: torch.memory_format) -> None:
+    whole, restored = Run(memory_format), Run(memory_format)
+    for number in range(2):
+        whole.step(number)
+    whole.state.save(tmp_path)
+    assert restored.state.restore(tmp_path)
+    for run in (whole, restored):
+        run.step(2)
+    assert torch.equal(whole.layer.weight, restored.layer.weight)
