@@ -11,10 +11,22 @@ from sftok.data.batches import Batch
 from sftok.models.tokenizer import SFTok
 from sftok.training.precision import keep_freed_memory
 
+# The profile's step is small: what does not depend on the precision weighs more in it than in a larger one.
+SIZES = {
+    "profile": {},
+    "larger": {
+        "tokenizer.patch_size": 4,
+        "tokenizer.num_latent_tokens": 8,
+        "tokenizer.encoder.heads": 4,
+        "tokenizer.decoder.heads": 4,
+        "stage2.training.batch_size": 128,
+    },
+}
+
 
 @pytest.fixture(scope="session")
-def recipe() -> Recipe:
-    return resolve(PROFILES["cpu"].overlay)
+def recipe(request: pytest.FixtureRequest) -> Recipe:
+    return resolve(PROFILES["cpu"].overlay, SIZES[getattr(request, "param", "profile")])
 
 
 @pytest.fixture(scope="session")

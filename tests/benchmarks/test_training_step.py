@@ -58,6 +58,7 @@ def test_stage_2_step(
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.parametrize("recipe", ["profile", "larger"], indirect=True)
 def test_bf16_against_fp32(benchmark: BenchmarkFixture, step: Callable[[Precision], None]) -> None:
     """The two in turn, so that a machine whose speed drifts tells the same ratio."""
     times: dict[str, list[float]] = {"fp32": [], "bf16": []}
