@@ -30,6 +30,8 @@ BRIGHTER = 2
 
 def gallery_sets(run: TableRun) -> list[StripSet]:
     """The galleries of the experiment at the run's first seed, of the rows that are done."""
+    if not run.experiment.galleries:
+        return []
     rows = [row for row in run.rows if row.seed == run.seeds[0] and row.status == "done"]
     found: dict[str, Examples] = {}
     problems = []

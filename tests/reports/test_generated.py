@@ -15,6 +15,7 @@ from PIL import Image
 from experiments.results import ResultRow, RowRun, Sampling, SamplingPoint, TableRun
 from experiments.spec import Claim, Comparison, Experiment, Point, Row
 from experiments.verdicts import cells
+from reports.galleries import gallery_sets
 from reports.generated import generated_images
 from reports.guidance import guidance_table, sampling_words
 from reports.strips import strip_sets
@@ -115,6 +116,7 @@ def test_seeds_and_sampling_are_said(run: TableRun) -> None:
 
 def test_generated_images_are_no_reconstructions(run: TableRun) -> None:
     assert strip_sets(run) == []
+    assert gallery_sets(run) == []
     table = headline(run, cells(run))
     assert table.generates
     assert "rfid" not in {column.metric.name for column in table.columns}
