@@ -232,6 +232,9 @@ def _scale_y(axes: Axes, panel: Panel) -> None:
     beyond = [item for item in panel.references if item not in near]
     below, above = (any(sign * item.value > sign * high for item in beyond) for sign in (-1, 1))
     axes.set_ylim(low - margin * (2.2 if below else 1), high + margin * (2.2 if above else 1))
+    if 0 < max(abs(low), abs(high)) < 1e-3:
+        # In the ticks, because a common power of ten would stand above the axes, where there is no room.
+        axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1e}" if value else "0")
     heights = sorted(item.value for item in near)
     crowded = len(near) > 1 and heights[-1] - heights[0] < 0.06 * (high - low + 2 * margin)
     for item in near:

@@ -60,6 +60,12 @@ def test_a_huge_interval_does_not_flatten_the_curves() -> None:
     assert _words(narrow) == _words(wide)
 
 
+def test_tiny_values_have_their_power_of_ten_in_the_ticks() -> None:
+    words = _words(draw(_panel(6e-6, 4e-6, 2e-6)))
+    assert not {"1e−6", "1e-6"} & set(words)
+    assert "4.0e-06" in words
+
+
 def test_a_loss_curve_has_a_linear_axis() -> None:
     curve = Series(1, (0.0, 1500.0, 3000.0), (5.0, 4.0, 3.0), stage_ends=(1500.0,))
     words = _words(draw(Panel((curve,), x_label="training step")))
