@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 
 import pytest
 from cluster import memory_limits
@@ -154,8 +155,10 @@ def test_the_node_vanishes_and_comes_back(lab: Lab) -> None:
 
 
 def test_the_controller_is_restarted_under_a_job(lab: Lab) -> None:
-    counter = counting()
+    counter = counting(steps=300)
     start_counting(lab, counter)
+    # It writes what it knows up to five seconds later; a job that it has not written yet is lost with it.
+    time.sleep(6)
     lab.cluster.kill("slurmctld")
     lab.cluster.start_slurmctld()
     lab.until("the controller", lambda: lab.cluster.command("squeue").returncode == 0)
