@@ -23,7 +23,7 @@ from experiments.store import Store, StoreError
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 
-LOAD = int(os.environ.get("SFTOK_TEST_SLURM_LOAD", 60))
+LOAD = int(os.environ.get("SFTOK_TEST_SLURM_LOAD", 24))
 """Artifacts of the load test; a release is tried with 200, which takes minutes."""
 
 
