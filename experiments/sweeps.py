@@ -11,11 +11,14 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from experiments.plan import Plan
 from experiments.spec import Experiment, Row
 from sftok.config import ConfigError
+
+if TYPE_CHECKING:
+    # The pages write swept values as this module does, and need no torch.
+    from experiments.plan import Plan
 
 MAX_ROWS = 256
 """Of a sweep: a grid grows as a product, and nobody means thousands of trainings."""

@@ -133,7 +133,7 @@ class Curve:
         self.path.write_text(json.dumps(self.lines))
 
     def resumed(self, step: int) -> None:
-        self.lines = json.loads(self.path.read_text())[:step]
+        self.lines = json.loads(self.path.read_text())[:step] if step else []
 
     def should_stop(self) -> bool:
         return False
