@@ -12,7 +12,7 @@ from sftok.config import ConfigError, choices_hint
 
 
 def discover(packages: Sequence[str]) -> dict[str, Experiment]:
-    """The experiments by name, in the order of their names, with the rows that they take from one another.
+    """The experiments by name, in the paper's order, with the rows that they take from one another.
 
     Raises:
         ConfigError: two modules use one name, or a row refers to one that is not there.
@@ -27,7 +27,8 @@ def discover(packages: Sequence[str]) -> dict[str, Experiment]:
             if experiment.name in found:
                 raise ConfigError(f"{module_info.name}: an experiment {experiment.name!r} exists already")
             found[experiment.name] = experiment
-    return {name: _completed(experiment, found) for name, experiment in sorted(found.items())}
+    in_order = sorted(found.values(), key=lambda experiment: experiment.place)
+    return {experiment.name: _completed(experiment, found) for experiment in in_order}
 
 
 def discover_studies(packages: Sequence[str]) -> dict[str, Study]:

@@ -6,7 +6,8 @@ differ from the profile. See `experiments/paper/` for the specs themselves.
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+import re
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -140,6 +141,13 @@ class Experiment(Config):
     """The published configuration, to be shown beside the profile's own (Table 6)."""
     swept: tuple[str, ...] = ()
     """The keys that a sweep varies; each row's overrides hold its values (`experiments.sweeps`)."""
+
+    @property
+    def place(self) -> tuple[int, bool, int, str]:
+        """Where it stands in lists: tables before figures, by number, what has none after what has."""
+        kinds = get_args(type(self).model_fields["kind"].annotation)
+        number = re.search(r"\d+", self.name)
+        return kinds.index(self.kind), number is None, int(number[0]) if number else 0, self.name
 
     @property
     def trained_rows(self) -> tuple[Row, ...]:

@@ -83,16 +83,14 @@ def write_report(folder: Path, runs: Sequence[TableRun], studies: Sequence[Study
 
 
 def latest_runs(runs: Sequence[TableRun]) -> list[TableRun]:
-    """The latest request of each table and profile: by kind and name, the latest of a table first.
+    """The latest request of each table and profile: in the paper's order, the latest of a table first.
 
     Of requests made at the same moment, the one that comes first in `runs` counts as the latest.
     """
     newest: dict[tuple[str, str], TableRun] = {}
     for run in sorted(runs, key=_requested, reverse=True):
         newest.setdefault((run.experiment.name, run.profile), run)
-    by_time = list(newest.values())
-    kinds = ("table", "figure", "ablation", "sweep")
-    return sorted(by_time, key=lambda run: (kinds.index(run.experiment.kind), run.experiment.name))
+    return sorted(newest.values(), key=lambda run: run.experiment.place)
 
 
 def render_table(entry: Entry, names: dict[str, str]) -> str:

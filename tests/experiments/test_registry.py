@@ -42,6 +42,13 @@ def test_a_name_taken_twice_is_an_error(package: Path) -> None:
         discover(["some_specs"])
 
 
+def test_the_order_is_the_papers() -> None:
+    names = list(discover(["experiments.paper", "ablations"]))
+    assert names[:7] == [*(f"table{number}" for number in range(1, 7)), "appendix_c"]
+    assert names.index("figure8") < names.index("figures9_14") < names.index("figure15")
+    assert names[-2:] == ["stage3", "information"]
+
+
 def test_an_unknown_name_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'table4'.*choices: .*table3, table4"):
         pick(discover(["experiments.paper"]), "tabel4")
