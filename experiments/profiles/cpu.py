@@ -1,4 +1,4 @@
-"""The cpu profile: a laptop without a GPU, minutes on two cores; the effects are real, only small."""
+"""The cpu profile: a laptop without a GPU, minutes on two cores; the effects are real."""
 
 from experiments.profiles.base import Profile
 
