@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
+import numpy as np
 import torch
-from einops import repeat
 from pydantic import Field
 from torch import LongTensor, Tensor
 
@@ -116,8 +116,12 @@ class MemoryImageSet:
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
         """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W]."""
-        chosen = self.pixels[indices]
-        return chosen if chosen.shape[1] == 3 else repeat(chosen, "n 1 h w -> n 3 h w").contiguous()
+        # By NumPy: this runs on the reader's thread, where torch would start a team of threads of its own,
+        # which then spins for work on the cores that the training computes on and halves its speed.
+        chosen = self.pixels.numpy()[indices.numpy()]
+        if chosen.shape[1] == 1:
+            chosen = np.repeat(chosen, 3, axis=1)
+        return torch.from_numpy(chosen)
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
         """Images of `indices`, mirrored where their crops say so; pixels of one size leave no more to cut."""

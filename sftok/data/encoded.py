@@ -96,7 +96,7 @@ class EncodedImageSet(ABC):
             DataError: an image was changed or removed since the set was loaded.
         """
         if len(self) * 3 * self.image_size**2 <= self.memory_budget:
-            return self._all_images[indices]
+            return torch.from_numpy(self._all_images.numpy()[indices.numpy()])  # see MemoryImageSet.images
         return self._decode(indices.tolist(), [CENTRE] * len(indices))
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
