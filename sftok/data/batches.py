@@ -163,7 +163,8 @@ def _endless_looks(
 
 
 def _read_ahead(image_set: ImageSet, looks: Iterator[_Look]) -> Iterator[Batch]:
-    # Only the reading runs ahead: two threads in torch's arithmetic would compete for the same cores.
+    # Only the reading runs ahead, and an image set reads without torch's arithmetic: on this thread torch
+    # would start a team of threads of its own, which spins on the training's cores and halves its speed.
     reader = ThreadPoolExecutor(1, "sftok-batches")
     pending: deque[tuple[_Look, Future[Tensor]]] = deque()
     try:

@@ -96,7 +96,8 @@ class EncodedImageSet(ABC):
             DataError: an image was changed or removed since the set was loaded.
         """
         if len(self) * 3 * self.image_size**2 <= self.memory_budget:
-            return torch.from_numpy(self._all_images.numpy()[indices.numpy()])  # see MemoryImageSet.images
+            # By NumPy, as `_read_ahead` asks.
+            return torch.from_numpy(self._all_images.numpy()[indices.numpy()])
         return self._decode(indices.tolist(), [CENTRE] * len(indices))
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:

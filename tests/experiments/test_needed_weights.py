@@ -47,6 +47,7 @@ def test_all_that_the_paper_profile_lacks_is_one_line(hub: Path) -> None:
 
 def test_what_comes_before_stage_3_needs_none_of_its_weights() -> None:
     artifacts = planned("paper", evaluation__extractors=[{"name": "classifier"}]).artifacts
+    assert "fine-tuning" not in {artifact.stage for artifact in artifacts}
     require_weights(artifacts)
 
 
@@ -59,4 +60,6 @@ def test_a_damaged_file_is_found_at_once(hub: Path) -> None:
 
 
 def test_the_small_profiles_have_theirs_from_a_package() -> None:
-    require_weights(planned("cpu", fine_tuned=True).artifacts)
+    artifacts = planned("cpu", fine_tuned=True).artifacts
+    assert "fine-tuning" in {artifact.stage for artifact in artifacts}
+    require_weights(artifacts)

@@ -121,6 +121,9 @@ def test_two_passes_before_one_backward_pass() -> None:
     discriminator = dino()
     images = torch.rand(2, 3, 16, 16)
     (discriminator(images, generator()).mean() - discriminator(images / 2, generator()).mean()).backward()
+    gradients = [weight.grad for weight in discriminator.parameters() if weight.requires_grad]
+    assert gradients
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
 
 
 @pytest.mark.parametrize(("batch", "groups"), [(8, 1), (16, 2), (12, 2), (9, 1), (1, 1)])
