@@ -6,23 +6,29 @@ here, and how they look in `part.gallery` of the templates.
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from experiments.results import RowRun, TableRun
-from experiments.store import EXAMPLES
-from reports.strips import MAX_IMAGES, Strip, StripSet, class_names, data_uri, step_names, strip_width
+from reports.strips import (
+    MAX_IMAGES,
+    UNREADABLE,
+    Examples,
+    Strip,
+    StripSet,
+    class_names,
+    data_uri,
+    read_examples,
+    step_names,
+    strip_width,
+    unreadable,
+)
 from reports.tables import row_label
 
 Images = NDArray[np.uint8]
 """`[n, 3, H, W]`."""
-
-Examples = Mapping[str, NDArray[Any]]
 
 BRIGHTER = 2
 """Differences are shown so many times as bright, or most of them would be black."""
@@ -38,9 +44,8 @@ def gallery_sets(run: TableRun) -> list[StripSet]:
     for row in rows:
         try:
             found[row.row] = _read(row)
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-            label = row_label(run, row.row)
-            problems.append(StripSet(label, (), (), 0, False, problem=f"{EXAMPLES} cannot be read: {error}"))
+        except UNREADABLE as error:
+            problems.append(unreadable(row_label(run, row.row), error))
     if not found:
         return problems
     layouts: Mapping[str, Callable[[TableRun, str, Mapping[str, Examples]], list[StripSet]]]
@@ -142,8 +147,7 @@ def _mean(name: str, left: Images, right: Images) -> str:
 def _read(row: RowRun) -> Examples:
     if row.evaluation.folder is None:
         raise KeyError("the evaluation has no folder")
-    with np.load(Path(row.evaluation.folder) / EXAMPLES, allow_pickle=False) as archive:
-        examples = {name: archive[name] for name in archive.files}
+    examples = read_examples(row.evaluation.folder)
     if "original" not in examples or not step_names(examples):
         raise KeyError("no original or no reconstruction in it")
     return examples

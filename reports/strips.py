@@ -9,12 +9,14 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.results import RowRun, TableRun
+from experiments.results import TableRun
+from experiments.store import EXAMPLES
 from reports.tables import row_label
 
 MAX_IMAGES = 10
@@ -47,8 +49,28 @@ class StripSet:
     width: int
     """Display width of its longest strip in CSS pixels."""
     pixelated: bool
+    words: str = ""
+    """What is to be said of them beside the label."""
     problem: str = ""
     """Why there are no strips, if the file cannot be read."""
+
+
+Examples = Mapping[str, NDArray[Any]]
+"""The arrays of an `examples.npz` by name."""
+
+UNREADABLE = (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile)
+"""What a damaged or foreign `examples.npz` raises, when it is read or when its arrays are used."""
+
+
+def read_examples(folder: Path) -> Examples:
+    """The examples that an evaluation keeps in its folder; one of `UNREADABLE` if they are damaged."""
+    with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
+
+
+def unreadable(label: str, error: Exception) -> StripSet:
+    """What stands in the place of pictures that cannot be shown."""
+    return StripSet(label, (), (), 0, False, problem=f"{EXAMPLES} cannot be read: {error}")
 
 
 def strip_sets(run: TableRun) -> list[StripSet]:
@@ -61,16 +83,15 @@ def strip_sets(run: TableRun) -> list[StripSet]:
             and row.seed == run.seeds[0]
             and row.status == "done"
             and folder
-            and (folder / "examples.npz").is_file()
+            and (folder / EXAMPLES).is_file()
         ):
-            found.append(_strip_set(row_label(run, row.row), row, folder / "examples.npz"))
+            found.append(_strip_set(row_label(run, row.row), folder))
     return found
 
 
-def _strip_set(label: str, row: RowRun, path: Path) -> StripSet:
+def _strip_set(label: str, folder: Path) -> StripSet:
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_examples(folder)
         original = arrays["original"]
         names = step_names(arrays)
         count = min(MAX_IMAGES, len(original))
@@ -83,8 +104,8 @@ def _strip_set(label: str, row: RowRun, path: Path) -> StripSet:
             Strip(name, data_uri(images[:count]), f"{label}, {name}, {said}", count * width)
             for name, images in shown.items()
         )
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
-        return StripSet(label, (), (), 0, False, problem=f"examples.npz cannot be read: {error}")
+    except UNREADABLE as error:
+        return unreadable(label, error)
     return StripSet(label, strips, columns, count * width, pixelated)
 
 

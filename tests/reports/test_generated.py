@@ -94,9 +94,9 @@ def path_of(run: TableRun) -> Path:
 def test_a_line_is_a_class_and_has_its_samples_in_order(run: TableRun) -> None:
     first, second = generated_images(run)
     assert (first.label, second.label) == ("MaskGIT", "SFTok-B")
-    assert [line.name for line in first.lines] == list(CLASSES)
-    assert first.lines[2].alternative == "MaskGIT, Boot: 3 generated images"
-    with Image.open(io.BytesIO(base64.b64decode(first.lines[2].uri.partition(",")[2]))) as image:
+    assert [line.name for line in first.strips] == list(CLASSES)
+    assert first.strips[2].alternative == "MaskGIT, Boot: 3 generated images"
+    with Image.open(io.BytesIO(base64.b64decode(first.strips[2].uri.partition(",")[2]))) as image:
         shown = np.asarray(image)
     for place, number in enumerate((1, 2, 10)):
         expected = samples(number)[2].transpose(1, 2, 0)
