@@ -242,11 +242,11 @@ def _scale_y(axes: Axes, panel: Panel) -> None:
         axes.axhline(item.value, color=MUTED, linewidth=1.1, dashes=(4, 3))
         # Outside the axes, where no line can run through it.
         axes.text(1.015, item.value, item.name, va=anchor, transform=axes.get_yaxis_transform(), **NOTE)
-    for item in beyond:
-        top = item.value > high
-        label = f"{'↑' if top else '↓'} {item.name} {item.value:.3g}"
-        place, anchor = (0.99, "top") if top else (0.02, "bottom")
-        axes.text(0.99, place, label, ha="right", va=anchor, transform=axes.transAxes, **NOTE)
+    for arrow, place, anchor, top in (("↑", 0.99, "top", True), ("↓", 0.02, "bottom", False)):
+        # In one line: two labels at one edge would cover each other.
+        notes = [f"{arrow} {item.name} {item.value:.3g}" for item in beyond if (item.value > high) == top]
+        if notes:
+            axes.text(0.99, place, "   ".join(notes), ha="right", va=anchor, transform=axes.transAxes, **NOTE)
 
 
 def _themed(svg: str, prefix: str) -> str:

@@ -55,6 +55,12 @@ def test_references_are_lines_if_near_and_notes_if_far() -> None:
     assert "↓ teacher 1.5" in _words(draw(_panel(103.0, 102.0, references=references)))
 
 
+def test_references_beyond_one_edge_share_a_line() -> None:
+    far = (Reference("teacher", 8.06), Reference("real images", 8.31))
+    words = _words(draw(_panel(7.70, 7.72, 7.74, references=far)))
+    assert "↑ teacher 8.06   ↑ real images 8.31" in words
+
+
 def test_a_huge_interval_does_not_flatten_the_curves() -> None:
     narrow, wide = (draw(_panel(3.0, 2.0, band=(half, half))) for half in (1.0, 1e6))
     assert _words(narrow) == _words(wide)
