@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 
 from experiments.artifacts import Artifact
 from experiments.datasets import DataSets
+from experiments.profiles import PROFILES
 from experiments.requests import Request, stored_requests
 from experiments.store import EXAMPLES, RESULT, Store, read_json
 from experiments.tasks import find_maker
@@ -157,6 +160,16 @@ def test_the_choice_reads_validation_images_and_repeats(
     assert {name: (finished.result(node) or {})[name] for name in again} == again
 
 
+@pytest.fixture
+def threads_of_the_profile() -> Iterator[None]:
+    """As many as the finished run had: sums of another number of threads round otherwise."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(PROFILES["smoke"].threads or before)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("threads_of_the_profile")
 @pytest.mark.parametrize("die_at", [1, 3, 5])
 def test_a_killed_generator_goes_on_with_the_same_bits(
     finished: Store, request_made: Request, tmp_path: Path, die_at: int
