@@ -76,6 +76,13 @@ class Artifact:
             "data": dict(self.data),
         }
 
+    def with_inputs(self) -> list[Artifact]:
+        """All that it is made of, inputs before what needs them, and itself last."""
+        ordered: dict[Artifact, None] = {}
+        for upstream in self.inputs.values():
+            ordered |= dict.fromkeys(upstream.with_inputs())
+        return [*ordered, self]
+
     @property
     def stage(self) -> str:
         """What it does, more closely than its kind: `warm-up`, `alignment`, `teacher`, `evaluation` ..."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.recipe import Recipe, TransformerSize, flat
-from experiments.results import SettingLine
+from experiments.records.results import SettingLine
 from experiments.spec import Experiment, Setting
 
 NONE = "–"

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import alexnet, vgg16
 
 from experiments.recipe import Recipe
-from experiments.results import GPU_FLOPS
+from experiments.records.results import GPU_FLOPS
 from sftok.checkpoints.pretrained import without_weights
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig

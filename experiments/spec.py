@@ -90,7 +90,7 @@ class Point(Config):
     row: str
     steps: int | None = Field(default=None, ge=1)
     """None where the metric knows no decoding: of a teacher, or of training. Of a metric that each step of a
-    decoding has (`experiments.quantities`), the step, from 1."""
+    decoding has (`experiments.records.quantities`), the step, from 1."""
     metric: str = ""
     """If it is not the claim's: what is compared may be two quantities of one row."""
 

@@ -18,7 +18,7 @@ from sftok.config import ConfigError
 
 if TYPE_CHECKING:
     # The pages write swept values as this module does, and need no torch.
-    from experiments.plan import Plan
+    from experiments.planning.plan import Plan
 
 MAX_ROWS = 256
 """Of a sweep: a grid grows as a product, and nobody means thousands of trainings."""

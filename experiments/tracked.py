@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from einops import rearrange
 
-from experiments.plan import Plan
+from experiments.planning.plan import Plan
 from experiments.recipe import flat
-from experiments.results import RowRun
+from experiments.records.results import RowRun
 from experiments.store import METRICS
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
@@ -75,7 +75,7 @@ def curves(row: RowRun) -> Iterator[Value]:
 def measurements(row: RowRun) -> Iterator[Value]:
     """The row's numbers, as `rfid/classifier` at step T; at 0 where there are no decoding steps.
 
-    What each step of a decoding has (`experiments.quantities`) stands at that step.
+    What each step of a decoding has (`experiments.records.quantities`) stands at that step.
     """
     for result in row.results:
         name = "/".join(filter(None, (result.metric, result.extractor)))

@@ -21,9 +21,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from experiments import claims, tracked
-from experiments.collect import table_run
-from experiments.requests import Request
-from experiments.results import RowRun, TableRun
+from experiments.planning.requests import Request
+from experiments.records.collect import table_run
+from experiments.records.results import RowRun, TableRun
 from experiments.store import CONFIG, EXAMPLES, RESULT, Store, StoreError, read_json, write_json
 
 if TYPE_CHECKING:

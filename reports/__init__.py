@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from experiments.results import TableRun
-from experiments.study_results import stored_studies
+from experiments.records.results import TableRun
+from experiments.records.study_results import stored_studies
 
 
 def build(store: Path, runs: Sequence[TableRun]) -> Path:

@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from experiments.quantities import is_of_step, of_step, visible_percent, words_of
-from experiments.results import TableRun
-from experiments.verdicts import Cells, Estimate, estimate
+from experiments.records.quantities import is_of_step, of_step, visible_percent, words_of
+from experiments.records.results import TableRun
+from experiments.records.verdicts import Cells, Estimate, estimate
 from reports.curves import Chart
 from reports.figures import Panel, Series
 from reports.metrics import metric_info

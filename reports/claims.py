@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from experiments.quantities import place
-from experiments.results import TableRun
+from experiments.records.quantities import place
+from experiments.records.results import TableRun
+from experiments.records.verdicts import ComparisonResult, Estimate, Outcome, Verdict
 from experiments.spec import Claim
-from experiments.verdicts import ComparisonResult, Estimate, Outcome, Verdict
 from reports.metrics import MetricInfo, metric_info
 from reports.numbers import decimals_for, fixed
 
@@ -78,7 +78,7 @@ class ClaimView:
 
 
 def claim_views(run: TableRun, verdicts: tuple[Verdict, ...]) -> tuple[ClaimView, ...]:
-    """The claims of a run in the spec's order, from the verdicts of `experiments.verdicts.judge`."""
+    """The claims of a run in the spec's order, from the verdicts of `experiments.records.verdicts.judge`."""
     return tuple(
         ClaimView(
             claim=claim,

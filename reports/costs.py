@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from experiments.results import GPU_FLOPS, StageCost, TableRun
+from experiments.records.results import GPU_FLOPS, StageCost, TableRun
 from reports.numbers import byte_size, duration, rough_duration
 
 

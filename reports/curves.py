@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.quantities import is_quantity
-from experiments.results import ArtifactState, TableRun
+from experiments.records.quantities import is_quantity
+from experiments.records.results import ArtifactState, TableRun
+from experiments.records.verdicts import Cells, estimate
 from experiments.spec import Curve
-from experiments.verdicts import Cells, estimate
 from reports.figures import Panel, Reference, Series
 from reports.metrics import MetricInfo, display_order, metric_info
 from reports.numbers import decimals_for, fixed

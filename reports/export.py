@@ -8,8 +8,8 @@ import json
 import math
 from collections.abc import Iterable
 
-from experiments.results import ResultRow, TableRun
-from experiments.verdicts import cells
+from experiments.records.results import ResultRow, TableRun
+from experiments.records.verdicts import cells
 from reports.tables import Cell, Headline, Line, headline
 
 FIELDS = tuple(ResultRow.model_fields)

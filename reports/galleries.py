@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from experiments.results import RowRun, TableRun
+from experiments.records.results import RowRun, TableRun
 from reports.strips import (
     MAX_IMAGES,
     UNREADABLE,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from experiments.results import RowRun, TableRun
+from experiments.records.results import RowRun, TableRun
 from reports.guidance import sampling_words
 from reports.strips import UNREADABLE, Strip, StripSet, data_uri, read_examples, strip_width, unreadable
 from reports.tables import row_label

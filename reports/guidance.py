@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.results import Sampling, SamplingPoint, TableRun
-from experiments.verdicts import estimate
+from experiments.records.results import Sampling, SamplingPoint, TableRun
+from experiments.records.verdicts import estimate
 from reports.numbers import decimals_for, fixed
 from reports.tables import Cell, row_label
 

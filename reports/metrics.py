@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from experiments.quantities import of_step, visible_percent
+from experiments.records.quantities import of_step, visible_percent
 
 
 @dataclass(frozen=True)

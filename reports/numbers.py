@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from experiments.verdicts import Estimate
+from experiments.records.verdicts import Estimate
 
 MINUS = "−"
 

@@ -17,9 +17,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from experiments.results import SettingLine, TableRun
-from experiments.study_results import StudyRun
-from experiments.verdicts import Outcome, cells, judge
+from experiments.records.results import SettingLine, TableRun
+from experiments.records.study_results import StudyRun
+from experiments.records.verdicts import Outcome, cells, judge
 from reports import provenance
 from reports.analyses import analysis_views
 from reports.claims import ClaimView, claim_views

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.results import TableRun
+from experiments.records.results import TableRun
 from reports.numbers import byte_size, duration
 from reports.tables import row_label
 

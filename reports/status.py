@@ -6,8 +6,8 @@ import math
 from collections import defaultdict
 from dataclasses import dataclass
 
-from experiments.results import ArtifactState, TableRun
-from experiments.verdicts import Outcome, Verdict
+from experiments.records.results import ArtifactState, TableRun
+from experiments.records.verdicts import Outcome, Verdict
 from reports.numbers import duration, rough_duration
 
 REFRESH_SECONDS = 20

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from experiments.results import TableRun
+from experiments.records.results import TableRun
 from experiments.store import EXAMPLES
 from reports.tables import row_label
 

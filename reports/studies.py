@@ -6,8 +6,8 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
+from experiments.records.study_results import StudyRun, TrialRecord
 from experiments.study import Choice
-from experiments.study_results import StudyRun, TrialRecord
 from experiments.sweeps import value_text
 from reports.metrics import MetricInfo, metric_info
 from reports.numbers import duration

@@ -6,9 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.results import TableRun
+from experiments.records.results import TableRun
+from experiments.records.verdicts import Cells, estimate
 from experiments.sweeps import short_names, value_text
-from experiments.verdicts import Cells, estimate
 from reports.curves import HEADLINE_METRICS, Chart
 from reports.figures import Panel, Reference, Series
 from reports.metrics import MetricInfo, display_order, metric_info

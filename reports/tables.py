@@ -8,9 +8,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from experiments.quantities import is_quantity
-from experiments.results import RowRun, TableRun
-from experiments.verdicts import FEATURE_METRICS, Cells, Estimate, estimate, is_extractor
+from experiments.records.quantities import is_quantity
+from experiments.records.results import RowRun, TableRun
+from experiments.records.verdicts import FEATURE_METRICS, Cells, Estimate, estimate, is_extractor
 from reports.metrics import QUANTITIES, MetricInfo, display_order, metric_info
 from reports.numbers import decimals_for, duration, fixed, plus_minus
 

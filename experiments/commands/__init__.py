@@ -45,8 +45,8 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         sweep,
     )
     from experiments.executors.queue import SlurmError
-    from experiments.needed_weights import MissingWeightsError
-    from experiments.runner import Interrupted
+    from experiments.planning.needed_weights import MissingWeightsError
+    from experiments.running.stop import Interrupted
     from experiments.store import StoreError
     from sftok.checkpoints import CheckpointError
     from sftok.data import DataError

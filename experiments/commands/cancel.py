@@ -10,7 +10,7 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import job_states
-from experiments.requests import stored_requests
+from experiments.planning.requests import stored_requests
 from experiments.store import Store
 
 

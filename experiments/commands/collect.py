@@ -6,9 +6,9 @@ import argparse
 import sys
 
 from experiments import tracking
-from experiments.collect import table_run, table_runs
 from experiments.commands.stored import chosen_requests, refresh_all
 from experiments.commands.wiring import Wiring
+from experiments.records.collect import table_run, table_runs
 from experiments.store import Store
 
 

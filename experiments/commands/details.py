@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from experiments.artifacts import Artifact
-from experiments.costs import readable
-from experiments.plan import Plan
+from experiments.planning.costs import readable
+from experiments.planning.plan import Plan
 from experiments.store import Store
 
 SEEDS_IN_FULL = 3

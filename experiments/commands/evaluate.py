@@ -16,10 +16,11 @@ from experiments.arguments import overrides
 from experiments.artifacts import Artifact, artifact
 from experiments.commands.planning import data_overlay
 from experiments.commands.wiring import Wiring
-from experiments.costs import readable
-from experiments.datasets import DataSets
+from experiments.planning.costs import readable
 from experiments.recipe import EvaluationRecipe, overlay
-from experiments.runner import Stop, make_one
+from experiments.running.datasets import DataSets
+from experiments.running.runner import make_one
+from experiments.running.stop import Stop
 from experiments.store import Store, StoreError
 from sftok import hub
 from sftok.config import Config

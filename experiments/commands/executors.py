@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
-from experiments.datasets import DataSets
 from experiments.executors.resources import load_cluster
-from experiments.requests import Request
-from experiments.runner import Listener, Stop
-from experiments.runner import run as run_inline
+from experiments.planning.requests import Request
+from experiments.running.datasets import DataSets
+from experiments.running.listener import Listener
+from experiments.running.runner import run as run_inline
+from experiments.running.stop import Stop
 from experiments.store import Store
 from sftok.config import ConfigError
 from sftok.distributed import SINGLE, World
@@ -67,8 +68,8 @@ def run_on_cluster(
         ConfigError: the cluster file cannot be used.
         SlurmError: Slurm would refuse a job, or does not answer.
     """
-    from experiments.collect import table_runs
     from experiments.executors import slurm
+    from experiments.records.collect import table_runs
 
     cluster = load_cluster(options.cluster, options.profile)
     artifacts = [artifact for request in requests for artifact in request.plan.artifacts]

@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
 from experiments.executors.ledger import job_of
-from experiments.requests import stored_requests
+from experiments.planning.requests import stored_requests
 from experiments.store import Store, StoreError
 from sftok.config import ConfigError, choices_hint
 

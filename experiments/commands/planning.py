@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.arguments import overrides
-from experiments.combined import ALL
-from experiments.datasets import DataSets
-from experiments.plan import Plan, plan
-from experiments.plan_generation import splits_read
+from experiments.planning.combined import ALL
+from experiments.planning.generation import splits_read
+from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
 from experiments.recipe import flat, resolve
 from experiments.registry import discover, pick
+from experiments.running.datasets import DataSets
 from experiments.spec import Experiment
 from sftok.config import ConfigError
 from sftok.data import DataError

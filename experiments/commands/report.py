@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from experiments.collect import table_runs
 from experiments.commands.wiring import Wiring
+from experiments.records.collect import table_runs
+from experiments.records.study_results import stored_studies
 from experiments.store import Store, StoreError
-from experiments.study_results import stored_studies
 
 
 def report(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from experiments.collect import table_runs
 from experiments.commands.stored import known_name
 from experiments.commands.wiring import Wiring
-from experiments.requests import stored_requests
+from experiments.planning.requests import stored_requests
+from experiments.records.collect import table_runs
 from experiments.store import Store, StoreError
 
 

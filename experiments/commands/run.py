@@ -14,21 +14,21 @@ from rich.console import Console
 
 from experiments import tracking
 from experiments.artifacts import Artifact
-from experiments.collect import table_runs
-from experiments.combined import combined
 from experiments.commands import executors
 from experiments.commands.details import details
 from experiments.commands.planning import make_plans
 from experiments.commands.wiring import Wiring
-from experiments.computing import prepare_torch
-from experiments.costs import estimate, readable
-from experiments.datasets import DataSets
-from experiments.followers import follow, leading
-from experiments.needed_weights import MissingWeightsError, require_weights
-from experiments.plan import Plan
-from experiments.progress import ConsoleProgress
-from experiments.requests import Request, new_request
-from experiments.runner import Stop
+from experiments.planning.combined import combined
+from experiments.planning.costs import estimate, readable
+from experiments.planning.needed_weights import MissingWeightsError, require_weights
+from experiments.planning.plan import Plan
+from experiments.planning.requests import Request, new_request
+from experiments.records.collect import table_runs
+from experiments.running.computing import prepare_torch
+from experiments.running.datasets import DataSets
+from experiments.running.followers import follow, leading
+from experiments.running.progress import ConsoleProgress
+from experiments.running.stop import Stop
 from experiments.store import Store
 from sftok.device import require_device
 from sftok.distributed import World, joined

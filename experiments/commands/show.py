@@ -12,8 +12,8 @@ from experiments.commands.wiring import Wiring
 from experiments.profiles import PROFILES
 from experiments.profiles.base import Profile
 from experiments.recipe import Recipe, flat, resolve
+from experiments.records.results import GPU_FLOPS
 from experiments.registry import discover, pick
-from experiments.results import GPU_FLOPS
 from experiments.settings import setting_lines
 from experiments.sizes import gpu_hours, parameter_counts
 from experiments.sources import source_at

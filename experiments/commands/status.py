@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from experiments.artifacts import Artifact
-from experiments.collect import BLOCKED, table_run
 from experiments.commands.logs import read_log
 from experiments.commands.stored import chosen_requests, refresh_all
 from experiments.commands.wiring import Wiring
-from experiments.costs import readable
 from experiments.executors.ledger import job_of
-from experiments.results import ArtifactState, TableRun
+from experiments.planning.costs import readable
+from experiments.records.collect import BLOCKED, table_run
+from experiments.records.results import ArtifactState, TableRun
 from experiments.store import Store
 
 LOG_LINES = 4

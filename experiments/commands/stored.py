@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from experiments.commands.wiring import Wiring
 from experiments.executors.queue import SlurmError
 from experiments.executors.watch import refresh
+from experiments.planning.requests import Request, stored_requests
 from experiments.registry import discover, pick
-from experiments.requests import Request, stored_requests
 from experiments.store import Store, StoreError
 
 

@@ -15,25 +15,26 @@ import optuna
 from optuna.trial import Trial
 from rich.console import Console
 
-from experiments.collect import table_runs
 from experiments.commands.planning import chosen_overlay, data_overlay
 from experiments.commands.run import log
 from experiments.commands.wiring import Wiring
-from experiments.computing import prepare_torch
-from experiments.costs import estimate
-from experiments.datasets import DataSets
-from experiments.plan import Plan
+from experiments.planning.costs import estimate
+from experiments.planning.plan import Plan
+from experiments.planning.requests import command_line
 from experiments.profiles import PROFILES
-from experiments.progress import ConsoleProgress
 from experiments.recipe import resolve
+from experiments.records.collect import table_runs
+from experiments.records.study_results import StudyRun
 from experiments.registry import discover, discover_studies, pick, pick_study
-from experiments.requests import command_line
-from experiments.runner import Listener, Stop
+from experiments.running.computing import prepare_torch
+from experiments.running.datasets import DataSets
+from experiments.running.listener import Listener
+from experiments.running.progress import ConsoleProgress
+from experiments.running.stop import Stop
 from experiments.store import Store
 from experiments.studies.journal import Journal
 from experiments.studies.search import SPLIT, Search, work
 from experiments.studies.writing import write_record
-from experiments.study_results import StudyRun
 from sftok.config import ConfigError
 from sftok.device import require_device
 

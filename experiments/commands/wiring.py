@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from experiments.results import ResultRow, TableRun
+from experiments.records.results import ResultRow, TableRun
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,8 +21,9 @@ from experiments.artifacts import Artifact, artifacts_from_json
 from experiments.executors.lines import LogLines
 from experiments.executors.processes import announce
 from experiments.executors.queue import SlurmError, slurm
-from experiments.followers import follow, leading
-from experiments.runner import FindMaker, Interrupted, Stop, ensure
+from experiments.running.followers import follow, leading
+from experiments.running.runner import FindMaker, ensure
+from experiments.running.stop import Interrupted, Stop
 from experiments.store import CHECKPOINT, Store, read_json
 from experiments.tasks.base import Maker
 from sftok.distributed import joined
@@ -150,7 +151,7 @@ class PlannedData:
             DataError: they cannot be read, or are others than when the plan was made.
         """
         # Imported here: a job whose artifact is there already must not wait for torch.
-        from experiments.datasets import DataSets
+        from experiments.running.datasets import DataSets
         from sftok.data import DataConfig, DataError
 
         image_set = DataSets(DataConfig.build(dict(self._config))).load(split)
@@ -172,7 +173,7 @@ def prepared(find: FindMaker, threads: int | None) -> FindMaker:
     def find_and_prepare(kind: str) -> Maker:
         maker = find(kind)
         if "torch" in sys.modules:
-            from experiments.computing import prepare_torch
+            from experiments.running.computing import prepare_torch
 
             prepare_torch(threads)
         return maker

@@ -13,7 +13,7 @@ from typing import Any
 
 from experiments import claims
 from experiments.artifacts import Artifact
-from experiments.requests import Request
+from experiments.planning.requests import Request
 from experiments.store import Store, StoreError, read_json, write_json
 from sftok.config import Config
 

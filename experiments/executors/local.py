@@ -22,13 +22,14 @@ import torch
 
 from experiments import claims
 from experiments.artifacts import Artifact
-from experiments.computing import threads_of
 from experiments.executors.ledger import Submission, new_submission
 from experiments.executors.worker import Worker
-from experiments.plan import Plan
+from experiments.planning.plan import Plan
+from experiments.planning.requests import Request
 from experiments.profiles.base import Profile
-from experiments.requests import Request
-from experiments.runner import Interrupted, Listener, Stop
+from experiments.running.computing import threads_of
+from experiments.running.listener import Listener
+from experiments.running.stop import Interrupted, Stop
 from experiments.store import Store, StoreError, read_json
 
 POLL_SECONDS, REMIND_SECONDS = 0.2, 2.0

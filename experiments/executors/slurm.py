@@ -18,7 +18,6 @@ from typing import Any
 import submitit
 
 from experiments.artifacts import Artifact
-from experiments.computing import threads_of
 from experiments.executors import ledger
 from experiments.executors.job import ArtifactJob
 from experiments.executors.ledger import JobRecord, Submission, new_submission
@@ -26,8 +25,9 @@ from experiments.executors.preflight import check_limits, largest_array, try_out
 from experiments.executors.queue import SlurmError, job_states, slurm
 from experiments.executors.resources import Cluster, Resources
 from experiments.executors.snapshot import take_snapshot
-from experiments.plan import Plan
-from experiments.requests import Request
+from experiments.planning.plan import Plan
+from experiments.planning.requests import Request
+from experiments.running.computing import threads_of
 from experiments.store import CANNOT_WRITE, Store, StoreError
 
 NOTICE_SIGNAL = "USR2"

@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.provenance import COMMIT_FILE, checkout_commit
+from experiments.running.provenance import COMMIT_FILE, checkout_commit
 
 PACKAGES = ("sftok", "experiments", "ablations", "reports")
 

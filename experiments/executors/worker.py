@@ -15,11 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.artifacts import Artifact
-from experiments.computing import prepare_torch
 from experiments.executors.job import STOPPED, PlannedData, load_finder
-from experiments.plan import Plan
-from experiments.requests import Request
-from experiments.runner import FindMaker, Interrupted, Stop, make
+from experiments.planning.plan import Plan
+from experiments.planning.requests import Request
+from experiments.running.computing import prepare_torch
+from experiments.running.runner import FindMaker, make
+from experiments.running.stop import Interrupted, Stop
 from experiments.store import Store, StoreError
 
 POLL_SECONDS = 0.2

@@ -20,9 +20,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments import claims
+from experiments.records.study_results import JOURNAL
 from experiments.studies.sampling import draw, sampler
 from experiments.study import MedianPruner, Study
-from experiments.study_results import JOURNAL
 
 POLL_SECONDS = 1.0
 

@@ -15,7 +15,7 @@ from typing import Any
 from optuna.trial import Trial
 
 from experiments.artifacts import Artifact
-from experiments.runner import Stop
+from experiments.running.stop import Stop
 from experiments.store import METRICS, Store
 from experiments.study import MedianPruner
 

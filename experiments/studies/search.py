@@ -5,25 +5,25 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from optuna.trial import Trial, TrialState
 
-from experiments import runner
-from experiments.artifacts import Artifact
-from experiments.datasets import DataSets
-from experiments.plan import Plan, plan
+from experiments.planning.plan import Plan, plan
 from experiments.profiles.base import Profile
 from experiments.recipe import resolve
-from experiments.runner import Interrupted, Listener, Stop
+from experiments.records.verdicts import is_extractor
+from experiments.running import runner
+from experiments.running.datasets import DataSets
+from experiments.running.listener import Listener
+from experiments.running.stop import Interrupted, Stop
 from experiments.spec import Experiment
 from experiments.store import Store
 from experiments.studies.journal import Journal
 from experiments.studies.rungs import Rungs, TrialStop
 from experiments.study import Choice, Study
-from experiments.verdicts import is_extractor
 from sftok.config import ConfigError
 
 SPLIT = "validation"
@@ -64,7 +64,7 @@ class Search:
         seeds = (self.study.training_seed,)
         found = plan(trial, self.profile, seeds, {**self.overrides, **measured}, self.fingerprints)
         # The teacher's own evaluation is for tables.
-        needed = tuple(dict.fromkeys(_with_inputs(found.rows[0].evaluation)))
+        needed = tuple(found.rows[0].evaluation.with_inputs())
         return replace(found, artifacts=needed, reference=None)
 
     def _measured(self) -> dict[str, Any]:
@@ -205,7 +205,7 @@ def _make(
         rungs = Rungs(trial, search.study.pruner, stages, store, stop)
         rungs.catch_up()
         watching.append(rungs)
-        needed = dict.fromkeys(each for stage in stages for each in _with_inputs(stage))
+        needed = dict.fromkeys(each for stage in stages for each in stage.with_inputs())
         trained = replace(planned, artifacts=tuple(needed))
         _run(trained, store, data, watching, stop)
         rungs.catch_up()
@@ -218,9 +218,3 @@ def _run(planned: Plan, store: Store, data: DataSets, listeners: list[Listener],
     failures = runner.run(planned, store, data, listeners, stop)
     for artifact, reason in failures.items():
         raise TrialFailed(f"{artifact.label} ({artifact.name}): {reason}")
-
-
-def _with_inputs(node: Artifact) -> Iterator[Artifact]:
-    for upstream in node.inputs.values():
-        yield from _with_inputs(upstream)
-    yield node

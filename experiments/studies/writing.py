@@ -11,11 +11,11 @@ import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial, TrialState
 
+from experiments.records.study_results import BEST, TRIALS, StudyRun, TrialRecord
+from experiments.records.study_results import TrialState as State
 from experiments.store import write_json
 from experiments.studies.journal import Journal
 from experiments.studies.search import Search
-from experiments.study_results import BEST, TRIALS, StudyRun, TrialRecord
-from experiments.study_results import TrialState as State
 
 STATES: dict[TrialState, State] = {
     TrialState.COMPLETE: "complete",

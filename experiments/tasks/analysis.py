@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from experiments.quantities import at_visible, of_step
+from experiments.records.quantities import at_visible, of_step
 from experiments.tasks.base import Task
 from experiments.tasks.codes import load_teacher
 from experiments.tasks.evaluation import load_tokenizer

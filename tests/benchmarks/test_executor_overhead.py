@@ -19,10 +19,11 @@ from experiments.artifacts import Artifact, artifact
 from experiments.executors.slurm import grouped
 from experiments.executors.worker import work
 from experiments.paper import table4
-from experiments.plan import Plan, plan
+from experiments.planning.plan import Plan, plan
+from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
-from experiments.requests import Request
-from experiments.runner import Stop, run
+from experiments.running.runner import run
+from experiments.running.stop import Stop
 from experiments.store import Store
 from experiments.tasks.base import Data, Maker, Task
 
@@ -77,7 +78,7 @@ def measure(benchmark: BenchmarkFixture, folder: Path, carry_out: Callable[[Stor
 
 
 def test_inline(benchmark: BenchmarkFixture, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("experiments.runner.find_maker", chosen_maker)
+    monkeypatch.setattr("experiments.running.runner.find_maker", chosen_maker)
     many = plan_of_many()
     measure(benchmark, tmp_path, lambda store: run(many, store, NoData(), [], Stop()))
 

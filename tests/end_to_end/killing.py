@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from experiments.artifacts import Artifact
-from experiments.datasets import DataSets
-from experiments.runner import Stop, ensure
+from experiments.running.datasets import DataSets
+from experiments.running.runner import ensure
+from experiments.running.stop import Stop
 from experiments.store import Store
 from sftok.data import DataConfig
 

@@ -15,8 +15,9 @@ from PIL import Image
 
 from experiments.arguments import parser
 from experiments.commands.planning import make_plans
-from experiments.plan import Plan
-from experiments.runner import Stop, run
+from experiments.planning.plan import Plan
+from experiments.running.runner import run
+from experiments.running.stop import Stop
 from experiments.store import Store
 from sftok.data import DataError, make_shards
 

@@ -14,12 +14,13 @@ import torch
 from killing import make_and_die
 
 from experiments.artifacts import Artifact
-from experiments.datasets import DataSets
 from experiments.paper import table4
-from experiments.plan import plan
+from experiments.planning.plan import plan
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.runner import Stop, ensure
+from experiments.running.datasets import DataSets
+from experiments.running.runner import ensure
+from experiments.running.stop import Stop
 from experiments.store import METRICS, Store
 from experiments.tasks.base import MODEL
 from sftok.weights import load_tensors
@@ -84,7 +85,7 @@ def test_a_killed_stage_ends_with_the_same_bits(
     # Any step but the last; which one differs from stage to stage, and is the same at every run of the test.
     step = random.Random(name).randrange(1, stage.steps)
     start = multiprocessing.get_context("forkserver")
-    start.set_forkserver_preload(["experiments.runner", "experiments.tasks.training"])
+    start.set_forkserver_preload(["experiments.running.runner", "experiments.tasks.training"])
     threads = torch.get_num_threads()
     child = start.Process(target=make_and_die, args=(stage, killed.root, making.config, step, threads))
     child.start()

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from experiments.commands.details import details, numbers
-from experiments.costs import estimate
 from experiments.paper import figure8
-from experiments.plan import plan
+from experiments.planning.costs import estimate
+from experiments.planning.plan import plan
 from experiments.profiles import PROFILES
 from experiments.store import Store
 

@@ -10,9 +10,9 @@ import pytest
 from ablations import stage3
 from experiments.arguments import combination, grid
 from experiments.paper import table1, table4
-from experiments.plan import Plan, plan
+from experiments.planning.plan import Plan, plan
+from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
-from experiments.requests import Request
 from experiments.spec import Experiment
 from experiments.store import Store
 from experiments.sweeps import MAX_ROWS, combinations, refuse_repeats, short_names, swept_experiment

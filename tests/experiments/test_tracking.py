@@ -15,10 +15,10 @@ from mlflow import MlflowClient
 
 from experiments import claims, tracked, tracking
 from experiments.artifacts import Artifact
-from experiments.collect import table_run
-from experiments.plan import plan
+from experiments.planning.plan import plan
+from experiments.planning.requests import Request
 from experiments.profiles.base import Profile
-from experiments.requests import Request
+from experiments.records.collect import table_run
 from experiments.spec import Experiment, Row
 from experiments.store import Store
 
@@ -300,7 +300,7 @@ def test_two_processes_on_a_new_store_deliver_exactly_once(store: Store) -> None
     saved = request.save(store)
     script = (
         "import sys; from pathlib import Path; from experiments import tracking; "
-        "from experiments.requests import Request; from experiments.store import Store; "
+        "from experiments.planning.requests import Request; from experiments.store import Store; "
         "print(tracking.sync(Store(Path(sys.argv[1])), Request.load(Path(sys.argv[2]))))"
     )
     command = [sys.executable, "-c", script, str(store.root), str(saved)]

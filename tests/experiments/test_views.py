@@ -12,12 +12,13 @@ import pytest
 from PIL import Image
 
 from experiments.artifacts import Artifact
-from experiments.datasets import DataSets
 from experiments.paper import table4
-from experiments.plan import Plan, plan
+from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.runner import Interrupted, Stop, ensure
+from experiments.running.datasets import DataSets
+from experiments.running.runner import ensure
+from experiments.running.stop import Interrupted, Stop
 from experiments.store import METRICS, Store
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}

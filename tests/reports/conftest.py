@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from experiments.paper.table4 import EXPERIMENT
-from experiments.results import ArtifactState, ResultRow, RowRun, Status, TableRun
+from experiments.records.results import ArtifactState, ResultRow, RowRun, Status, TableRun
 from experiments.spec import Experiment
 
 STEPS = (1, 2, 4, 8, 16)

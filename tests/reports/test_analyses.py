@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from experiments.records.results import ResultRow, TableRun
+from experiments.records.verdicts import cells, judge
 from experiments.registry import discover
-from experiments.results import ResultRow, TableRun
-from experiments.verdicts import cells, judge
 from reports.analyses import analysis_views
 from reports.claims import claim_views
 from reports.export import result_rows, to_csv

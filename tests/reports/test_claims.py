@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from experiments.paper.table4 import EXPERIMENT
+from experiments.records.verdicts import judge
 from experiments.spec import Comparison, Point
-from experiments.verdicts import judge
 from reports.claims import ClaimView, claim_views
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from experiments.results import GPU_FLOPS, StageCost
+from experiments.records.results import GPU_FLOPS, StageCost
 from reports.costs import cost_table
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from experiments.results import ArtifactState
-from experiments.verdicts import cells
+from experiments.records.results import ArtifactState
+from experiments.records.verdicts import cells
 from reports import curves
 from reports.curves import loss_charts, loss_curve, metric_charts, read_losses, smoothed
 

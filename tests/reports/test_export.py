@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from experiments.paper.table4 import EXPERIMENT
-from experiments.results import ResultRow
+from experiments.records.results import ResultRow
 from reports.export import escape_latex, result_rows, to_csv, to_json, to_latex
 
 if TYPE_CHECKING:

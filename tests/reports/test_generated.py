@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.results import ResultRow, RowRun, Sampling, SamplingPoint, TableRun
+from experiments.records.results import ResultRow, RowRun, Sampling, SamplingPoint, TableRun
+from experiments.records.verdicts import cells
 from experiments.spec import Claim, Comparison, Experiment, Point, Row
-from experiments.verdicts import cells
 from reports.galleries import gallery_sets
 from reports.generated import generated_images
 from reports.guidance import guidance_table, sampling_words

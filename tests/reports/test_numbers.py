@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from experiments.verdicts import Estimate
+from experiments.records.verdicts import Estimate
 from reports.numbers import byte_size, decimals_for, duration, fixed, plus_minus, rough_duration
 
 

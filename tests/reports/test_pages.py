@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from experiments.paper.table4 import EXPERIMENT
-from experiments.results import SettingLine
+from experiments.records.results import SettingLine
 from experiments.spec import Curve, Experiment, Row, Setting
 from reports import build
 from reports.figures import draw

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from experiments.results import ArtifactState
-from experiments.verdicts import judge
+from experiments.records.results import ArtifactState
+from experiments.records.verdicts import judge
 from reports.status import claim_tally, remaining_seconds, run_status
 
 if TYPE_CHECKING:

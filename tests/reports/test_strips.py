@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.results import TableRun
+from experiments.records.results import TableRun
 from reports.strips import data_uri, strip_sets
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ablations import learning_rate, sampling
-from experiments.study_results import TRIALS, StudyRun, TrialRecord
+from experiments.records.study_results import TRIALS, StudyRun, TrialRecord
 from reports import build
 from reports.pages import write_report
 from reports.studies import study_view
@@ -115,5 +115,8 @@ def test_the_pages_are_built_from_the_stored_record(tmp_path: Path) -> None:
 
 
 def test_reading_studies_needs_neither_optuna_nor_torch() -> None:
-    script = "import sys, experiments.study_results; sys.exit(bool({'optuna', 'torch'} & set(sys.modules)))"
+    script = (
+        "import sys, experiments.records.study_results; "
+        "sys.exit(bool({'optuna', 'torch'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.paper.table4 import EXPERIMENT
+from experiments.records.verdicts import cells
 from experiments.spec import Experiment
 from experiments.sweeps import combinations, swept_experiment
-from experiments.verdicts import cells
 from reports.pages import write_report
 from reports.sweeps import SweepView, sweep_view
 

@@ -6,9 +6,9 @@ import math
 from typing import TYPE_CHECKING
 
 from experiments.paper.table4 import EXPERIMENT
-from experiments.results import TableRun
+from experiments.records.results import TableRun
+from experiments.records.verdicts import cells, estimate
 from experiments.spec import Experiment, Row
-from experiments.verdicts import cells, estimate
 from reports.metrics import METRICS, display_order, metric_info
 from reports.tables import Headline, flat_table, headline
 

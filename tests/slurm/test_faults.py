@@ -13,8 +13,8 @@ from conftest import Lab
 from making import make_request
 
 from experiments.artifacts import Artifact, artifact
-from experiments.collect import table_run
 from experiments.executors import ledger, slurm
+from experiments.records.collect import table_run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from experiments.artifacts import Artifact
 from experiments.paper import table4
-from experiments.plan import Plan, plan
+from experiments.planning.plan import Plan, plan
+from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
-from experiments.requests import Request
 
 
 def make_request(*artifacts: Artifact) -> Request:

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from making import make_request
 
-from experiments import runner
 from experiments.artifacts import Artifact, artifact
 from experiments.executors.local import run_locally
+from experiments.running.stop import Interrupted, Stop
 from experiments.store import Store
 
 HERE = Path(__file__).parent
@@ -63,7 +63,7 @@ def test_a_plan_with_failures_and_a_killed_worker(store: Store) -> None:
     fine = artifact("evaluation", config={"of": 3}, inputs={"tokenizer": a}, label="fine")
     events = Events()
     failures = run_locally(
-        make_request(a, killer, failing, below, lowest, fine), store, 2, [events], runner.Stop(), MAKERS
+        make_request(a, killer, failing, below, lowest, fine), store, 2, [events], Stop(), MAKERS
     )
     assert store.is_done(a)
     assert store.is_done(fine)
@@ -85,7 +85,7 @@ def test_five_hundred_artifacts_by_four_workers_are_made_once_each(store: Store)
         artifact("stage", config={"number": number}, inputs={"teacher": top[number % 50]}, label=f"s{number}")
         for number in range(450)
     ]
-    assert run_locally(make_request(*top, *rest), store, 4, [], runner.Stop(), MAKERS) == {}
+    assert run_locally(make_request(*top, *rest), store, 4, [], Stop(), MAKERS) == {}
     made = attempts(store)
     assert len(made) == 500
     assert set(made.values()) == {1}
@@ -97,7 +97,7 @@ def test_a_stop_request_checkpoints_every_worker_and_a_next_run_resumes(store: S
         artifact("stage", config={"do": "count", "number": number}, label=f"c{number}", steps=400)
         for number in range(2)
     ]
-    stop = runner.Stop()
+    stop = Stop()
 
     def stop_when_both_count() -> None:
         deadline = time.monotonic() + 60
@@ -109,12 +109,12 @@ def test_a_stop_request_checkpoints_every_worker_and_a_next_run_resumes(store: S
 
     thread = threading.Thread(target=stop_when_both_count)
     thread.start()
-    with pytest.raises(runner.Interrupted, match="goes on from there"):
+    with pytest.raises(Interrupted, match="goes on from there"):
         run_locally(make_request(*both), store, 2, [], stop, MAKERS)
     thread.join()
     assert not any(store.is_done(each) or store.failure(each) for each in both)
     steps = [int((store.work_folder(each) / "checkpoint.safetensors").read_text()) for each in both]
-    assert run_locally(make_request(*both), store, 2, [], runner.Stop(), MAKERS) == {}
+    assert run_locally(make_request(*both), store, 2, [], Stop(), MAKERS) == {}
     assert [(store.result(each) or {})["resumed_from"] for each in both] == steps
 
 
@@ -124,9 +124,9 @@ def test_workers_end_with_the_process_that_started_them(store: Store, tmp_path: 
     make_request(endless).write(path)
     program = (
         "from pathlib import Path\n"
-        "from experiments.requests import Request\n"
+        "from experiments.planning.requests import Request\n"
         "from experiments.store import Store\n"
-        "from experiments.runner import Stop\n"
+        "from experiments.running.stop import Stop\n"
         "from experiments.executors.local import run_locally\n"
         f"request, store = Request.load(Path({str(path)!r})), Store(Path({str(store.root)!r}))\n"
         f"run_locally(request, store, 1, [], Stop(), {MAKERS!r})"

@@ -13,7 +13,6 @@ import pytest
 from making import make_request
 
 from experiments.artifacts import Artifact, artifact
-from experiments.collect import table_run
 from experiments.commands.executors import run_on_cluster
 from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, preflight, queue, slurm, watch
@@ -23,7 +22,8 @@ from experiments.executors.queue import JobState, SlurmError, job_states
 from experiments.executors.resources import load_cluster
 from experiments.executors.slurm import grouped
 from experiments.executors.snapshot import take_snapshot
-from experiments.provenance import COMMIT_FILE, checkout_commit
+from experiments.records.collect import table_run
+from experiments.running.provenance import COMMIT_FILE, checkout_commit
 from experiments.store import Store, StoreError
 
 SQUEUE = "12|RUNNING|None|n1\n13_0|PENDING|Priority|\n13_1|COMPLETED|None|n1\n"
@@ -174,7 +174,7 @@ def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, t
 
 def test_a_snapshot_holds_the_code_and_its_commit(tmp_path: Path) -> None:
     path = take_snapshot(tmp_path)
-    assert (path / "experiments" / "runner.py").is_file()
+    assert (path / "experiments" / "running" / "runner.py").is_file()
     assert (path / "sftok" / "models" / "tokenizer.py").is_file()
     assert (path / COMMIT_FILE).read_text() == checkout_commit()
     assert take_snapshot(tmp_path) == path

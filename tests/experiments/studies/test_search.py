@@ -15,18 +15,18 @@ import pytest
 from optuna.storages.journal import JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from experiments import runner
-from experiments.datasets import DataSets
 from experiments.paper import table4
 from experiments.profiles import PROFILES
-from experiments.runner import Interrupted, Stop
+from experiments.records.study_results import JOURNAL, stored_studies
+from experiments.running import runner
+from experiments.running.datasets import DataSets
+from experiments.running.stop import Interrupted, Stop
 from experiments.store import Store
 from experiments.studies import journal as journals
 from experiments.studies.journal import Journal, mend
 from experiments.studies.search import SPLIT, Search, work
 from experiments.studies.writing import write_record
 from experiments.study import Choice, FloatRange, MedianPruner, Sampler, Study
-from experiments.study_results import JOURNAL, stored_studies
 from experiments.tasks.base import Task
 from sftok.training.loop import TrainingInterrupted
 

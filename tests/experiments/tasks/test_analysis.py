@@ -9,9 +9,10 @@ import pytest
 import torch
 
 from experiments.artifacts import Artifact
-from experiments.plan import PlannedRow, plan
+from experiments.planning.plan import plan
+from experiments.planning.rows import PlannedRow
 from experiments.profiles import PROFILES
-from experiments.quantities import is_of_step, visible_percent
+from experiments.records.quantities import is_of_step, visible_percent
 from experiments.registry import discover
 from experiments.tasks import find_maker
 from experiments.tasks.base import Task

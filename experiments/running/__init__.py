@@ -1,0 +1,1 @@
+"""A plan becomes finished artifacts: by one process, or by several on one store."""

@@ -1,0 +1,27 @@
+"""What a run tells while it goes on: to a person, a tracker, a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from experiments.artifacts import Artifact
+
+
+class Listener(Protocol):
+    """Told what happens; shows it, tracks it or renders it."""
+
+    def started(self, artifact: Artifact) -> None:
+        """The artifact is being made."""
+
+    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
+        """`done` of `total` units of it are made; `remaining` seconds are left, as far as known."""
+
+    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
+        """The artifact is done."""
+
+    def failed(self, artifact: Artifact, reason: str) -> None:
+        """The attempt failed, or an input did."""
+
+    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
+        """Another process makes the artifact."""

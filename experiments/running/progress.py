@@ -1,0 +1,114 @@
+"""Shows a run: a live bar on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from experiments.artifacts import Artifact
+from experiments.planning.costs import readable
+from experiments.planning.plan import Plan
+
+LINE_EVERY_SECONDS = 30.0
+
+
+class ConsoleProgress:
+    """Says what is running, how far it is and how long it still takes."""
+
+    def __init__(self, plan: Plan, console: Console, costs: Mapping[Artifact, float | None]):
+        self._console = console
+        self._todo = dict(costs)
+        self._primary = plan.recipe.evaluation.primary_extractor
+        self._position = {artifact: place for place, artifact in enumerate(plan.artifacts, 1)}
+        self._total = len(plan.artifacts)
+        self._said = 0.0
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+        if console.is_terminal:
+            self._bar = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TextColumn("{task.percentage:>3.0f} %"),
+                TextColumn("{task.fields[left]}"),
+                TimeElapsedColumn(),
+                console=console,
+                transient=True,
+            )
+
+    def started(self, artifact: Artifact) -> None:
+        """Announce the artifact."""
+        self._said = time.monotonic()
+        if self._bar is None:
+            self._line(artifact, "started")
+            return
+        self._bar.start()
+        self._task = self._bar.add_task(self._name(artifact), total=1.0, left="")
+
+    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
+        """Move the bar, or say a line now and then."""
+        left = (
+            f"{readable(remaining)} left{self._plan_left(artifact, remaining)}"
+            if remaining is not None
+            else ""
+        )
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done / total, left=left)
+        elif time.monotonic() - self._said >= LINE_EVERY_SECONDS:
+            self._said = time.monotonic()
+            self._line(artifact, f"{100 * done / total:.0f} %, {left}".removesuffix(", "))
+
+    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
+        """Say that it is done and what it took."""
+        self._todo.pop(artifact, None)
+        self._clear()
+        self._line(
+            artifact, f"done in {readable(result['provenance']['seconds'])}{_headline(result, self._primary)}"
+        )
+
+    def failed(self, artifact: Artifact, reason: str) -> None:
+        """Say why."""
+        self._todo.pop(artifact, None)
+        self._clear()
+        self._line(artifact, f"FAILED: {reason}")
+
+    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
+        """Say who else makes it."""
+        self._line(artifact, f"being made by process {owner['pid']} on {owner['host']}; waiting for it")
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        self._clear()
+
+    def _clear(self) -> None:
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+            self._bar.stop()
+
+    def _plan_left(self, artifact: Artifact, remaining: float | None) -> str:
+        others = [cost for other, cost in self._todo.items() if other != artifact]
+        if remaining is None or not others or any(cost is None for cost in others):
+            return ""
+        return f", about {readable(remaining + sum(cost or 0.0 for cost in others))} for all"
+
+    def _name(self, artifact: Artifact) -> str:
+        return f"[{self._position[artifact]}/{self._total}] {artifact.label}"
+
+    def _line(self, artifact: Artifact, text: str) -> None:
+        self._console.print(f"{self._name(artifact)}: {text}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _headline(result: Mapping[str, Any], primary: str) -> str:
+    said = ""
+    for metric, label in (("rfid", "rFID"), ("gfid", "gFID")):
+        values = [
+            f"T={row['steps']}: {row['value']:.3f}"
+            for row in result.get("rows", ())
+            if row["metric"] == metric and row["steps"] is not None and row["extractor"] == primary
+        ]
+        said += f"; {label} {', '.join(values)}" if values else ""
+    return said

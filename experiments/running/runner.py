@@ -1,0 +1,237 @@
+"""Runs a plan in this process: every artifact that is not there yet, inputs first, each once.
+
+Failures are recorded and never taken for results; what does not depend on a failed artifact goes on. An
+artifact that another process is making is left to it, and waited for only when nothing else can be done. The
+first Ctrl-C (or SIGTERM) checkpoints and stops.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import traceback
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from experiments import claims
+from experiments.artifacts import Artifact
+from experiments.running.listener import Listener
+from experiments.running.monitor import FileMonitor
+from experiments.running.provenance import peak_memory_bytes, provenance
+from experiments.running.stop import Interrupted, Stop
+from experiments.store import CANNOT_WRITE, Store, StoreError
+from experiments.tasks import PARALLEL_KINDS, find_maker
+from experiments.tasks.base import Data, Maker, Task
+from sftok.distributed import SINGLE, World
+from sftok.training.interruption import TrainingInterrupted
+
+if TYPE_CHECKING:
+    from experiments.planning.plan import Plan
+
+POLL_SECONDS = 1.0
+
+FindMaker = Callable[[str], Maker]
+"""The maker of a kind of artifact."""
+
+
+def run(
+    plan: Plan,
+    store: Store,
+    data: Data,
+    listeners: list[Listener],
+    stop: Stop,
+    world: World = SINGLE,
+) -> dict[Artifact, str]:
+    """Make every artifact of `plan`; returns the reasons of those that failed or were blocked.
+
+    Called by the first process of `world`; the others are in `experiments.running.followers.follow`.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+        OSError: the store cannot be written to (a full disk); what is finished stays.
+    """
+    failures: dict[Artifact, str] = {}
+    left = list(plan.artifacts)
+    told: set[Artifact] = set()
+    with stop.on_signals():
+        while left:
+            before = len(left)
+            for artifact in plan.artifacts:
+                if artifact not in left or any(upstream in left for upstream in artifact.inputs.values()):
+                    continue
+                blockers = [upstream for upstream in artifact.inputs.values() if upstream in failures]
+                if blockers:
+                    failures[artifact] = f"blocked by {blockers[0].label} ({blockers[0].name})"
+                    _tell(listeners, "failed", artifact, failures[artifact])
+                else:
+                    settled, reason = attempt(artifact, store, data, listeners, stop, told, world)
+                    if not settled:
+                        continue
+                    if reason is not None:
+                        failures[artifact] = reason
+                left.remove(artifact)
+            if len(left) == before:
+                time.sleep(POLL_SECONDS)
+    return failures
+
+
+def make_one(
+    artifact: Artifact, store: Store, data: Data, listeners: list[Listener], stop: Stop
+) -> str | None:
+    """Make one artifact that stands for itself, unless it is there; returns why it failed, if it did.
+
+    Raises:
+        Interrupted: a signal asked to stop.
+    """
+    with stop.on_signals():
+        return ensure(artifact, store, data, listeners, stop)
+
+
+def ensure(
+    artifact: Artifact,
+    store: Store,
+    data: Data,
+    listeners: list[Listener],
+    stop: Stop,
+    world: World = SINGLE,
+    find: FindMaker | None = None,
+) -> str | None:
+    """Make the artifact unless it is there; returns why it could not be made. Its inputs must be there.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    told: set[Artifact] = set()
+    while True:
+        settled, reason = attempt(artifact, store, data, listeners, stop, told, world, find)
+        if settled:
+            return reason
+        time.sleep(POLL_SECONDS)
+
+
+def attempt(
+    artifact: Artifact,
+    store: Store,
+    data: Data,
+    listeners: list[Listener],
+    stop: Stop,
+    told: set[Artifact],
+    world: World = SINGLE,
+    find: FindMaker | None = None,
+) -> tuple[bool, str | None]:
+    """Make the artifact unless it is there or another process makes it; never waits.
+
+    `told` are the artifacts whose other maker was announced already.
+
+    Returns:
+        Whether it is settled, and why it could not be made.
+
+    Raises:
+        Interrupted: asked to stop.
+    """
+    if store.is_done(artifact):
+        return True, None
+    if stop.requested():
+        raise Interrupted(f"stopped before {artifact.label}")
+    with store.claim(artifact) as ours:
+        if ours and not store.is_done(artifact):
+            return True, make(artifact, store, data, listeners, stop, world, find)
+    owner = None if ours else claims.owner(store.claim_path(artifact))
+    if owner and artifact not in told:
+        told.add(artifact)
+        _tell(listeners, "waiting", artifact, owner)
+    return ours, None
+
+
+def make(
+    artifact: Artifact,
+    store: Store,
+    data: Data,
+    listeners: list[Listener],
+    stop: Stop,
+    world: World = SINGLE,
+    find: FindMaker | None = None,
+) -> str | None:
+    """Make one claimed artifact; returns why it failed, or None when it is finished.
+
+    `find` names other makers than those of `experiments.tasks`.
+
+    Raises:
+        Interrupted: asked to stop; a checkpoint is in the work folder.
+    """
+    _tell(listeners, "started", artifact)
+    store.clear_failure(artifact)
+
+    def advanced(done: int, total: int, remaining: float | None) -> None:
+        _tell(listeners, "advanced", artifact, done, total, remaining)
+
+    started, clock = datetime.now(UTC), time.monotonic()
+    try:
+        folder = store.open_work(artifact)
+        task = Task(
+            artifact=artifact,
+            folder=folder,
+            inputs={role: store.folder(upstream) for role, upstream in artifact.inputs.items()},
+            load_data=data.load,
+            cache=store.root / "cache",
+            monitor=FileMonitor(folder, advanced, stop.requested),
+            world=world if artifact.kind in PARALLEL_KINDS else SINGLE,
+        )
+        result = _make_together(task, find or find_maker)
+        made_in = {
+            "config_hash": artifact.config_hash,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": result.get("seconds", time.monotonic() - clock),
+            "peak_rss_bytes": peak_memory_bytes(),
+            "device": _device(artifact),
+            "tf32": artifact.device == "cuda" and artifact.tf32,
+            "processes": task.world.size,
+        }
+        result = {**result, "provenance": provenance() | made_in}
+        store.commit(artifact, result)
+    except TrainingInterrupted as interruption:
+        raise Interrupted(f"{artifact.label}: {interruption}") from None
+    except OSError as error:
+        if error.errno in CANNOT_WRITE:
+            raise StoreError(
+                f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work "
+                "is intact, free some space and run the same command again"
+            ) from None
+        return _record_failure(artifact, store, listeners, error)
+    except Exception as error:
+        return _record_failure(artifact, store, listeners, error)
+    _tell(listeners, "finished", artifact, result)
+    return None
+
+
+def _make_together(task: Task, find: FindMaker) -> dict[str, Any]:
+    """Call the maker, here and in the other processes; nobody goes on while one is still at it."""
+    if task.world.size > 1:
+        task.world.announce(task.artifact.name)
+    try:
+        return find(task.artifact.kind)(task)
+    finally:
+        task.world.meet()
+
+
+def _device(artifact: Artifact) -> str:
+    if artifact.device == "cpu":
+        return artifact.device
+    # Imported here: what computes on the CPU without torch need not wait for its import.
+    from sftok.device import describe_device
+
+    return describe_device(artifact.device)
+
+
+def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    with contextlib.suppress(OSError):
+        store.record_failure(artifact, {"reason": reason, "traceback": traceback.format_exc()})
+    _tell(listeners, "failed", artifact, reason)
+    return reason
+
+
+def _tell(listeners: list[Listener], event: str, *arguments: Any) -> None:
+    for listener in listeners:
+        getattr(listener, event)(*arguments)

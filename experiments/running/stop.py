@@ -1,0 +1,54 @@
+"""How a run is asked to stop, and what it says when it did."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class Interrupted(RuntimeError):
+    """The run was asked to stop; the same command goes on from there."""
+
+
+class Stop:
+    """A request to stop, made by a signal and answered at the next checkpoint."""
+
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def requested(self) -> bool:
+        """True once a signal asked."""
+        return self._event.is_set()
+
+    def request(self) -> None:
+        """Ask."""
+        self._event.set()
+
+    @contextlib.contextmanager
+    def on_signals(
+        self, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM), second_kills: bool = True
+    ) -> Iterator[None]:
+        """Within the block the first signal asks to stop, and (with `second_kills`) the next one kills.
+
+        A person who presses Ctrl-C twice means it; a scheduler repeats itself while we still checkpoint.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.getsignal(number) for number in numbers}
+
+        def ask(number: int, frame: FrameType | None) -> None:
+            self.request()
+            for each in before if second_kills else ():
+                signal.signal(each, signal.SIG_DFL)
+
+        for number in before:
+            signal.signal(number, ask)
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,166 @@
+"""Generation is planned like everything else: shared, keyed by what matters, chosen on training images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from experiments.artifacts import Artifact
+from experiments.planning.generation import splits_read
+from experiments.planning.plan import Plan, plan
+from experiments.planning.rows import PlannedRow
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+from experiments.registry import discover
+from experiments.spec import Experiment, Row
+from sftok.config import ConfigError
+
+DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+SPECS = discover(("experiments.paper", "ablations"))
+TABLE_2 = SPECS["table2"]
+
+
+def planned(
+    experiment: Experiment = TABLE_2,
+    profile: str = "cpu",
+    seeds: tuple[int, ...] = (0,),
+    overrides: Mapping[str, Any] | None = None,
+    data: Mapping[str, str] = DATA,
+) -> Plan:
+    return plan(experiment, PROFILES[profile], seeds, overrides or {}, data)
+
+
+def rows(made: Plan) -> dict[str, PlannedRow]:
+    return {row.row: row for row in made.rows}
+
+
+def upstream(node: Artifact) -> Iterator[Artifact]:
+    yield node
+    for each in node.inputs.values():
+        yield from upstream(each)
+
+
+def test_only_generation_itself_is_new_after_table_1() -> None:
+    new = set(planned().artifacts) - set(planned(SPECS["table1"]).artifacts)
+    assert sorted({artifact.kind for artifact in new}) == ["generation", "generator", "guidance", "tokens"]
+    assert len(new) == 4 * 3 + 3, "the teacher's tokens are the codes that are there"
+    assert set(planned(SPECS["figure6"]).artifacts) <= set(planned().artifacts)
+
+
+def test_the_generators_differ_in_their_ids_alone() -> None:
+    generators = {name: row.training[-1] for name, row in rows(planned()).items()}
+    configs = [{**artifact.config, "model": None} for artifact in generators.values()]
+    assert all(config == configs[0] for config in configs)
+    recipe = resolve(PROFILES["cpu"].overlay)
+    lengths = {name: artifact.config["model"]["num_tokens"] for name, artifact in generators.items()}
+    tokens = recipe.tokenizer.num_latent_tokens
+    assert lengths == {"maskgit": 49, "titok-b": tokens, "sftok-b": tokens, "sftok-l": tokens}
+
+
+@pytest.mark.parametrize("tokens", [1, 5])
+def test_any_number_of_tokens_will_do(tokens: int) -> None:
+    made = rows(planned(overrides={"tokenizer.num_latent_tokens": tokens}))
+    assert made["sftok-b"].training[-1].config["model"]["num_tokens"] == tokens
+
+
+def test_each_tokenizer_decodes_as_it_was_trained() -> None:
+    decoding = {name: row.evaluation.config["decoding"] for name, row in rows(planned()).items()}
+    assert decoding["maskgit"] == {}
+    assert (decoding["titok-b"]["steps"], decoding["sftok-b"]["steps"]) == (1, 8)
+    assert decoding["titok-b"]["final_lookup"] == decoding["sftok-l"]["final_lookup"] == "soft"
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nothing_that_leads_to_the_choice_reads_test_images(profile: str) -> None:
+    for row in planned(profile=profile).rows:
+        guidance = row.evaluation.inputs["guidance"]
+        assert all("test" not in node.data for node in upstream(guidance))
+        assert set(row.evaluation.data) == {"test"}
+    with pytest.raises(ConfigError, match="choice_split"):
+        planned(profile=profile, overrides={"generation.choice_split": "test"})
+
+
+def test_the_choice_is_the_same_whatever_the_test_images_are() -> None:
+    other = rows(planned(data={**DATA, "test": "d" * 64}))
+    for name, row in rows(planned()).items():
+        assert row.evaluation.inputs["guidance"] == other[name].evaluation.inputs["guidance"]
+        assert row.evaluation != other[name].evaluation
+
+
+def test_all_rows_choose_among_one_grid() -> None:
+    grids = [row.evaluation.inputs["guidance"].config["grid"] for row in planned().rows]
+    assert all(grid == grids[0] for grid in grids)
+
+
+@pytest.mark.parametrize(
+    ("change", "new"),
+    [
+        ({"generation.grid.scales": [0.0]}, {"guidance", "generation"}),
+        ({"generation.choice_images": 77}, {"guidance", "generation"}),
+        ({"generation.examples_per_class": 1}, {"generation"}),
+        ({"generator.steps": 7}, {"generator", "guidance", "generation"}),
+        ({"generator.loss.class_drop": 0.5}, {"generator", "guidance", "generation"}),
+        ({"device": "cuda"}, set()),
+    ],
+)
+def test_a_key_changes_with_what_matters(change: dict[str, Any], new: set[str]) -> None:
+    made = set(planned(overrides=change).artifacts) - set(planned().artifacts)
+    assert {artifact.kind for artifact in made} == new
+
+
+def test_a_seed_varies_the_generator_of_the_teacher_too() -> None:
+    two = planned(seeds=(0, 1))
+    generators = {row.training[-1] for row in two.rows if row.row == "maskgit"}
+    assert len(generators) == 2
+
+
+def test_a_row_needs_nothing_but_a_spec_entry() -> None:
+    mine = Row(
+        name="mine",
+        label="Mine",
+        measures="generation",
+        overrides={"stage2.replacement_ratio": 0.3, "fine_tuned": True},
+    )
+    larger = Row(
+        name="vqgan", label="VQGAN", measures="generation", subject="teacher", variants=("larger-codebook",)
+    )
+    more = TABLE_2.model_copy(update={"rows": (*TABLE_2.rows, mine, larger)})
+    new = {artifact.label for artifact in set(planned(more).artifacts) - set(planned().artifacts)}
+    assert {"generation by mine, seed 0", "generation by vqgan, seed 0"} <= new
+    assert rows(planned(more))["vqgan"].training[-1].config["model"]["vocabulary"] == 1024
+
+
+def test_a_part_of_the_tokens_is_refused() -> None:
+    row = Row(name="x", label="X", measures="generation", overrides={"evaluation.kept_share": 0.5})
+    with pytest.raises(ConfigError, match=r"x, seed 0: images are generated from all tokens"):
+        planned(TABLE_2.model_copy(update={"rows": (row,), "claims": ()}))
+
+
+def test_a_primary_space_that_is_not_measured_is_refused() -> None:
+    with pytest.raises(
+        ConfigError, match=r"evaluation.primary_extractor = 'inception-v3-compat'.*classifier"
+    ):
+        planned(overrides={"evaluation.primary_extractor": "inception-v3-compat"})
+
+
+def test_the_split_of_the_choice_is_read_where_it_is_needed() -> None:
+    recipe = resolve(PROFILES["cpu"].overlay)
+    assert splits_read([SPECS["table1"]], recipe) == set()
+    assert splits_read(SPECS.values(), recipe) == {"validation"}
+    assert splits_read([TABLE_2], resolve(PROFILES["paper"].overlay)) == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"generator.heads": 5}, "heads 5 does not divide width 96"),
+        ({"generation.mask_schedule": "arcos"}, "arccos"),
+        ({"generation.grid.schedules": ["liner"]}, "linear"),
+        ({"generation.grid.scale": [1.0]}, "scales"),
+    ],
+)
+def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(overrides=overrides)

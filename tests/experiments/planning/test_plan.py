@@ -1,0 +1,232 @@
+"""Planning is pure: keys say what an artifact is made of, and rows share what is the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from experiments.paper import figure1, figure8, table3, table4
+from experiments.planning.plan import Plan, plan
+from experiments.profiles import PROFILES
+from experiments.registry import discover
+from experiments.spec import Experiment, Row
+from sftok.config import ConfigError
+
+DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+
+
+def planned(
+    experiment: Experiment = table4.EXPERIMENT,
+    profile: str = "cpu",
+    seeds: tuple[int, ...] = (0,),
+    overrides: Mapping[str, Any] | None = None,
+    data: Mapping[str, str] = DATA,
+) -> Plan:
+    return plan(experiment, PROFILES[profile], seeds, overrides or {}, data)
+
+
+def kinds(plan: Plan) -> list[str]:
+    return [artifact.kind for artifact in plan.artifacts]
+
+
+def test_the_rows_of_table_4_share_teacher_codes_and_warm_up() -> None:
+    assert sorted(kinds(planned())) == sorted(
+        ["classifier", "teacher", "codes", *["stage"] * (1 + 3), *["evaluation"] * (3 + 1)]
+    )
+
+
+def test_seeds_share_the_teacher_and_nothing_that_is_seeded() -> None:
+    one, three = planned(), planned(seeds=(0, 1, 2))
+    new = {artifact.kind for artifact in three.artifacts if artifact not in one.artifacts}
+    assert new == {"stage", "evaluation"}
+    assert len(three.artifacts) == 4 + 3 * (1 + 3 + 3)
+
+
+def test_tables_share_what_is_the_same() -> None:
+    both = set(planned(table3.EXPERIMENT).artifacts) & set(planned(table4.EXPERIMENT).artifacts)
+    assert sorted(artifact.kind for artifact in both) == [
+        "classifier", "codes", "evaluation", "evaluation", "stage", "stage", "teacher",
+    ]  # fmt: skip
+    assert set(planned(figure8.EXPERIMENT).artifacts) <= set(planned(table3.EXPERIMENT).artifacts)
+
+
+def test_all_rows_of_table_3_take_the_same_number_of_steps() -> None:
+    totals = {
+        row.row: sum(artifact.config["steps"] for artifact in row.training)
+        for row in planned(table3.EXPERIMENT).rows
+    }
+    assert len(totals) == 3
+    assert len(set(totals.values())) == 1
+
+
+def test_inputs_come_before_what_needs_them() -> None:
+    seen = set()
+    for artifact in planned(seeds=(0, 1)).artifacts:
+        assert set(artifact.inputs.values()) <= seen
+        seen.add(artifact)
+
+
+def test_the_plan_is_a_function_of_its_arguments() -> None:
+    assert [artifact.key for artifact in planned().artifacts] == [
+        artifact.key for artifact in planned().artifacts
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"overrides": {"teacher.steps": 7}}, {"classifier"}),
+        ({"overrides": {"stage1.steps": 7}}, {"classifier", "teacher", "codes", "reference"}),
+        ({"overrides": {"evaluation.temperature": 0.5}}, {"classifier", "teacher", "codes", "stage"}),
+        ({"overrides": {"evaluation.primary_extractor": "x"}}, set("everything")),
+        ({"overrides": {"device": "cuda"}}, set("everything")),
+        ({"overrides": {"device": "cuda", "tf32": False}}, set("everything")),
+        ({"data": {**DATA, "train": "d" * 64}}, set()),
+        ({"data": {**DATA, "test": "d" * 64}}, {"classifier", "teacher", "codes", "stage"}),
+    ],
+)
+def test_a_key_changes_with_what_matters_and_only_with_that(change: dict[str, Any], kept: set[str]) -> None:
+    before, after = planned(), planned(**change)
+    shared = {
+        "reference" if artifact == before.reference else artifact.kind
+        for artifact in before.artifacts
+        if artifact in after.artifacts
+    }
+    if kept == set("everything"):
+        assert after.artifacts == before.artifacts
+    else:
+        assert shared == kept
+
+
+@pytest.mark.parametrize(
+    ("profile", "device"), [("smoke", "cpu"), ("cpu", "cpu"), ("gpu", "cuda"), ("paper", "cuda")]
+)
+def test_every_artifact_is_made_on_the_profiles_device(profile: str, device: str) -> None:
+    assert {artifact.device for artifact in planned(profile=profile).artifacts} == {device}
+    chosen = planned(profile=profile, overrides={"device": "cpu", "tf32": False}).artifacts
+    assert {(artifact.device, artifact.tf32) for artifact in chosen} == {("cpu", False)}
+
+
+def test_the_identity_is_json_and_holds_no_path() -> None:
+    for artifact in planned().artifacts:
+        text = json.dumps(artifact.identity)
+        assert "path" not in text
+
+
+def test_a_row_needs_nothing_but_a_spec_entry() -> None:
+    more = table4.EXPERIMENT.model_copy(
+        update={
+            "rows": (
+                *table4.EXPERIMENT.rows,
+                Row(name="ratio-0.25", label="ratio 0.25", overrides={"stage2.replacement_ratio": 0.25}),
+            )
+        }
+    )
+    new = [artifact for artifact in planned(more).artifacts if artifact not in planned().artifacts]
+    assert [artifact.kind for artifact in new] == ["stage", "evaluation"]
+
+
+SPECS = discover(("experiments.paper", "ablations"))
+
+
+def test_rows_that_are_only_published_are_not_planned() -> None:
+    rows = {row.row for row in planned(SPECS["table1"]).rows}
+    assert rows == {row.name for row in SPECS["table1"].rows if row.trained}
+    assert "vit-vqgan" not in rows
+
+
+def test_a_row_of_table_1_needs_nothing_but_a_spec_entry() -> None:
+    spec = SPECS["table1"]
+    longer = Row(
+        name="mine", label="Mine", variants=("larger-decoder",), overrides={"stage2.replacement_ratio": 0.3}
+    )
+    published = Row(name="theirs", label="Theirs", trained=False, published={"rfid": 1.0})
+    more = spec.model_copy(update={"rows": (*spec.rows, longer, published)})
+    new = set(planned(more).artifacts) - set(planned(spec).artifacts)
+    assert {artifact.label for artifact in new} == {"mine, seed 0", "evaluation of mine, seed 0"}
+
+
+def test_the_teachers_rows_train_no_tokenizer() -> None:
+    made = planned(SPECS["table1"])
+    rows = {row.row: row for row in made.rows}
+    assert rows["maskgit"].evaluation == made.reference
+    assert [stage.kind for stage in rows["vqgan"].training] == ["teacher"]
+    larger = PROFILES["cpu"].variants["larger-codebook"]["teacher.codebook_size"]
+    assert rows["vqgan"].training[0].config["model"]["codebook_size"] == larger
+
+
+def test_the_tokenizers_of_table_1_take_the_same_steps_of_the_same_batches() -> None:
+    rows = [row for row in planned(SPECS["table1"]).rows if row.row not in ("maskgit", "vqgan")]
+    lengths = {sum(stage.steps for stage in row.training if "fine-tuning" not in stage.stage) for row in rows}
+    batches = {stage.config["training"]["batch_size"] for row in rows for stage in row.training[:-1]}
+    assert len(rows) == 6
+    assert len(lengths) == len(batches) == 1
+    assert len({row.training[-1].steps for row in rows}) == 1
+
+
+def test_a_single_step_tokenizer_never_sees_a_visible_position() -> None:
+    row = next(row for row in planned(SPECS["table1"]).rows if row.row == "titok-b")
+    assert [stage.stage for stage in row.training] == ["warm-up", "single-step-fine-tuning"]
+    assert row.evaluation.config["protocol"]["steps"] == [1]
+
+
+def test_lengths_of_one_tokenizer_share_its_training() -> None:
+    rows = {row.row: row for row in planned(SPECS["table1"]).rows}
+    whole, half = rows["one-d-piece-b"], rows["one-d-piece-b-half"]
+    assert whole.training == half.training
+    assert whole.training != rows["titok-b"].training
+    assert "kept_tokens" not in whole.evaluation.config
+    tokens = half.training[0].config["model"]["encoder"]["num_latent_tokens"]
+    assert half.evaluation.config["kept_tokens"] == tokens // 2
+
+
+def test_a_borrowed_row_is_filled_in_before_it_is_planned() -> None:
+    with pytest.raises(ConfigError, match="stands in table1"):
+        planned(figure1.EXPERIMENT)
+    assert set(planned(SPECS["figure1"]).artifacts) <= set(planned(SPECS["table1"]).artifacts)
+
+
+def test_a_variant_that_a_profile_does_not_know_is_named() -> None:
+    row = Row(name="x", label="X", variants=("larger-decode",))
+    with pytest.raises(ConfigError, match="did you mean 'larger-decoder'"):
+        planned(table4.EXPERIMENT.model_copy(update={"rows": (row,), "claims": ()}))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("name", SPECS)
+def test_every_spec_plans_at_every_profile(name: str, profile: str) -> None:
+    assert len(planned(SPECS[name], profile).rows) == len(SPECS[name].trained_rows)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"stage2.replacement_rate": 0.5}, r"unknown key 'stage2.replacement_rate'.*replacement_ratio"),
+        ({"nonsense": 1}, r"unknown key 'nonsense'.*choices: .*tokenizer"),
+        ({"stage1.steps": 10**9}, "exceeds tokenizer_steps"),
+        ({"tokenizer.num_latent_tokens": 50}, "more latent tokens than ids"),
+        ({"tokenizer.patch_size": 5}, "patch"),
+        ({"data.image_size": 30}, "image_size"),
+        ({"evaluation.steps": [0]}, "steps"),
+        ({"evaluation.temperature": -1}, "temperature"),
+        ({"stage2.mask_schedule": "arcos"}, "arccos"),
+        ({"stage2.replacement_ratio": 0.5}, "what the rows of table4 differ in"),
+    ],
+)
+def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(overrides=overrides)
+
+
+def test_a_ratio_out_of_range_in_a_row_is_refused() -> None:
+    row = Row(name="bad", label="bad", overrides={"stage2.replacement_ratio": 1.3})
+    with pytest.raises(ConfigError, match=r"stage2.replacement_ratio = 1.3"):
+        planned(table4.EXPERIMENT.model_copy(update={"rows": (row,), "claims": ()}))
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_profile_resolves(profile: str) -> None:
+    assert planned(profile=profile).artifacts

@@ -1,0 +1,52 @@
+"""A stored request is the plan that was made, key for key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.paper import table3, table4
+from experiments.planning.plan import plan
+from experiments.planning.requests import Request, new_request, stored_requests
+from experiments.profiles import PROFILES
+from experiments.store import Store, StoreError
+
+DATA = {"train": "a" * 64, "test": "c" * 64}
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path)
+    store.prepare()
+    return store
+
+
+def test_round_trip(store: Store) -> None:
+    made = plan(table3.EXPERIMENT, PROFILES["cpu"], (0, 5), {"evaluation.temperature": 0.5}, DATA)
+    path = new_request(made, ["run", "table3", "--set", "a=b c"], "some images").save(store)
+    loaded = Request.load(path)
+    assert loaded.plan == made
+    assert [artifact.key for artifact in loaded.plan.artifacts] == [
+        artifact.key for artifact in made.artifacts
+    ]
+    assert loaded.command == "python -m experiments run table3 --set 'a=b c'"
+    assert loaded.data == "some images"
+
+
+def test_the_latest_request_comes_first_and_replaces_an_earlier_one_of_its_kind(store: Store) -> None:
+    for experiment, seeds, requested in (
+        (table4.EXPERIMENT, (0,), "2026-01-01T00:00:00+00:00"),
+        (table3.EXPERIMENT, (0,), "2026-01-03T00:00:00+00:00"),
+        (table4.EXPERIMENT, (0, 1), "2026-01-02T00:00:00+00:00"),
+    ):
+        Request(plan(experiment, PROFILES["cpu"], seeds, {}, DATA), "command", "data", requested).save(store)
+    found = [(request.plan.experiment.name, request.plan.seeds) for request in stored_requests(store)]
+    assert found == [("table3", (0,)), ("table4", (0, 1))]
+
+
+def test_a_damaged_request_is_named(store: Store) -> None:
+    path = store.root / "requests" / "table4.cpu.json"
+    path.write_text("{half")
+    with pytest.raises(StoreError, match=r"table4\.cpu\.json: damaged"):
+        stored_requests(store)

@@ -1,0 +1,77 @@
+"""The curve on disk is what the loop recorded, whatever interrupted it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from experiments.artifacts import artifact
+from experiments.running import monitor
+from experiments.running.monitor import FileMonitor
+from experiments.tasks.base import Task
+from sftok.training.loop import TrainingInterrupted
+
+
+def watch(folder: Path) -> tuple[FileMonitor, list[tuple[int, int, float | None]]]:
+    seen: list[tuple[int, int, float | None]] = []
+    return FileMonitor(folder, lambda *call: seen.append(call), lambda: False), seen
+
+
+def steps(folder: Path) -> list[int]:
+    return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_resuming_drops_what_will_come_again_and_a_torn_line(tmp_path: Path) -> None:
+    first, _ = watch(tmp_path)
+    for step in (1, 2, 3, 4):
+        first.record({"step": step, "loss": 1.0 / step})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"step": 5, "lo')
+    again, _ = watch(tmp_path)
+    again.resumed(2)
+    again.record({"step": 3, "loss": 0.0})
+    assert steps(tmp_path) == [1, 2, 3]
+
+
+def test_resuming_without_a_curve(tmp_path: Path) -> None:
+    watch(tmp_path)[0].resumed(3)
+    assert steps(tmp_path) == []
+
+
+def test_remaining_time_counts_from_the_resumed_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
+    watched, seen = watch(tmp_path)
+    watched.progress(50, 100)
+    clock[0] = 110.0
+    watched.progress(60, 100)
+    assert seen == [(50, 100, None), (60, 100, 40.0)]
+    assert json.loads((tmp_path / "progress.json").read_text())["done"] == 60
+
+
+def test_a_full_disk_does_not_stop_the_progress(tmp_path: Path) -> None:
+    watched, seen = watch(tmp_path / "gone")
+    watched.progress(1, 2)
+    assert seen == [(1, 2, None)]
+
+
+def test_work_without_checkpoints_stops_when_asked(tmp_path: Path) -> None:
+    stopping = [False]
+    seen: list[int] = []
+    watched = FileMonitor(tmp_path, lambda done, total, left: seen.append(done), lambda: stopping[0])
+    node = artifact("evaluation", config={}, label="evaluation")
+    task = Task(
+        artifact=node,
+        folder=tmp_path,
+        inputs={},
+        load_data=None,
+        cache=tmp_path,
+        monitor=watched,  # type: ignore[arg-type]
+    )
+    task.report(0.5)
+    stopping[0] = True
+    with pytest.raises(TrainingInterrupted, match="begins anew"):
+        task.report(0.6)
+    assert seen == [500]
