@@ -20,7 +20,7 @@ MariaDB, slurmdbd, slurmctld and slurmd, started by hand without systemd. It nee
 `PACKAGES`.
 
 Partitions: `main` (the default), `scavenge` (preempted by main: requeued), `brief` (one minute at most).
-Memory limits hold where the machine has cgroup v1 folders that can be written to; see `memory_limits`.
+Memory limits hold where cgroup v1 folders can be written to: `slurm_files.memory_limits`.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+from slurm_files import CLUSTER_NAME, write_configuration
 
 PACKAGES = ("slurm-wlm", "munge", "mariadb-server", "slurmdbd")
 PROGRAMS = (
@@ -50,82 +51,7 @@ PROGRAMS = (
     "sbatch",
     "sacct",
 )
-NAME = "test"
-MEMORY_CGROUP = Path("/sys/fs/cgroup/memory")
 SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin"
-
-SLURM_CONF = """\
-ClusterName={name}
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={ctld}
-SlurmdPort={slurmd}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-CredType=cred/munge
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
-ProctrackType=proctrack/linuxproc
-TaskPlugin={task_plugin}
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-DefMemPerCPU=500
-MpiDefault=none
-SwitchType=switch/none
-ReturnToService=2
-SlurmdTimeout=10
-SlurmctldTimeout=10
-KillWait=10
-UnkillableStepTimeout=60
-MinJobAge=30
-InactiveLimit=0
-JobRequeue=1
-MaxArraySize=200
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-SchedulerParameters=sched_interval=2,batch_sched_delay=0,bf_interval=5,default_queue_depth=1000
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={dbd}
-AccountingStoragePass={folder}/munge.socket
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=5
-SlurmdParameters=config_overrides
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} RealMemory={memory} State=UNKNOWN
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE PriorityTier=10 State=UP
-PartitionName=scavenge Nodes={host} MaxTime=INFINITE PriorityTier=1 State=UP
-PartitionName=brief Nodes={host} MaxTime=1 PriorityTier=10 State=UP
-"""
-
-CGROUP_CONF = """\
-CgroupPlugin=cgroup/v1
-CgroupMountpoint=/sys/fs/cgroup
-CgroupAutomount=no
-ConstrainRAMSpace=yes
-ConstrainSwapSpace=no
-"""
-
-DBD_CONF = """\
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-DbdHost={host}
-DbdAddr=127.0.0.1
-DbdPort={dbd}
-SlurmUser=root
-LogFile={folder}/slurmdbd.log
-PidFile={folder}/slurmdbd.pid
-StorageType=accounting_storage/mysql
-StorageHost=127.0.0.1
-StoragePort={database}
-StorageUser=slurm
-StoragePass=slurm
-StorageLoc=slurm_acct
-"""
 
 
 def why_missing() -> str | None:
@@ -136,17 +62,6 @@ def why_missing() -> str | None:
     if os.geteuid() != 0:
         return "the test cluster's daemons need root"
     return None
-
-
-def memory_limits() -> bool:
-    """True if Slurm can hold a job to its memory here: it needs cgroup v1's memory controller, writable."""
-    probe = MEMORY_CGROUP / f"sftok-probe-{os.getpid()}"
-    try:
-        probe.mkdir()
-        probe.rmdir()
-    except OSError:
-        return False
-    return True
 
 
 class Cluster:
@@ -169,12 +84,12 @@ class Cluster:
         self.folder.chmod(0o755)
         for name in ("state", "spool", "database"):
             (self.folder / name).mkdir(exist_ok=True)
-        self._configure()
+        port = write_configuration(self.folder, self.cpus, self.memory)
         self._start_munge()
-        self._start_database()
+        self._start_database(port)
         self._spawn("slurmdbd", ["slurmdbd", "-D"], SLURM_CONF=str(self.conf))
         _wait("slurmdbd", lambda: self.command("sacctmgr", "-n", "list", "cluster").returncode == 0)
-        added = self.command("sacctmgr", "-i", "add", "cluster", NAME)
+        added = self.command("sacctmgr", "-i", "add", "cluster", CLUSTER_NAME)
         if added.returncode != 0:
             raise RuntimeError(f"sacctmgr: {added.stdout}{added.stderr}")
         self.start_slurmctld()
@@ -235,27 +150,6 @@ class Cluster:
             arguments, env=os.environ | self.environment, capture_output=True, text=True, timeout=timeout
         )
 
-    def _configure(self) -> None:
-        ctld, slurmd, dbd, database = _free_ports(4)
-        values = {
-            "name": NAME,
-            "folder": self.folder,
-            "host": socket.gethostname().split(".")[0],
-            "ctld": ctld,
-            "slurmd": slurmd,
-            "dbd": dbd,
-            "database": database,
-            "cpus": self.cpus,
-            "memory": self.memory,
-            "task_plugin": "task/cgroup" if memory_limits() else "task/none",
-        }
-        self.conf.write_text(SLURM_CONF.format(**values))
-        (self.folder / "cgroup.conf").write_text(CGROUP_CONF)
-        dbd_conf = self.folder / "slurmdbd.conf"
-        dbd_conf.write_text(DBD_CONF.format(**values))
-        dbd_conf.chmod(0o600)
-        (self.folder / "ports.json").write_text(json.dumps({"database": database}))
-
     def _start_munge(self) -> None:
         key = self.folder / "munge.key"
         key.write_bytes(os.urandom(1024))
@@ -271,11 +165,8 @@ class Cluster:
         self._spawn("munged", ["munged", "--foreground", "--force", *options])
         _wait("munged", (self.folder / "munge.socket").exists)
 
-    def _start_database(self) -> None:
-        data, port = (
-            self.folder / "database",
-            json.loads((self.folder / "ports.json").read_text())["database"],
-        )
+    def _start_database(self, port: int) -> None:
+        data = self.folder / "database"
         with (self.folder / "install-db.log").open("w") as log:
             subprocess.run(
                 [
@@ -344,14 +235,6 @@ def _open_files(process: Path) -> set[str]:
 
 def _program(name: str) -> str | None:
     return shutil.which(name, path=f"{os.environ['PATH']}:{SYSTEM_PATH}")
-
-
-def _free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 def _alive(pid: int) -> bool:

@@ -8,9 +8,9 @@ import signal
 import time
 
 import pytest
-from cluster import memory_limits
 from conftest import Lab
 from making import make_request
+from slurm_files import memory_limits
 
 from experiments.artifacts import Artifact, artifact
 from experiments.executors import ledger, slurm
