@@ -54,6 +54,8 @@ class Artifact:
     """Where it is made; no part of the key: another machine rounds otherwise, and that is all."""
     tf32: bool = True
     """Whether a GPU may round the inputs of float32 products; no part of the key, for the same reason."""
+    origin: str | None = None
+    """Where weights that are not trained here lie; no part of the key, which their hash is."""
 
     @cached_property
     def key(self) -> str:
@@ -118,6 +120,7 @@ def artifacts_to_json(artifacts: Iterable[Artifact]) -> list[dict[str, Any]]:
             "steps": artifact.steps,
             "device": artifact.device,
             "tf32": artifact.tf32,
+            "origin": artifact.origin,
         }
         for artifact in artifacts
     ]

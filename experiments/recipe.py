@@ -36,6 +36,9 @@ Overlay = Mapping[str, Any]
 class TeacherRecipe(Config):
     """The MaskGIT-VQGAN and its training; one teacher serves all rows and seeds, as in the paper."""
 
+    checkpoint: str | None = None
+    """The weights of a teacher that is trained already (a file, folder or hub id), such as the released one;
+    then nothing below is done, and the sizes must be its own."""
     hidden_channels: int = 128
     channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
     num_res_blocks: int = 2

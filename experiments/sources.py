@@ -23,6 +23,7 @@ SOURCES = {
     "augmentation": DEVIATIONS + "views of training images",
     "device": OURS,
     "teacher": DEVIATIONS + "teacher's training",
+    "teacher.checkpoint": "--set teacher.checkpoint=...: the released MaskGIT-VQGAN (Section 3.3)",
     "teacher.seed": DEVIATIONS + "teacher and seeds",
     "classifier": DEVIATIONS + "feature space",
     "tokenizer.encoder": "Section 4.1: ViT-B",

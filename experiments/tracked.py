@@ -65,7 +65,9 @@ def curves(row: RowRun) -> Iterator[Value]:
     """The training curves of the row's stages: `warm-up/loss`, `alignment/learning_rate` ... by step."""
     for stage in row.training:
         assert stage.folder is not None, "a finished row has finished stages"
-        for line in (stage.folder / METRICS).read_text().splitlines():
+        log = stage.folder / METRICS
+        # A teacher that was given has none.
+        for line in log.read_text().splitlines() if log.is_file() else ():
             values = json.loads(line)
             step = values.pop("step")
             for quantity, value in values.items():

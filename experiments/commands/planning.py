@@ -11,6 +11,7 @@ from typing import Any
 from experiments.arguments import overrides
 from experiments.planning.combined import ALL
 from experiments.planning.generation import splits_read
+from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
 from experiments.recipe import flat, resolve
@@ -20,6 +21,8 @@ from experiments.spec import Experiment
 from sftok.config import ConfigError
 from sftok.data import DataError
 
+GIVEN_TEACHER = "teacher.checkpoint"
+
 
 def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
     """`--overlay`, `--set` and `--data` as one overlay, the later the stronger."""
@@ -27,6 +30,9 @@ def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
     chosen |= overrides(options.overrides)
     if options.data is not None:
         chosen |= data_overlay(options.data)
+    if Path(str(chosen.get(GIVEN_TEACHER))).exists():
+        # Jobs and workers start elsewhere.
+        chosen[GIVEN_TEACHER] = str(Path(chosen[GIVEN_TEACHER]).absolute())
     return chosen
 
 
@@ -60,12 +66,13 @@ def plan_all(
         return [plan(each, profile, options.seeds, overlay, fingerprints) for each in experiments]
 
     # Wrong values in any row are found with stand-in fingerprints first: reading the data may take minutes.
-    for each in planned({"train": "", "validation": "", "test": ""}):
+    for each in planned({"train": "", "validation": "", "test": "", WEIGHTS: ""}):
         if check is not None:
             check(each)
     data = DataSets(recipe.data)
     splits = {recipe.evaluation.split, *splits_read(experiments, recipe)}
-    return planned(data.fingerprints(*sorted(splits))), data
+    weights = weights_fingerprint(recipe)
+    return planned({**data.fingerprints(*sorted(splits)), **weights}), data
 
 
 def overlay_file(path: Path) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from experiments.commands.planning import chosen_overlay, data_overlay
 from experiments.commands.run import log
 from experiments.commands.wiring import Wiring
 from experiments.planning.costs import estimate
+from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
 from experiments.planning.plan import Plan
 from experiments.planning.requests import command_line
 from experiments.profiles import PROFILES
@@ -38,7 +39,7 @@ from experiments.studies.writing import write_record
 from sftok.config import ConfigError
 from sftok.device import require_device
 
-STAND_INS = {"train": "", SPLIT: ""}
+STAND_INS = {"train": "", SPLIT: "", WEIGHTS: ""}
 
 
 def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -60,7 +61,8 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     recipe = resolve(profile.overlay, overrides)
     require_device(recipe.device)
     data = DataSets(recipe.data)
-    search = searched(dict(data.fingerprints(SPLIT)))
+    weights = weights_fingerprint(recipe)
+    search = searched({**data.fingerprints(SPLIT), **weights})
     store = Store(options.store)
     store.prepare()
     prepare_torch(profile.threads)

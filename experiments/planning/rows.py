@@ -62,7 +62,7 @@ def _plan_tokenizer(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[s
 def _plan_the_teacher(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
     """The teacher measured as a system of its own: the same artifact at every seed, as the teacher is."""
     name = row.name if row.variants else "the teacher"
-    teacher = plan_teacher(recipe, fingerprints, label=row.name if row.variants else "teacher")
+    teacher = _measured_teacher(row, recipe, fingerprints)
     evaluation = plan_evaluation(recipe, {"teacher": teacher}, fingerprints, label=f"evaluation of {name}")
     return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
 
@@ -79,10 +79,18 @@ def _plan_generation_by_teacher(
     row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]
 ) -> PlannedRow:
     name = row.name if row.variants else "teacher"
-    teacher = plan_teacher(recipe, fingerprints, label=name)
+    teacher = _measured_teacher(row, recipe, fingerprints)
     # A generator learns the ids of the images as they are, whatever views the tokenizer was trained on.
     source = teacher_source(recipe, teacher, plan_codes(recipe, teacher, fingerprints, views={}))
     return _from_ids(name, row, recipe, seed, [teacher], source, fingerprints)
+
+
+def _measured_teacher(row: Row, recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
+    """The teacher as a system of its own; one that differs from the others' is trained in any case."""
+    if not row.variants:
+        return plan_teacher(recipe, fingerprints)
+    trained = recipe.teacher.model_copy(update={"checkpoint": None})
+    return plan_teacher(recipe.model_copy(update={"teacher": trained}), fingerprints, label=row.name)
 
 
 def _from_ids(

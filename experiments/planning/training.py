@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.artifacts import Artifact
+from experiments.planning.given_teacher import WEIGHTS
 from experiments.planning.nodes import dump, node
 from experiments.recipe import Recipe
 from experiments.spec import Row
@@ -18,7 +19,16 @@ def plan_classifier(recipe: Recipe, fingerprints: Mapping[str, str]) -> dict[str
 
 
 def plan_teacher(recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher") -> Artifact:
-    """The 2D tokenizer whose codes are predicted; one for all seeds."""
+    """The 2D tokenizer whose codes are predicted, trained or given; one for all seeds."""
+    if recipe.teacher.checkpoint is not None:
+        return node(
+            recipe,
+            "teacher",
+            config={"model": dump(recipe.teacher_config())},
+            data={WEIGHTS: fingerprints[WEIGHTS]},
+            label=label,
+            origin=recipe.teacher.checkpoint,
+        )
     return node(
         recipe,
         "teacher",

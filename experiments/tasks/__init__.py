@@ -12,7 +12,7 @@ from experiments.tasks.base import Maker
 
 MAKERS: Mapping[str, str] = {
     "classifier": "experiments.tasks.training:train_classifier",
-    "teacher": "experiments.tasks.training:train_teacher",
+    "teacher": "experiments.tasks.teacher:make_teacher",
     "codes": "experiments.tasks.codes:write_code_cache",
     "stage": "experiments.tasks.training:train_stage",
     "evaluation": "experiments.tasks.evaluation:evaluate_artifact",

@@ -1,4 +1,4 @@
-"""The makers of everything that is trained: the classifier, the teacher, and the tokenizer's stages."""
+"""The makers of what is trained: classifier and tokenizer stages; and how anything is trained."""
 
 from __future__ import annotations
 
@@ -22,13 +22,12 @@ from sftok.pretrained import discriminator, perceptual_loss
 from sftok.quantizers.base import Quantizer
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.randomness import derived_seed, generator, seeded_initialisation
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.tokens import TokenCache, TokensOnTheFly
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.stages.base import Stage
 from sftok.training.stages.classifier import ClassifierStage
 from sftok.training.stages.fine_tuning import FineTuningStage, SingleStepFineTuningStage
-from sftok.training.stages.teacher import TeacherStage
 from sftok.training.stages.tokenizer import (
     AlignmentConfig,
     AlignmentStage,
@@ -52,13 +51,6 @@ def train_classifier(task: Task) -> dict[str, Any]:
     return train_model(
         task, ClassifierStage(classifier, config["label_smoothing"]), classifier, model_config, image_set
     )
-
-
-def train_teacher(task: Task) -> dict[str, Any]:
-    """The MaskGIT-VQGAN."""
-    model_config = VQGANConfig.model_validate(task.config["model"])
-    teacher = MaskGITVQGAN(model_config, generator(task.config["seed"], "initialisation"))
-    return train_model(task, TeacherStage(teacher), teacher, model_config, task.load_data("train"))
 
 
 def train_stage(task: Task) -> dict[str, Any]:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.artifacts import Artifact
 from experiments.paper import table4
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
@@ -64,15 +63,10 @@ class Trained:
     def warm_up(self, stop: Stop | None = None) -> list[dict[str, float]]:
         """Make the warm-up and all it needs; the lines of its curve."""
         stage = next(node for node in self.plan.artifacts if node.stage == "warm-up")
-        for node in (*_inputs(stage), stage):
+        for node in stage.with_inputs():
             assert ensure(node, self.store, self.data, [], stop or Stop()) is None
         lines = (self.store.folder(stage) / METRICS).read_text().splitlines()
         return [json.loads(line) for line in lines]
-
-
-def _inputs(node: Artifact) -> list[Artifact]:
-    above = [each for upstream in node.inputs.values() for each in (*_inputs(upstream), upstream)]
-    return list(dict.fromkeys(above))
 
 
 def losses(lines: list[dict[str, float]]) -> list[float]:

@@ -1,0 +1,119 @@
+"""A teacher that is trained already: part of every key by its weights, checked before anything is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
+from experiments.planning.plan import Plan, plan
+from experiments.planning.requests import Request, new_request
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+from experiments.registry import discover
+from experiments.running.datasets import DataSets
+from experiments.running.runner import ensure
+from experiments.running.stop import Stop
+from experiments.store import Store
+from sftok.config import ConfigError
+from sftok.hub import open_tokenizer
+from sftok.models.tokenizer import SFTok
+from sftok.teacher.vqgan import MaskGITVQGAN
+
+DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64, WEIGHTS: "d" * 64}
+SPECS = discover(("experiments.paper", "ablations"))
+SMOKE = PROFILES["smoke"]
+
+
+def planned(name: str, checkpoint: str | None, **data: str) -> Plan:
+    changes: Mapping[str, Any] = {} if checkpoint is None else {"teacher.checkpoint": checkpoint}
+    return plan(SPECS[name], SMOKE, (0,), changes, {**DATA, **data})
+
+
+def smoke_teacher(seed: int, **changes: Any) -> MaskGITVQGAN:
+    config = resolve(SMOKE.overlay).teacher_config().model_copy(update=changes)
+    return MaskGITVQGAN.from_config(config, torch.Generator().manual_seed(seed))
+
+
+@pytest.fixture
+def given(tmp_path: Path) -> Path:
+    smoke_teacher(7).save_pretrained(tmp_path / "teacher")
+    return tmp_path / "teacher"
+
+
+def recipe_with(checkpoint: Path) -> Any:
+    return resolve(SMOKE.overlay, {"teacher.checkpoint": str(checkpoint)})
+
+
+def test_keys_depend_on_the_weights_and_not_on_their_place() -> None:
+    here, there = planned("table4", "here"), planned("table4", "there")
+    assert here.artifacts == there.artifacts
+    assert {node.origin for node in here.artifacts if node.kind == "teacher"} == {"here"}
+    others = planned("table4", "here", **{WEIGHTS: "e" * 64})
+    trained = planned("table4", None)
+    shared = [set(here.artifacts) & set(plan.artifacts) for plan in (others, trained)]
+    assert [{node.kind for node in nodes} for nodes in shared] == [{"classifier"}] * 2
+
+
+def test_a_teacher_of_another_kind_is_trained_beside_the_given_one() -> None:
+    teachers = [node for node in planned("table1", "here").artifacts if node.kind == "teacher"]
+    assert {node.label: node.origin for node in teachers} == {"teacher": "here", "vqgan": None}
+
+
+def test_its_place_reaches_jobs_in_other_processes(tmp_path: Path) -> None:
+    new_request(planned("table4", "here"), ["run", "table4"], "no data").write(tmp_path / "request.json")
+    loaded = Request.load(tmp_path / "request.json")
+    assert [node.origin for node in loaded.plan.artifacts if node.kind == "teacher"] == ["here"]
+
+
+def test_weights_are_identified_by_content(given: Path, tmp_path: Path) -> None:
+    smoke_teacher(7).save_pretrained(tmp_path / "copy")
+    smoke_teacher(8).save_pretrained(tmp_path / "other")
+    first, copy, other = (
+        weights_fingerprint(recipe_with(folder)) for folder in (given, tmp_path / "copy", tmp_path / "other")
+    )
+    assert first == copy != other
+    assert weights_fingerprint(resolve(SMOKE.overlay)) == {}
+
+
+def test_a_tokenizer_is_no_teacher(tmp_path: Path) -> None:
+    tokenizer = SFTok.from_config(resolve(SMOKE.overlay).tokenizer_config(), torch.Generator().manual_seed(0))
+    tokenizer.save_pretrained(tmp_path / "tokenizer")
+    with pytest.raises(ConfigError, match="a sftok, which gives no codes"):
+        weights_fingerprint(recipe_with(tmp_path / "tokenizer"))
+
+
+def test_another_size_is_refused_by_name(tmp_path: Path) -> None:
+    smoke_teacher(7, codebook_size=24).save_pretrained(tmp_path / "teacher")
+    with pytest.raises(ConfigError, match="its codebook_size is 24, the recipe's is 16"):
+        weights_fingerprint(recipe_with(tmp_path / "teacher"))
+
+
+def test_a_run_takes_its_weights_over(given: Path, tmp_path: Path) -> None:
+    recipe = recipe_with(given)
+    data = DataSets(recipe.data)
+    made = planned("table4", str(given), **data.fingerprints("test"), **weights_fingerprint(recipe))
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    teacher = next(node for node in made.artifacts if node.kind == "teacher")
+    assert ensure(teacher, store, data, [], Stop()) is None
+    kept = MaskGITVQGAN.from_pretrained(store.folder(teacher)).state_dict()
+    weights = open_tokenizer(given).state_dict()
+    assert kept.keys() == weights.keys()
+    assert all(torch.equal(kept[name], tensor) for name, tensor in weights.items())
+    codes = next(node for node in made.artifacts if node.kind == "codes")
+    assert ensure(codes, store, data, [], Stop()) is None
+
+
+def test_weights_that_change_after_planning_are_refused(given: Path, tmp_path: Path) -> None:
+    made = planned("table4", str(given))
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    teacher = next(node for node in made.artifacts if node.kind == "teacher")
+    reason = ensure(teacher, store, DataSets(recipe_with(given).data), [], Stop())
+    assert reason is not None
+    assert "changed since the run was planned" in reason
