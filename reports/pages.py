@@ -7,6 +7,7 @@ every value; the only markup that is passed through is the SVG that `reports.fig
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -142,13 +143,19 @@ def render_study(view: StudyView) -> str:
 
 
 def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = ()) -> str:
-    """The overview of all tables, claims and studies."""
+    """The overview of all claims, tables and studies; the scale is said once if all have the same."""
+    scales = {(entry.run.profile, entry.run.data): entry.run for entry in entries}
+    tally: Counter[Outcome] = Counter()
+    for entry in entries:
+        tally.update(entry.tally)
     return (
         _environment()
         .get_template("index.html.j2")
         .render(
             entries=entries,
             studies=studies,
+            scale=next(iter(scales.values())) if len(scales) == 1 else None,
+            tally=tally,
             refresh=REFRESH_SECONDS if any(entry.status.refresh for entry in entries) else None,
             metrics=(METRICS | QUANTITIES).values(),
         )

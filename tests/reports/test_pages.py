@@ -210,6 +210,21 @@ def test_the_latest_request_wins_and_profiles_have_pages_of_their_own(
     assert report(new, smoke, name="index.html").count('href="table4-smoke.html"') == 1
 
 
+def test_the_overview_says_the_scale_once_if_all_have_the_same(fake_store: FakeStore, report: Page) -> None:
+    run = fake_store.run()
+    figure = fake_store.run(_named("figure8", kind="figure", title="Steps"))
+    words = _plain(report(run, figure, name="index.html"))
+    assert words.count(run.data) == 1
+    elsewhere = figure.model_copy(update={"data": "other images"})
+    assert _plain(report(run, elsewhere, name="index.html")).count(run.data) > 1
+
+
+def test_the_overview_begins_with_the_count_of_verdicts(fake_store: FakeStore, report: Page) -> None:
+    figure = fake_store.run(_named("figure8", kind="figure", title="Steps"))
+    words = _plain(report(fake_store.run(), figure, name="index.html"))
+    assert words.index("Claims 2 agrees") < words.index("Found here") < words.index("Seeds")
+
+
 def test_the_overview_lists_tables_before_figures_and_every_claim(
     fake_store: FakeStore, report: Page
 ) -> None:
