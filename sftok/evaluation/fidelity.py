@@ -20,6 +20,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from sftok.evaluation.config import ExtraMetric
 from sftok.evaluation.extractors import Features
+from sftok.evaluation.linear_algebra import reproducible
 from sftok.evaluation.metrics import Featured, Metric
 from sftok.evaluation.reference import Reference, inception_score
 
@@ -63,6 +64,7 @@ class Fidelity(Metric[Featured]):
         """Keep the features of `other`."""
         self.seen += other.seen
 
+    @reproducible
     def compute(self) -> dict[str, float]:
         """FID and `is`, and what else was asked for."""
         if sum(len(part.features) for part in self.seen) < 2:
@@ -91,6 +93,7 @@ class Fidelity(Metric[Featured]):
         return values
 
 
+@reproducible
 def frechet_distance(features: Tensor, reference: Reference) -> float:
     """FID of features `[N, F]` against the reference."""
     # In double: torch-fidelity takes the mean in the features' own type.

@@ -24,6 +24,7 @@ from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metri
 from sftok.data.base import ImageSet
 from sftok.data.batches import ordered_batches
 from sftok.evaluation.extractors import Extractor
+from sftok.evaluation.linear_algebra import reproducible
 from sftok.evaluation.workers import in_order
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
@@ -61,6 +62,7 @@ class Reference:
 def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, batch_size: int) -> Reference:
     """The originals of `image_set` in the space of `extractor`, read from `cache` or computed into it."""
 
+    @reproducible
     def compute() -> dict[str, Tensor]:
         indices = torch.arange(len(image_set)).split(batch_size)
         parts = list(in_order(extractor, map(image_set.images, indices), extractor.device))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from threadpoolctl import threadpool_info, threadpool_limits
+
+from sftok.evaluation.fidelity import frechet_distance
+from sftok.evaluation.linear_algebra import reproducible
+from sftok.evaluation.reference import Reference
+
+
+def blas_threads() -> set[int]:
+    return {library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"}
+
+
+def test_a_function_sees_one_thread_and_leaves_the_others_as_they_were() -> None:
+    with threadpool_limits(2, user_api="blas"):
+        assert reproducible(blas_threads)() == {1}
+        assert blas_threads() == {2}
+
+
+def test_an_error_leaves_them_too() -> None:
+    @reproducible
+    def fail() -> None:
+        raise ValueError("as it was asked to")
+
+    with threadpool_limits(2, user_api="blas"):
+        with pytest.raises(ValueError, match="asked"):
+            fail()
+        assert blas_threads() == {2}
+
+
+def test_fid_has_the_same_bits_whatever_the_cores() -> None:
+    draws = np.random.default_rng(0)
+    first, second = (torch.from_numpy(draws.normal(size=(900, 320))).float() for _ in range(2))
+    doubles = first.double()
+    reference = Reference("tiny", first, doubles.mean(0), doubles.T.cov(), 1.0)
+    found = []
+    for threads in (1, 2, 4):
+        with threadpool_limits(threads, user_api="blas"):
+            found.append(frechet_distance(second, reference))
+    assert found[0] == found[1] == found[2]
