@@ -14,7 +14,8 @@ _TRAINING = {
 }
 
 _FINE_TUNING = {
-    "batch_size": 32,
+    # A step costs what its images do, and what counts here is the number of steps.
+    "batch_size": 16,
     "optimisation": {
         "learning_rate": 4e-4,
         "end_learning_rate": 4e-5,
@@ -76,8 +77,9 @@ PROFILE = Profile(
         "stage1.steps": 800,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
-        "stage3.steps": 1000,
-        "stage3.discriminator_start": 300,
+        "stage3.steps": 4000,
+        "stage3.discriminator_start": 100,
+        "stage3.discriminator_weight": 0.05,
         "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 64},
         "stage3.discriminator": {"name": "efficientnet-lite0", "resolution": 64},
         "stage3.training": _FINE_TUNING,
@@ -109,8 +111,8 @@ PROFILE = Profile(
         "codes": 15.0,
         "warm-up": 0.04,
         "alignment": 0.05,
-        "fine-tuning": 0.35,
-        "single-step-fine-tuning": 0.3,
+        "fine-tuning": 0.15,
+        "single-step-fine-tuning": 0.14,
         "evaluation": 80.0,
         "tokens": 15.0,
         "generator": 0.04,
