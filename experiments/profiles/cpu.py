@@ -77,7 +77,7 @@ PROFILE = Profile(
         "stage1.steps": 800,
         "stage1.training": _TRAINING,
         "stage2.training": _TRAINING,
-        "stage3.steps": 4000,
+        "stage3.steps": 2500,
         "stage3.discriminator_start": 100,
         "stage3.discriminator_weight": 0.05,
         "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 64},
