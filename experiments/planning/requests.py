@@ -17,7 +17,8 @@ from experiments.planning.rows import PlannedRow
 from experiments.profiles.base import Profile
 from experiments.recipe import Recipe
 from experiments.spec import Experiment
-from experiments.store import Store, read_json, write_json
+from experiments.store import Store, StoreError, read_json, write_json
+from sftok.config import ConfigError
 
 
 class Request:
@@ -54,15 +55,20 @@ class Request:
         """The request that `save` wrote.
 
         Raises:
-            StoreError: the file is damaged.
+            StoreError: the file is damaged, or another version of this package wrote it.
             FileNotFoundError: there is none.
         """
         content = read_json(path)
         if content is None:
             raise FileNotFoundError(path)
-        return cls(
-            _plan_from_json(content["plan"]), content["command"], content["data"], content["requested"]
-        )
+        try:
+            plan = _plan_from_json(content["plan"])
+            return cls(plan, content["command"], content["data"], content["requested"])
+        except (ConfigError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path}: another version of this package wrote it ({error}); use that version, or delete "
+                "the file and ask again: what is finished stays"
+            ) from None
 
 
 def command_line(arguments: list[str]) -> str:

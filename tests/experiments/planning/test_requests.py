@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,6 +45,23 @@ def test_the_latest_request_comes_first_and_replaces_an_earlier_one_of_its_kind(
         Request(plan(experiment, PROFILES["cpu"], seeds, {}, DATA), "command", "data", requested).save(store)
     found = [(request.plan.experiment.name, request.plan.seeds) for request in stored_requests(store)]
     assert found == [("table3", (0,)), ("table4", (0, 1))]
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [(("artifacts", 0, "unheard"), 1), (("recipe", "unheard"), 1), (("rows", 0, "evaluation"), "gone")],
+)
+def test_a_request_of_another_version_is_named(store: Store, place: tuple[Any, ...], value: Any) -> None:
+    path = new_request(plan(table4.EXPERIMENT, PROFILES["cpu"], (0,), {}, DATA), [], "data").save(store)
+    content = json.loads(path.read_text())
+    *way, last = place
+    within = content["plan"]
+    for step in way:
+        within = within[step]
+    within[last] = value
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"table4\.cpu\.json: another version .* delete the file"):
+        stored_requests(store)
 
 
 def test_a_damaged_request_is_named(store: Store) -> None:
