@@ -117,7 +117,7 @@ def _study_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         help="search for the best values of a study; it resumes, and several processes may share it",
         description=(
             "Trials are drawn by the study's sampler and measured on the validation split. The same line "
-            "in another terminal, or as a cluster job, joins in; typed again, it goes on."
+            "in another terminal joins in; typed again, it goes on."
         ),
     )
     command.add_argument("study", help="a study that `list` prints")
@@ -126,8 +126,19 @@ def _study_command(commands: argparse._SubParsersAction[argparse.ArgumentParser]
         "--trials", type=positive, metavar="N", help="how many in all (default: what the study says)"
     )
     command.add_argument(
-        "--workers", type=positive, default=1, metavar="N", help="processes at once (default: %(default)s)"
+        "--workers",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="processes, or jobs, at once (default: %(default)s)",
     )
+    command.add_argument(
+        "--executor",
+        choices=("inline", "slurm"),
+        default="inline",
+        help="here, or as jobs of a cluster that share the study (default: %(default)s)",
+    )
+    _cluster(command, "the profile's resources")
     _values(command)
     _store(command)
 

@@ -18,6 +18,7 @@ from rich.console import Console
 from experiments.commands.planning import chosen_overlay, data_overlay
 from experiments.commands.run import log
 from experiments.commands.wiring import Wiring
+from experiments.executors.resources import Cluster, load_cluster
 from experiments.planning.costs import estimate
 from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
 from experiments.planning.plan import Plan
@@ -59,7 +60,9 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     # Wrong values are found before the data is read.
     searched(STAND_INS).check()
     recipe = resolve(profile.overlay, overrides)
-    require_device(recipe.device)
+    cluster = _cluster(options)
+    if cluster is None:
+        require_device(recipe.device)
     data = DataSets(recipe.data)
     weights = weights_fingerprint(recipe)
     search = searched({**data.fingerprints(SPLIT), **weights})
@@ -70,8 +73,20 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     journal = Journal(found, search.identity(), folder, store.root / "claims")
     budget = options.trials or found.trials
     print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
-    write = _writer(options, argv, wiring, search, journal, store, folder, data.describe(SPLIT), budget)
+    named = _named(options, search)
+    write = _writer(argv, wiring, search, journal, store, folder, data.describe(SPLIT), budget, named)
     write()
+    if cluster is not None:
+        # Imported here: all other commands would wait for submitit, too.
+        from experiments.executors.study_job import submit_workers
+
+        worker = ["study", found.name, "--profile", profile.name, "--trials", str(budget), *named]
+        for job, log_file in submit_workers(worker, options.workers, store, folder, cluster, profile.threads):
+            print(f"job {job} prints to {log_file}")
+        print(
+            f"{options.workers} jobs queued; the terminal may be closed; without --executor the line joins in"
+        )
+        return 0
     with _company(options, argv, folder):
         work(search, journal, budget, store, data, _listeners(store), Stop(), told=write)
     record = write()
@@ -92,8 +107,28 @@ def _listeners(store: Store) -> Callable[[Trial, Plan], list[Listener]]:
     return of_trial
 
 
+def _cluster(options: argparse.Namespace) -> Cluster | None:
+    """The resources of a study's jobs; None if it is done here."""
+    if options.executor == "slurm":
+        return load_cluster(options.cluster, options.profile)
+    if options.cluster is not None:
+        raise ConfigError("--cluster is for --executor slurm")
+    return None
+
+
+def _named(options: argparse.Namespace, search: Search) -> list[str]:
+    """Store, data and values as a command line: what another process needs to do the same."""
+    named = ["--store", str(options.store)]
+    own = dict(search.overrides)
+    if options.data is not None:
+        named += ["--data", str(options.data)]
+        own = {key: value for key, value in own.items() if key not in data_overlay(options.data)}
+    for key, value in own.items():
+        named += ["--set", f"{key}={json.dumps(value)}"]
+    return named
+
+
 def _writer(
-    options: argparse.Namespace,
     argv: list[str],
     wiring: Wiring,
     search: Search,
@@ -102,15 +137,8 @@ def _writer(
     folder: Path,
     data: str,
     budget: int,
+    named: list[str],
 ) -> Callable[[], StudyRun]:
-    named = ["--store", str(options.store)]
-    own = dict(search.overrides)
-    if options.data is not None:
-        named += ["--data", str(options.data)]
-        own = {key: value for key, value in own.items() if key not in data_overlay(options.data)}
-    for key, value in own.items():
-        named += ["--set", f"{key}={json.dumps(value)}"]
-
     def write() -> StudyRun:
         while True:
             with journal.exclusive() as ours:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from experiments.artifacts import Artifact, artifacts_from_json
 from experiments.executors.lines import LogLines
 from experiments.executors.processes import announce
-from experiments.executors.queue import SlurmError, slurm
+from experiments.executors.queue import requeue
 from experiments.running.followers import follow, leading
 from experiments.running.runner import FindMaker, ensure
 from experiments.running.stop import Interrupted, Stop
@@ -108,7 +108,6 @@ class ArtifactJob:
         Raises:
             JobError: that would never end.
         """
-        job = os.environ["SLURM_JOB_ID"]
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
         out_of_time = time.time() - began >= 60 * self.minutes - self.notice_seconds - SLACK_SECONDS
         if restarts >= self.max_requeues:
@@ -118,13 +117,7 @@ class ArtifactJob:
         if out_of_time and not _has_checkpoint_since(began, store.work_folder(artifact)):
             again = f"and it would begin anew: raise time of kind {artifact.kind}"
             self._give_up(artifact, store, f"out of time (the job was given {self.minutes} min), {again}")
-        try:
-            if "JobState=RUNNING" in slurm("scontrol", "show", "job", job):
-                slurm("scontrol", "requeue", job)
-                print(f"job {job} is back in the queue", flush=True)
-        except SlurmError as error:
-            # Slurm keeps requeuing preempted jobs by itself; only a time-out then ends as one.
-            print(f"job {job} could not be put back into the queue: {error}", file=sys.stderr, flush=True)
+        requeue(os.environ["SLURM_JOB_ID"])
 
     def _give_up(self, artifact: Artifact, store: Store, reason: str) -> None:
         store.record_failure(artifact, {"reason": reason, "traceback": ""})

@@ -7,6 +7,7 @@ the job is gone and there is no accounting to say why, and MISSING where account
 from __future__ import annotations
 
 import subprocess
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
@@ -67,6 +68,17 @@ def slurm(*command: str) -> str:
         lines = [line for line in said if line and not line.startswith('Try "')]
         raise SlurmError(lines[-1] if lines else f"{command[0]}: exit code {done.returncode}")
     return done.stdout
+
+
+def requeue(job: str) -> None:
+    """Put a job back into the queue, unless Slurm has ended it (scancel) or requeued it already."""
+    try:
+        if "JobState=RUNNING" in slurm("scontrol", "show", "job", job):
+            slurm("scontrol", "requeue", job)
+            print(f"job {job} is back in the queue", flush=True)
+    except SlurmError as error:
+        # Slurm keeps requeuing preempted jobs by itself; only a time-out then ends as one.
+        print(f"job {job} could not be put back into the queue: {error}", file=sys.stderr, flush=True)
 
 
 def job_states(jobs: Iterable[str]) -> dict[str, JobState]:

@@ -7,8 +7,6 @@ cancelled by Slurm (`--kill-on-invalid-dep`); `status` shows it as blocked and `
 from __future__ import annotations
 
 import contextlib
-import shlex
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -23,16 +21,12 @@ from experiments.executors.job import ArtifactJob
 from experiments.executors.ledger import JobRecord, Submission, new_submission
 from experiments.executors.preflight import check_limits, largest_array, try_out
 from experiments.executors.queue import SlurmError, job_states, slurm
-from experiments.executors.resources import Cluster, Resources
+from experiments.executors.resources import Cluster
+from experiments.executors.sbatch import job_executor, job_setup, refusal
 from experiments.executors.snapshot import take_snapshot
 from experiments.planning.plan import Plan
 from experiments.planning.requests import Request
-from experiments.running.computing import threads_of
 from experiments.store import CANNOT_WRITE, Store, StoreError
-
-NOTICE_SIGNAL = "USR2"
-PYTHON = f"""bash -c 'trap "" USR1 USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
-"""While Python starts nobody handles the notice yet, and unhandled it would kill the job."""
 
 MAKERS = "experiments.tasks:find_maker"
 
@@ -58,7 +52,7 @@ def check(artifacts: Iterable[Artifact], cluster: Cluster, folder: Path) -> None
     for kind in dict.fromkeys(artifact.kind for artifact in artifacts):
         resources = cluster.kinds[kind]
         check_limits(kind, resources)
-        executor = _executor(folder, resources, setup=[], dependencies=[], name="check")
+        executor = job_executor(folder, resources, setup=[], dependencies=[], name="check")
         try_out(kind, executor._make_submission_file_text("true", ""))
 
 
@@ -156,10 +150,10 @@ class _Queue:
         dependencies = list(
             dict.fromkeys(self.jobs[upstream].job for upstream in inputs if upstream in self.jobs)
         )
-        executor = _executor(
+        executor = job_executor(
             self._submission.logs,
             resources,
-            setup=_setup(self._snapshot, resources, self._plan.profile.threads),
+            setup=job_setup(self._snapshot, resources, self._plan.profile.threads),
             dependencies=dependencies,
             name=f"{self._plan.experiment.name}-{group[0].kind}",
         )
@@ -178,7 +172,7 @@ class _Queue:
         try:
             queued = executor.submit_array(calls) if len(calls) > 1 else [executor.submit(calls[0])]
         except submitit.core.utils.FailedJobError as error:
-            raise SlurmError(f"Slurm refuses a job of kind {group[0].kind}: {_last_line(error)}") from None
+            raise SlurmError(f"Slurm refuses a job of kind {group[0].kind}: {refusal(error)}") from None
         for artifact, job in zip(group, queued, strict=True):
             self.jobs[artifact] = JobRecord(
                 job=job.job_id,
@@ -198,51 +192,3 @@ class _Queue:
             cancel(queued.values())
         for artifact in queued:
             ledger.forget(self._store, artifact)
-
-
-def _setup(snapshot: Path, resources: Resources, threads: int | None) -> list[str]:
-    return [
-        *resources.setup,
-        f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
-        # Else Python would prefer the submitting folder, which may be the checkout.
-        "export PYTHONSAFEPATH=1",
-        f"export OMP_NUM_THREADS={threads_of(threads, resources.cpus)}",
-    ]
-
-
-def _executor(
-    folder: Path, resources: Resources, setup: list[str], dependencies: list[str], name: str
-) -> submitit.SlurmExecutor:
-    executor = submitit.SlurmExecutor(folder, python=PYTHON)
-    extra: dict[str, Any] = {"kill-on-invalid-dep": "yes", "requeue": True} | dict(resources.extra)
-    parameters = {
-        "job_name": name,
-        "partition": resources.partition,
-        "account": resources.account,
-        "qos": resources.qos,
-        "constraint": resources.constraint,
-        "nodes": resources.nodes,
-        "ntasks_per_node": resources.tasks,
-        "cpus_per_task": resources.cpus,
-        "gpus_per_node": resources.gpus or None,
-        "mem": resources.memory,
-        "time": resources.time,
-        "signal_delay_s": resources.notice_seconds,
-        "dependency": f"afterok:{':'.join(dependencies)}" if dependencies else None,
-        "array_parallelism": resources.parallel,
-        "setup": setup,
-        "stderr_to_stdout": True,
-        # Since 22.05 srun no longer takes this from sbatch, and would pin each task to one core.
-        "srun_args": [f"--cpus-per-task={resources.cpus}"],
-        "additional_parameters": extra,
-    }
-    executor.update_parameters(**{key: value for key, value in parameters.items() if value is not None})
-    return executor
-
-
-def _last_line(error: Exception) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    complaints = [line for line in lines if "error:" in line]
-    return (
-        (complaints or lines or [type(error).__name__])[-1].removeprefix("sbatch: ").removeprefix("error: ")
-    )

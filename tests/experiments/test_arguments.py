@@ -19,7 +19,7 @@ OPTIONS = {
     "show": {"experiment", *PLANNING, "--format"},
     "run": {"experiment", *PLANNING, "--store", "--dry-run", "--yes", *EXECUTOR},
     "sweep": {"experiment", "--grid", "--list", *PLANNING, "--store", "--dry-run", "--yes", *EXECUTOR},
-    "study": {"study", "--profile", "--trials", "--workers", *VALUES, "--store"},
+    "study": {"study", "--profile", "--trials", "--workers", "--executor", "--cluster", *VALUES, "--store"},
     "status": {"experiment", "--store", "--format"},
     "report": {"--store"},
     "evaluate": {

@@ -76,6 +76,33 @@ def test_table4_has_the_same_bits_by_every_executor(lab: Lab, tmp_path: Path) ->
     assert "teacher: done in" in log.stdout
 
 
+def test_a_study_is_shared_by_jobs(lab: Lab, tmp_path: Path) -> None:
+    store = tmp_path / "runs"
+    line = ["study", "sampling", "--profile", "smoke", "--trials", "4", "--store", store]
+    done = experiments(*line, "--executor", "slurm", "--workers", "2")
+    assert done.returncode == 0, done.stderr
+    assert "2 jobs queued" in done.stdout
+    lab.until("the end of the jobs", lab.queue_is_empty, seconds=600)
+    record = json.loads((store / "studies" / "sampling-smoke" / "trials.json").read_text())
+    logs = [path.read_text() for path in (store / "studies" / "sampling-smoke" / "jobs").glob("*.out")]
+    assert [trial["state"] for trial in record["trials"]] == ["complete"] * 4, logs
+    assert len(logs) == 2
+    assert "4 of 4 trials begun before" in experiments(*line).stdout
+
+
+def test_a_study_that_could_never_run_queues_nothing(lab: Lab, tmp_path: Path) -> None:
+    file, store = tmp_path / "cluster.toml", tmp_path / "runs"
+    file.write_text('[default]\npartition = "nowhere"\n')
+    line = ["study", "sampling", "--profile", "smoke", "--store", store, "--executor", "slurm"]
+    done = experiments(*line, "--cluster", file)
+    assert done.returncode == 1
+    assert "nowhere" in done.stderr
+    assert lab.queue_is_empty()
+    refused = experiments(*line[:-2], "--cluster", file)
+    assert refused.returncode == 2
+    assert "--cluster is for --executor slurm" in refused.stderr
+
+
 def test_a_refusal_is_one_line_before_anything_is_queued(lab: Lab, tmp_path: Path) -> None:
     file, store = tmp_path / "cluster.toml", tmp_path / "runs"
     file.write_text('[default]\npartition = "mian"')
