@@ -267,9 +267,18 @@ def _combine(run: TableRun, claim: Claim, results: Sequence[ComparisonResult]) -
         share = "both" if count == 2 else f"all {count}"
     if len(reasons) == 1:
         return outcome, f"{share} comparisons: {next(iter(reasons))}"
-    worst = next(result for result in results if result.outcome == outcome)
+    # The one that speaks most against the claim: whoever reads one reason should read that.
+    decisive = [result for result in results if result.outcome == outcome]
+    worst = min(decisive, key=lambda result: _toward(result, claim.lower_is_better))
     sides = " against ".join(_side(run, claim, point) for point in (worst.better, worst.worse))
     return outcome, f"{share} comparisons, among them {sides}: {worst.reason}"
+
+
+def _toward(result: ComparisonResult, lower_is_better: bool) -> float:
+    """How far the mean difference lies on the claimed side; what has none says nothing for the claim."""
+    if result.difference is None:
+        return -math.inf
+    return -result.difference.mean if lower_is_better else result.difference.mean
 
 
 def _side(run: TableRun, claim: Claim, point: Point) -> str:

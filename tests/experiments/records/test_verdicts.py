@@ -246,6 +246,15 @@ def test_one_undecided_comparison_leaves_the_claim_open() -> None:
     assert _only(_run(_rows({"a": 1.0, "b": 2.0, "c": 3.0}, seeds=1))).outcome == "inconclusive"
 
 
+@pytest.mark.parametrize("levels", [{"a": 1.0, "b": 3.0, "c": 2.0}, {"a": 2.0, "b": 1.0, "c": 3.0}])
+def test_of_several_reasons_the_one_most_against_the_claim_is_told(levels: dict[str, float]) -> None:
+    verdict = _only(_run(_rows(levels, seeds=1)))
+    against = "row b (T=8) against row c (T=8)" if levels["b"] == 3.0 else "row a (T=8) against row b (T=8)"
+    assert verdict.reason == (
+        f"both comparisons, among them {against}: one seed: no interval; the difference points the other way"
+    )
+
+
 def test_no_verdict_before_the_last_seed_unless_it_is_against_the_claim() -> None:
     rows = _rows({"a": 1.0, "b": 2.0, "c": 3.0})
     running = [row if (row.row, row.seed) != ("c", 2) else _row("c", 2, {}, "running") for row in rows]
