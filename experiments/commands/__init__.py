@@ -10,7 +10,7 @@ from sftok.config import ConfigError
 
 __all__ = ["Wiring", "dispatch"]
 
-WRONG_INPUT, INTERRUPTED = 2, 130
+WRONG_INPUT = 2
 
 
 def dispatch(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -46,7 +46,7 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     )
     from experiments.executors.queue import SlurmError
     from experiments.planning.needed_weights import MissingWeightsError
-    from experiments.running.stop import Interrupted
+    from experiments.running.stop import INTERRUPTED, Interrupted
     from experiments.store import StoreError
     from sftok.checkpoints import CheckpointError
     from sftok.data import DataError

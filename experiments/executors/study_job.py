@@ -21,13 +21,11 @@ from experiments.executors.queue import SlurmError, requeue
 from experiments.executors.resources import Cluster
 from experiments.executors.sbatch import job_executor, job_setup, refusal
 from experiments.executors.snapshot import take_snapshot
+from experiments.running.stop import INTERRUPTED
 from experiments.store import Store
 
 KIND = "stage"
 """Whose resources a worker has: a trial trains, and evaluates what it trained."""
-
-INTERRUPTED = 130
-"""Exit code of a command that was told to stop and did."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,9 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
+INTERRUPTED = 130
+"""Exit code of a command that was told to stop and did."""
+
 
 class Interrupted(RuntimeError):
     """The run was asked to stop; the same command goes on from there."""

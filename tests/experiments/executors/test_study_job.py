@@ -10,7 +10,8 @@ import pytest
 
 from experiments.executors import study_job
 from experiments.executors.job import STOPPED, JobError
-from experiments.executors.study_job import INTERRUPTED, StudyJob
+from experiments.executors.study_job import StudyJob
+from experiments.running.stop import INTERRUPTED
 
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
