@@ -16,8 +16,8 @@ EXPERIMENT = Experiment(
     title="Fine-tuning towards pixels",
     source="Section 3.3, Tables 1 and 4",
     description=(
-        "The tokenizer after stages 1 and 2, decoded with hard and with soft codes, and after stage 3, in "
-        "which decoder and pixel decoder are trained towards pixels through the soft codebook lookup."
+        "The tokenizer after stages 1 and 2, and after stage 3, in which decoder and pixel decoder are "
+        "trained towards pixels through the soft codebook lookup; each decoded with hard and with soft codes."
     ),
     rows=(
         Row(
@@ -33,13 +33,22 @@ EXPERIMENT = Experiment(
         ),
         Row(
             name="stages-1-2-3",
-            label="Stages 1, 2 and 3",
+            label="Stages 1, 2 and 3, soft lookup",
             overrides={
                 "stage2.replacement_ratio": 1.0,
                 "fine_tuned": True,
                 "evaluation.final_lookup": "soft",
             },
             published={"rfid": 1.44},
+        ),
+        Row(
+            name="stages-1-2-3-hard",
+            label="Stages 1, 2 and 3, hard codes",
+            overrides={
+                "stage2.replacement_ratio": 1.0,
+                "fine_tuned": True,
+                "evaluation.final_lookup": "hard",
+            },
         ),
     ),
     claims=(
@@ -49,6 +58,24 @@ EXPERIMENT = Experiment(
             source="Section 3.3, Tables 1 and 4",
             comparisons=(
                 Comparison(better=Point(row="stages-1-2-3", steps=8), worse=Point(row="stages-1-2", steps=8)),
+            ),
+        ),
+        # The row of stage 3 is decoded otherwise than the one before it; these two hold the lookup fixed.
+        Claim(
+            name="stage-3-improves-rfid-of-hard-codes",
+            text="Fine-tuning towards pixels improves rFID, both decoded with hard codes",
+            source="Section 3.3",
+            comparisons=(
+                Comparison(
+                    better=Point(row="stages-1-2-3-hard", steps=8), worse=Point(row="stages-1-2", steps=8)
+                ),
+            ),
+        ),
+        Claim(
+            name="stage-3-improves-rfid-of-soft-codes",
+            text="Fine-tuning towards pixels improves rFID, both decoded with the soft lookup",
+            source="Section 3.3",
+            comparisons=(
                 Comparison(
                     better=Point(row="stages-1-2-3", steps=8), worse=Point(row="stages-1-2-soft", steps=8)
                 ),
