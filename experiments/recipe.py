@@ -120,10 +120,15 @@ class FineTuningRecipe(FineTuningConfig):
         return self
 
 
-class EvaluationRecipe(EvaluationConfig):
+class SplitEvaluation(EvaluationConfig):
     """The evaluation protocol and the split it reads."""
 
     split: Literal["validation", "test"] = "test"
+
+
+class EvaluationRecipe(SplitEvaluation):
+    """How a row is measured, and which of its numbers counts."""
+
     primary_extractor: str = "inception-v3-compat"
     """The feature space of the headline verdicts."""
     kept_share: float = Field(default=1.0, gt=0, le=1)

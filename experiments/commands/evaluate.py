@@ -17,7 +17,7 @@ from experiments.artifacts import Artifact, artifact
 from experiments.commands.planning import data_overlay
 from experiments.commands.wiring import Wiring
 from experiments.planning.costs import readable
-from experiments.recipe import EvaluationRecipe, overlay
+from experiments.recipe import SplitEvaluation, overlay
 from experiments.running.datasets import DataSets
 from experiments.running.runner import make_one
 from experiments.running.stop import Stop
@@ -39,7 +39,7 @@ class CheckpointEvaluation(Config):
     device: DeviceName = "cpu"
     tf32: bool = True
     data: DataConfig
-    evaluation: EvaluationRecipe
+    evaluation: SplitEvaluation
 
 
 def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -56,7 +56,7 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
             "identity": hub.identity(tokenizer),
             "teacher": None if options.teacher is None else str(options.teacher),
             "seed": options.seed,
-            "protocol": setting.evaluation.model_dump(mode="json", exclude={"primary_extractor"}),
+            "protocol": setting.evaluation.model_dump(mode="json"),
         },
         data={split: data.load(split).fingerprint},
         label=f"evaluation of {options.checkpoint}",
@@ -82,7 +82,7 @@ def _setting(options: argparse.Namespace, image_size: int) -> CheckpointEvaluati
     extractors, extra_metrics = _available(image_size)
     values: dict[str, Any] = {
         "data": DataConfig(image_size=image_size).model_dump(),
-        "evaluation": EvaluationRecipe(extractors=extractors, extra_metrics=extra_metrics).model_dump(),
+        "evaluation": SplitEvaluation(extractors=extractors, extra_metrics=extra_metrics).model_dump(),
     }
     changes: dict[str, Any] = {} if options.data is None else data_overlay(options.data)
     changes["evaluation.steps"] = options.steps

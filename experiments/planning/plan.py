@@ -100,11 +100,18 @@ def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) ->
             raise ConfigError(
                 f"{experiment.name}: row {row.name!r} stands in {row.as_in}; `registry.discover` fills it in"
             )
-        if both := sorted(set(profile.overlay_of(row)) & set(overrides)):
-            raise ConfigError(
-                f"{both[0]} is what the rows of {experiment.name} differ in (row {row.name!r} sets it); "
-                "it cannot be set for all of them"
-            )
+        for own in sorted(profile.overlay_of(row)):
+            for key in sorted(overrides):
+                if _overlap(own, key):
+                    raise ConfigError(
+                        f"{key} is what the rows of {experiment.name} differ in (row {row.name!r} sets {own}); "
+                        "it cannot be set for all of them"
+                    )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two dotted keys set something in common: `tokenizer.decoder` and `tokenizer.decoder.width` do."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:

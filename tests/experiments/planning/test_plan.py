@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from experiments.paper import figure1, figure8, table3, table4
+from experiments.paper import figure1, figure8, table1, table3, table4
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
 from experiments.registry import discover
@@ -214,11 +214,17 @@ def test_every_spec_plans_at_every_profile(name: str, profile: str) -> None:
         ({"evaluation.temperature": -1}, "temperature"),
         ({"stage2.mask_schedule": "arcos"}, "arccos"),
         ({"stage2.replacement_ratio": 0.5}, "what the rows of table4 differ in"),
+        ({"stage2": {"replacement_ratio": 0.5}}, "what the rows of table4 differ in"),
     ],
 )
 def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         planned(overrides=overrides)
+
+
+def test_a_part_of_what_a_row_sets_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"tokenizer.decoder.width is .* \(row 'sftok-l' sets tokenizer.decoder"):
+        planned(table1.EXPERIMENT, overrides={"tokenizer.decoder.width": 32})
 
 
 def test_a_ratio_out_of_range_in_a_row_is_refused() -> None:

@@ -1,0 +1,56 @@
+"""`evaluate CHECKPOINT`: a tokenizer's folder to rows under the whole protocol, and from the store again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from experiments.__main__ import main
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+from sftok.models.tokenizer import SFTok
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return SFTok.from_config(resolve(PROFILES["smoke"].overlay).tokenizer_config()).save_pretrained(
+        tmp_path / "tokenizer"
+    )
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    draws = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for number in range(12):
+            file = tmp_path / "images" / split / f"class{number % 2}" / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(draws.integers(0, 256, (30, 28, 3), np.uint8)).save(file)
+    return tmp_path / "images"
+
+
+def test_a_checkpoint_gets_a_row_of_each_metric_and_number_of_steps(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--steps", "1,2", "--format", "json"]
+    line += ["--store", str(tmp_path / "runs")]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    rows = json.loads(printed)
+    found = {(row["steps"], row["metric"]) for row in rows if row["steps"]}
+    assert found >= {(steps, metric) for steps in (1, 2) for metric in ("rfid", "psnr", "ssim")}
+    assert all(np.isfinite(row["value"]) for row in rows)
+    assert main(line) == 0
+    assert capsys.readouterr().out == printed
+
+
+def test_what_has_no_effect_on_a_checkpoint_is_refused(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--store", str(tmp_path / "runs")]
+    assert main([*line, "--set", "evaluation.kept_share=0.5"]) == 2
+    assert "unknown key 'evaluation.kept_share'" in capsys.readouterr().err
