@@ -28,6 +28,7 @@ from sftok.models.encoder import EncoderConfig
 from sftok.models.generator import GeneratorConfig, MaskGITGenerator
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
+from sftok.quantizers.tail_drop import TailDrop
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.optimisation import OptimisationConfig
@@ -96,7 +97,9 @@ def fine_tuning() -> Stage:
     def distance(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         return (F.avg_pool2d(left, 4) - F.avg_pool2d(right, 4)).square().mean()
 
-    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, tokenizer.pixel_decoder)
+    # Tails are drawn for the whole batch, before all else that a step draws.
+    quantizer = TailDrop(tokenizer.quantizer)
+    parts = (tokenizer.encoder, quantizer, tokenizer.decoder, tokenizer.pixel_decoder)
     # A heavy LeCam, which compares means over the whole batch.
     config = FineTuningConfig(discriminator_start=2, lecam_weight=1.0, lecam_decay=0.5)
     return FineTuningStage(*parts, distance, heads, config)  # type: ignore[arg-type]

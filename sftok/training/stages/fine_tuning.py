@@ -140,7 +140,7 @@ class FineTuningStage(Stage):
     def _model(self, step: Step) -> Losses:
         images, config = step.batch.images, self.config
         with torch.no_grad():
-            tokens: Quantized = self.quantizer(self.encoder(images), step.generator)
+            tokens: Quantized = self.quantizer(self.encoder(images), step.generator, step.world)
         reconstructions = self.reconstruct(tokens.quantized, step.generator, step.world)
         step.shared["reconstructions"] = reconstructions.detach()
         pixels = F.mse_loss(reconstructions, images)
