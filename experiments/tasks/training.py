@@ -39,6 +39,9 @@ from sftok.weights import save_tensors
 
 TokenizerParts = tuple[Encoder, Quantizer, Decoder, TeacherCodes, TokenizerLossConfig]
 
+_SINGLE_STEP = DecodingConfig(steps=1, temperature=0.0)
+"""How a tokenizer is decoded whose decoder was trained without visible codes."""
+
 
 def train_classifier(task: Task) -> dict[str, Any]:
     """The in-domain classifier."""
@@ -93,11 +96,14 @@ def _training_quantizer(task: Task, tokenizer: SFTok) -> nn.Module:
 
 
 def _warm_up(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
+    # It learns to predict everything at once; decoding in steps is what the next stage is for.
+    tokenizer.decoding = _SINGLE_STEP
     return WarmUpStage(*_tokenizer_parts(task, tokenizer, image_set))
 
 
 def _alignment(task: Task, tokenizer: SFTok, image_set: ImageSet) -> Stage:
     alignment = AlignmentConfig.model_validate(task.config["alignment"])
+    tokenizer.decoding = DecodingConfig()
     return AlignmentStage(*_tokenizer_parts(task, tokenizer, image_set), alignment)
 
 
@@ -119,7 +125,8 @@ def _fine_tuning_stage(kind: type[FineTuningStage], task: Task, tokenizer: SFTok
         }
     )
     # What stage 3 trains is the soft lookup, so that is how its tokenizer is decoded from here on.
-    tokenizer.decoding = DecodingConfig(final_lookup="soft")
+    in_steps = _SINGLE_STEP if kind is SingleStepFineTuningStage else DecodingConfig()
+    tokenizer.decoding = in_steps.model_copy(update={"final_lookup": "soft"})
     return kind(
         tokenizer.encoder,
         _training_quantizer(task, tokenizer),
