@@ -46,10 +46,18 @@ class StudyJob:
         Raises:
             JobError: the study gave no number, its input is wrong, or the job was stopped too often.
         """
+        told = threading.Event()
+
+        def tell_to_stop(number: int = 0, frame: FrameType | None = None) -> None:
+            """What a command listens to is SIGTERM: once, because the second one would end it at once."""
+            if not told.is_set():
+                told.set()
+                os.kill(os.getpid(), signal.SIGTERM)
+
         for notice in (signal.SIGUSR1, signal.SIGUSR2):
-            signal.signal(notice, _tell_to_stop)
+            signal.signal(notice, tell_to_stop)
         # Slurm's notice is lost on a process that has just started: watch the clock as well.
-        clock = threading.Timer(60 * self.minutes - self.notice_seconds, _tell_to_stop)
+        clock = threading.Timer(60 * self.minutes - self.notice_seconds, tell_to_stop)
         clock.daemon = True
         clock.start()
         code = _run_command(self.arguments)
@@ -88,11 +96,6 @@ def submit_workers(
     except submitit.core.utils.FailedJobError as error:
         raise SlurmError(f"Slurm refuses a worker of {folder.name}: {refusal(error)}") from None
     return [(each.job_id, Path(each.paths.stdout)) for each in queued]
-
-
-def _tell_to_stop(number: int = 0, frame: FrameType | None = None) -> None:
-    """What a command listens to is SIGTERM."""
-    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _run_command(arguments: Sequence[str]) -> Any:

@@ -34,9 +34,10 @@ class Stop:
     def on_signals(
         self, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM), second_kills: bool = True
     ) -> Iterator[None]:
-        """Within the block the first signal asks to stop, and (with `second_kills`) the next one kills.
+        """Within the block the first signal asks to stop, and (with `second_kills`) the same again kills.
 
         A person who presses Ctrl-C twice means it; a scheduler repeats itself while we still checkpoint.
+        Ctrl-C reaches the processes that we started, too, and our SIGTERM after it must not cut them short.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -45,8 +46,8 @@ class Stop:
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.request()
-            for each in before if second_kills else ():
-                signal.signal(each, signal.SIG_DFL)
+            if second_kills:
+                signal.signal(number, signal.SIG_DFL)
 
         for number in before:
             signal.signal(number, ask)

@@ -74,7 +74,7 @@ def test_a_study_that_fails_fails_the_job(ending: Callable[[int], None], requeue
         job()()
 
 
-def test_slurms_notice_is_told_as_the_signal_that_a_command_listens_to(
+def test_slurms_notice_is_told_once_as_the_signal_that_a_command_listens_to(
     requeued: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[int] = []
@@ -82,6 +82,7 @@ def test_slurms_notice_is_told_as_the_signal_that_a_command_listens_to(
     def listen(arguments: tuple[str, ...]) -> int:
         signal.signal(signal.SIGTERM, lambda number, frame: heard.append(number))
         os.kill(os.getpid(), signal.SIGUSR2)
+        os.kill(os.getpid(), signal.SIGUSR1)
         return 0
 
     monkeypatch.setattr(study_job, "_run_command", listen)
