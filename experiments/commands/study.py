@@ -21,6 +21,7 @@ from experiments.commands.wiring import Wiring
 from experiments.executors.resources import Cluster, load_cluster
 from experiments.planning.costs import estimate
 from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
+from experiments.planning.needed_weights import require_weights
 from experiments.planning.plan import Plan
 from experiments.planning.requests import command_line
 from experiments.profiles import PROFILES
@@ -66,6 +67,7 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     data = DataSets(recipe.data)
     weights = weights_fingerprint(recipe)
     search = searched({**data.fingerprints(SPLIT), **weights})
+    require_weights(search.example().artifacts)
     store = Store(options.store)
     store.prepare()
     prepare_torch(profile.threads)

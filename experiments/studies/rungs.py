@@ -90,7 +90,7 @@ class Rungs:
             folder = (
                 self._store.folder(stage) if self._store.is_done(stage) else self._store.work_folder(stage)
             )
-            found += [(offset + step, value) for step, value in _logged(folder, self._config.quantity)]
+            found += [(offset + step, value) for step, value in logged(folder, self._config.quantity)]
             offset += stage.steps
         return found
 
@@ -107,10 +107,19 @@ class Rungs:
         """Reported once it is there, by `catch_up`."""
 
 
-def _logged(folder: Path, quantity: str) -> list[tuple[int, float]]:
+def logged(folder: Path, quantity: str) -> list[tuple[int, float]]:
+    """`(step, value)` of the lines of a curve that have the quantity; none where nothing is logged yet."""
     try:
         lines = (folder / METRICS).read_text().splitlines()
     except FileNotFoundError:
         return []
-    values = map(json.loads, lines)
-    return [(line["step"], line[quantity]) for line in values if quantity in line]
+    found = []
+    for line in lines:
+        try:
+            values = json.loads(line)
+        except ValueError:
+            # Torn by a full disk or a kill; the training cuts it off when it goes on.
+            continue
+        if quantity in values:
+            found.append((values["step"], values[quantity]))
+    return found

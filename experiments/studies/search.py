@@ -71,7 +71,9 @@ class Search:
         """The evaluation of a trial: the objective alone, so that it costs no more than it must."""
         evaluation = resolve(self.profile.overlay, self.overrides).evaluation
         primary = evaluation.primary_extractor
-        extractors = [each.model_dump() for each in evaluation.extractors if each.name == primary]
+        extractors = [
+            each.model_dump() for each in evaluation.extractors if is_extractor(each.label, primary)
+        ]
         if not extractors:
             raise ConfigError(
                 f"profile {self.profile.name} evaluates no extractor {primary!r}, its primary one"
@@ -97,14 +99,19 @@ class Search:
             for value in values:
                 self.plan(first | {name: value})
 
+    def example(self) -> Plan:
+        """The trial at the first end of every range: what it needs, all of them do."""
+        return self.plan(
+            {
+                name: each.choices[0] if isinstance(each, Choice) else each.low
+                for name, each in self.study.space.items()
+            }
+        )
+
     def identity(self) -> str:
         """A hash of the study (but for its length) and of all that its trials have in common."""
-        ends = {
-            name: each.choices[0] if isinstance(each, Choice) else each.low
-            for name, each in self.study.space.items()
-        }
         content = self.study.model_dump(mode="json", exclude={"trials", "title", "description"})
-        text = json.dumps([content, self.plan(ends).rows[0].evaluation.key], sort_keys=True)
+        text = json.dumps([content, self.example().rows[0].evaluation.key], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def value(self, trial: Plan, store: Store) -> tuple[float, str]:

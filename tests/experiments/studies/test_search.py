@@ -21,9 +21,10 @@ from experiments.records.study_results import JOURNAL, stored_studies
 from experiments.running import runner
 from experiments.running.datasets import DataSets
 from experiments.running.stop import Interrupted, Stop
-from experiments.store import Store
+from experiments.store import METRICS, Store
 from experiments.studies import journal as journals
 from experiments.studies.journal import Journal, mend
+from experiments.studies.rungs import logged
 from experiments.studies.search import SPLIT, Search, work
 from experiments.studies.writing import write_record
 from experiments.study import Choice, FloatRange, MedianPruner, Sampler, Study
@@ -239,6 +240,14 @@ def test_trainings_that_are_there_are_pruned_alike(store: Store, monkeypatch: py
     again = search_with(nothing_new, a_search(name="again", **settings), store, monkeypatch, budget=6)
     assert [each.state for each in again] == [each.state for each in first]
     assert [each.intermediate_values for each in again] == [each.intermediate_values for each in first]
+
+
+def test_a_torn_line_of_a_curve_is_no_rung(tmp_path: Path) -> None:
+    (tmp_path / METRICS).write_text(
+        '{"step": 10, "loss": 2.0}\n{"step": 20, "lo\n{"step": 30, "loss": 1.0}\n'
+    )
+    assert logged(tmp_path, "loss") == [(10, 2.0), (30, 1.0)]
+    assert logged(tmp_path / "nothing", "loss") == []
 
 
 def slowly(task: Task) -> dict[str, Any]:
