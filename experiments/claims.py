@@ -53,13 +53,13 @@ def _create(path: Path, token: str) -> bool:
     content = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time(), "token": token}
     # A file that appears with its content: written aside, then linked, which fails if the name is taken.
     draft = path.with_name(f".{path.name}.{token}")
-    draft.write_text(json.dumps(content))
     try:
+        draft.write_text(json.dumps(content))
         os.link(draft, path)
     except FileExistsError:
         return False
     finally:
-        draft.unlink()
+        draft.unlink(missing_ok=True)
     return True
 
 

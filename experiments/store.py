@@ -39,6 +39,9 @@ FOLDERS = ("artifacts", "work", "claims", "failures", "requests", "cache", "repo
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What the operating system says when it is the place that is full or closed, and no bug."""
 
+DENIED = (errno.EACCES, errno.EPERM)
+"""What it says of a folder that belongs to others."""
+
 PROBE_BYTES = 1 << 20
 """Written and deleted before anything starts: a full disk may still take an empty file."""
 

@@ -55,13 +55,13 @@ def sync(store: Store, request: Request) -> int:
 
     Never raises for a tracker that cannot be used: one line says so, and the next call delivers.
     """
-    run = table_run(store, request)
-    ledger = Ledger(store)
-    done = {_delivery(request, row): row for row in run.rows if row.status == "done"}
-    if all(delivery in ledger for delivery in done):
-        return 0
     delivered = 0
     try:
+        run = table_run(store, request)
+        ledger = Ledger(store)
+        done = {_delivery(request, row): row for row in run.rows if row.status == "done"}
+        if all(delivery in ledger for delivery in done):
+            return 0
         with _alone(store):
             tracker = Tracker(store, request, run)
             for delivery, row in done.items():

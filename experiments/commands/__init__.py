@@ -45,9 +45,10 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         sweep,
     )
     from experiments.executors.queue import SlurmError
+    from experiments.executors.worker import WorkerError
     from experiments.planning.needed_weights import MissingWeightsError
     from experiments.running.stop import INTERRUPTED, Interrupted
-    from experiments.store import StoreError
+    from experiments.store import CANNOT_WRITE, DENIED, StoreError
     from sftok.checkpoints import CheckpointError
     from sftok.data import DataError
 
@@ -69,8 +70,13 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return commands[options.command](options, argv, wiring)
     except (CheckpointError, DataError, MissingWeightsError) as error:
         return _complain(options, error, WRONG_INPUT)
-    except (StoreError, SlurmError) as error:
+    except (StoreError, SlurmError, WorkerError) as error:
         return _complain(options, error, 1)
+    except OSError as error:
+        if error.errno not in (*CANNOT_WRITE, *DENIED):
+            raise
+        remedy = "free some space, or name another --store; what is finished is kept"
+        return _complain(options, StoreError(f"{error}; {remedy}"), 1)
     except Interrupted as error:
         return _complain(options, error, INTERRUPTED)
 

@@ -103,10 +103,14 @@ def _lead(
     print(f"report: {page} (fills as results come)", flush=True)
     try:
         failures = executors.run_here(options, work, store, data, [progress, live], world)
+    except BaseException:
+        # What ended the run must not be hidden by a page that cannot be written either.
+        live.try_rebuild()
+        raise
     finally:
         progress.close()
         live.track()
-        live.rebuild()
+    live.rebuild()
     for artifact, reason in failures.items():
         print(f"failed: {artifact.label} ({artifact.name}): {reason}", file=sys.stderr)
     print(f"report: {page}\nall tables: {store.root / 'report' / 'index.html'}")
@@ -134,6 +138,8 @@ class LiveReport:
         """Build the pages; hours of training must not end because a page could not be drawn."""
         try:
             self.rebuild()
+        except OSError as error:
+            log.warning("the report could not be written now (%s); the run goes on", error)
         except Exception:
             log.exception("the report could not be built now; the run goes on")
 

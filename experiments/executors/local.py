@@ -13,9 +13,9 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import submitit
 import torch
@@ -23,7 +23,7 @@ import torch
 from experiments import claims
 from experiments.artifacts import Artifact
 from experiments.executors.ledger import Submission, new_submission
-from experiments.executors.worker import Worker
+from experiments.executors.worker import Worker, WorkerError
 from experiments.planning.plan import Plan
 from experiments.planning.requests import Request
 from experiments.profiles.base import Profile
@@ -35,10 +35,6 @@ from experiments.store import Store, StoreError, read_json
 POLL_SECONDS, REMIND_SECONDS = 0.2, 2.0
 FOREVER_MINUTES = 10 * 365 * 24 * 60
 MAKERS = "experiments.tasks:find_maker"
-
-
-class WorkerError(RuntimeError):
-    """Workers end before they make anything; the message holds their own."""
 
 
 def run_locally(
@@ -145,6 +141,7 @@ class Crew:
         self._makers = makers
         self._fruitless = 0
         self._complaint: str | None = None
+        self._since = time.time()
 
     def tend(self, unfinished: list[Artifact]) -> None:
         """Fill the empty places, after finding out what the dead were doing.
@@ -205,11 +202,10 @@ class Crew:
 
     def _bury(self, job: submitit.LocalJob[str | None], unfinished: list[Artifact]) -> None:
         """Blame what a dead worker was making; one that ended by itself leaves no claim."""
-        ours = {int(path.name) for path in self._pids.iterdir()}
         blamed = False
         for artifact in unfinished:
             owner = read_json(self._store.claim_path(artifact))
-            if owner is None or owner["pid"] not in ours or owner["host"] != socket.gethostname():
+            if owner is None or not self._is_worker(owner):
                 continue
             if claims.owner(self._store.claim_path(artifact)) is None and not self._store.is_done(artifact):
                 reason = "the process that made it was killed (by hand, or for want of memory)"
@@ -223,13 +219,20 @@ class Crew:
 
     def _release_strangers(self, unfinished: list[Artifact]) -> None:
         """Free what a dead process of another run left: workers leave every claim alone."""
-        ours = {int(path.name) for path in self._pids.iterdir()}
         for artifact in unfinished:
             path = self._store.claim_path(artifact)
             owner = read_json(path)
-            if owner is not None and owner["pid"] not in ours and claims.owner(path) is None:
+            if owner is not None and not self._is_worker(owner) and claims.owner(path) is None:
                 with self._store.claim(artifact):
                     pass
+
+    def _is_worker(self, owner: Mapping[str, Any]) -> bool:
+        """Whether a claim is one of our workers': a container begun anew has old pids."""
+        return (
+            owner["host"] == socket.gethostname()
+            and owner["started"] >= self._since
+            and owner["pid"] in {int(path.name) for path in self._pids.iterdir()}
+        )
 
     def _ended_well(self, job: submitit.LocalJob[str | None]) -> bool:
         """True if the worker found nothing more to do; keeps what it said about the store."""

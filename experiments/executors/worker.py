@@ -27,6 +27,10 @@ POLL_SECONDS = 0.2
 PARENT_EVERY_SECONDS = 1.0
 
 
+class WorkerError(RuntimeError):
+    """Workers end before they make anything; the message holds their own."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Worker:
     """Called in a worker's process; pickled when it is started, so it holds nothing but names."""

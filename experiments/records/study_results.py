@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from experiments.store import StoreError
 from experiments.study import Study
 from sftok.config import Config, ConfigError
 
@@ -72,13 +73,16 @@ def stored_studies(store: Path) -> list[StudyRun]:
     """The studies of a store, by name.
 
     Raises:
-        ConfigError: a file is damaged.
+        StoreError: a file is damaged, or of another version.
     """
     found = []
     for path in sorted(store.glob(f"studies/*/{TRIALS}")):
         try:
             content: Mapping[str, Any] = json.loads(path.read_text())
-        except ValueError as error:
-            raise ConfigError(f"{path}: damaged ({error}); delete it and run the study again") from None
-        found.append(StudyRun.build(dict(content)))
+            found.append(StudyRun.build(dict(content)))
+        except (ValueError, ConfigError) as error:
+            raise StoreError(
+                f"{path}: damaged, or of another version ({error}); delete it and run the study again: "
+                "its trials are in the journal beside it"
+            ) from None
     return found
