@@ -23,8 +23,15 @@ if TYPE_CHECKING:
 MAX_ROWS = 256
 """Of a sweep: a grid grows as a product, and nobody means thousands of trainings."""
 
-ONE_FOR_ALL = ("data.", "device", "tf32", "evaluation.split", "evaluation.primary_extractor")
-"""What all rows of a plan share: one data set, on one device, read on one split."""
+ONE_FOR_ALL = (
+    "data.",
+    "device",
+    "tf32",
+    "teacher.checkpoint",
+    "evaluation.split",
+    "evaluation.primary_extractor",
+)
+"""What all rows of a plan share: one data set, on one device, read on one split; and one given teacher."""
 
 Combination = Mapping[str, Any]
 """A value for each swept key: one row."""
@@ -70,7 +77,7 @@ def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
             raise ConfigError(f"{key} is swept more than once; give all its values in one --grid")
         if key.startswith(ONE_FOR_ALL):
             raise ConfigError(
-                f"{key} cannot be swept: the rows of a table share data, device and split; "
+                f"{key} cannot be swept: the rows of a table share data, device, split and a given teacher; "
                 "run the command once for each, with --set and a --store of its own"
             )
         if inner := [other for other in keys if other.startswith(f"{key}.")]:
@@ -139,7 +146,7 @@ def value_text(value: Any) -> str:
 
 
 def _common_row(base: Experiment) -> dict[str, Any]:
-    """What all trained tokenizers of `base` are alike in: its variants, overrides and subject."""
+    """What all trained tokenizers of `base` are alike in: its variants, overrides and what is measured."""
     rows = [row for row in base.trained_rows if row.subject != "teacher"]
     if not rows:
         return {}
@@ -150,7 +157,10 @@ def _common_row(base: Experiment) -> dict[str, Any]:
         if all(key in row.overrides and row.overrides[key] == value for row in others)
     }
     variants = [name for name in first.variants if all(name in row.variants for row in others)]
-    return {"overrides": overrides, "variants": variants}
+    common: dict[str, Any] = {"overrides": overrides, "variants": variants}
+    if all(row.measures == "generation" for row in rows):
+        common["measures"] = "generation"
+    return common
 
 
 def _row(
@@ -168,7 +178,10 @@ def _row(
     # A row that the paper has is that row: its published numbers hold.
     same = [row for row in base.trained_rows if row.overrides == overrides and row.variants == variants]
     published = same[0].published if same and same[0].subject == "tokenizer" else {}
-    return Row(name=_slug(name), label=label, overrides=overrides, variants=variants, published=published)
+    measured = {"measures": common["measures"]} if "measures" in common else {}
+    return Row(
+        name=_slug(name), label=label, overrides=overrides, variants=variants, published=published, **measured
+    )
 
 
 def _told_apart(rows: Sequence[Row]) -> list[Row]:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from experiments.arguments import DEFAULT_STORE
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
 from experiments.executors.resources import load_cluster
@@ -78,13 +81,14 @@ def run_on_cluster(
     for request in requests:
         request.save(store)
         submitted = slurm.submit(request, store, cluster)
-        print(describe(submitted, request.plan.experiment.name))
+        print(describe(submitted, request.plan.experiment.name, options.store))
     wiring.build_report(store.root, table_runs(store))
     return 0
 
 
-def describe(submitted: Submitted, experiment: str) -> str:
+def describe(submitted: Submitted, experiment: str, store: Path) -> str:
     """What was queued, and what to type next."""
+    where = experiment if store == DEFAULT_STORE else f"{experiment} --store {shlex.quote(str(store))}"
     lines = [
         f"  job {job.job}: {artifact.label} ({artifact.name})" for artifact, job in submitted.jobs.items()
     ]
@@ -93,9 +97,7 @@ def describe(submitted: Submitted, experiment: str) -> str:
         for artifact, job in submitted.in_flight.items()
     ]
     if not lines:
-        return f"nothing to queue; take the results in with: python -m experiments collect {experiment}"
+        return f"nothing to queue; take the results in with: python -m experiments collect {where}"
     count = f"{len(submitted.jobs)} jobs queued; this terminal may be closed"
-    then = "; then: ".join(
-        f"python -m experiments {command} {experiment}" for command in ("status", "collect")
-    )
+    then = "; then: ".join(f"python -m experiments {command} {where}" for command in ("status", "collect"))
     return "\n".join([*lines, count, f"look with: {then}"])

@@ -33,5 +33,5 @@ def retry(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     if not submitted.jobs:
         print(f"nothing of {experiment} failed")
         return 0
-    print(describe(submitted, experiment))
+    print(describe(submitted, experiment, options.store))
     return 0

@@ -27,7 +27,7 @@ def chosen_requests(options: argparse.Namespace, wiring: Wiring, store: Store) -
     if not requests:
         raise StoreError(
             f"store {store.root}: {name or 'nothing'} was {'not ' if name else ''}run here; "
-            f"try: python -m experiments run {name or 'table4'}"
+            f"try another --store, or: python -m experiments run {name or 'table4'}"
         )
     return requests
 

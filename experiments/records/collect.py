@@ -113,7 +113,7 @@ def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, A
     status: Status = "waiting"
     if all(part.status == "done" for part in (evaluation, *analyses)):
         status = "done"
-    elif "failed" in statuses:
+    elif any(states[artifact].status == "failed" for artifact in row.artifacts):
         status = "failed"
     elif "running" in statuses:
         status = "running"

@@ -9,7 +9,7 @@ import pytest
 
 from ablations import stage3
 from experiments.arguments import combination, grid
-from experiments.paper import table1, table4
+from experiments.paper import table1, table2, table4
 from experiments.planning.plan import Plan, plan
 from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
@@ -18,7 +18,7 @@ from experiments.store import Store
 from experiments.sweeps import MAX_ROWS, combinations, refuse_repeats, short_names, swept_experiment
 from sftok.config import ConfigError
 
-PRINTS = {"train": "a", "test": "b"}
+PRINTS = {"train": "a", "validation": "c", "test": "b"}
 RATIO = "stage2.replacement_ratio"
 
 
@@ -53,6 +53,17 @@ def test_rows_of_the_sweep_are_those_of_the_table_where_they_agree() -> None:
         assert evaluations[f"replacement_ratio-{ratio:g}", row.seed] == row.evaluation
     assert set(table.artifacts) < set(sweep.artifacts)
     assert len(set(sweep.artifacts) - set(table.artifacts)) == 2 * 2, "stage and evaluation of ratio 0, twice"
+
+
+def test_a_sweep_of_generation_measures_generation() -> None:
+    swept = swept_experiment(table2.EXPERIMENT, combinations([("generator.width", [16, 32])], []))
+    assert {row.measures for row in swept.rows} == {"generation"}
+    assert {row.evaluation.kind for row in planned(swept).rows} == {"generation"}
+
+
+def test_a_given_teacher_is_one_for_all_rows() -> None:
+    with pytest.raises(ConfigError, match=r"teacher.checkpoint cannot be swept: .* a given teacher"):
+        combinations([("teacher.checkpoint", ["a", "b"])], [])
 
 
 def test_a_row_of_the_paper_keeps_its_published_number() -> None:

@@ -223,7 +223,8 @@ def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], 
 
 
 def test_a_part_of_what_a_row_sets_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"tokenizer.decoder.width is .* \(row 'sftok-l' sets tokenizer.decoder"):
+    message = r"tokenizer.decoder.width is .* \(row 'sftok-l' sets tokenizer.decoder"
+    with pytest.raises(ConfigError, match=message):
         planned(table1.EXPERIMENT, overrides={"tokenizer.decoder.width": 32})
 
 
