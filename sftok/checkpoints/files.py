@@ -136,6 +136,8 @@ def _config(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
     content = _parse(beside, beside.read_text(encoding="utf-8", errors="replace")) if beside.is_file() else {}
     if set(content) != {"architecture", "config"}:
         return within  # an artifact's, or another project's
+    if not isinstance(content["config"], dict):
+        raise CheckpointError(f"{beside}: its configuration is no JSON object")
     if within is not None and within != content["config"]:
         raise CheckpointError(
             f"{beside}: is not the configuration that {path.name} was saved with; mend or remove it"

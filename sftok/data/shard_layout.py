@@ -47,11 +47,12 @@ def shards_of(root: Path, split: Split) -> list[Path]:
     """The shards below `root` that `split` is chosen from (validation: those of train), sorted by name.
 
     Raises:
-        DataError: there are none, or fewer than `dataset.json` says.
+        DataError: there are none, or fewer than `dataset.json` says, or a name is good for two splits.
     """
     words = HELD_OUT_FOLDERS if split == "test" else ("train",)
     for word in words:
         if found := _named(root, word):
+            _check_apart(root)
             _check_complete(root, word, found)
             return found
     raise DataError(
@@ -82,6 +83,15 @@ def _named(root: Path, word: str) -> list[Path]:
     by_name = [path for path in root.glob("*.tar") if pattern.fullmatch(path.name)]
     found = by_name or list((root / word).glob("*.tar"))
     return sorted(path for path in found if not path.name.startswith("."))
+
+
+def _check_apart(root: Path) -> None:
+    """Training images must not be measured: `data-train-val-000.tar` could be either."""
+    held_out = {path for word in HELD_OUT_FOLDERS for path in _named(root, word)}
+    if both := sorted(held_out.intersection(_named(root, "train"))):
+        raise DataError(
+            f"shards: by its name {both[0]} is for training and for testing; rename it: {LAYOUTS}"
+        )
 
 
 def _check_complete(root: Path, word: str, found: list[Path]) -> None:

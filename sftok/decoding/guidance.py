@@ -42,9 +42,9 @@ class GenerationConfig(Config):
     """
 
     steps: int = Field(default=8, ge=1)
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     mask_schedule: str = "arccos"
-    guidance_scale: float = Field(default=4.5, ge=0)
+    guidance_scale: float = Field(default=4.5, ge=0, allow_inf_nan=False)
     guidance_schedule: str = "constant"
     guidance_power: float = Field(default=3.0, gt=0)
 

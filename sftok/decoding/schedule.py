@@ -52,7 +52,7 @@ class DecodingConfig(Config):
     """
 
     steps: int = Field(default=8, ge=1)
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     schedule: str = "arccos"
     final_lookup: Literal["hard", "soft"] = "hard"
 

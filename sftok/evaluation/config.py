@@ -48,7 +48,7 @@ class EvaluationConfig(Config):
 
     steps: tuple[int, ...] = Field(default=(1, 2, 4, 8, 16), min_length=1)
     """Numbers of decoding steps T, each evaluated on its own."""
-    temperature: float = Field(default=1.0, ge=0)
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Of the Gumbel noise in decoding, annealed linearly to 0."""
     schedule: str = "arccos"
     final_lookup: Literal["hard", "soft"] = "hard"

@@ -53,7 +53,7 @@ class VQGANConfig(Config):
                 f"image_size {self.image_size} is not a multiple of {self.factor}, "
                 f"which {len(self.channel_multipliers)} channel_multipliers ask for"
             )
-        for channels in self.channels:
+        for channels in (self.hidden_channels, *self.channels):
             if channels < 1 or channels % self.norm_groups:
                 raise ValueError(f"norm_groups {self.norm_groups} does not divide {channels} channels")
         return self

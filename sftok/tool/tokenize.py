@@ -26,6 +26,8 @@ def run(options: argparse.Namespace) -> None:
     output: Path = options.output
     if output.is_dir():
         raise ToolError(f"{output}: is a folder; name a file for the ids")
+    if output.suffix != ".npz":
+        raise ToolError(f"{output}: token files end in .npz, by which `reconstruct` knows them")
     files = find_images(options.images)
     tokenizer = open_tokenizer(options.checkpoint, options.seed, options.teacher)
     device = place(tokenizer, options.device)

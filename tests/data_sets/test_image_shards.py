@@ -351,3 +351,13 @@ def test_one_class_is_refused(tmp_path):
     write_tar(tmp_path / "train-0.tar", [("1.png", encoded(1)), ("1.cls", b"0")])
     with pytest.raises(DataError, match="has one class only, '0', but two are needed"):
         load(shards(tmp_path), "train")
+
+
+def test_a_shard_that_is_of_two_splits_by_its_name_is_refused(tmp_path: Path) -> None:
+    write_tar(tmp_path / "train_val-000.tar", samples(0, 3))
+    write_tar(tmp_path / "val-000.tar", samples(3, 3))
+    for split in ("train", "test"):
+        with pytest.raises(
+            DataError, match=r"by its name .*train_val-000.tar is for training and for testing"
+        ):
+            load(shards(tmp_path), split)  # type: ignore[arg-type]

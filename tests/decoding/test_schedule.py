@@ -30,7 +30,14 @@ def test_an_unknown_schedule_lists_the_choices():
 
 
 @pytest.mark.parametrize(
-    "change", [{"steps": 0}, {"temperature": -1}, {"final_lookup": "medium"}, {"step": 2}]
+    "change",
+    [
+        {"steps": 0},
+        {"temperature": -1},
+        {"temperature": float("inf")},
+        {"final_lookup": "medium"},
+        {"step": 2},
+    ],
 )
 def test_config_refuses(change):
     with pytest.raises(ConfigError, match=next(iter(change))):

@@ -39,6 +39,7 @@ def test_derived_sizes():
     [
         ({"image_size": 14}, "image_size 14 is not a multiple of 4"),
         ({"norm_groups": 3}, "norm_groups 3 does not divide 8 channels"),
+        ({"channel_multipliers": (2, 4), "norm_groups": 16}, "norm_groups 16 does not divide 8 channels"),
         ({"channel_multipliers": ()}, "channel_multipliers"),
         ({"channels": 3}, "unknown key 'channels'"),
     ],

@@ -76,6 +76,14 @@ def test_tokens_are_those_of_the_tokenizer(photos, checkpoint, tokenizer, tmp_pa
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["tokens.npz"]
 
 
+def test_token_files_have_the_name_by_which_they_are_known(photos, checkpoint, tmp_path, capsys):
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"precious")
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", photo) != 0
+    assert "token files end in .npz" in capsys.readouterr().err
+    assert photo.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_an_images_ids_do_not_depend_on_its_batch(photos, checkpoint, tmp_path, batch_size):
     for size in (7, batch_size):
@@ -193,7 +201,7 @@ def test_unreadable_images_are_fatal_or_skipped(photos, checkpoint, tmp_path, re
 
 
 def test_bad_input_is_one_line(photos, checkpoint, teacher, tmp_path, refused):
-    out = ["-o", tmp_path / "out"]
+    out = ["-o", tmp_path / "out.npz"]
     refused(tokenize("absent.png", "--checkpoint", checkpoint, *out), "absent.png: no such file")
     refused(tokenize(photos, "--checkpoint", "absent", *out), "absent: no such file or folder")
     refused(tokenize(photos, "--checkpoint", checkpoint, "-o", photos), "is a folder")
@@ -209,7 +217,7 @@ def test_bad_input_is_one_line(photos, checkpoint, teacher, tmp_path, refused):
     refused(reconstruct(photos, "--checkpoint", teacher, *out, "--steps", 8), "decodes in one step")
     refused(reconstruct(photos, "x.npz", "--checkpoint", teacher, *out), "reconstructed alone")
     refused(reconstruct("x.npz", "--checkpoint", teacher, *out), "x.npz: no such file")
-    assert not (tmp_path / "out").exists()
+    assert not (tmp_path / "out.npz").exists()
 
 
 def test_what_cannot_be_written_is_code_1(photos, checkpoint, capsys):
