@@ -104,13 +104,13 @@ def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) ->
             for key in sorted(overrides):
                 if _overlap(own, key):
                     raise ConfigError(
-                        f"{key} is what the rows of {experiment.name} differ in (row {row.name!r} sets {own}); "
-                        "it cannot be set for all of them"
+                        f"{key} is what the rows of {experiment.name} differ in (row {row.name!r} sets "
+                        f"{own}); it cannot be set for all of them"
                     )
 
 
 def _overlap(one: str, other: str) -> bool:
-    """Whether two dotted keys set something in common: `tokenizer.decoder` and `tokenizer.decoder.width` do."""
+    """Whether two dotted keys set something in common, as `a.b` and `a.b.c` do."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 

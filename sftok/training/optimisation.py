@@ -47,7 +47,8 @@ def learning_rate(step: int, total_steps: int, config: OptimisationConfig) -> fl
 
 
 UNDECAYED = ("norm", "embed", "position", "queries", "class_token", "codebook")
-"""Parts of the names of weights that are looked up or added, not multiplied with: they are not decayed."""
+"""Parts of the names of weights that are not decayed, as in the release: norms, what is looked up or added,
+and, because "embed" is in their names, the projections of patches and tokens."""
 
 
 def adamw(
