@@ -47,6 +47,8 @@ DEFAULTS = {
 
 WAIT_SECONDS, POLL_SECONDS = 60.0, 0.2
 
+RUNNING = "RUNNING"
+
 log = logging.getLogger(__name__)
 
 
@@ -60,7 +62,9 @@ def sync(store: Store, request: Request) -> int:
         run = table_run(store, request)
         ledger = Ledger(store)
         done = {_delivery(request, row): row for row in run.rows if row.status == "done"}
-        if all(delivery in ledger for delivery in done):
+        # A parent that is running needs no word; one that ended without a new row does, as by a late failure.
+        ended = f"{request_key(request)}={_standing(run)}" if _standing(run) != RUNNING else None
+        if all(delivery in ledger for delivery in (*done, *filter(None, [ended]))):
             return 0
         with _alone(store):
             tracker = Tracker(store, request, run)
@@ -68,6 +72,7 @@ def sync(store: Store, request: Request) -> int:
                 delivered += tracker.deliver(delivery, row)
                 ledger.add(delivery)
             tracker.close()
+            ledger.stand(request_key(request), _standing(run))
     except Exception as error:
         # Whatever the tracker suffers from must not end a run: the numbers are in the store.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
@@ -93,6 +98,12 @@ class Ledger:
         known = self._read()
         known[self._destination] = sorted({*known.get(self._destination, ()), delivery})
         write_json(self._path, known)
+
+    def stand(self, request: str, standing: str) -> None:
+        """Remember what was said last of a request's parent run."""
+        known = self._read()
+        others = [each for each in known.get(self._destination, ()) if not each.startswith(f"{request}=")]
+        write_json(self._path, known | {self._destination: sorted([*others, f"{request}={standing}"])})
 
     def _read(self) -> dict[str, Any]:
         try:
@@ -136,11 +147,11 @@ class Tracker:
 
     def close(self) -> None:
         """Say on the parent run how the request stands."""
-        statuses = {row.status for row in self._run.rows}
-        if statuses <= {"done", "failed"}:
-            self._client.set_terminated(self._parent, "FAILED" if "failed" in statuses else "FINISHED")
+        standing = _standing(self._run)
+        if standing == RUNNING:
+            self._client.update_run(self._parent, status=RUNNING)
         else:
-            self._client.update_run(self._parent, status="RUNNING")
+            self._client.set_terminated(self._parent, standing)
 
     @property
     def _caution(self) -> str:
@@ -207,6 +218,14 @@ def request_key(request: Request) -> str:
     data = dict(plan.reference.data) if plan.reference else {}
     identity = [plan.experiment.name, plan.profile.name, dict(plan.overrides), data]
     return _digest(json.dumps(identity, sort_keys=True))
+
+
+def _standing(run: TableRun) -> str:
+    """MLflow's word for how the rows stand; a request without rows has no parent run to end."""
+    statuses = {row.status for row in run.rows}
+    if not statuses or not statuses <= {"done", "failed"}:
+        return RUNNING
+    return "FAILED" if "failed" in statuses else "FINISHED"
 
 
 def _delivery(request: Request, row: RowRun) -> str:

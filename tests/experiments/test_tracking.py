@@ -173,6 +173,21 @@ def test_rows_come_as_they_finish_and_only_once(store: Store, monkeypatch: pytes
     assert tracking.sync(store, request) == 0
 
 
+def test_a_failure_after_the_last_delivery_ends_the_parent(store: Store) -> None:
+    request = make_request()
+    finish_row(store, request, 0)
+    assert tracking.sync(store, request) == 1
+    broken = request.plan.rows[1].evaluation
+    store.record_failure(broken, {"reason": "out of memory", "traceback": ""})
+    assert tracking.sync(store, request) == 0
+    assert parents(store)[0].info.status == "FAILED"
+    store.clear_failure(broken)
+    finish_row(store, request, 1)
+    assert tracking.sync(store, request) == 1
+    assert parents(store)[0].info.status == "FINISHED"
+    assert_complete(store, rows=2)
+
+
 def test_more_seeds_join_the_parent_and_other_overrides_do_not(store: Store) -> None:
     for request in (make_request(), make_request(seeds=(0, 1))):
         for index in range(len(request.plan.rows)):
