@@ -17,10 +17,12 @@ from experiments.store import Store
 def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Cancel; what is finished stays, what runs checkpoints first."""
     store = Store(options.store)
-    plan = chosen_requests(options, wiring, store)[0].plan
+    # All requests of that name: other profiles and overrides have jobs of their own.
+    asked = chosen_requests(options, wiring, store)
+    chosen = {artifact for request in asked for artifact in request.plan.artifacts}
     everything = [artifact for request in stored_requests(store) for artifact in request.plan.artifacts]
-    live = _live(store, [*everything, *plan.artifacts])
-    ours = {artifact: job for artifact, job in live.items() if artifact in plan.artifacts}
+    live = _live(store, everything)
+    ours = {artifact: job for artifact, job in live.items() if artifact in chosen}
     needed = {upstream for artifact in live if artifact not in ours for upstream in _all_inputs(artifact)}
     kept = [artifact for artifact in ours if artifact in needed]
     ended = {artifact: job for artifact, job in ours.items() if artifact not in needed}
@@ -30,7 +32,7 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     for artifact in kept:
         print(f"kept, another experiment waits for it: {artifact.label} ({artifact.name})")
     if not ours:
-        print(f"no job of {plan.experiment.name} is queued or running")
+        print(f"no job of {asked[0].plan.experiment.name} is queued or running")
     return 0
 
 
