@@ -87,7 +87,7 @@ def tokenizer_stage(make: Callable[..., Stage], *more: Any) -> Stage:
     return make(*parts, codes, TokenizerLossConfig(label_smoothing=0.1), *more)
 
 
-def fine_tuning() -> Stage:
+def fine_tuning(drop_tails: bool = False) -> Stage:
     tokenizer = SFTok.from_config(CONFIG)
     torch.manual_seed(0)
     # Smaller than the images, so that it sees random crops of them.
@@ -97,8 +97,7 @@ def fine_tuning() -> Stage:
     def distance(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
         return (F.avg_pool2d(left, 4) - F.avg_pool2d(right, 4)).square().mean()
 
-    # Tails are drawn for the whole batch, before all else that a step draws.
-    quantizer = TailDrop(tokenizer.quantizer)
+    quantizer = TailDrop(tokenizer.quantizer) if drop_tails else tokenizer.quantizer
     parts = (tokenizer.encoder, quantizer, tokenizer.decoder, tokenizer.pixel_decoder)
     # A heavy LeCam, which compares means over the whole batch.
     config = FineTuningConfig(discriminator_start=2, lecam_weight=1.0, lecam_decay=0.5)
@@ -116,6 +115,7 @@ STAGES: dict[str, Callable[[], Stage]] = {
     "alignment": lambda: tokenizer_stage(AlignmentStage, AlignmentConfig(replacement_ratio=1.0)),
     "half-replaced": lambda: tokenizer_stage(AlignmentStage, AlignmentConfig(replacement_ratio=0.5)),
     "fine-tuning": fine_tuning,
+    "fine-tuning-of-tails": lambda: fine_tuning(drop_tails=True),
     "generator": generator,
 }
 

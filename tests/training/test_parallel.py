@@ -58,7 +58,18 @@ def test_two_processes_have_the_losses_of_one(alone: Path, together: Path, stage
     expected, found = curve(alone / stage), curve(together / stage)
     assert len(expected) == STEPS
     for one, two in zip(expected, found, strict=True):
-        assert two == pytest.approx(one, rel=5e-5, abs=1e-7)
+        assert two == pytest.approx(one, rel=1e-5, abs=1e-7)
+
+
+def test_tails_are_drawn_for_the_whole_batch_in_stage_3(alone: Path, together: Path) -> None:
+    expected, found = curve(alone / "fine-tuning-of-tails"), curve(together / "fine-tuning-of-tails")
+    assert len(expected) == STEPS
+    for one, two in zip(expected, found, strict=True):
+        losses = {name for name in one if name.endswith("loss")}
+        assert "reconstruction_loss" in losses
+        assert {name: two[name] for name in losses} == pytest.approx(
+            {name: one[name] for name in losses}, rel=1e-5, abs=1e-7
+        )
 
 
 def test_both_players_of_stage_3_were_compared(together: Path) -> None:
