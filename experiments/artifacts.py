@@ -33,6 +33,16 @@ KIND_VERSIONS = {
 
 KEY_LENGTH = 16
 
+NO_PART_OF_THE_KEY = frozenset({"checkpoint_every"})
+"""Settings, at any depth, that change how work is saved and never what comes out: a resumed run has the same bits."""
+
+
+def _deciding(value: Any) -> Any:
+    """A configuration without the settings that are no part of the key."""
+    if isinstance(value, Mapping):
+        return {key: _deciding(entry) for key, entry in value.items() if key not in NO_PART_OF_THE_KEY}
+    return value
+
 
 @dataclass(frozen=True, kw_only=True)
 class Artifact:
@@ -40,7 +50,7 @@ class Artifact:
 
     kind: str
     config: Mapping[str, Any]
-    """All that decides the content, ready for JSON."""
+    """All that decides the content, ready for JSON; and, no part of the key, `NO_PART_OF_THE_KEY`."""
     inputs: Mapping[str, Artifact] = field(default_factory=dict)
     data: Mapping[str, str] = field(default_factory=dict)
     """Fingerprints of the data splits it reads, by split."""
@@ -65,7 +75,7 @@ class Artifact:
     @property
     def config_hash(self) -> str:
         """The hash of the configuration alone: equal for the same settings on other data or inputs."""
-        return hashlib.sha256(json.dumps(dict(self.config), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+        return hashlib.sha256(json.dumps(_deciding(self.config), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -73,7 +83,7 @@ class Artifact:
         return {
             "kind": self.kind,
             "version": self.version,
-            "config": dict(self.config),
+            "config": _deciding(self.config),
             "inputs": {role: artifact.key for role, artifact in self.inputs.items()},
             "data": dict(self.data),
         }
