@@ -28,7 +28,7 @@ from sftok.data import DataConfig
 from sftok.device import DeviceName, require_device
 from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import build_extractor
-from sftok.evaluation.perceptual import load_alexnet_lpips
+from sftok.pretrained import PretrainedError, lpips_network
 
 FIELDS = ("steps", "temperature", "metric", "extractor", "value", "n_images")
 
@@ -101,9 +101,9 @@ def _available(image_size: int) -> tuple[tuple[ExtractorConfig, ...], tuple[str,
     except EvaluationError as error:
         print(f"left out: {error}", file=sys.stderr)
     try:
-        load_alexnet_lpips()
+        lpips_network("alex")
         extra = ("lpips",)
-    except EvaluationError as error:
+    except PretrainedError as error:
         print(f"left out: {error}", file=sys.stderr)
     return tuple(extractors), extra
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator
 from experiments.artifacts import Artifact
 from sftok.evaluation.config import EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import build_extractor
-from sftok.evaluation.perceptual import load_alexnet_lpips
 from sftok.pretrained import PretrainedError, dino_vit_small, efficientnet_lite0, lpips_network
 
 
@@ -22,7 +21,7 @@ _NETWORKS: dict[str, Callable[[], object]] = {
     "dino": dino_vit_small,
     "efficientnet-lite0": efficientnet_lite0,
     "inception-v3-compat": lambda: build_extractor(ExtractorConfig(name="inception-v3-compat")),
-    "lpips": load_alexnet_lpips,
+    "lpips": lambda: lpips_network("alex"),
     "lpips-alex": lambda: lpips_network("alex"),
     "lpips-vgg": lambda: lpips_network("vgg"),
 }

@@ -17,9 +17,10 @@ from sftok.evaluation.config import EvaluationConfig, EvaluationError
 from sftok.evaluation.extractors import Extractor, check_asked
 from sftok.evaluation.fidelity import Fidelity, to_uint8
 from sftok.evaluation.metrics import PSNR, SSIM, Metric, Reconstructions
-from sftok.evaluation.perceptual import LPIPS, load_alexnet_lpips
+from sftok.evaluation.perceptual import LPIPS
 from sftok.evaluation.reference import Reference, reference_features
 from sftok.evaluation.workers import in_order
+from sftok.pretrained import lpips_network
 
 NUM_EXAMPLES = 16
 
@@ -61,15 +62,15 @@ class Bench:
         """Check that everything fits, and read or compute the originals' features.
 
         Raises:
-            EvaluationError: the extractors are not those of the configuration, weights are missing, or there
-                are too few images.
+            EvaluationError: the extractors are not those of the configuration, or there are too few images.
+            PretrainedError: LPIPS is asked for, and its weights are not at hand.
         """
         check_asked(config.extractors, extractors)
         if len(image_set) < 2:
             raise EvaluationError(
                 f"{image_set.name}: rfid needs two images at least, it has {len(image_set)}"
             )
-        lpips = load_alexnet_lpips().to(device) if "lpips" in config.extra_metrics else None
+        lpips = lpips_network("alex").to(device) if "lpips" in config.extra_metrics else None
         references = [
             reference_features(extractor, image_set, cache_dir, config.batch_size) for extractor in extractors
         ]

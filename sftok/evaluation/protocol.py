@@ -29,12 +29,14 @@ from sftok.evaluation.bench import Bench, Reconstruct
 from sftok.evaluation.config import EvaluationConfig, EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import Extractor
 from sftok.evaluation.metrics import CodeAccuracy, CodebookUsage, Metric
+from sftok.evaluation.perceptual import LPIPS
 from sftok.evaluation.reference import teacher_codes
 from sftok.evaluation.workers import in_order
 from sftok.models.titok import TiTok
 from sftok.models.tokenizer import SFTok
 from sftok.randomness import generator
 from sftok.teacher.vqgan import MaskGITVQGAN
+from sftok.weights import content_hash
 
 __all__ = [
     "Evaluation",
@@ -69,7 +71,10 @@ class Protocol(Config):
     """Everything beside the model that a number depends on; numbers of different protocols do not compare."""
 
     extractors: dict[str, str]
-    """SHA-256 of the weights by label; the label names the resize, where the network has a choice."""
+    """SHA-256 of the weights by label; the label names the resize, where the network has a choice.
+
+    The network of the `lpips` metric is among them, where it is measured.
+    """
     data: str
     """Fingerprint of the images, their order and their transform."""
     n_images: int
@@ -143,7 +148,7 @@ def evaluate(
         examples[f"T{steps}"] = bench.measure(reconstruct, codes, metrics, progress)
         rows += _rows(image_set, metrics, steps, config.temperature)
         progress.next_phase()
-    return Evaluation(rows, _protocol(image_set, config, extractors), examples)
+    return Evaluation(rows, _protocol(bench), examples)
 
 
 def evaluate_single_step(
@@ -175,7 +180,7 @@ def evaluate_single_step(
     }
     progress.next_phase()
     rows += _rows(image_set, metrics, steps=1)
-    return Evaluation(rows, _protocol(image_set, config, extractors), examples)
+    return Evaluation(rows, _protocol(bench), examples)
 
 
 def evaluate_teacher(
@@ -208,7 +213,7 @@ def evaluate_teacher(
     progress.next_phase()
     return Evaluation(
         rows=_rows(image_set, [*metrics, usage]),
-        protocol=_protocol(image_set, config, extractors),
+        protocol=_protocol(bench),
         examples={"original": image_set.images(bench.shown).numpy(), "teacher": strip},
     )
 
@@ -227,7 +232,7 @@ def evaluate_real(
             _row(image_set, "is", reference.extractor, reference.inception_score)
             for reference in bench.references
         ],
-        protocol=_protocol(image_set, config, extractors),
+        protocol=_protocol(bench),
         examples={"original": image_set.images(bench.shown).numpy()},
     )
 
@@ -274,12 +279,15 @@ def decode_ids(
     return images.clamp(0, 1), unmasked.ids
 
 
-def _protocol(image_set: ImageSet, config: EvaluationConfig, extractors: Sequence[Extractor]) -> Protocol:
+def _protocol(bench: Bench) -> Protocol:
+    networks = {extractor.label: extractor.weights for extractor in bench.extractors}
+    if bench.lpips is not None:
+        networks[LPIPS.name] = content_hash(bench.lpips.state_dict())
     return Protocol(
-        extractors={extractor.label: extractor.weights for extractor in extractors},
-        data=image_set.fingerprint,
-        n_images=len(image_set),
-        precision=config.precision,
+        extractors=networks,
+        data=bench.image_set.fingerprint,
+        n_images=len(bench.image_set),
+        precision=bench.config.precision,
     )
 
 

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
+import lpips
 import pytest
 import torch
-from torchvision.models import alexnet
 
 from sftok.evaluation.config import EvaluationError
 from sftok.evaluation.metrics import Reconstructions
-from sftok.evaluation.perceptual import LPIPS, load_alexnet_lpips
+from sftok.evaluation.perceptual import LPIPS
 
 
 def batch(side: int) -> Reconstructions:
@@ -15,38 +15,32 @@ def batch(side: int) -> Reconstructions:
     return Reconstructions(originals=images, images=images.flip(3), codes=codes, teacher_codes=codes)
 
 
-def test_missing_weights_are_named_and_not_fetched(tmp_path, monkeypatch):
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(EvaluationError, match=r"no AlexNet weights at .*; fetch https://"):
-        load_alexnet_lpips()
-
-
-def test_a_damaged_file_is_named(tmp_path):
-    path = tmp_path / "alexnet.pth"
-    path.write_bytes(b"nothing")
-    with pytest.raises(EvaluationError, match="damaged or not AlexNet's"):
-        load_alexnet_lpips(path)
-
-
-def test_given_weights_are_put_where_they_belong(tmp_path):
+@pytest.fixture
+def metric() -> LPIPS:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        source = alexnet(weights=None)
-    path = tmp_path / "alexnet.pth"
-    state = torch.random.get_rng_state()
-    torch.save({name: value for name, value in source.state_dict().items() if "features" in name}, path)
-    network = load_alexnet_lpips(path)
-    assert torch.equal(torch.random.get_rng_state(), state)
-    assert torch.equal(network.net.slice5[0].weight, source.features[10].weight)
-    metric = LPIPS(network)
-    metric.update(batch(40))
-    assert metric.compute()["lpips"] > 0
-    same = batch(40)
-    values = metric.per_image(
-        Reconstructions(
-            originals=same.images, images=same.images, codes=same.codes, teacher_codes=same.teacher_codes
+        return LPIPS(
+            lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+            .eval()
+            .requires_grad_(False)
         )
+
+
+def test_it_is_the_mean_of_the_networks_distances_of_images_in_0_to_1(metric: LPIPS) -> None:
+    given = batch(40)
+    metric.update(given)
+    by_hand = metric.network(2 * given.images - 1, 2 * given.originals - 1).mean()
+    assert metric.compute()["lpips"] == pytest.approx(float(by_hand), rel=1e-6)
+
+
+def test_identical_images_are_at_no_distance(metric: LPIPS) -> None:
+    same = batch(40)
+    same = Reconstructions(
+        originals=same.images, images=same.images, codes=same.codes, teacher_codes=same.teacher_codes
     )
-    assert values.tolist() == [0.0, 0.0]
+    assert metric.per_image(same).tolist() == [0.0, 0.0]
+
+
+def test_images_too_small_for_the_network_are_refused(metric: LPIPS) -> None:
     with pytest.raises(EvaluationError, match="32 pixels"):
         metric.update(batch(28))

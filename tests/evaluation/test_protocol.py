@@ -3,11 +3,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from sftok.evaluation import bench
 from sftok.evaluation.config import EvaluationConfig, EvaluationError, ExtractorConfig
 from sftok.evaluation.fidelity import Fidelity, to_uint8
 from sftok.evaluation.metrics import PSNR, Reconstructions
 from sftok.evaluation.protocol import Evaluation, Protocol, evaluate, evaluate_real, evaluate_teacher
 from sftok.evaluation.reference import reference_features
+from sftok.pretrained import PretrainedError
+from sftok.weights import content_hash
 
 
 def values(evaluation: Evaluation) -> dict[tuple[int | None, str, str], float]:
@@ -132,6 +135,19 @@ def test_the_teacher_bounds_code_metrics(teacher, images, config, extractor, tmp
     assert abs(off_by).max() <= 1
 
 
+def test_the_weights_of_lpips_are_part_of_the_protocol(images, config, extractor, tmp_path, monkeypatch):
+    config = config.model_copy(update={"extra_metrics": ("lpips",)})
+    found = []
+    for bias in (0.0, 1.0):
+        network = torch.nn.Linear(2, 2)
+        torch.nn.init.constant_(network.bias, bias)
+        monkeypatch.setattr(bench, "lpips_network", lambda net, network=network: network)
+        protocol = evaluate_real(images, config, [extractor], tmp_path).protocol
+        assert protocol.extractors["lpips"] == content_hash(network.state_dict())
+        found.append(protocol.fingerprint)
+    assert found[0] != found[1]
+
+
 def test_real_images_have_an_inception_score_and_the_same_protocol(run, images, config, extractor, tmp_path):
     found = evaluate_real(images, config, [extractor], tmp_path)
     assert [(row.steps, row.metric) for row in found.rows] == [(None, "is")]
@@ -157,7 +173,7 @@ def test_extractors_that_were_not_asked_for_are_refused(run, config):
 
 def test_lpips_without_weights_is_refused_before_any_work(run, config, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    with pytest.raises(EvaluationError, match="no AlexNet weights"):
+    with pytest.raises(PretrainedError, match=r"LPIPS \(alex\): no weights at"):
         run(config.model_copy(update={"extra_metrics": ("lpips",)}))
     assert not list(tmp_path.iterdir())
 
