@@ -34,7 +34,7 @@ KIND_VERSIONS = {
 KEY_LENGTH = 16
 
 NO_PART_OF_THE_KEY = frozenset({"checkpoint_every"})
-"""Settings, at any depth, that change how work is saved and never what comes out: a resumed run has the same bits."""
+"""Settings, at any depth, of how work is saved; a resumed run has the same bits, so they change no result."""
 
 
 def _deciding(value: Any) -> Any:
@@ -42,6 +42,10 @@ def _deciding(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {key: _deciding(entry) for key, entry in value.items() if key not in NO_PART_OF_THE_KEY}
     return value
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,12 +74,12 @@ class Artifact:
     @cached_property
     def key(self) -> str:
         """The first 16 hex digits of the SHA-256 of all that decides the content."""
-        return hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+        return _hash(self.identity)
 
     @property
     def config_hash(self) -> str:
         """The hash of the configuration alone: equal for the same settings on other data or inputs."""
-        return hashlib.sha256(json.dumps(_deciding(self.config), sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]
+        return _hash(_deciding(self.config))
 
     @property
     def identity(self) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from pydantic import Field, ValidationError, model_validator
 
 from experiments.generation_recipe import GenerationRecipe, GeneratorRecipe
 from sftok.analysis.config import AnalysisConfig
-from sftok.config import Config, explain
+from sftok.config import Config, choices_hint, explain
 from sftok.data import AugmentationConfig, DataConfig
 from sftok.device import DeviceName
-from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.decoder import DecoderConfig
 from sftok.models.discriminator import DinoDiscriminatorConfig, DiscriminatorConfig
@@ -130,9 +130,27 @@ class EvaluationRecipe(SplitEvaluation):
     """How a row is measured, and which of its numbers counts."""
 
     primary_extractor: str = "inception-v3-compat"
-    """The feature space of the headline verdicts."""
+    """The feature space of the headline verdicts: the name or the label of one of `extractors`."""
     kept_share: float = Field(default=1.0, gt=0, le=1)
     """The share of the latent tokens that is decoded, from the first on; for tokenizers of any length."""
+
+    @model_validator(mode="after")
+    def _measures_in_its_primary_space(self) -> Self:
+        if self.primary_extractor not in self._by_name:
+            raise ValueError(
+                f"primary_extractor {self.primary_extractor!r} is not among extractors, so no claim could be "
+                f"judged; {choices_hint(self.primary_extractor, self._by_name)}"
+            )
+        return self
+
+    @property
+    def primary(self) -> ExtractorConfig:
+        """The extractor of the headline verdicts."""
+        return self._by_name[self.primary_extractor]
+
+    @property
+    def _by_name(self) -> dict[str, ExtractorConfig]:
+        return {name: each for each in reversed(self.extractors) for name in (each.name, each.label)}
 
 
 class Recipe(Config):

@@ -7,7 +7,7 @@ A record is checked when it is built, so a bad value never reaches a model or a 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -56,7 +56,11 @@ def _describe(problem: Any, root: type[Config] | None) -> str:
         hint = f": {choices_hint(location[-1], owner.model_fields)}" if owner else ""
         return f"unknown key {key!r}{hint}"
     message = problem["msg"].removeprefix("Value error, ")
-    return f"{key} = {problem.get('input')!r}: {message}" if location else message
+    if not location:
+        return message
+    given = problem.get("input")
+    # What is wrong with a record as a whole, its message says; all its values would bury that.
+    return f"{key}: {message}" if isinstance(given, Mapping) else f"{key} = {given!r}: {message}"
 
 
 def _record_at(cls: type[BaseModel], path: list[str]) -> type[BaseModel]:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
+from pydantic import Field, model_validator
+
 from sftok.config import Config, ConfigError
 
 
@@ -13,10 +15,24 @@ class Inner(Config):
     width: int = 1
 
 
+class Range(Config):
+    """A record that can be wrong in one value, or as a whole."""
+
+    low: int = Field(default=0, ge=0)
+    high: int = 9
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "Range":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
 class Outer(Config):
     single: Inner = Inner()
     several: tuple[Inner, ...] = ()
     named: Mapping[str, Inner] = {}
+    range: Range = Range()
 
 
 @pytest.mark.parametrize(
@@ -30,3 +46,18 @@ class Outer(Config):
 def test_an_unknown_key_is_named(values: dict[str, object], key: str) -> None:
     with pytest.raises(ConfigError, match=rf"unknown key '{key}': did you mean 'width'\?"):
         Outer.build(values)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"low": -1}, "range.low = -1: Input should be greater than or equal to 0"),
+        ({"low": 10}, "range: low 10 is above high 9"),
+    ],
+)
+def test_a_wrong_value_is_shown_and_a_wrong_record_is_not_spelled_out(
+    given: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ConfigError) as found:
+        Outer.build({"range": given})
+    assert str(found.value) == message

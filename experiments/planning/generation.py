@@ -16,7 +16,7 @@ from experiments.artifacts import Artifact
 from experiments.planning.nodes import dump, node
 from experiments.recipe import Recipe
 from experiments.spec import Experiment
-from sftok.config import ConfigError, choices_hint
+from sftok.config import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,18 +126,9 @@ def plan_generation(
         classifier: the in-domain classifier as `classifier`, if a feature space needs it.
         fingerprints: of the data by split.
         label: of the row.
-
-    Raises:
-        ConfigError: the primary extractor is none of those that are measured.
     """
     generation, evaluation = recipe.generation, recipe.evaluation
-    named = {extractor.name: extractor for extractor in evaluation.extractors}
-    primary = evaluation.primary_extractor
-    if primary not in named:
-        raise ConfigError(
-            f"evaluation.primary_extractor = {primary!r}: guidance is chosen in its space, but it is not "
-            f"among evaluation.extractors; {choices_hint(primary, named)}"
-        )
+    primary = evaluation.primary
     shared = {
         "sampling": {"steps": generation.steps, "mask_schedule": generation.mask_schedule},
         "decoding": dict(source.decoding),
@@ -151,10 +142,10 @@ def plan_generation(
         | {
             "grid": dump(generation.grid),
             "protocol": common
-            | {"split": split, "extractors": [dump(named[primary])], "num_images": generation.choice_images},
+            | {"split": split, "extractors": [dump(primary)], "num_images": generation.choice_images},
         },
         inputs={
-            **(classifier if primary == "classifier" else {}),
+            **(classifier if primary.name == "classifier" else {}),
             **source.model,
             "generator": generator,
         },

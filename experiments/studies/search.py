@@ -69,19 +69,11 @@ class Search:
 
     def _measured(self) -> dict[str, Any]:
         """The evaluation of a trial: the objective alone, so that it costs no more than it must."""
-        evaluation = resolve(self.profile.overlay, self.overrides).evaluation
-        primary = evaluation.primary_extractor
-        extractors = [
-            each.model_dump() for each in evaluation.extractors if is_extractor(each.label, primary)
-        ]
-        if not extractors:
-            raise ConfigError(
-                f"profile {self.profile.name} evaluates no extractor {primary!r}, its primary one"
-            )
+        primary = resolve(self.profile.overlay, self.overrides).evaluation.primary
         return {
             "evaluation.split": SPLIT,
             "evaluation.steps": [self.study.objective.steps],
-            "evaluation.extractors": extractors,
+            "evaluation.extractors": [primary.model_dump()],
         }
 
     def check(self) -> None:

@@ -138,11 +138,16 @@ def test_a_part_of_the_tokens_is_refused() -> None:
         planned(TABLE_2.model_copy(update={"rows": (row,), "claims": ()}))
 
 
-def test_a_primary_space_that_is_not_measured_is_refused() -> None:
-    with pytest.raises(
-        ConfigError, match=r"evaluation.primary_extractor = 'inception-v3-compat'.*classifier"
-    ):
-        planned(overrides={"evaluation.primary_extractor": "inception-v3-compat"})
+def test_guidance_is_chosen_in_the_primary_space_by_whichever_name() -> None:
+    chosen = [
+        next(
+            each
+            for each in planned(overrides={"evaluation.primary_extractor": name}).artifacts
+            if each.kind == "guidance"
+        ).config["protocol"]["extractors"]
+        for name in ("efficientnet-lite0", "efficientnet-lite0@64")
+    ]
+    assert chosen == [[{"name": "efficientnet-lite0", "resolution": 64}]] * 2
 
 
 def test_the_split_of_the_choice_is_read_where_it_is_needed() -> None:

@@ -46,7 +46,9 @@ def test_all_that_the_paper_profile_lacks_is_one_line(hub: Path) -> None:
 
 
 def test_what_comes_before_stage_3_needs_none_of_its_weights() -> None:
-    artifacts = planned("paper", evaluation__extractors=[{"name": "classifier"}]).artifacts
+    artifacts = planned(
+        "paper", evaluation__extractors=[{"name": "classifier"}], evaluation__primary_extractor="classifier"
+    ).artifacts
     assert "fine-tuning" not in {artifact.stage for artifact in artifacts}
     require_weights(artifacts)
 
