@@ -63,7 +63,7 @@ def training_flops(recipe: Recipe, stage: str) -> float:
 
 
 def gpu_hours(recipe: Recipe) -> dict[str, float]:
-    """Estimated GPU hours by column of Table 5, at `GPU_FLOPS`."""
+    """Estimated GPU hours of what the row trains, by column of Table 5, at `GPU_FLOPS`."""
     stage1, stage2, stage3 = (
         steps
         * training.batch_size
@@ -74,7 +74,7 @@ def gpu_hours(recipe: Recipe) -> dict[str, float]:
         for stage, steps, training in (
             ("warm-up", recipe.warm_up_steps, recipe.stage1.training),
             ("alignment", recipe.alignment_steps, recipe.stage2.training),
-            ("fine-tuning", recipe.stage3.steps, recipe.stage3.training),
+            ("fine-tuning", recipe.stage3.steps if recipe.fine_tuned else 0, recipe.stage3.training),
         )
     )
     return {

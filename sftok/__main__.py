@@ -1,7 +1,7 @@
 """`python -m sftok`: tokenize images, reconstruct them, and say what a checkpoint holds.
 
-Exit codes: 0 done, 1 it could not be written, 2 the input is wrong, 130 interrupted. What is wrong is said
-in one line on standard error.
+Exit codes: 0 done, 1 it could not be written or memory ran out, 2 the input is wrong, 130 interrupted. What is
+wrong is said in one line on standard error.
 """
 
 from __future__ import annotations
@@ -29,9 +29,18 @@ def main(argv: list[str] | None = None) -> int:
         return _say(error, code=2)
     except OSError as error:
         return _say(error, code=1)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        return _say(MemoryError(f"out of memory ({error}); choose a smaller --batch-size"), code=1)
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # A GPU has an error of its own; the CPU's allocator says it in a RuntimeError.
+    return type(error).__name__ in ("MemoryError", "OutOfMemoryError") or "DefaultCPUAllocator" in str(error)
 
 
 def _say(error: Exception, code: int) -> int:

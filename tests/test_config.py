@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import pytest
-
 from pydantic import Field, model_validator
 
 from sftok.config import Config, ConfigError
@@ -22,7 +21,7 @@ class Range(Config):
     high: int = 9
 
     @model_validator(mode="after")
-    def _in_order(self) -> "Range":
+    def _in_order(self) -> Range:
         if self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
         return self

@@ -12,12 +12,13 @@ def place(tokenizer: Tokenizer, name: str | None) -> torch.device:
     """Move `tokenizer` to the device of that name, or to the best there is.
 
     Raises:
-        ToolError: there is no such device.
+        ToolError: there is no such device, or, like "meta", it computes nothing.
     """
     chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(chosen)
         tokenizer.to(device)
+        torch.ones((), device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = " ".join(str(error).split())[:200]
         raise ToolError(f"--device {chosen}: cannot be used ({reason})") from None

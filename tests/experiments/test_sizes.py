@@ -49,5 +49,10 @@ def test_a_linear_layer_is_counted_by_hand() -> None:
 
 
 def test_gpu_hours_add_up() -> None:
-    hours = gpu_hours(resolve(PROFILES["smoke"].overlay))
+    hours = gpu_hours(resolve(PROFILES["smoke"].overlay, {"fine_tuned": True}))
+    assert hours["hours_stage_3"] > 0
     assert hours["hours_total"] == pytest.approx(hours["hours_stages_1_2"] + hours["hours_stage_3"])
+
+
+def test_a_row_without_stage_3_spends_no_hours_on_it() -> None:
+    assert gpu_hours(resolve(PROFILES["smoke"].overlay))["hours_stage_3"] == 0

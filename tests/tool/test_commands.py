@@ -210,6 +210,7 @@ def test_bad_input_is_one_line(photos, checkpoint, teacher, tmp_path, refused):
     )
     refused(tokenize(photos, "--checkpoint", checkpoint, "--teacher", teacher, *out), "leave it out")
     refused(tokenize(photos, "--checkpoint", checkpoint, "--device", "abacus", *out), "--device abacus")
+    refused(tokenize(photos, "--checkpoint", checkpoint, "--device", "meta", *out), "--device meta")
     refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos + "/1.png"), "is no folder")
     refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos), "is one of the images itself")
     refused(reconstruct(photos, "--checkpoint", checkpoint, *out, "--steps", 0), "steps = 0")
@@ -224,6 +225,15 @@ def test_what_cannot_be_written_is_code_1(photos, checkpoint, capsys):
     code = tokenize(photos, "--checkpoint", checkpoint, "-o", f"{photos}/1.png/tokens.npz")
     assert code == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_memory_that_runs_out_is_one_line_and_code_1(photos, checkpoint, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(SFTok, "encode", lambda self, images: torch.empty(10**15))
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", tmp_path / "tokens.npz") == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("sftok: out of memory (")
+    assert said.endswith("choose a smaller --batch-size")
+    assert not (tmp_path / "tokens.npz").exists()
 
 
 def test_the_teacher_is_a_tokenizer_too(photos, teacher, tmp_path):
