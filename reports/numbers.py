@@ -30,9 +30,9 @@ def fixed(value: float, decimals: int, signed: bool = False) -> str:
 
 
 def plus_minus(item: Estimate, decimals: int) -> str:
-    """`2.18 ± 0.04`, or the mean alone where there is no interval."""
+    """`2.18 ± 0.04`, or the mean alone where there is no interval, or no seed that changes the value."""
     mean = fixed(item.mean, decimals)
-    return mean if item.half_width is None else f"{mean} ± {fixed(item.half_width, decimals)}"
+    return mean if not item.half_width else f"{mean} ± {fixed(item.half_width, decimals)}"
 
 
 def duration(seconds: float) -> str:

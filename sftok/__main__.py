@@ -1,7 +1,7 @@
 """`python -m sftok`: tokenize images, reconstruct them, and say what a checkpoint holds.
 
-Exit codes: 0 done, 1 it could not be written or memory ran out, 2 the input is wrong, 130 interrupted. What is
-wrong is said in one line on standard error.
+Exit codes: 0 done, 1 it could not be written or memory ran out, 2 the input is wrong, 130 interrupted. What
+is wrong is said in one line on standard error.
 """
 
 from __future__ import annotations

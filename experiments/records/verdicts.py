@@ -141,7 +141,7 @@ def cells(run: TableRun) -> Cells:
 
 
 def estimate(values: Sequence[float]) -> Estimate:
-    """Mean and Student t interval of independent `values`.
+    """Mean and Student t interval of independent `values`; the width is exactly 0 if they are all equal.
 
     Raises:
         ValueError: no value.
@@ -153,6 +153,8 @@ def estimate(values: Sequence[float]) -> Estimate:
     mean = math.fsum(values) / n if all(map(math.isfinite, values)) else math.nan
     if n < 2 or math.isnan(mean):
         return Estimate(n=n, mean=values[0] if n == 1 else mean, half_width=None)
+    if min(values) == max(values):  # a row that no seed changes, such as the teacher's
+        return Estimate(n=n, mean=values[0], half_width=0.0)
     variance = math.fsum((value - mean) ** 2 for value in values) / (n - 1)
     quantile = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2))
     return Estimate(n=n, mean=mean, half_width=quantile * math.sqrt(variance / n))

@@ -35,6 +35,7 @@ def test_numbers_have_a_true_minus_sign() -> None:
 
 def test_an_interval_is_shown_only_if_there_is_one() -> None:
     assert plus_minus(_estimate(2.176, 0.041), 2) == "2.18 ± 0.04"
+    assert plus_minus(_estimate(2.176, 0.0), 2) == "2.18", "no seed changes it: its zero is no precision"
     assert plus_minus(_estimate(2.176), 2) == "2.18"
 
 

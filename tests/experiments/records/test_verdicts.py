@@ -59,6 +59,11 @@ def test_one_value_has_no_interval() -> None:
     assert (found.mean, found.half_width, found.low, found.high) == (2.18, None, None, None)
 
 
+def test_equal_values_have_a_width_of_exactly_nothing() -> None:
+    found = estimate([0.1] * 3)
+    assert (found.mean, found.half_width) == (0.1, 0.0)
+
+
 def test_a_value_that_is_not_finite_has_no_interval() -> None:
     assert math.isnan(estimate([1.0, math.nan]).mean)
     assert math.isnan(estimate([1.0, math.inf]).mean)
