@@ -11,7 +11,7 @@ from experiments.records.results import TableRun
 from reports.numbers import byte_size, duration
 from reports.tables import row_label
 
-PER_ARTIFACT = ("config_hash", "seed", "started", "seconds", "peak_rss_bytes")
+PER_ARTIFACT = ("config_hash", "started", "seconds", "peak_rss_bytes")
 """Keys of a provenance record that differ between artifacts; the others describe the environment."""
 
 
@@ -28,7 +28,6 @@ class ArtifactLine:
     memory: str
     shared_by: int
     config_hash: str
-    seed: str
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,6 @@ def artifact_lines(run: TableRun) -> tuple[ArtifactLine, ...]:
                 memory=byte_size(memory) if isinstance(memory, int | float) else "",
                 shared_by=item.shared_by,
                 config_hash=as_text(record.get("config_hash", "")),
-                seed=as_text(record.get("seed", "")),
             )
         )
     return tuple(lines)

@@ -23,12 +23,6 @@ def generator(seed: int, *parts: object, device: torch.device | str = "cpu") -> 
     return torch.Generator(device=device).manual_seed(derived_seed(seed, *parts))
 
 
-def derived_generator(source: torch.Generator, device: torch.device | str) -> torch.Generator:
-    """A generator on `device` that is seeded by a draw from `source`, which may be on another."""
-    seed = torch.randint(2**63 - 1, (), generator=source, device=source.device)
-    return torch.Generator(device=device).manual_seed(int(seed))
-
-
 @contextlib.contextmanager
 def seeded_initialisation(seed: int) -> Iterator[None]:
     """Layers built inside draw their first weights from `seed`; the global state is put back after."""

@@ -102,8 +102,7 @@ class ContextGaps:
     ) -> list[tuple[str, float, Tensor]]:
         """Context, visible fraction and the logits `[B, N, V]` that they give."""
         decoder, quantized = tokenizer.decoder, tokenizer.quantizer.lookup(ids)
-        hidden = torch.full_like(codes, decoder.mask_id)
-        single = decoder(hidden, quantized)
+        single = decoder.first_pass(quantized)
         own = single.float().argmax(-1)
         shown = {"true": codes, "own": own}
         found = []
@@ -115,7 +114,7 @@ class ContextGaps:
             for context in self.contexts:
                 logits = everywhere.get(context)
                 if logits is None:
-                    logits = decoder(torch.where(masked, hidden, shown[context]), quantized)
+                    logits = decoder(torch.where(masked, decoder.mask_id, shown[context]), quantized)
                 found.append((context, fraction, logits))
         return found
 

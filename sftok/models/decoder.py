@@ -75,3 +75,8 @@ class Decoder(nn.Module):
         latents = self.embed_latents(quantized) + self.latent_positions
         tokens = self.blocks(self.norm_in(torch.cat([codes, latents], dim=1)))
         return self.head(self.norm_out(tokens[:, 1 : codes.shape[1]]))
+
+    def first_pass(self, quantized: Tensor) -> Tensor:
+        """Logits `[B, N, V]` from the tokens `[B, K, Dq]` alone, every code masked: M_1 of 3.2."""
+        everywhere = (len(quantized), self.config.num_codes)
+        return self(torch.full(everywhere, self.mask_id, device=quantized.device), quantized)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sftok.analysis.context import CONTEXTS, ContextGaps
 from sftok.analysis.steps import StepStatistics
 from sftok.decoding.schedule import DecodingConfig
+from sftok.models.decoder import Decoder
 from sftok.models.tokenizer import SFTok
 
 CODES, VOCABULARY, IMAGES = 8, 2, 6
@@ -23,14 +24,12 @@ Rule = Callable[[Tensor, Tensor], Tensor]
 """Visible codes `[B, N]` (V where masked) and token vectors `[B, K, 1]` to logits `[B, N, V]`."""
 
 
-class ByRule(nn.Module):
+class ByRule(Decoder):
     """A decoder that follows a rule instead of weights."""
 
-    mask_id = VOCABULARY
-
     def __init__(self, rule: Rule) -> None:
-        super().__init__()
-        self.config = type("Config", (), {"num_codes": CODES})()
+        nn.Module.__init__(self)
+        self.config = type("Config", (), {"num_codes": CODES, "vocabulary": VOCABULARY})()
         self.rule = rule
 
     def forward(self, codes: Tensor, quantized: Tensor) -> Tensor:

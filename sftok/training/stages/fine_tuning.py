@@ -129,12 +129,11 @@ class FineTuningStage(Stage):
         """
         decoder, pixel_decoder = self.decoder, self.pixel_decoder
         shape = (len(quantized), decoder.config.num_codes)
-        hidden = torch.full(shape, decoder.mask_id, device=quantized.device)
         with torch.no_grad():
-            predicted = decoder(hidden, quantized).argmax(-1)
+            predicted = decoder.first_pass(quantized).argmax(-1)
         drawn = sample_mask((world.size * shape[0], shape[1]), self.config.mask_schedule, generator)
         masked = world.share(drawn).to(quantized.device)
-        logits = decoder(torch.where(masked, hidden, predicted), quantized)
+        logits = decoder(torch.where(masked, decoder.mask_id, predicted), quantized)
         return pixel_decoder.decode_soft(logits).float()
 
     def _model(self, step: Step) -> Losses:
@@ -199,10 +198,7 @@ class SingleStepFineTuningStage(FineTuningStage):
 
         Args and returned value are those of `FineTuningStage.reconstruct`.
         """
-        hidden = torch.full(
-            (len(quantized), self.decoder.config.num_codes), self.decoder.mask_id, device=quantized.device
-        )
-        return self.pixel_decoder.decode_soft(self.decoder(hidden, quantized)).float()
+        return self.pixel_decoder.decode_soft(self.decoder.first_pass(quantized)).float()
 
 
 @contextlib.contextmanager

@@ -143,10 +143,10 @@ class AlignmentStage(TokenizerStage):
         ratio = self.alignment.replacement_ratio
         if ratio > 0:
             draws = step.world.share(torch.rand(shape, generator=step.generator)).to(codes.device)
-            shown = torch.where(draws < ratio, self.first_prediction(codes, quantized), codes)
+            shown = torch.where(draws < ratio, self.first_prediction(quantized), codes)
         return torch.where(masked, self.decoder.mask_id, shown)
 
     @torch.no_grad()
-    def first_prediction(self, codes: torch.Tensor, quantized: torch.Tensor) -> torch.Tensor:
+    def first_prediction(self, quantized: torch.Tensor) -> torch.Tensor:
         """The most likely codes `[B,N]` of a single step: everything masked (M_1 in 3.2)."""
-        return self.decoder(torch.full_like(codes, self.decoder.mask_id), quantized).float().argmax(-1)
+        return self.decoder.first_pass(quantized).float().argmax(-1)
