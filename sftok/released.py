@@ -113,6 +113,8 @@ def _rename(released: Mapping[str, Tensor], rules: Sequence[_Rule]) -> dict[str,
 
 def _pointwise(kernel: Tensor) -> Tensor:
     """The weight of a 1x1 convolution `[out, in, 1, 1]` as that of a linear layer."""
+    if kernel.dim() < 2:
+        raise ReleasedWeightsError(f"the weight of a 1x1 convolution has shape {tuple(kernel.shape)}")
     return kernel.flatten(1)
 
 

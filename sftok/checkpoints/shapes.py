@@ -181,6 +181,8 @@ def _shape(tensors: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
         raise ReleasedWeightsError(
             f"{name} (in this package's names) has shape {shape}, not {dimensions} dimensions"
         )
+    if 0 in shape:
+        raise ReleasedWeightsError(f"{name} (in this package's names) has shape {shape}: it is empty")
     return shape
 
 

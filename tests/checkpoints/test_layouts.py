@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 from pathlib import Path
 
@@ -122,6 +124,23 @@ def test_any_wrong_shape_is_refused(name):
         longer = torch.empty([*tensors[key].shape[:-1], tensors[key].shape[-1] + 1], device="meta")
         with pytest.raises(CheckpointError, match=r"^cut\.bin: "):
             _build(WeightFile(Path("cut.bin"), {**tensors, key: longer}, None))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (0, 1, 2, 3), (1, 1)])
+@pytest.mark.parametrize("name", [name for name, _ in MODELS])
+def test_no_shape_is_more_than_a_line(name, shape):
+    tensors = released(name).tensors
+    for key in tensors:
+        altered = {**tensors, key: torch.empty(shape, device="meta")}
+        with contextlib.suppress(CheckpointError):  # what no sizes are read off, the model itself refuses
+            interpret(WeightFile(Path("cut.bin"), altered, None))
+
+
+@pytest.mark.parametrize("encoder", [None, [], {"patch_size": 16}])
+def test_a_record_that_says_no_image_size_is_completed_by_no_teacher(encoder):
+    stage2 = dataclasses.replace(interpret(released("sftok_b64_stage2")), record={"encoder": encoder})
+    with pytest.raises(CheckpointError, match=r"its configuration has no encoder\.image_size"):
+        stage2.completed_by(interpret(released("maskgit_vqgan")))
 
 
 def _build(file: WeightFile) -> None:
