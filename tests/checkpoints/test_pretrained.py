@@ -191,7 +191,7 @@ def test_a_released_encoder_of_another_width_needs_a_configuration(tmp_path, rel
         if name.startswith(("encoder", "latent"))
     }
     torch.save(released_stage3 | encoder, tmp_path / "sftok.bin")
-    with pytest.raises(CheckpointError, match=r"encoder\.heads .*config=CONFIG"):
+    with pytest.raises(CheckpointError, match=r"encoder\.heads: Field required.*config=CONFIG"):
         SFTok.from_pretrained(tmp_path)
     values = sftok_record.model_dump(exclude={"decoding"})
     values["encoder"] |= {"width": 48, "heads": 3}
