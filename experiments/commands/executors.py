@@ -23,6 +23,7 @@ from sftok.distributed import SINGLE, World
 
 if TYPE_CHECKING:
     from experiments.executors.slurm import Submitted
+    from experiments.profiles.base import Profile
 
 
 def check_options(options: argparse.Namespace) -> None:
@@ -37,6 +38,15 @@ def check_options(options: argparse.Namespace) -> None:
         raise ConfigError("--cluster is for --executor slurm")
     if options.executor == "slurm":
         load_cluster(options.cluster, options.profile)
+
+
+def at_once(options: argparse.Namespace, profile: Profile) -> int:
+    """How many artifacts are made at the same time."""
+    if options.executor != "local":
+        return 1
+    from experiments.executors.local import default_workers
+
+    return options.workers or default_workers(profile)
 
 
 def run_here(
@@ -55,9 +65,9 @@ def run_here(
         Interrupted: a signal asked to stop.
     """
     if options.executor == "local":
-        from experiments.executors.local import default_workers, run_locally
+        from experiments.executors.local import run_locally
 
-        workers = options.workers or default_workers(request.plan.profile)
+        workers = at_once(options, request.plan.profile)
         return run_locally(request, store, workers, listeners, Stop())
     return run_inline(request.plan, store, data, listeners, Stop(), world)
 

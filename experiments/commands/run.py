@@ -96,7 +96,7 @@ def _lead(
     for request in asked:
         request.save(store)
     console = Console(stderr=False)
-    progress = ConsoleProgress(plan, console, costs)
+    progress = ConsoleProgress(plan, console, costs, executors.at_once(options, plan.profile))
     live = LiveReport(store, wiring, asked)
     live.try_rebuild()
     page = store.root / "report" / f"{'index' if len(plans) > 1 else plan.experiment.name}.html"

@@ -1,4 +1,4 @@
-"""Shows a run: a live bar on a terminal, plain lines elsewhere."""
+"""Shows a run: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -19,17 +19,21 @@ LINE_EVERY_SECONDS = 30.0
 class ConsoleProgress:
     """Says what is running, how far it is and how long it still takes."""
 
-    def __init__(self, plan: Plan, console: Console, costs: Mapping[Artifact, float | None]):
+    def __init__(
+        self, plan: Plan, console: Console, costs: Mapping[Artifact, float | None], workers: int = 1
+    ):
+        """Show the making of `costs`, seconds by artifact (None: unknown), by that many workers at once."""
         self._console = console
+        self._workers = workers
         self._todo = dict(costs)
         self._primary = plan.recipe.evaluation.primary_extractor
         self._position = {artifact: place for place, artifact in enumerate(plan.artifacts, 1)}
         self._total = len(plan.artifacts)
-        self._said = 0.0
-        self._bar: Progress | None = None
-        self._task: TaskID | None = None
+        self._said: dict[Artifact, float] = {}
+        self._tasks: dict[Artifact, TaskID] = {}
+        self._bars: Progress | None = None
         if console.is_terminal:
-            self._bar = Progress(
+            self._bars = Progress(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f} %"),
@@ -41,38 +45,36 @@ class ConsoleProgress:
 
     def started(self, artifact: Artifact) -> None:
         """Announce the artifact."""
-        self._said = time.monotonic()
-        if self._bar is None:
+        self._said[artifact] = time.monotonic()
+        if self._bars is None:
             self._line(artifact, "started")
             return
-        self._bar.start()
-        self._task = self._bar.add_task(self._name(artifact), total=1.0, left="")
+        self._bars.start()
+        self._tasks[artifact] = self._bars.add_task(self._name(artifact), total=1.0, left="")
 
     def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
         """Move the bar, or say a line now and then."""
-        left = (
-            f"{readable(remaining)} left{self._plan_left(artifact, remaining)}"
-            if remaining is not None
-            else ""
-        )
-        if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, completed=done / total, left=left)
-        elif time.monotonic() - self._said >= LINE_EVERY_SECONDS:
-            self._said = time.monotonic()
+        left = ""
+        if remaining is not None:
+            self._todo[artifact] = remaining
+            left = f"{readable(remaining)} left{self._plan_left(remaining)}"
+        if self._bars is not None:
+            if artifact in self._tasks:
+                self._bars.update(self._tasks[artifact], completed=done / total, left=left)
+        elif time.monotonic() - self._said.get(artifact, 0.0) >= LINE_EVERY_SECONDS:
+            self._said[artifact] = time.monotonic()
             self._line(artifact, f"{100 * done / total:.0f} %, {left}".removesuffix(", "))
 
     def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
         """Say that it is done and what it took."""
-        self._todo.pop(artifact, None)
-        self._clear()
+        self._end(artifact)
         self._line(
             artifact, f"done in {readable(result['provenance']['seconds'])}{_headline(result, self._primary)}"
         )
 
     def failed(self, artifact: Artifact, reason: str) -> None:
         """Say why."""
-        self._todo.pop(artifact, None)
-        self._clear()
+        self._end(artifact)
         self._line(artifact, f"FAILED: {reason}")
 
     def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
@@ -81,19 +83,23 @@ class ConsoleProgress:
 
     def close(self) -> None:
         """Leave the terminal clean."""
-        self._clear()
+        if self._bars is not None:
+            for artifact in list(self._tasks):
+                self._bars.remove_task(self._tasks.pop(artifact))
+            self._bars.stop()
 
-    def _clear(self) -> None:
-        if self._bar is not None and self._task is not None:
-            self._bar.remove_task(self._task)
-            self._task = None
-            self._bar.stop()
+    def _end(self, artifact: Artifact) -> None:
+        self._todo.pop(artifact, None)
+        if self._bars is not None and artifact in self._tasks:
+            self._bars.remove_task(self._tasks.pop(artifact))
+            if not self._tasks:
+                self._bars.stop()
 
-    def _plan_left(self, artifact: Artifact, remaining: float | None) -> str:
-        others = [cost for other, cost in self._todo.items() if other != artifact]
-        if remaining is None or not others or any(cost is None for cost in others):
+    def _plan_left(self, remaining: float) -> str:
+        if len(self._todo) < 2 or any(cost is None for cost in self._todo.values()):
             return ""
-        return f", about {readable(remaining + sum(cost or 0.0 for cost in others))} for all"
+        together = sum(cost or 0.0 for cost in self._todo.values()) / self._workers
+        return f", about {readable(max(remaining, together))} for all"
 
     def _name(self, artifact: Artifact) -> str:
         return f"[{self._position[artifact]}/{self._total}] {artifact.label}"

@@ -1,0 +1,88 @@
+"""What a run says of itself: plain lines into a file, bars on a terminal."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from experiments.artifacts import Artifact
+from experiments.paper import table4
+from experiments.planning.plan import Plan, plan
+from experiments.profiles import PROFILES
+from experiments.running import progress
+from experiments.running.progress import ConsoleProgress
+
+DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+
+
+@pytest.fixture
+def planned() -> Plan:
+    return plan(table4.EXPERIMENT, PROFILES["smoke"], (0,), {}, DATA)
+
+
+def shown(
+    planned: Plan, terminal: bool = False, workers: int = 1, seconds: float = 60.0
+) -> tuple[ConsoleProgress, io.StringIO, list[Artifact]]:
+    screen = io.StringIO()
+    console = Console(file=screen, force_terminal=terminal, width=120)
+    costs: dict[Artifact, float | None] = dict.fromkeys(planned.artifacts, seconds)
+    return ConsoleProgress(planned, console, costs, workers), screen, list(planned.artifacts)
+
+
+def test_each_artifact_has_lines_of_its_own(planned: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
+    told, screen, (first, second, *_) = shown(planned)
+    told.started(first)
+    told.started(second)
+    told.advanced(first, 1, 4, 45.0)
+    told.advanced(second, 1, 2, None)
+    told.finished(first, {"provenance": {"seconds": 50.0}})
+    told.failed(second, "no room")
+    told.close()
+    lines = screen.getvalue().splitlines()
+    total = len(planned.artifacts)
+    assert lines[0] == f"[1/{total}] {first.label}: started"
+    assert lines[2].startswith(f"[1/{total}] {first.label}: 25 %, 45 s left, about ")
+    assert lines[3] == f"[2/{total}] {second.label}: 50 %"
+    assert lines[4] == f"[1/{total}] {first.label}: done in 50 s"
+    assert lines[5] == f"[2/{total}] {second.label}: FAILED: no room"
+
+
+def test_lines_are_rare(planned: Plan) -> None:
+    told, screen, (first, *_) = shown(planned)
+    told.started(first)
+    for done in range(100):
+        told.advanced(first, done, 100, 1.0)
+    assert len(screen.getvalue().splitlines()) == 1
+
+
+@pytest.mark.parametrize(("workers", "minutes"), [(1, 9), (3, 3)])
+def test_what_is_left_is_shared_by_the_workers(
+    planned: Plan, monkeypatch: pytest.MonkeyPatch, workers: int, minutes: int
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
+    told, screen, artifacts = shown(planned, workers=workers)
+    for artifact in artifacts[9:]:
+        told.failed(artifact, "not of interest here")
+    told.started(artifacts[0])
+    told.advanced(artifacts[0], 0, 1, 60.0)
+    assert f"60 s left, about {minutes} min for all" in screen.getvalue().splitlines()[-1]
+
+
+def test_a_terminal_has_a_bar_for_each_that_runs(planned: Plan) -> None:
+    told, screen, (first, second, *_) = shown(planned, terminal=True)
+    told.started(first)
+    told.started(second)
+    told.advanced(first, 1, 4, 45.0)
+    told.advanced(second, 1, 2, 30.0)
+    told._bars.refresh()  # type: ignore[union-attr]
+    last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).splitlines()[-2:]
+    assert re.search(rf"{re.escape(first.label)} .* 25 % 45 s left", last[0])
+    assert re.search(rf"{re.escape(second.label)} .* 50 % 30 s left", last[1])
+    told.finished(first, {"provenance": {"seconds": 50.0}})
+    assert list(told._tasks) == [second], "the other bar stays"
+    told.close()
+    assert not told._tasks
