@@ -17,11 +17,16 @@ from experiments.store import Store
 def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Cancel; what is finished stays, what runs checkpoints first."""
     store = Store(options.store)
-    # All requests of that name: other profiles and overrides have jobs of their own.
-    asked = chosen_requests(options, wiring, store)
-    chosen = {artifact for request in asked for artifact in request.plan.artifacts}
-    everything = [artifact for request in stored_requests(store) for artifact in request.plan.artifacts]
-    live = _live(store, everything)
+    name = chosen_requests(options, wiring, store)[0].plan.experiment.name
+    # All requests of that name: other profiles, seeds and values have jobs of their own.
+    everything = [*stored_requests(store), *ledger.submitted(store)]
+    chosen = {
+        artifact
+        for request in everything
+        if request.plan.experiment.name == name
+        for artifact in request.plan.artifacts
+    }
+    live = _live(store, [artifact for request in everything for artifact in request.plan.artifacts])
     ours = {artifact: job for artifact, job in live.items() if artifact in chosen}
     needed = {upstream for artifact in live if artifact not in ours for upstream in _all_inputs(artifact)}
     kept = [artifact for artifact in ours if artifact in needed]
@@ -32,7 +37,7 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     for artifact in kept:
         print(f"kept, another experiment waits for it: {artifact.label} ({artifact.name})")
     if not ours:
-        print(f"no job of {asked[0].plan.experiment.name} is queued or running")
+        print(f"no job of {name} is queued or running")
     return 0
 
 

@@ -16,7 +16,7 @@ def collect(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int
     """Collect; the exit code is 1 if something failed."""
     store = Store(options.store)
     requests = chosen_requests(options, wiring, store)
-    refresh_all(store, requests)
+    refresh_all(store, [artifact for request in requests for artifact in request.plan.artifacts])
     failed = 0
     for request in requests:
         tracking.sync(store, request)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
-from experiments.executors.ledger import job_of
+from experiments.executors.ledger import job_of, submitted
 from experiments.planning.requests import stored_requests
 from experiments.store import Store, StoreError
 from sftok.config import ConfigError, choices_hint
@@ -43,7 +43,9 @@ def read_log(path: Path) -> str | None:
 
 def _named(name: str, store: Store) -> Artifact:
     artifacts = {
-        artifact.name: artifact for request in stored_requests(store) for artifact in request.plan.artifacts
+        artifact.name: artifact
+        for request in [*submitted(store), *stored_requests(store)]
+        for artifact in request.plan.artifacts
     }
     found = [artifact for full, artifact in artifacts.items() if full.startswith(name)]
     if len(found) != 1:

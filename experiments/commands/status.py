@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ from experiments.artifacts import Artifact
 from experiments.commands.logs import read_log
 from experiments.commands.stored import chosen_requests, refresh_all
 from experiments.commands.wiring import Wiring
-from experiments.executors.ledger import job_of
+from experiments.executors.ledger import JobRecord, job_of, jobs_of, submitted
+from experiments.executors.queue import LIVE
 from experiments.planning.costs import readable
+from experiments.planning.requests import Request
 from experiments.records.collect import BLOCKED, table_run
 from experiments.records.results import ArtifactState, TableRun
 from experiments.store import Store
@@ -24,7 +27,8 @@ def status(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Print the state of one experiment, or of all that were asked for in this store."""
     store = Store(options.store)
     requests = chosen_requests(options, wiring, store)
-    refresh_all(store, requests)
+    replaced = _replaced(store, requests)
+    refresh_all(store, [artifact for request in requests for artifact in request.plan.artifacts] + replaced)
     runs = [table_run(store, request) for request in requests]
     if options.format == "json":
         fields: Any = {
@@ -40,7 +44,26 @@ def status(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
             _describe(run, store, request.plan.artifacts) for run, request in zip(runs, requests, strict=True)
         )
         print("\n\n".join(described))
+        if left := [f"  {each.name}  {each.label} {job.note}" for each, job in _live(store, replaced)]:
+            print("\nof earlier requests, with other seeds or values (`cancel` ends them too):")
+            print("\n".join(left))
     return 0
+
+
+def _replaced(store: Store, requests: Sequence[Request]) -> list[Artifact]:
+    """What was submitted under the names of `requests`, but is asked for by none of them any more."""
+    names = {request.plan.experiment.name for request in requests}
+    asked = {artifact for request in requests for artifact in request.plan.artifacts}
+    earlier = [request for request in submitted(store) if request.plan.experiment.name in names]
+    return list(
+        dict.fromkeys(each for request in earlier for each in request.plan.artifacts if each not in asked)
+    )
+
+
+def _live(store: Store, artifacts: list[Artifact]) -> list[tuple[Artifact, JobRecord]]:
+    """Those that are not made and that Slurm still has a job for, as it said last."""
+    unfinished = [artifact for artifact in artifacts if not store.is_done(artifact)]
+    return [(artifact, job) for artifact, job in jobs_of(store, unfinished).items() if job.state in LIVE]
 
 
 def _describe(run: TableRun, store: Store, artifacts: tuple[Artifact, ...]) -> str:

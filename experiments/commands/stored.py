@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 from collections.abc import Iterable
 
+from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
 from experiments.executors.queue import SlurmError
 from experiments.executors.watch import refresh
 from experiments.planning.requests import Request, stored_requests
 from experiments.registry import discover, pick
-from experiments.store import Store, StoreError
+from experiments.store import CANNOT_WRITE, Store, StoreError
 
 
 def chosen_requests(options: argparse.Namespace, wiring: Wiring, store: Store) -> list[Request]:
@@ -42,10 +44,14 @@ def known_name(name: str, wiring: Wiring, requests: Iterable[Request]) -> str:
     return pick(stored | discover(wiring.spec_packages), name).name
 
 
-def refresh_all(store: Store, requests: Iterable[Request]) -> None:
-    """Bring the store up to what Slurm knows of the requests' jobs; says so if Slurm does not answer."""
-    artifacts = dict.fromkeys(artifact for request in requests for artifact in request.plan.artifacts)
+def refresh_all(store: Store, artifacts: Iterable[Artifact]) -> None:
+    """Bring the store up to what Slurm knows of the artifacts' jobs; says so if that cannot be done."""
     try:
-        refresh(store, artifacts)
+        refresh(store, dict.fromkeys(artifacts))
     except SlurmError as error:
         print(f"Slurm does not answer ({error}); shown is what the store knows", file=sys.stderr)
+    except OSError as error:
+        # Somebody else's store may be looked at, too.
+        if error.errno not in (*CANNOT_WRITE, errno.EPERM):
+            raise
+        print(f"cannot write to {store.root} ({error.strerror}); shown is what it knows", file=sys.stderr)

@@ -117,7 +117,7 @@ class ArtifactJob:
         if out_of_time and not _has_checkpoint_since(began, store.work_folder(artifact)):
             again = f"and it would begin anew: raise time of kind {artifact.kind}"
             self._give_up(artifact, store, f"out of time (the job was given {self.minutes} min), {again}")
-        requeue(os.environ["SLURM_JOB_ID"])
+        requeue()
 
     def _give_up(self, artifact: Artifact, store: Store, reason: str) -> None:
         store.record_failure(artifact, {"reason": reason, "traceback": ""})

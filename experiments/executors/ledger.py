@@ -90,6 +90,18 @@ def last_submission(store: Store, request: Request) -> Submission | None:
     return None
 
 
+def submitted(store: Store) -> list[Request]:
+    """Every request that was ever submitted, also those that a later one of the same name replaced.
+
+    Their jobs go on; what another version of this package wrote is left out.
+    """
+    requests = []
+    for folder in sorted((store.root / "submissions").glob("*")):
+        with contextlib.suppress(FileNotFoundError, StoreError):
+            requests.append(Request.load(Submission(folder).request))
+    return requests
+
+
 def record(store: Store, artifact: Artifact, job: JobRecord) -> None:
     """Note the artifact's latest job."""
     folder = store.root / "jobs"

@@ -6,8 +6,10 @@ import re
 import tempfile
 from pathlib import Path
 
+from experiments.artifacts import Artifact
 from experiments.executors.queue import SlurmError, slurm
 from experiments.executors.resources import Resources
+from experiments.tasks import PARALLEL_KINDS
 from sftok.config import choices_hint
 
 DEFAULT_LARGEST_ARRAY = 1001
@@ -27,11 +29,35 @@ def check_limits(kind: str, resources: Resources) -> None:
     for part in name.split(",") if name else ():
         if part not in limits:
             raise SlurmError(f"kind {kind}: no partition {part!r}: {choices_hint(part, limits)}")
-        longest, _ = limits[part]
-        if longest is not None and int(resources.time) > longest:
-            raise SlurmError(
-                f"kind {kind}: time {resources.time} min is more than partition {part} allows ({longest} min)"
-            )
+    # Of several partitions Slurm takes one that fits.
+    longest = [limits[part][0] for part in (name.split(",") if name else ())]
+    if longest and all(limit is not None and int(resources.time) > limit for limit in longest):
+        most = max(limit or 0 for limit in longest)
+        raise SlurmError(
+            f"kind {kind}: time {resources.time} min is more than partition {name} allows ({most} min)"
+        )
+
+
+def check_processes(artifact: Artifact, resources: Resources) -> None:
+    """Refuse numbers of processes and GPUs with which the job could only fail.
+
+    Raises:
+        SlurmError: names the key of the cluster file.
+    """
+    where = f"kind {artifact.kind}"
+    if artifact.device == "cuda" and resources.tasks > resources.gpus:
+        many = f"{resources.tasks} process{'es' if resources.tasks > 1 else ''}"
+        raise SlurmError(
+            f"{where}: gpus = {resources.gpus} for {many} on each machine, and each needs a GPU of its own: "
+            "set gpus and tasks to the same number"
+        )
+    processes = resources.nodes * resources.tasks
+    batch = artifact.config.get("training", {}).get("batch_size")
+    if artifact.kind in PARALLEL_KINDS and batch is not None and batch % processes:
+        raise SlurmError(
+            f"{where}: nodes = {resources.nodes} of tasks = {resources.tasks} cannot share a batch of "
+            f"{batch} images evenly ({artifact.label}): their product must divide it"
+        )
 
 
 def try_out(kind: str, script: str) -> None:
@@ -61,7 +87,7 @@ def largest_array() -> int:
 def _partition_limits() -> dict[str, tuple[int | None, bool]]:
     """Longest time in minutes (None without a limit) by partition, and whether it is the default one."""
     found: dict[str, tuple[int | None, bool]] = {}
-    for line in slurm("sinfo", "-h", "-o", "%P|%l").splitlines():
+    for line in slurm("sinfo", "-a", "-h", "-o", "%P|%l").splitlines():
         name, limit = line.strip().split("|")
         found[name.removesuffix("*")] = (_limit(limit), name.endswith("*"))
     return found

@@ -6,9 +6,11 @@ the job is gone and there is no accounting to say why, and MISSING where account
 
 from __future__ import annotations
 
+import os
+import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 LIVE = frozenset(
@@ -24,6 +26,9 @@ ENDED_BY_A_STEP = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
 AT_ONCE = 400
 """Job ids in one call."""
 TIMEOUT_SECONDS = 60
+
+_NO_ACCOUNTING = re.compile(r"accounting.*disabled|sacct is not installed", re.IGNORECASE)
+"""How `sacct` says that the cluster keeps no accounts, as against none just now."""
 
 
 class SlurmError(RuntimeError):
@@ -70,8 +75,18 @@ def slurm(*command: str) -> str:
     return done.stdout
 
 
-def requeue(job: str) -> None:
-    """Put a job back into the queue, unless Slurm has ended it (scancel) or requeued it already."""
+def this_job(environment: Mapping[str, str]) -> str:
+    """The job of this very process: `12`, or `12_3` in an array.
+
+    SLURM_JOB_ID does not do: in one task of every array it is the number of the whole array.
+    """
+    array = environment.get("SLURM_ARRAY_JOB_ID")
+    return f"{array}_{environment['SLURM_ARRAY_TASK_ID']}" if array else environment["SLURM_JOB_ID"]
+
+
+def requeue() -> None:
+    """Put this job back into the queue, unless Slurm has ended it (scancel) or requeued it already."""
+    job = this_job(os.environ)
     try:
         if "JobState=RUNNING" in slurm("scontrol", "show", "job", job):
             slurm("scontrol", "requeue", job)
@@ -85,18 +100,22 @@ def job_states(jobs: Iterable[str]) -> dict[str, JobState]:
     """The states of jobs by id (`12`, or `12_3` in an array).
 
     Raises:
-        SlurmError: the controller does not answer.
+        SlurmError: the controller does not answer, or an accounting that there is does not.
     """
     jobs = set(jobs)
     if not jobs:
         return {}
-    found = {job: state for job, state in _queued(jobs).items() if job in jobs and state.live}
+    known = {job: state for job, state in _queued(jobs).items() if job in jobs}
+    found = {job: state for job, state in known.items() if state.live}
     gone = jobs - set(found)
     try:
         ended = _accounted(gone)
         unheard = "MISSING"
-    except SlurmError:
-        ended, unheard = {}, "UNKNOWN"
+    except SlurmError as error:
+        if not _NO_ACCOUNTING.search(str(error)):
+            raise
+        # For some minutes the controller remembers how a job ended, if not why.
+        ended, unheard = known, "UNKNOWN"
     return found | {job: ended.get(job, JobState(state=unheard)) for job in gone}
 
 
@@ -128,7 +147,8 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
             exit_code, number = (int(part or 0) for part in code.partition(":")[::2])
             if not step:
                 user = rest.removeprefix("by ")
-                found[job] = JobState(state=word, exit_code=exit_code, signal=number, user=user, node=node)
+                ended = JobState(state=word, exit_code=exit_code, signal=number, user=user, node=node)
+                found |= dict.fromkeys(_members(job), ended)
             elif word == "OUT_OF_MEMORY":
                 starved.add(job)
             elif number and step.isdigit():
@@ -140,6 +160,18 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
         elif ended.state == "FAILED" and job in killed:
             found[job] = replace(ended, signal=killed[job])
     return found
+
+
+def _members(job: str) -> list[str]:
+    """The jobs of a line of accounting: tasks that never started share one, `12_[0-2,5%3]`."""
+    array, together, places = job.partition("_[")
+    if not together:
+        return [job]
+    members = []
+    for span in places.rstrip("]").partition("%")[0].split(","):
+        first, _, last = span.partition("-")
+        members += [f"{array}_{place}" for place in range(int(first), int(last or first) + 1)]
+    return members
 
 
 def _batches(jobs: set[str]) -> Iterator[str]:

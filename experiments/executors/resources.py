@@ -77,6 +77,14 @@ class Resources(Config):
     max_requeues: int = Field(default=100, ge=0)
     """How often one job may be preempted or run out of time before it counts as failed."""
 
+    def of_one_process(self) -> Resources:
+        """The share of one of its processes: a GPU at most, and its part of the memory."""
+        share: dict[str, Any] = {"nodes": 1, "tasks": 1, "gpus": min(self.gpus, 1)}
+        if self.memory is not None:
+            megabytes = int(self.memory[:-1]) * 1024.0 ** ("KMGT".index(self.memory[-1]) - 1)
+            share["memory"] = f"{max(1, int(megabytes / self.tasks))}M"
+        return self.model_copy(update=share)
+
 
 Overlay = Mapping[str, Any]
 

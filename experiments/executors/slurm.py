@@ -19,7 +19,7 @@ from experiments.artifacts import Artifact
 from experiments.executors import ledger
 from experiments.executors.job import ArtifactJob
 from experiments.executors.ledger import JobRecord, Submission, new_submission
-from experiments.executors.preflight import check_limits, largest_array, try_out
+from experiments.executors.preflight import check_limits, check_processes, largest_array, try_out
 from experiments.executors.queue import SlurmError, job_states, slurm
 from experiments.executors.resources import Cluster
 from experiments.executors.sbatch import job_executor, job_setup, refusal
@@ -49,6 +49,9 @@ def check(artifacts: Iterable[Artifact], cluster: Cluster, folder: Path) -> None
     Raises:
         SlurmError: it would not; names the kind and Slurm's own reason.
     """
+    artifacts = list(artifacts)
+    for artifact in artifacts:
+        check_processes(artifact, cluster.kinds[artifact.kind])
     for kind in dict.fromkeys(artifact.kind for artifact in artifacts):
         resources = cluster.kinds[kind]
         check_limits(kind, resources)

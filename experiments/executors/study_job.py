@@ -25,7 +25,7 @@ from experiments.running.stop import INTERRUPTED
 from experiments.store import Store
 
 KIND = "stage"
-"""Whose resources a worker has: a trial trains, and evaluates what it trained."""
+"""Of whose resources a worker has one process's share: a trial trains, and evaluates what it trained."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +66,7 @@ class StudyJob:
             restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
             if restarts >= self.max_requeues:
                 raise JobError(f"stopped {restarts + 1} times; max_requeues is {self.max_requeues}")
-            requeue(os.environ["SLURM_JOB_ID"])
+            requeue()
             sys.exit(STOPPED)
         if code:
             raise JobError(f"the study ended with exit code {code}; the reason stands above")
@@ -80,7 +80,7 @@ def submit_workers(
     Raises:
         SlurmError: Slurm would refuse such a job, or does; nothing is queued.
     """
-    resources = cluster.kinds[KIND]
+    resources = cluster.kinds[KIND].of_one_process()
     check_limits(KIND, resources)
     setup = job_setup(take_snapshot(store.root / "snapshots"), resources, threads)
     executor = job_executor(folder / "jobs", resources, setup, dependencies=[], name=folder.name)

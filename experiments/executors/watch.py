@@ -23,6 +23,10 @@ def refresh(store: Store, artifacts: Iterable[Artifact]) -> None:
     states = job_states(job.job for job in jobs.values())
     for artifact, job in jobs.items():
         state = states[job.job]
+        # While Slurm was asked, a `retry` may have queued another job, which its answer is not about.
+        latest = ledger.job_of(store, artifact)
+        if latest is None or latest.job != job.job:
+            continue
         if (state.state, state.reason) != (job.state, job.reason):
             ledger.record(
                 store, artifact, job.model_copy(update={"state": state.state, "reason": state.reason})

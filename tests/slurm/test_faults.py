@@ -53,6 +53,30 @@ def test_a_job_that_is_told_to_stop_requeues_itself(lab: Lab) -> None:
     assert_resumed(lab, counter)
 
 
+def test_a_job_of_an_array_requeues_itself_and_not_the_array(lab: Lab) -> None:
+    left, right = (
+        artifact("stage", config={"do": "count", "n": n}, label=("left", "right")[n], steps=400)
+        for n in (0, 1)
+    )
+    jobs = lab.submit(make_request(left, right))
+    assert len({job.job.partition("_")[0] for job in jobs.values()}) == 1, "one array"
+    lab.until("both at it", lambda: all(lab.checkpoint(each).exists() for each in (left, right)))
+    # One of the two has the number of the array for its own.
+    told, other = sorted((left, right), key=lambda each: not is_the_arrays(lab, jobs[each].job))
+    assert is_the_arrays(lab, jobs[told].job)
+    assert lab.cluster.command("scancel", "--signal=TERM", jobs[told].job).returncode == 0
+    lab.until_over(left, right)
+    assert lab.result(told)["resumed_from"] > 0
+    assert lab.attempts(told.label) == 2
+    assert lab.result(other)["resumed_from"] == 0
+    assert lab.attempts(other.label) == 1
+
+
+def is_the_arrays(lab: Lab, job: str) -> bool:
+    shown = lab.cluster.command("scontrol", "show", "job", job).stdout
+    return shown.startswith(f"JobId={job.partition('_')[0]} ")
+
+
 def test_a_preempted_job_goes_on_afterwards(lab: Lab) -> None:
     counter = counting()
     start_counting(lab, counter, '[kind.stage]\npartition = "scavenge"\ncpus = 4')

@@ -80,3 +80,12 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_round_trip(tmp_path: Path) -> None:
     made = cluster(tmp_path, '[default]\nsetup = ["module load cuda"]\n[default.extra]\nexclude = "node1"')
     assert Cluster.restore(made.dump()).kinds == made.kinds
+
+
+@pytest.mark.parametrize(
+    ("text", "gpus", "memory"),
+    [("", 1, "51200M"), ('memory = "9M"\ntasks = 2', 1, "4M"), ('memory = "1K"\ngpus = 0', 0, "1M")],
+)
+def test_the_share_of_one_process(tmp_path: Path, text: str, gpus: int, memory: str) -> None:
+    share = cluster(tmp_path, f"[kind.stage]\n{text}").kinds["stage"].of_one_process()
+    assert (share.nodes, share.tasks, share.gpus, share.memory) == (1, 1, gpus, memory)

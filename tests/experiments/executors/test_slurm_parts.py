@@ -72,6 +72,90 @@ def test_without_accounting_a_job_that_is_gone_is_unknown(programs: Path) -> Non
     assert job_states(["14"])["14"].state == "UNKNOWN"
 
 
+def test_without_accounting_the_controllers_short_memory_counts(programs: Path) -> None:
+    (programs / "sacct").write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2; exit 1\n")
+    (programs / "squeue.txt").write_text("14|CANCELLED|None|n1\n")
+    assert job_states(["14"])["14"].state == "CANCELLED"
+
+
+def test_an_accounting_that_is_away_for_a_moment_decides_nothing(programs: Path) -> None:
+    (programs / "sacct").write_text("#!/bin/sh\necho 'sacct: error: Connection refused' >&2; exit 1\n")
+    with pytest.raises(SlurmError, match="Connection refused"):
+        job_states(["14"])
+
+
+def test_tasks_that_never_started_share_a_line(programs: Path) -> None:
+    (programs / "sacct.txt").write_text(
+        "20_[0-1,4%3]|CANCELLED|0:0|None assigned\n20_2|COMPLETED|0:0|n1\n21_[7]|CANCELLED|0:0|\n"
+    )
+    states = job_states(["20_0", "20_1", "20_2", "20_4", "21_7", "20_3"])
+    assert {job: state.state for job, state in states.items()} == {
+        **dict.fromkeys(["20_0", "20_1", "20_4", "21_7"], "CANCELLED"),
+        **{"20_2": "COMPLETED", "20_3": "MISSING"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("environment", "job"),
+    [
+        ({"SLURM_JOB_ID": "12"}, "12"),
+        ({"SLURM_JOB_ID": "12", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "3"}, "12_3"),
+        ({"SLURM_JOB_ID": "14", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "0"}, "12_0"),
+    ],
+)
+def test_a_job_of_an_array_knows_its_own_name(environment: dict[str, str], job: str) -> None:
+    assert queue.this_job(environment) == job
+
+
+@pytest.mark.parametrize(
+    ("device", "text", "message"),
+    [
+        ("cuda", "gpus = 0", "gpus = 0 for 8 processes"),
+        ("cuda", "gpus = 4", "gpus = 4 for 8 processes on each machine"),
+        (
+            "cuda",
+            "tasks = 3\nnodes = 2",
+            r"nodes = 2 of tasks = 3 cannot share a batch of 64 .*\(a\)",
+        ),
+        ("cpu", "gpus = 0\ntasks = 5", "tasks = 5 cannot share"),
+        ("cpu", "gpus = 0", None),
+        ("cuda", "gpus = 4\ntasks = 4\nnodes = 2", None),
+    ],
+)
+def test_processes_that_could_only_fail_are_refused(
+    tmp_path: Path, device: str, text: str, message: str | None
+) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(f"[kind.stage]\n{text}")
+    stage = artifact("stage", config={"training": {"batch_size": 64}}, label="a", device=device)
+    resources = load_cluster(path, "paper").kinds["stage"]
+    if message is None:
+        preflight.check_processes(stage, resources)
+    else:
+        with pytest.raises(SlurmError, match=message):
+            preflight.check_processes(stage, resources)
+
+
+def test_what_slurm_said_of_an_older_job_is_not_written_over_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, record("12"))
+
+    def answer(jobs: object) -> dict[str, JobState]:
+        ledger.record(store, made, record("13"))  # a `retry`, while Slurm is asked
+        return {"12": JobState(state="FAILED", exit_code=1)}
+
+    monkeypatch.setattr(watch, "job_states", answer)
+    watch.refresh(store, [made])
+    latest = ledger.job_of(store, made)
+    assert latest is not None
+    assert (latest.job, latest.state) == ("13", "PENDING")
+    assert store.failure(made) is None
+
+
 def test_a_controller_that_does_not_answer_is_an_error(programs: Path) -> None:
     (programs / "squeue").write_text(
         "#!/bin/sh\necho 'slurm_load_jobs error: Connection refused' >&2; exit 1\n"

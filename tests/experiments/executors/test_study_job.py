@@ -10,6 +10,7 @@ import pytest
 
 from experiments.executors import study_job
 from experiments.executors.job import STOPPED, JobError
+from experiments.executors.queue import this_job
 from experiments.executors.study_job import StudyJob
 from experiments.running.stop import INTERRUPTED
 
@@ -27,7 +28,7 @@ def handlers_are_put_back() -> Iterator[None]:
 @pytest.fixture
 def requeued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     jobs: list[str] = []
-    monkeypatch.setattr(study_job, "requeue", jobs.append)
+    monkeypatch.setattr(study_job, "requeue", lambda: jobs.append(this_job(os.environ)))
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     return jobs
 
