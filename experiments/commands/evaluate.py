@@ -28,6 +28,7 @@ from sftok.data import DataConfig
 from sftok.device import DeviceName, require_device
 from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import build_extractor
+from sftok.models.tokenizer import SFTok
 from sftok.pretrained import PretrainedError, lpips_network
 
 FIELDS = ("steps", "temperature", "metric", "extractor", "value", "n_images")
@@ -45,7 +46,7 @@ class CheckpointEvaluation(Config):
 def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     """Evaluate a checkpoint on a split of a data set; a repeated call reads the stored numbers."""
     tokenizer = hub.open_tokenizer(options.checkpoint, seed=options.seed, teacher=options.teacher)
-    setting = _setting(options, tokenizer.image_size)
+    setting = _setting(options, tokenizer)
     require_device(setting.device)
     data = DataSets(setting.data)
     split = setting.evaluation.split
@@ -63,6 +64,7 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
         device=setting.device,
         tf32=setting.tf32,
     )
+    decoded = _decoding(setting.evaluation) if isinstance(tokenizer, SFTok) else ""
     del tokenizer
     store = Store(options.store)
     store.prepare()
@@ -71,18 +73,25 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
         raise StoreError(f"{options.checkpoint}: {failure}")
     result = store.result(node) or {}
     _print(result["rows"], options.format)
-    print(
-        f"protocol {result['protocol']['fingerprint'][:16]}; stored in {store.folder(node)}", file=sys.stderr
-    )
+    fingerprint = result["protocol"]["fingerprint"][:16]
+    print(f"{decoded}protocol {fingerprint}; stored in {store.folder(node)}", file=sys.stderr)
     return 0
 
 
-def _setting(options: argparse.Namespace, image_size: int) -> CheckpointEvaluation:
-    """The defaults for a model of `image_size`, under `--data`, `--steps` and `--set`."""
-    extractors, extra_metrics = _available(image_size)
+def _decoding(evaluation: SplitEvaluation) -> str:
+    """What the rows do not say of it: `decoded with temperature 0, schedule arccos, soft lookup; `."""
+    how = f"temperature {evaluation.temperature:g}, schedule {evaluation.schedule}"
+    return f"decoded with {how}, {evaluation.final_lookup} lookup; "
+
+
+def _setting(options: argparse.Namespace, tokenizer: hub.Tokenizer) -> CheckpointEvaluation:
+    """The defaults for a tokenizer, decoded as it says it is, under `--data`, `--steps` and `--set`."""
+    extractors, extra_metrics = _available(tokenizer.image_size)
+    decoding = tokenizer.decoding.model_dump(exclude={"steps"}) if isinstance(tokenizer, SFTok) else {}
+    protocol = SplitEvaluation(extractors=extractors, extra_metrics=extra_metrics, **decoding)
     values: dict[str, Any] = {
-        "data": DataConfig(image_size=image_size).model_dump(),
-        "evaluation": SplitEvaluation(extractors=extractors, extra_metrics=extra_metrics).model_dump(),
+        "data": DataConfig(image_size=tokenizer.image_size).model_dump(),
+        "evaluation": protocol.model_dump(),
     }
     changes: dict[str, Any] = {} if options.data is None else data_overlay(options.data)
     changes["evaluation.steps"] = options.steps

@@ -12,6 +12,7 @@ from PIL import Image
 from experiments.__main__ import main
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
+from sftok.decoding.schedule import DecodingConfig
 from sftok.models.tokenizer import SFTok
 
 
@@ -54,3 +55,23 @@ def test_what_has_no_effect_on_a_checkpoint_is_refused(
     line = ["evaluate", str(checkpoint), "--data", str(images), "--store", str(tmp_path / "runs")]
     assert main([*line, "--set", "evaluation.kept_share=0.5"]) == 2
     assert "unknown key 'evaluation.kept_share'" in capsys.readouterr().err
+
+
+def test_a_checkpoint_is_decoded_as_it_says(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tokenizer = SFTok.from_pretrained(checkpoint)
+    tokenizer.decoding = DecodingConfig(final_lookup="soft", temperature=0.0)
+    soft = tokenizer.save_pretrained(tmp_path / "soft")
+    found = []
+    lines = [[str(soft)], [str(soft), "--set", "evaluation.final_lookup=hard"], [str(checkpoint)]]
+    for line in lines:
+        options = ["--data", str(images), "--steps", "2", "--store", str(tmp_path / "runs")]
+        assert main(["evaluate", *line, *options, "--format", "json"]) == 0
+        printed = capsys.readouterr()
+        psnr = next(row["value"] for row in json.loads(printed.out) if row["metric"] == "psnr")
+        found.append((psnr, printed.err))
+    assert "decoded with temperature 0, schedule arccos, soft lookup" in found[0][1]
+    assert "decoded with temperature 0, schedule arccos, hard lookup" in found[1][1]
+    assert "decoded with temperature 1, schedule arccos, hard lookup" in found[2][1]
+    assert found[0][0] != found[1][0]
