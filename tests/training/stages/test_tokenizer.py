@@ -57,3 +57,19 @@ def test_the_alignment_encodes_once_and_decodes_again_for_its_own_prediction(
     alignment = AlignmentConfig(replacement_ratio=ratio)
     calls = counted(AlignmentStage(*parts, lambda batch: CODES, TokenizerLossConfig(), alignment))
     assert calls == {"encoder": 1, "quantizer": 1, "decoder": passes}
+
+
+def test_the_pass_without_gradient_leaves_the_decoder_its_gradient_under_autocast(
+    parts: tuple[Encoder, OptVQ, Decoder],
+) -> None:
+    # Autocast keeps what it cast; older versions of torch gave the second pass the first one's casts, which
+    # have no gradient, and the decoder stood still without a word.
+    stage = AlignmentStage(
+        *parts, lambda batch: CODES, TokenizerLossConfig(), AlignmentConfig(replacement_ratio=1.0)
+    )
+    stage.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = stage.losses("model", Step(0, BATCH, torch.Generator().manual_seed(0)))["loss"]
+    loss.backward()
+    still = [name for name, weights in stage.trained.named_parameters() if weights.grad is None]
+    assert still == []
