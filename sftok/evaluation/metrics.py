@@ -126,6 +126,8 @@ class SSIM(MeanOverImages):
         if min(batch.images.shape[-2:]) < _SSIM_WINDOW:
             raise ValueError(f"ssim needs images of at least {_SSIM_WINDOW} pixels a side")
         image, original = luma(batch.images), luma(batch.originals)
+        # In float64: differences of nearly equal means, which a GPU's TF32 products would drown.
+        image, original = image.double(), original.double()
         moments = torch.stack([image, original, image**2, original**2, image * original])
         rows, columns = (_window_means(side, moments) for side in image.shape[-2:])
         # As products with band matrices the two passes of the filter are forty times as fast as convolutions.
