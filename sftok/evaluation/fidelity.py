@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 from torch_fidelity.metric_fid import (
     KEY_METRIC_FID,
-    fid_features_to_statistics,
     fid_statistics_to_metric,
 )
 from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
@@ -20,7 +19,7 @@ from torch_fidelity.metric_prc import prc_features_to_metric
 
 from sftok.evaluation.config import ExtraMetric
 from sftok.evaluation.extractors import Features
-from sftok.evaluation.linear_algebra import reproducible
+from sftok.evaluation.linear_algebra import moments, reproducible
 from sftok.evaluation.metrics import Featured, Metric
 from sftok.evaluation.reference import Reference, inception_score
 
@@ -96,6 +95,6 @@ class Fidelity(Metric[Featured]):
 @reproducible
 def frechet_distance(features: Tensor, reference: Reference) -> float:
     """FID of features `[N, F]` against the reference."""
-    # In double: torch-fidelity takes the mean in the features' own type.
-    statistics = fid_features_to_statistics(features.double())
+    mean, covariance = moments(features)
+    statistics = {"mu": mean.numpy(), "sigma": covariance.numpy()}
     return fid_statistics_to_metric(statistics, reference.statistics, verbose=False)[KEY_METRIC_FID]

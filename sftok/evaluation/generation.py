@@ -23,7 +23,7 @@ from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
 from sftok.evaluation.extractors import Extractor, Features, check_asked
 from sftok.evaluation.fidelity import Fidelity, to_uint8
 from sftok.evaluation.protocol import Evaluation, MetricRow, OnProgress, Protocol
-from sftok.evaluation.reference import reference_features
+from sftok.evaluation.reference import Reference, reference_features
 from sftok.evaluation.workers import in_order
 from sftok.generation import DecodeIds, generate_ids
 from sftok.models.generator import MaskGITGenerator
@@ -31,7 +31,7 @@ from sftok.randomness import generator
 
 
 class GenerationProtocol(Protocol):
-    """Everything beside the model that a number depends on; n_images are the samples."""
+    """As of reconstructions; n_images are the samples."""
 
     reference: str = "another set of images"
     n_reference: int
@@ -57,6 +57,7 @@ def evaluate_generation(
     extractors: Sequence[Extractor],
     cache_dir: Path,
     on_progress: OnProgress = lambda fraction: None,
+    references: Sequence[Reference] | None = None,
 ) -> Evaluation:
     """Sample images of every class and hold them against `reference_set`.
 
@@ -68,6 +69,7 @@ def evaluate_generation(
         extractors: `config.extractors`, built.
         cache_dir: where features of the reference set are kept between calls.
         on_progress: told the fraction done.
+        references: `reference_set` in each of the spaces, if it is at hand.
 
     Returns:
         Rows `gfid`, `is` and the extra metrics in each feature space, with the sampling's steps and
@@ -77,14 +79,10 @@ def evaluate_generation(
         EvaluationError: extractors or a reference set that do not fit the configuration or the model.
     """
     _check(model, reference_set, config, extractors)
-    metrics = [
-        Fidelity(
-            reference_features(extractor, reference_set, cache_dir, config.batch_size),
-            config.extra_metrics,
-            fid="gfid",
-        )
-        for extractor in extractors
+    references = references or [
+        reference_features(extractor, reference_set, cache_dir, config.batch_size) for extractor in extractors
     ]
+    metrics = [Fidelity(reference, config.extra_metrics, fid="gfid") for reference in references]
     device = next(model.parameters()).device
     places, shown = example_places(config, model.config.num_classes), {}
     batches = torch.arange(config.num_images).split(config.batch_size)

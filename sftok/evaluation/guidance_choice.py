@@ -17,6 +17,7 @@ from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
 from sftok.evaluation.extractors import Extractor
 from sftok.evaluation.generation import evaluate_generation
 from sftok.evaluation.protocol import OnProgress
+from sftok.evaluation.reference import reference_features
 from sftok.generation import DecodeIds
 from sftok.models.generator import MaskGITGenerator
 
@@ -62,10 +63,14 @@ def choose_guidance(
     if not points:
         raise EvaluationError("no guidance to choose among: give the grid a scale and a temperature")
     found: list[tuple[GenerationConfig, float]] = []
+    # Once for all points: of a training set it is gigabytes.
+    reference = reference_features(extractor, reference_set, cache_dir, config.batch_size)
     for number, point in enumerate(points):
         told = _part(on_progress, number, len(points))
         own = config.model_copy(update={"generation": point})
-        measured = evaluate_generation(model, decode_ids, reference_set, own, [extractor], cache_dir, told)
+        measured = evaluate_generation(
+            model, decode_ids, reference_set, own, [extractor], cache_dir, told, [reference]
+        )
         found.append((point, next(row.value for row in measured.rows if row.metric == "gfid")))
     return GuidanceChoice(found, min(found, key=lambda item: _order(item[1]))[0])
 

@@ -68,7 +68,10 @@ class MetricRow(Config):
 
 
 class Protocol(Config):
-    """Everything beside the model that a number depends on; numbers of different protocols do not compare."""
+    """What a number depends on beside the row's own: its model, and how that is decoded.
+
+    Numbers of different protocols do not compare.
+    """
 
     extractors: dict[str, str]
     """SHA-256 of the weights by label; the label names the resize, where the network has a choice.
@@ -83,7 +86,7 @@ class Protocol(Config):
     inception_score: str = "one split"
     pixel_metrics: str = "luma, mean over images"
     precision: str
-    """Of the decoder's passes."""
+    """Of the decoder's passes; whether a GPU rounds products of fp32 to TF32 is in the provenance."""
 
     @property
     def fingerprint(self) -> str:

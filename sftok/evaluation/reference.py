@@ -8,9 +8,10 @@ A damaged file is computed again, and the log says so.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,12 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch_fidelity.metric_fid import fid_features_to_statistics
 from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
 from sftok.data.base import ImageSet
 from sftok.data.batches import ordered_batches
-from sftok.evaluation.extractors import Extractor
-from sftok.evaluation.linear_algebra import reproducible
+from sftok.evaluation.extractors import Extractor, Features
+from sftok.evaluation.linear_algebra import moments, reproducible
 from sftok.evaluation.workers import in_order
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
@@ -64,16 +64,15 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
 
     @reproducible
     def compute() -> dict[str, Tensor]:
-        indices = torch.arange(len(image_set)).split(batch_size)
-        parts = list(in_order(extractor, map(image_set.images, indices), extractor.device))
-        features = torch.cat([part.features for part in parts])
-        statistics = fid_features_to_statistics(features.double())
-        score = inception_score(torch.cat([part.logits for part in parts]))
+        places = torch.arange(len(image_set)).split(batch_size)
+        parts = in_order(extractor, map(image_set.images, places), extractor.device)
+        whole = _in_one_piece(parts, len(image_set))
+        mean, covariance = moments(whole.features)
         return {
-            "features": features,
-            "mean": torch.from_numpy(statistics["mu"]),
-            "covariance": torch.from_numpy(statistics["sigma"]),
-            "inception_score": torch.tensor(score, dtype=torch.float64),
+            "features": whole.features,
+            "mean": mean,
+            "covariance": covariance,
+            "inception_score": torch.tensor(inception_score(whole.logits), dtype=torch.float64),
         }
 
     content = {
@@ -90,6 +89,20 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         covariance=tensors["covariance"],
         inception_score=tensors["inception_score"].item(),
     )
+
+
+def _in_one_piece(parts: Iterator[Features], images: int) -> Features:
+    """All parts in their order; of a million images there is no room for a second copy of everything."""
+    first = next(parts)
+    whole = Features(
+        first.features.new_empty(images, first.features.shape[1]),
+        first.logits.new_empty(images, first.logits.shape[1]),
+    )
+    end = 0
+    for part in itertools.chain([first], parts):
+        start, end = end, end + len(part.features)
+        whole.features[start:end], whole.logits[start:end] = part.features, part.logits
+    return whole
 
 
 def teacher_codes(teacher: MaskGITVQGAN, image_set: ImageSet, cache: Path, batch_size: int) -> Tensor:

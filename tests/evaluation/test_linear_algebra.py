@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
+from torch_fidelity.metric_fid import fid_features_to_statistics
 
+from sftok.evaluation import linear_algebra
 from sftok.evaluation.fidelity import frechet_distance
 from sftok.evaluation.linear_algebra import reproducible
 from sftok.evaluation.reference import Reference
@@ -41,3 +43,13 @@ def test_fid_has_the_same_bits_whatever_the_cores() -> None:
         with threadpool_limits(threads, user_api="blas"):
             found.append(frechet_distance(second, reference))
     assert found[0] == found[1] == found[2]
+
+
+@pytest.mark.parametrize("at_once", [3, 10, 64])
+def test_moments_are_torch_fidelitys_in_whatever_parts(at_once, monkeypatch):
+    monkeypatch.setattr(linear_algebra, "_ROWS_AT_ONCE", at_once)
+    features = torch.randn(20, 5, generator=torch.Generator().manual_seed(0)) + 100
+    mean, covariance = linear_algebra.moments(features)
+    expected = fid_features_to_statistics(features.double())
+    torch.testing.assert_close(mean, torch.from_numpy(expected["mu"]), rtol=1e-13, atol=0)
+    torch.testing.assert_close(covariance, torch.from_numpy(expected["sigma"]), rtol=1e-10, atol=1e-10)
