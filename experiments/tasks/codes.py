@@ -9,9 +9,8 @@ from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.tokens import TokenCache, write_tokens
 
-LARGEST_BATCH = 500
-PIXELS = LARGEST_BATCH * 64 * 64
-"""Of a batch: what the teacher's widest layer makes of them has to fit on a GPU."""
+BATCH_SIZE = 500
+"""Images that are read together; the models take what fits of them at a time."""
 
 
 def write_code_cache(task: Task) -> dict[str, Any]:
@@ -32,7 +31,7 @@ def write_ids(task: Task, encoder: MaskGITVQGAN | SFTok) -> dict[str, Any]:
         encoder.to(device),
         image_set,
         task.folder,
-        _batch_size(encoder.image_size),
+        BATCH_SIZE,
         on_progress,
         augmentation=views,
         device=device,
@@ -43,10 +42,6 @@ def write_ids(task: Task, encoder: MaskGITVQGAN | SFTok) -> dict[str, Any]:
         "codes_used": int((counts > 0).sum()),
         "codebook_size": encoder.codebook_size,
     }
-
-
-def _batch_size(image_size: int) -> int:
-    return max(1, min(LARGEST_BATCH, PIXELS // image_size**2))
 
 
 def load_teacher(task: Task) -> MaskGITVQGAN:

@@ -22,6 +22,12 @@ from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 from sftok.quantizers.optvq import sinkhorn
 
+PIXELS_AT_ONCE = 2**21
+"""Of images that go through together where no gradient is asked for.
+
+What the widest layer makes of them takes a gigabyte at the released width, and several are alive at once.
+"""
+
 
 class VQGANConfig(Config):
     """The shape of a VQGAN; encoder and decoder mirror each other.
@@ -77,6 +83,11 @@ class VQGANConfig(Config):
     def num_codes(self) -> int:
         """Codes an image, N."""
         return self.code_grid**2
+
+    @property
+    def images_at_once(self) -> int:
+        """Images of `PIXELS_AT_ONCE`."""
+        return max(1, PIXELS_AT_ONCE // self.image_size**2)
 
 
 class ResidualBlock(nn.Module):
@@ -152,6 +163,11 @@ class PixelDecoder(nn.Module):
 
     def decode_embeddings(self, embeddings: Tensor) -> Tensor:
         """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
+        if torch.is_grad_enabled():
+            return self._convolve(embeddings)
+        return torch.cat([self._convolve(part) for part in embeddings.split(self.config.images_at_once)])
+
+    def _convolve(self, embeddings: Tensor) -> Tensor:
         hidden = self.up[-1](self.mid(self.conv_in(embeddings)))
         for level, convolve in zip(reversed(self.up[:-1]), reversed(self.after_up), strict=True):
             hidden = level(convolve(F.interpolate(hidden, scale_factor=2.0, mode="nearest")))
@@ -201,8 +217,9 @@ class MaskGITVQGAN(Pretrained):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`."""
-        return nearest(self._latents(images), self.pixel_decoder.codebook)
+        """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`, a part of them at a time."""
+        parts = images.split(self.config.images_at_once)
+        return torch.cat([nearest(self._latents(part), self.pixel_decoder.codebook) for part in parts])
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
