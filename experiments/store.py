@@ -26,6 +26,7 @@ from typing import Any
 
 from experiments import claims
 from experiments.artifacts import Artifact
+from sftok.unfinished import unfinished
 
 CONFIG, RESULT, METRICS, PROGRESS = "config.json", "result.json", "metrics.jsonl", "progress.json"
 EXAMPLES = "examples.npz"
@@ -147,7 +148,7 @@ class Store:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` under a temporary name and rename it: a reader sees the old or the new file, whole."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
     temporary.replace(path)
 

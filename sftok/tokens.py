@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -27,6 +26,7 @@ from sftok.config import Config, ConfigError
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
+from sftok.unfinished import unfinished
 from sftok.weights import DamagedFileError, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
@@ -122,7 +122,7 @@ def write_tokens(
         augmentation=looks,
         content=source,
     )
-    temporary = folder / f".{DESCRIPTION}.{os.getpid()}.tmp"
+    temporary = unfinished(folder / DESCRIPTION)
     temporary.write_text(json.dumps(record.model_dump(mode="json"), indent=1))
     temporary.replace(folder / DESCRIPTION)
     return folder

@@ -14,6 +14,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from sftok.unfinished import unfinished
+
 CHECKSUM = "sha256"
 
 
@@ -41,7 +43,7 @@ def save_tensors(
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     checksum = content_hash(tensors)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     try:
         save_file(tensors, temporary, metadata={**(metadata or {}), CHECKSUM: checksum})
         with temporary.open("rb+") as file:

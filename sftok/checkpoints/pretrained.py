@@ -19,6 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from sftok.checkpoints import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, CheckpointError, read_checkpoint
 from sftok.config import Config, ConfigError
+from sftok.unfinished import unfinished
 from sftok.weights import save_tensors
 
 
@@ -109,7 +110,7 @@ class Pretrained(nn.Module, ABC):
         config = self.record.model_dump(mode="json")
         folder.mkdir(parents=True, exist_ok=True)
         save_tensors(folder / WEIGHTS_FILE, self.state_dict(), {"config": json.dumps(config)})
-        temporary = folder / f".{CONFIG_FILE}.tmp"
+        temporary = unfinished(folder / CONFIG_FILE)
         content = {"architecture": self.architecture, "config": config}
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         temporary.replace(folder / CONFIG_FILE)

@@ -11,6 +11,8 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from sftok.unfinished import unfinished
+
 
 @contextmanager
 def complete_file(path: Path) -> Iterator[BinaryIO]:
@@ -20,7 +22,7 @@ def complete_file(path: Path) -> Iterator[BinaryIO]:
         OSError: it cannot be written; what was at `path` is there still.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     try:
         with temporary.open("wb") as file:
             yield file
