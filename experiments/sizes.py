@@ -74,7 +74,11 @@ def gpu_hours(recipe: Recipe) -> dict[str, float]:
         for stage, steps, training in (
             ("warm-up", recipe.warm_up_steps, recipe.stage1.training),
             ("alignment", recipe.alignment_steps, recipe.stage2.training),
-            ("fine-tuning", recipe.stage3.steps if recipe.fine_tuned else 0, recipe.stage3.training),
+            (
+                "single-step-fine-tuning" if recipe.single_step else "fine-tuning",
+                recipe.stage3.steps if recipe.fine_tuned else 0,
+                recipe.stage3.training,
+            ),
         )
     )
     return {

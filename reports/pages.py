@@ -147,7 +147,8 @@ def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = ()) ->
     scales = {(entry.run.profile, entry.run.data): entry.run for entry in entries}
     tally: Counter[Outcome] = Counter()
     for entry in entries:
-        tally.update(entry.tally)
+        if not entry.run.meaningless:
+            tally.update(entry.tally)
     return (
         _environment()
         .get_template("index.html.j2")

@@ -93,6 +93,10 @@ def _sentence(run: TableRun, word: str, done: int, total: int, failed: int) -> s
         counts += f", {failed} failed"
     if word == "failed":
         return f"{counts}, nothing runs now. The same command keeps what is done and tries the rest again."
+    if any((item.note or "").startswith("job ") for item in run.artifacts):
+        name = run.experiment.name
+        hint = f"`status {name}` shows them, `collect {name}` brings this page up to date"
+        return f"{counts}. Cluster jobs make the rest: {hint}."
     if word == "waiting":
         return f"{counts}, nothing runs now. The same command continues from here."
     left = remaining_seconds(run.artifacts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from experiments.artifacts import KIND_VERSIONS
 from experiments.commands.executors import describe
 from experiments.commands.stored import chosen_requests
 from experiments.commands.wiring import Wiring
@@ -23,6 +24,12 @@ def retry(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         raise StoreError(
             f"{experiment} at profile {profile} was never submitted to a cluster from here; "
             f"run it again with: {request.command}"
+        )
+    outdated = [each for each in request.plan.artifacts if each.version != KIND_VERSIONS[each.kind]]
+    if outdated:
+        raise StoreError(
+            f"{experiment} at profile {profile}: what makes a {outdated[0].kind} has changed since this was "
+            f"asked for; ask again, what is finished and unchanged stays: {request.command}"
         )
     cluster = Cluster.restore(submission.cluster() or {})
     if options.cluster is not None:

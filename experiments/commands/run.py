@@ -198,9 +198,15 @@ def _total(costs: Mapping[Artifact, float | None]) -> float | None:
 
 
 def _agreed(costs: Mapping[Artifact, float | None]) -> bool:
-    total = _total(costs)
-    if total is None or total <= ASK_ABOVE_SECONDS or not sys.stdin.isatty():
+    """Whether to begin: asked of a person if it is long, or if nobody can say how long."""
+    known = sum(cost for cost in costs.values() if cost is not None)
+    unknown = sum(cost is None for cost in costs.values())
+    if (known <= ASK_ABOVE_SECONDS and not unknown) or not sys.stdin.isatty():
         return True
+    taken = [f"about {readable(known)}"] if known else []
+    taken += [f"a time that is not known yet for {unknown} of {len(costs)} artifacts"] if unknown else []
     with contextlib.suppress(EOFError):
-        return input(f"This takes about {readable(total)}. Go on? [y/N] ").strip().lower() in ("y", "yes")
+        if input(f"This takes {' and '.join(taken)}. Go on? [y/N] ").strip().lower() in ("y", "yes"):
+            return True
+    print("nothing was begun; --yes does not ask", file=sys.stderr)
     return False

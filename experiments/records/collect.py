@@ -51,7 +51,7 @@ def table_run(store: Store, request: Request) -> TableRun:
         data=request.data,
         command=request.command,
         requested=request.requested,
-        primary_extractor=plan.recipe.evaluation.primary_extractor,
+        primary_extractor=plan.recipe.evaluation.primary.label,
         artifacts=tuple(states.values()),
         rows=tuple(_row_run(store, plan, row, states) for row in plan.rows),
         references=_references(store, plan),

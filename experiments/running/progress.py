@@ -26,7 +26,7 @@ class ConsoleProgress:
         self._console = console
         self._workers = workers
         self._todo = dict(costs)
-        self._primary = plan.recipe.evaluation.primary_extractor
+        self._primary = plan.recipe.evaluation.primary.label
         self._position = {artifact: place for place, artifact in enumerate(plan.artifacts, 1)}
         self._total = len(plan.artifacts)
         self._said: dict[Artifact, float] = {}

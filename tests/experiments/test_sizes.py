@@ -54,5 +54,14 @@ def test_gpu_hours_add_up() -> None:
     assert hours["hours_total"] == pytest.approx(hours["hours_stages_1_2"] + hours["hours_stage_3"])
 
 
+def test_stage_3_of_a_single_step_tokenizer_has_one_pass_of_the_decoder() -> None:
+    single = {"fine_tuned": True, "stage1.steps": "all"}
+    several = {"fine_tuned": True}
+    hours = [
+        gpu_hours(resolve(PROFILES["smoke"].overlay, each))["hours_stage_3"] for each in (single, several)
+    ]
+    assert hours[0] < hours[1]
+
+
 def test_a_row_without_stage_3_spends_no_hours_on_it() -> None:
     assert gpu_hours(resolve(PROFILES["smoke"].overlay))["hours_stage_3"] == 0

@@ -45,6 +45,17 @@ def test_states_of_a_run(fake_store: FakeStore) -> None:
     assert [item.label for item in partial.running] == ["alignment, ratio-0.8, seed 0"]
 
 
+def test_who_looks_at_a_page_of_queued_jobs_learns_how_it_is_brought_up_to_date(
+    fake_store: FakeStore,
+) -> None:
+    run = fake_store.run(progress="waiting")
+    assert "The same command continues" in run_status(run).sentence
+    queued = (run.artifacts[0].model_copy(update={"note": "job 12: pending (Priority)"}), *run.artifacts[1:])
+    sentence = run_status(run.model_copy(update={"artifacts": queued})).sentence
+    assert "Cluster jobs make the rest" in sentence
+    assert f"`collect {run.experiment.name}`" in sentence
+
+
 def test_the_tally_counts_the_primary_feature_space(fake_store: FakeStore) -> None:
     assert claim_tally(judge(fake_store.run())) == {"agrees": 1}
     assert claim_tally(judge(fake_store.run(seeds=(0,)))) == {"inconclusive": 1}

@@ -64,6 +64,20 @@ def test_decode_is_the_clamped_pixel_decoder(vqgan, images):
     assert_close(decoded, vqgan.pixel_decoder.decode_codes(codes).clamp(0, 1))
 
 
+def test_without_gradients_images_pass_a_part_at_a_time(vqgan, images, monkeypatch):
+    together = vqgan.encode(images)
+    decoded = vqgan.decode(together)
+    sizes = []
+    vqgan.encoder.register_forward_hook(lambda *_: sizes.append(len(_[1][0])))
+    vqgan.pixel_decoder.conv_out.register_forward_hook(lambda *_: sizes.append(len(_[1][0])))
+    monkeypatch.setattr("sftok.teacher.vqgan.PIXELS_AT_ONCE", 3 * 12**2)
+    assert torch.equal(vqgan.encode(images), together)
+    assert_close(vqgan.decode(together), decoded)
+    assert sizes == [3, 1, 3, 1]
+    vqgan.pixel_decoder.decode_codes(together).sum().backward()
+    assert sizes[4:] == [4], "with gradients all at once"
+
+
 def test_codes_are_laid_out_row_by_row(vqgan):
     codes = torch.arange(9).view(1, 9)
     grid = vqgan.pixel_decoder.codebook[codes].view(3, 3, 6).permute(2, 0, 1).unsqueeze(0)
