@@ -52,9 +52,10 @@ RUNNING = "RUNNING"
 log = logging.getLogger(__name__)
 
 
-def sync(store: Store, request: Request) -> int:
+def sync(store: Store, request: Request, *, ask: bool = False) -> int:
     """Import all finished rows of `request` that MLflow does not have yet; returns how many were delivered.
 
+    What was delivered before is only remembered, unless MLflow is to be asked: a server may have lost it.
     Never raises for a tracker that cannot be used: one line says so, and the next call delivers.
     """
     delivered = 0
@@ -64,7 +65,7 @@ def sync(store: Store, request: Request) -> int:
         done = {_delivery(request, row): row for row in run.rows if row.status == "done"}
         # A parent that is running needs no word; one that ended without a new row does, as by a late failure.
         ended = f"{request_key(request)}={_standing(run)}" if _standing(run) != RUNNING else None
-        if all(delivery in ledger for delivery in (*done, *filter(None, [ended]))):
+        if not ask and all(delivery in ledger for delivery in (*done, *filter(None, [ended]))):
             return 0
         with _alone(store):
             tracker = Tracker(store, request, run)

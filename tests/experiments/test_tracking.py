@@ -265,6 +265,25 @@ def test_a_lost_database_is_filled_again(store: Store, tmp_path: Path) -> None:
     assert_complete(moved, rows=1)
 
 
+def test_what_the_tracker_lost_is_delivered_again_when_it_is_asked(
+    store: Store, tmp_path: Path, empty_database: Path
+) -> None:
+    request = make_request()
+    finish_row(store, request, 0)
+    assert tracking.sync(store, request) == 1
+    assert tracking.sync(store, request, ask=True) == 0
+    # Beside the old one, to which this process is connected: as a server that was set up anew.
+    shutil.copytree(store.root, tmp_path / "moved", ignore=shutil.ignore_patterns("mlflow.db"))
+    moved = Store(tmp_path / "moved")
+    shutil.copy(empty_database, moved.root / "mlflow.db")
+    ledger = json.loads((store.root / tracking.LEDGER).read_text())
+    (known,) = ledger.values()
+    (moved.root / tracking.LEDGER).write_text(json.dumps({tracking.Ledger(moved)._destination: known}))
+    assert tracking.sync(moved, request) == 0, "it is remembered"
+    assert tracking.sync(moved, request, ask=True) == 1
+    assert_complete(moved, rows=1)
+
+
 def test_a_kill_while_the_database_is_made_leaves_none(store: Store) -> None:
     (store.root / "mlflow.db").unlink()
     (store.root / ".mlflow.db.new").write_bytes(b"half a database")
