@@ -27,7 +27,7 @@ from experiments.planning.requests import command_line
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.records.collect import table_runs
-from experiments.records.study_results import StudyRun
+from experiments.records.study_results import StudyRun, folder_name
 from experiments.registry import discover, discover_studies, pick, pick_study
 from experiments.running.computing import prepare_torch
 from experiments.running.datasets import DataSets
@@ -71,8 +71,9 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     store = Store(options.store)
     store.prepare()
     prepare_torch(profile.threads)
-    folder = store.root / "studies" / f"{found.name}-{profile.name}"
-    journal = Journal(found, search.identity(), folder, store.root / "claims")
+    identity = search.identity()
+    folder = store.root / "studies" / folder_name(found.name, profile.name, identity, overrides)
+    journal = Journal(found, identity, folder, store.root / "claims")
     budget = options.trials or found.trials
     print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
     named = _named(options, search)

@@ -37,14 +37,15 @@ class Journal:
     def __init__(self, study: Study, identity: str, folder: Path, claims_folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self._study_config = study
-        self._name = f"{study.name}-{identity}"
+        self._name = f"{folder.name}-{identity}"
+        """Of its claims: values that change no trial, such as the device, give two journals one identity."""
         self._claims = claims_folder
         path = folder / JOURNAL
         lock = JournalFileOpenLock(str(path))
         mend(path, lock)
         self.study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path), lock_obj=lock)),
-            study_name=self._name,
+            study_name=f"{study.name}-{identity}",
             direction="minimize" if study.objective.lower_is_better else "maximize",
             sampler=sampler(study),
             pruner=_pruner(study),

@@ -282,6 +282,18 @@ def test_workers_share_a_study(store: Store) -> None:
     assert set(attempts(store).values()) == {1}
 
 
+def test_studies_of_one_identity_in_two_folders_do_not_wait_for_each_other(store: Store) -> None:
+    """As with values that change no trial, such as the device."""
+    search = a_search()
+    folders = [store.root / "studies" / name for name in ("plain", "other")]
+    one, other = (Journal(search.study, search.identity(), each, store.root / "claims") for each in folders)
+    never = Stop().requested
+    with one.hand_out(2, never) as first, other.hand_out(2, never) as second:
+        assert first is not None
+        assert second is not None
+        assert (first.number, second.number) == (0, 0)
+
+
 def die_once(task: Task) -> dict[str, Any]:
     """The first evaluation of all kills its process."""
     if task.artifact.kind == "evaluation":
