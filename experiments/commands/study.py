@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
+import torch
 from optuna.trial import Trial
 from rich.console import Console
 
@@ -42,6 +44,8 @@ from sftok.config import ConfigError
 from sftok.device import require_device
 
 STAND_INS = {"train": "", SPLIT: "", WEIGHTS: ""}
+
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -161,12 +165,18 @@ def _writer(
 @contextlib.contextmanager
 def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[None]:
     """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
-    others = []
+    others, gpus = [], _visible_gpus()
     for number in range(1, options.workers):
         path = folder / f"worker-{number}.log"
+        # Everybody takes the first GPU that is shown; this process stays on the first of all.
+        own = {VISIBLE_GPUS: gpus[number % len(gpus)]} if gpus else {}
         with path.open("ab") as output:
             command = [sys.executable, "-m", "experiments", *argv, "--workers", "1"]
-            others.append(subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL))
+            others.append(
+                subprocess.Popen(
+                    command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | own
+                )
+            )
         print(f"worker {number} prints to {path}")
     try:
         yield
@@ -177,6 +187,14 @@ def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iter
     finally:
         for other in others:
             other.wait()
+
+
+def _visible_gpus() -> list[str]:
+    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them: by number, or as it says now."""
+    count = torch.cuda.device_count()
+    named = os.environ.get(VISIBLE_GPUS)
+    # CUDA ends the list at the first name that it does not know.
+    return [str(number) for number in range(count)] if named is None else named.split(",")[:count]
 
 
 def _conclude(record: StudyRun, store: Store) -> int:

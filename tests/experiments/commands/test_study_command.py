@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from experiments import arguments
 from experiments.commands import study as command
@@ -89,3 +92,47 @@ def test_the_same_line_goes_on_with_the_same_trials(tmp_path: Path) -> None:
         study(tmp_path, "--trials", budget, "--set", "stage1.steps=3")
     (record,) = stored_studies(tmp_path)
     assert [trial.state for trial in record.trials] == ["complete"] * 2
+
+
+@pytest.mark.parametrize(
+    ("visible", "count", "workers", "expected"),
+    [
+        (None, 0, 3, [None, None]),
+        (None, 1, 3, ["0", "0"]),
+        (None, 4, 3, ["1", "2"]),
+        (None, 2, 4, ["1", "0", "1"]),
+        ("3,1", 2, 2, ["1"]),
+        ("GPU-a,GPU-b", 2, 3, ["GPU-b", "GPU-a"]),
+        ("2,-1,1", 1, 2, ["2"]),
+        ("", 0, 2, [""]),
+    ],
+)
+def test_each_further_worker_has_a_gpu_of_its_own(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    visible: str | None,
+    count: int,
+    workers: int,
+    expected: list[str | None],
+) -> None:
+    started: list[str | None] = []
+
+    class Process:
+        def __init__(self, line: list[str], *, env: dict[str, str], **streams: Any):
+            assert line[-2:] == ["--workers", "1"]
+            assert env.items() >= {key: each for key, each in os.environ.items() if key != variable}.items()
+            started.append(env.get(variable))
+
+        def wait(self) -> None:
+            pass
+
+    variable = "CUDA_VISIBLE_DEVICES"
+    monkeypatch.delenv(variable, raising=False)
+    if visible is not None:
+        monkeypatch.setenv(variable, visible)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    monkeypatch.setattr(command, "work", lambda *arguments, **named: None)
+    study(tmp_path, "--workers", str(workers))
+    assert started == expected
+    assert os.environ.get(variable) == visible, "this process keeps the first one, and sees all"
