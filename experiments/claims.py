@@ -48,6 +48,12 @@ def owner(path: Path) -> dict[str, Any] | None:
     return None if content is None or _is_stale(path, content) else content
 
 
+def is_stale(path: Path) -> bool:
+    """Whether the owner died with the claim in its hands: whoever ends in order takes the file away."""
+    content = _read(path)
+    return content is not None and _is_stale(path, content)
+
+
 def _create(path: Path, token: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
     content = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time(), "token": token}

@@ -14,8 +14,8 @@ def build(store: Path, runs: Sequence[TableRun]) -> Path:
 
     `<table>.html`, `<table>.csv` and `<table>.tex` show the latest request of each table; if a table was
     run under several profiles, `<table>-<profile>.html` and its exports show each. The studies stored below
-    `store` have pages `study-<name>-<profile>.html`. Every file is replaced atomically, and equal inputs give
-    equal bytes.
+    `store` have pages `study-<name>-<profile>.html`, named after their folders. Every file is replaced
+    atomically, and equal inputs give equal bytes.
 
     Raises:
         ValueError: two different values claim one cell of a table.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
+import torch
 from optuna.trial import Trial
 from rich.console import Console
 
@@ -27,7 +29,7 @@ from experiments.planning.requests import command_line
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.records.collect import table_runs
-from experiments.records.study_results import StudyRun
+from experiments.records.study_results import StudyRun, folder_name
 from experiments.registry import discover, discover_studies, pick, pick_study
 from experiments.running.computing import prepare_torch
 from experiments.running.datasets import DataSets
@@ -42,6 +44,8 @@ from sftok.config import ConfigError
 from sftok.device import require_device
 
 STAND_INS = {"train": "", SPLIT: "", WEIGHTS: ""}
+
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -71,8 +75,9 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     store = Store(options.store)
     store.prepare()
     prepare_torch(profile.threads)
-    folder = store.root / "studies" / f"{found.name}-{profile.name}"
-    journal = Journal(found, search.identity(), folder, store.root / "claims")
+    identity = search.identity()
+    folder = store.root / "studies" / folder_name(found.name, profile.name, identity, overrides)
+    journal = Journal(found, identity, folder, store.root / "claims")
     budget = options.trials or found.trials
     print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
     named = _named(options, search)
@@ -160,12 +165,18 @@ def _writer(
 @contextlib.contextmanager
 def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[None]:
     """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
-    others = []
+    others, gpus = [], _visible_gpus()
     for number in range(1, options.workers):
         path = folder / f"worker-{number}.log"
+        # Everybody takes the first GPU that is shown; this process stays on the first of all.
+        own = {VISIBLE_GPUS: gpus[number % len(gpus)]} if gpus else {}
         with path.open("ab") as output:
             command = [sys.executable, "-m", "experiments", *argv, "--workers", "1"]
-            others.append(subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL))
+            others.append(
+                subprocess.Popen(
+                    command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | own
+                )
+            )
         print(f"worker {number} prints to {path}")
     try:
         yield
@@ -176,6 +187,14 @@ def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iter
     finally:
         for other in others:
             other.wait()
+
+
+def _visible_gpus() -> list[str]:
+    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them: by number, or as it says now."""
+    count = torch.cuda.device_count()
+    named = os.environ.get(VISIBLE_GPUS)
+    # CUDA ends the list at the first name that it does not know.
+    return [str(number) for number in range(count)] if named is None else named.split(",")[:count]
 
 
 def _conclude(record: StudyRun, store: Store) -> int:

@@ -12,7 +12,10 @@ from experiments.study import Study
 from sftok.config import Config, ConfigError
 
 TRIALS, BEST, JOURNAL = "trials.json", "best.json", "journal.log"
-"""In a study's folder, `<store>/studies/<name>-<profile>/`."""
+"""In a study's folder, `<store>/studies/<name>-<profile>/`; see `folder_name`."""
+
+DIGITS = 6
+"""Of the identity, in the name of a study with values of one's own."""
 
 TrialState = Literal["complete", "pruned", "failed", "running"]
 
@@ -66,7 +69,15 @@ class StudyRun(Config):
     @property
     def name(self) -> str:
         """Of its folder and page."""
-        return f"{self.study.name}-{self.profile}"
+        return folder_name(self.study.name, self.profile, self.identity, self.overrides)
+
+
+def folder_name(study: str, profile: str, identity: str, overrides: Mapping[str, Any]) -> str:
+    """`<study>-<profile>`; with values or data of one's own a part of the identity after it.
+
+    So the same study with other values has its own trials, record and page, beside those of the plain one.
+    """
+    return f"{study}-{profile}" + (f"-{identity[:DIGITS]}" if overrides else "")
 
 
 def stored_studies(store: Path) -> list[StudyRun]:

@@ -2,7 +2,8 @@
 
 Whoever works on a trial holds a claim on it (`experiments.claims`). A trial that runs without a living claim
 was left by a worker that died or was stopped: the next one who looks takes it over, with its parameters, so
-no trial is lost or drawn twice. Trials are handed out under a claim too, one at a time.
+no trial is lost or drawn twice. A worker that is stopped gives its claim up and one that is killed cannot, so
+the kills of a trial are counted. Trials are handed out under a claim too, one at a time.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ from experiments.study import MedianPruner, Study
 
 POLL_SECONDS = 1.0
 
+KILLED = "killed"
+"""The attribute of a trial that counts the workers which were killed with it."""
+
 
 class Journal:
     """The trials of one study, drawn and told through a file in `folder`; claims lie in `claims_folder`."""
@@ -33,14 +37,15 @@ class Journal:
     def __init__(self, study: Study, identity: str, folder: Path, claims_folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self._study_config = study
-        self._name = f"{study.name}-{identity}"
+        self._name = f"{folder.name}-{identity}"
+        """Of its claims: values that change no trial, such as the device, give two journals one identity."""
         self._claims = claims_folder
         path = folder / JOURNAL
         lock = JournalFileOpenLock(str(path))
         mend(path, lock)
         self.study = optuna.create_study(
             storage=JournalStorage(JournalFileBackend(str(path), lock_obj=lock)),
-            study_name=self._name,
+            study_name=f"{study.name}-{identity}",
             direction="minimize" if study.objective.lower_is_better else "maximize",
             sampler=sampler(study),
             pruner=_pruner(study),
@@ -87,13 +92,17 @@ class Journal:
     def _claimed(self, trial: FrozenTrial, hold: contextlib.ExitStack) -> Trial | None:
         """The trial with its parameters, if nobody alive works on it and it is still to be done."""
         attempt = contextlib.ExitStack()
-        if not attempt.enter_context(claims.claim(self._claims / f"trial-{self._name}-{trial.number}.json")):
+        path = self._claims / f"trial-{self._name}-{trial.number}.json"
+        killed = claims.is_stale(path)
+        if not attempt.enter_context(claims.claim(path)):
             return None
         if self.trials()[trial.number].state is not TrialState.RUNNING:
             attempt.close()
             return None
         hold.push(attempt)
         ours = Trial(self.study, trial._trial_id)
+        if killed:
+            ours.set_user_attr(KILLED, ours.user_attrs.get(KILLED, 0) + 1)
         draw(ours, self._study_config)
         return ours
 

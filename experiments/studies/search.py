@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
@@ -20,14 +21,17 @@ from experiments.running.datasets import DataSets
 from experiments.running.listener import Listener
 from experiments.running.stop import Interrupted, Stop
 from experiments.spec import Experiment
-from experiments.store import Store
-from experiments.studies.journal import Journal
+from experiments.store import CHECKPOINT, Store
+from experiments.studies.journal import KILLED, Journal
 from experiments.studies.rungs import Rungs, TrialStop
 from experiments.study import Choice, Study
 from sftok.config import ConfigError
 
 SPLIT = "validation"
 """What trials are measured on: never the images that tables report."""
+
+ATTEMPTS = 3
+"""How many attempts at a trial may be killed at the same point: the next one would be, too."""
 
 
 class TrialFailed(RuntimeError):
@@ -166,6 +170,7 @@ def _do(
     try:
         planned = search.plan(trial.params)
         trial.set_user_attr("evaluation", planned.rows[0].evaluation.name)
+        _give_up_what_kills(trial, planned, store)
         _make(planned, search, trial, store, data, listeners(trial, planned), own)
         value, extractor = search.value(planned, store)
     except (TrialFailed, ConfigError) as error:
@@ -179,6 +184,34 @@ def _do(
     else:
         trial.set_user_attr("extractor", extractor)
         journal.study.tell(trial, value)
+
+
+def _give_up_what_kills(trial: Trial, planned: Plan, store: Store) -> None:
+    """Refuse a trial whose last attempts were killed and left nothing to go on from.
+
+    A job that is preempted and killed after its checkpoint got further, so it may be as often as it has to.
+
+    Raises:
+        TrialFailed: there were `ATTEMPTS` of them.
+    """
+    reached = _reached(planned, store)
+    if trial.user_attrs.get("reached") != reached:
+        trial.set_user_attr("reached", reached)
+        trial.set_user_attr(KILLED, 0)
+    elif trial.user_attrs.get(KILLED, 0) >= ATTEMPTS:
+        raise TrialFailed(
+            f"{ATTEMPTS} attempts were killed (by hand, or for want of memory) and got no further"
+        )
+
+
+def _reached(planned: Plan, store: Store) -> list[int]:
+    """What a kill does not undo: how many artifacts are there, and the time of the latest checkpoint."""
+    left = [artifact for artifact in planned.artifacts if not store.is_done(artifact)]
+    written = [0]
+    for artifact in left:
+        with contextlib.suppress(FileNotFoundError):
+            written.append((store.work_folder(artifact) / CHECKPOINT).stat().st_mtime_ns)
+    return [len(planned.artifacts) - len(left), max(written)]
 
 
 def _make(

@@ -44,8 +44,11 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     _leave(path, socket.gethostname(), process.pid or 0, age=1)
     assert claims.owner(path) is None
+    assert claims.is_stale(path)
     with claims.claim(path) as ours:
         assert ours
+        assert not claims.is_stale(path)
+    assert not claims.is_stale(path), "it was given up in order"
     assert list(tmp_path.iterdir()) == []
 
 

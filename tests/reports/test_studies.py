@@ -114,6 +114,16 @@ def test_the_pages_are_built_from_the_stored_record(tmp_path: Path) -> None:
     assert (index.parent / "study-learning-rate-cpu.html").read_text() == first
 
 
+def test_the_same_study_with_other_values_has_a_page_and_a_line_of_its_own(tmp_path: Path) -> None:
+    plain, other = a_run(), a_run(identity="0123456789", overrides={"stage1.steps": 7})
+    index = write_report(tmp_path, [], [plain, other]).read_text()
+    for run in (plain, other):
+        assert f'href="study-{run.name}.html"' in index
+    assert index.count("stage1.steps=7") == 1
+    assert "stage1.steps=7" not in (tmp_path / "study-learning-rate-cpu.html").read_text()
+    assert "stage1.steps=7" in (tmp_path / "study-learning-rate-cpu-012345.html").read_text()
+
+
 def test_reading_studies_needs_neither_optuna_nor_torch() -> None:
     script = (
         "import sys, experiments.records.study_results; "

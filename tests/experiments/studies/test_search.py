@@ -21,11 +21,11 @@ from experiments.records.study_results import JOURNAL, stored_studies
 from experiments.running import runner
 from experiments.running.datasets import DataSets
 from experiments.running.stop import Interrupted, Stop
-from experiments.store import METRICS, Store
+from experiments.store import CHECKPOINT, METRICS, Store
 from experiments.studies import journal as journals
 from experiments.studies.journal import Journal, mend
 from experiments.studies.rungs import logged
-from experiments.studies.search import SPLIT, Search, work
+from experiments.studies.search import ATTEMPTS, SPLIT, Search, work
 from experiments.studies.writing import write_record
 from experiments.study import Choice, FloatRange, MedianPruner, Sampler, Study
 from experiments.tasks.base import Task
@@ -282,6 +282,18 @@ def test_workers_share_a_study(store: Store) -> None:
     assert set(attempts(store).values()) == {1}
 
 
+def test_studies_of_one_identity_in_two_folders_do_not_wait_for_each_other(store: Store) -> None:
+    """As with values that change no trial, such as the device."""
+    search = a_search()
+    folders = [store.root / "studies" / name for name in ("plain", "other")]
+    one, other = (Journal(search.study, search.identity(), each, store.root / "claims") for each in folders)
+    never = Stop().requested
+    with one.hand_out(2, never) as first, other.hand_out(2, never) as second:
+        assert first is not None
+        assert second is not None
+        assert (first.number, second.number) == (0, 0)
+
+
 def die_once(task: Task) -> dict[str, Any]:
     """The first evaluation of all kills its process."""
     if task.artifact.kind == "evaluation":
@@ -307,6 +319,65 @@ def test_the_trial_of_a_killed_worker_is_taken_over(store: Store) -> None:
     assert len(trials) == 4
     assert trials[0].params == left.params
     assert all(trial.state is TrialState.COMPLETE for trial in trials)
+
+
+def die_in_the_first_trial(task: Task) -> dict[str, Any]:
+    """Whoever evaluates what was evaluated first is killed, as by a trial that wants too much memory."""
+    if task.artifact.kind == "evaluation":
+        deadly = task.folder.parents[1] / "deadly"
+        if not deadly.exists():
+            deadly.write_text(task.artifact.name)
+        if deadly.read_text() == task.artifact.name:
+            os.kill(os.getpid(), signal.SIGKILL)
+    return make(task)
+
+
+def one_worker(store: Store, budget: int, maker: Any) -> int | None:
+    (process,) = started(store, budget, maker, 1)
+    process.join(60)
+    return cast("int | None", process.exitcode)
+
+
+def test_a_trial_that_kills_every_worker_fails_and_the_study_goes_on(store: Store) -> None:
+    assert one_worker(store, 1, make) == 0, "what all trials have in common is there"
+    for _ in range(ATTEMPTS):
+        assert one_worker(store, 4, die_in_the_first_trial) == -signal.SIGKILL
+    assert [trial.state for trial in a_journal(a_search(), store).trials()][1:] == [TrialState.RUNNING]
+    assert one_worker(store, 4, die_in_the_first_trial) == 0
+    first, deadly, *others = a_journal(a_search(), store).trials()
+    assert deadly.state is TrialState.FAIL
+    assert deadly.user_attrs["reason"].startswith("3 attempts were killed (by hand, or for want of memory)")
+    assert [trial.state for trial in (first, *others)] == [TrialState.COMPLETE] * 3
+
+
+def die_after_each_checkpoint(task: Task) -> dict[str, Any]:
+    """A training that is killed again and again, but always with a step more behind it."""
+    if task.artifact.kind == "stage":
+        checkpoint = task.folder / CHECKPOINT
+        step = len(checkpoint.read_text()) if checkpoint.exists() else 0
+        if step < ATTEMPTS + 1:
+            checkpoint.write_text("." * (step + 1))
+            os.kill(os.getpid(), signal.SIGKILL)
+    return make(task)
+
+
+def test_a_killed_attempt_that_got_further_does_not_count(store: Store) -> None:
+    kills = 0
+    while one_worker(store, 1, die_after_each_checkpoint) == -signal.SIGKILL:
+        kills += 1
+    assert kills == 2 * (ATTEMPTS + 1), "both stages"
+    assert [trial.state for trial in a_journal(a_search(), store).trials()] == [TrialState.COMPLETE]
+
+
+def test_a_trial_may_be_stopped_as_often_as_one_likes(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(task: Task) -> dict[str, Any]:
+        raise TrainingInterrupted("a signal came")
+
+    for _ in range(ATTEMPTS + 2):
+        with pytest.raises(Interrupted):
+            search_with(stopped, a_search(), store, monkeypatch, budget=1)
+    (trial,) = search_with(make, a_search(), store, monkeypatch, budget=1)
+    assert trial.state is TrialState.COMPLETE
 
 
 def test_a_torn_line_is_cut_off(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
