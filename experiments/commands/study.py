@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
-import torch
 from optuna.trial import Trial
 from rich.console import Console
 
@@ -31,7 +30,7 @@ from experiments.recipe import resolve
 from experiments.records.collect import table_runs
 from experiments.records.study_results import StudyRun, folder_name
 from experiments.registry import discover, discover_studies, pick, pick_study
-from experiments.running.computing import prepare_torch
+from experiments.running.computing import VISIBLE_GPUS, prepare_torch, visible_gpus
 from experiments.running.datasets import DataSets
 from experiments.running.listener import Listener
 from experiments.running.progress import ConsoleProgress
@@ -44,8 +43,6 @@ from sftok.config import ConfigError
 from sftok.device import require_device
 
 STAND_INS = {"train": "", SPLIT: "", WEIGHTS: ""}
-
-VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -165,7 +162,7 @@ def _writer(
 @contextlib.contextmanager
 def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[None]:
     """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
-    others, gpus = [], _visible_gpus()
+    others, gpus = [], visible_gpus()
     for number in range(1, options.workers):
         path = folder / f"worker-{number}.log"
         # Everybody takes the first GPU that is shown; this process stays on the first of all.
@@ -187,14 +184,6 @@ def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iter
     finally:
         for other in others:
             other.wait()
-
-
-def _visible_gpus() -> list[str]:
-    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them: by number, or as it says now."""
-    count = torch.cuda.device_count()
-    named = os.environ.get(VISIBLE_GPUS)
-    # CUDA ends the list at the first name that it does not know.
-    return [str(number) for number in range(count)] if named is None else named.split(",")[:count]
 
 
 def _conclude(record: StudyRun, store: Store) -> int:

@@ -27,7 +27,7 @@ from experiments.executors.worker import Worker, WorkerError
 from experiments.planning.plan import Plan
 from experiments.planning.requests import Request
 from experiments.profiles.base import Profile
-from experiments.running.computing import threads_of
+from experiments.running.computing import threads_of, visible_gpus
 from experiments.running.listener import Listener
 from experiments.running.stop import Interrupted, Stop
 from experiments.store import Store, StoreError, read_json
@@ -183,12 +183,12 @@ class Crew:
 
     def _start(self, place: int) -> submitit.LocalJob[str | None]:
         executor = submitit.LocalExecutor(self._submission.logs)
-        gpus = torch.cuda.device_count()
+        gpus = visible_gpus()
         executor.update_parameters(
             timeout_min=FOREVER_MINUTES,
             stderr_to_stdout=True,
-            gpus_per_node=min(gpus, 1),
-            visible_gpus=(place % gpus,) if gpus else (),
+            gpus_per_node=min(len(gpus), 1),
+            visible_gpus=(gpus[place % len(gpus)],) if gpus else (),
         )
         worker = Worker(
             store=self._store.root,

@@ -9,10 +9,20 @@ import os
 
 import torch
 
+VISIBLE_GPUS = "CUDA_VISIBLE_DEVICES"
+
 
 def threads_of(profile_threads: int | None, share: int) -> int:
     """Threads of a process that another one starts: what a person set, else the profile's, else its share."""
     return int(os.environ.get("OMP_NUM_THREADS", profile_threads or share))
+
+
+def visible_gpus() -> list[str]:
+    """The GPUs that this process sees, as CUDA_VISIBLE_DEVICES names them: by number, or as it says now."""
+    count = torch.cuda.device_count()
+    named = os.environ.get(VISIBLE_GPUS)
+    # CUDA ends the list at the first name that it does not know.
+    return [str(number) for number in range(count)] if named is None else named.split(",")[:count]
 
 
 def prepare_torch(threads: int | None) -> None:
