@@ -58,7 +58,16 @@ def test_two_processes_have_the_losses_of_one(alone: Path, together: Path, stage
     expected, found = curve(alone / stage), curve(together / stage)
     assert len(expected) == STEPS
     for one, two in zip(expected, found, strict=True):
-        assert two == pytest.approx(one, rel=1e-5, abs=1e-7)
+        norms = {name for name in one if name.endswith("grad_norm")}
+        losses = one.keys() - norms
+        assert two.keys() == one.keys()
+        assert {name: two[name] for name in losses} == pytest.approx(
+            {name: one[name] for name in losses}, rel=1e-5, abs=1e-7
+        )
+        # A norm gathers the rounding of all gradients: an AMD EPYC is within 1e-5, an Intel Xeon just not.
+        assert {name: two[name] for name in norms} == pytest.approx(
+            {name: one[name] for name in norms}, rel=3e-5
+        )
 
 
 def test_tails_are_drawn_for_the_whole_batch_in_stage_3(alone: Path, together: Path) -> None:
