@@ -15,10 +15,12 @@ A work folder is renamed into `artifacts/` when complete, so an artifact is ther
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
+import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -118,9 +120,12 @@ class Store:
             (self.folder(artifact) / name).unlink(missing_ok=True)
         self._failure_path(artifact).unlink(missing_ok=True)
 
-    def record_failure(self, artifact: Artifact, failure: Mapping[str, Any]) -> None:
-        """Remember why an attempt failed; its work folder stays, so that a retry resumes."""
-        write_json(self._failure_path(artifact), failure)
+    def record_failure(self, artifact: Artifact, failure: Mapping[str, Any], first: bool = False) -> None:
+        """Remember why an attempt failed; its work folder stays, so that a retry resumes.
+
+        With `first`, only if no other reason is there: what went wrong first explains the rest.
+        """
+        (write_first_json if first else write_json)(self._failure_path(artifact), failure)
 
     def clear_failure(self, artifact: Artifact) -> None:
         """Forget an earlier failure: a new attempt begins."""
@@ -151,6 +156,17 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     temporary = unfinished(path)
     temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
     temporary.replace(path)
+
+
+def write_first_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` unless the file is there; of several processes, on several machines, one does."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        draft.write_text(json.dumps(content, indent=1, sort_keys=True))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

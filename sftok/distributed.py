@@ -16,6 +16,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from sftok.config import ConfigError
@@ -24,11 +25,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+class WorldBroken(RuntimeError):
+    """The other processes cannot be reached any more: one ended, or does not answer."""
+
+
 @dataclass(frozen=True)
 class World:
     """This process's place among those that train one model; what it is without others.
 
-    `ProcessGroup` is the one with others.
+    `ProcessGroup` is the one with others. There, whatever is exchanged raises `WorldBroken` where another
+    process is gone, and from then on at once.
     """
 
     rank: int = 0
@@ -40,6 +46,11 @@ class World:
     def is_first(self) -> bool:
         """Whether this process is the one that writes files and talks."""
         return self.rank == 0
+
+    @property
+    def broken(self) -> bool:
+        """Whether an exchange failed: nothing more can be done together."""
+        return False
 
     def share_of(self, count: int) -> int:
         """How many of `count` images of a batch are this process's.
@@ -81,8 +92,12 @@ class World:
         """What the first process passes; the others wait for it, however long that takes."""
         return message
 
-    def meet(self) -> None:
-        """Wait until all are here, however long that takes: what each did before is over."""
+    def meet(self, patience: timedelta | None = None) -> None:
+        """Wait until all are here: what each did before is over.
+
+        Raises:
+            WorldBroken: not all came within `patience` (None: however long that takes).
+        """
 
 
 SINGLE = World()

@@ -7,6 +7,7 @@ import sys
 
 from experiments.commands.wiring import Wiring
 from sftok.config import ConfigError
+from sftok.distributed import WorldBroken
 
 __all__ = ["Wiring", "dispatch"]
 
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return commands[options.command](options, argv, wiring)
     except (CheckpointError, DataError, MissingWeightsError) as error:
         return _complain(options, error, WRONG_INPUT)
-    except (StoreError, SlurmError, WorkerError) as error:
+    except (StoreError, SlurmError, WorkerError, WorldBroken) as error:
         return _complain(options, error, 1)
     except OSError as error:
         if error.errno not in (*CANNOT_WRITE, *DENIED):

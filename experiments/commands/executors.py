@@ -55,6 +55,7 @@ def run_here(
     store: Store,
     data: DataSets,
     listeners: list[Listener],
+    stop: Stop,
     world: World = SINGLE,
 ) -> dict[Artifact, str]:
     """Make everything before returning; the reasons of what failed or was blocked.
@@ -68,8 +69,8 @@ def run_here(
         from experiments.executors.local import run_locally
 
         workers = at_once(options, request.plan.profile)
-        return run_locally(request, store, workers, listeners, Stop())
-    return run_inline(request.plan, store, data, listeners, Stop(), world)
+        return run_locally(request, store, workers, listeners, stop)
+    return run_inline(request.plan, store, data, listeners, stop, world)
 
 
 def run_on_cluster(

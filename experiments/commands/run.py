@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -63,11 +64,14 @@ def carry_out(
     if options.executor != "slurm":
         require_device(plan.recipe.device)
     prepare_torch(plan.profile.threads)
+    stop = Stop()
     with joined(plan.recipe.device) as world:
+        if world.size == 1:
+            return _lead(options, argv, wiring, plans, data, stop, world)
         if world.is_first:
-            with leading(world):
-                return _lead(options, argv, wiring, plans, data, world)
-        stop = Stop()
+            # The launcher's SIGTERM after a failure elsewhere must not cut short what is said of it.
+            with stop.on_signals((signal.SIGTERM,)), leading(world):
+                return _lead(options, argv, wiring, plans, data, stop, world)
         with stop.on_signals():
             follow(plan.artifacts, store, data, stop, world)
         return 0
@@ -79,6 +83,7 @@ def _lead(
     wiring: Wiring,
     plans: Sequence[Plan],
     data: DataSets,
+    stop: Stop,
     world: World,
 ) -> int:
     plan = plans[0] if len(plans) == 1 else combined(plans)
@@ -102,7 +107,7 @@ def _lead(
     page = store.root / "report" / f"{'index' if len(plans) > 1 else plan.experiment.name}.html"
     print(f"report: {page} (fills as results come)", flush=True)
     try:
-        failures = executors.run_here(options, work, store, data, [progress, live], world)
+        failures = executors.run_here(options, work, store, data, [progress, live], stop, world)
     except BaseException:
         # What ended the run must not be hidden by a page that cannot be written either.
         live.try_rebuild()

@@ -65,6 +65,7 @@ class ArtifactJob:
 
         Raises:
             JobError: it cannot be made.
+            WorldBroken: it cannot, as the processes of the job have lost each other.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
         began = time.time()

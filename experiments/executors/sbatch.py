@@ -52,7 +52,8 @@ def job_executor(
         "setup": setup,
         "stderr_to_stdout": True,
         # Since 22.05 srun no longer takes this from sbatch, and would pin each task to one core.
-        "srun_args": [f"--cpus-per-task={resources.cpus}"],
+        # And one of several processes that fails must not leave the others waiting for it.
+        "srun_args": [f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
         "additional_parameters": extra,
     }
     executor.update_parameters(**{key: value for key, value in parameters.items() if value is not None})

@@ -1,7 +1,9 @@
 """The further processes of a run that was started several times over: they help, and leave no trace.
 
 The first process plans, claims, writes and reports as it does alone. Before it makes something that is made
-together it announces it, and the others come to do their share.
+together it announces it, and the others come to do their share. One whose share fails records why, as the
+first may never come to it: on GPUs it waits where no Python runs. Unless all fail alike it leaves then, and
+the launcher ends the group.
 """
 
 from __future__ import annotations
@@ -12,12 +14,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from experiments.artifacts import Artifact
-from experiments.running.runner import FindMaker
+from experiments.running.runner import ALIKE, FindMaker, Parted, note_failure
 from experiments.running.stop import Stop
 from experiments.store import Store
 from experiments.tasks import find_maker
 from experiments.tasks.base import Data, Task
-from sftok.distributed import World
+from sftok.distributed import World, WorldBroken
 from sftok.training.interruption import TrainingInterrupted
 
 log = logging.getLogger(__name__)
@@ -53,8 +55,13 @@ def follow(
 ) -> None:
     """Do this process's share of whatever the first one announces, until nothing is left.
 
-    What fails here fails in the first process too, in time because nobody answers it; it keeps the record.
+    A failure that all processes have in common is survived; the first one's record of it is the last.
+
+    Raises:
+        WorldBroken: the first process is gone.
+        Parted: this process failed alone, or another one did.
     """
+    who = f"process {world.rank} of {world.size}"
     by_name = {artifact.name: artifact for artifact in artifacts}
     while (name := world.announce()) is not None:
         artifact = by_name[name]
@@ -69,12 +76,18 @@ def follow(
         )
         try:
             find(artifact.kind)(task)
-        except TrainingInterrupted:
-            log.info("process %d stops with the others", world.rank)
-        except Exception:
-            log.exception("process %d: its share of %s failed", world.rank, artifact.label)
-        finally:
             world.meet()
+        except TrainingInterrupted:
+            log.info("%s stops with the others", who)
+            world.meet()
+        except Exception as error:
+            reason = note_failure(artifact, store, error, first=True, who=f"{who}: ")
+            if not world.broken:
+                log.exception("%s: its share of %s failed", who, artifact.label)
+            with contextlib.suppress(WorldBroken):
+                world.meet(ALIKE)
+            if world.broken:
+                raise Parted(artifact, reason) from None
 
 
 @contextlib.contextmanager
@@ -83,4 +96,6 @@ def leading(world: World) -> Iterator[None]:
     try:
         yield
     finally:
-        world.announce(None)
+        # What ended it is not to be hidden by what became of the others.
+        with contextlib.suppress(WorldBroken):
+            world.announce(None)

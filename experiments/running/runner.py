@@ -3,6 +3,10 @@
 Failures are recorded and never taken for results; what does not depend on a failed artifact goes on. An
 artifact that another process is making is left to it, and waited for only when nothing else can be done. The
 first Ctrl-C (or SIGTERM) checkpoints and stops.
+
+Of processes that make an artifact together, one that fails alone parts from the others, which wait for it in
+the middle of an exchange: the run ends with its reason. What fails in all of them alike leaves them together,
+and the run goes on as it does in one process.
 """
 
 from __future__ import annotations
@@ -11,7 +15,7 @@ import contextlib
 import time
 import traceback
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from experiments import claims
@@ -23,7 +27,7 @@ from experiments.running.stop import Interrupted, Stop
 from experiments.store import CANNOT_WRITE, Store, StoreError
 from experiments.tasks import PARALLEL_KINDS, find_maker
 from experiments.tasks.base import Data, Maker, Task
-from sftok.distributed import SINGLE, World
+from sftok.distributed import SINGLE, World, WorldBroken
 from sftok.training.interruption import TrainingInterrupted
 
 if TYPE_CHECKING:
@@ -31,8 +35,18 @@ if TYPE_CHECKING:
 
 POLL_SECONDS = 1.0
 
+ALIKE = timedelta(seconds=10)
+"""A failure that all processes have in common reaches them within this time of each other."""
+
 FindMaker = Callable[[str], Maker]
 """The maker of a kind of artifact."""
+
+
+class Parted(WorldBroken):
+    """The processes of a run have lost each other over an artifact; nothing more can be made together."""
+
+    def __init__(self, artifact: Artifact, reason: str):
+        super().__init__(f"{artifact.label}: {reason}; the processes have lost each other, so the run ends")
 
 
 def run(
@@ -49,6 +63,7 @@ def run(
 
     Raises:
         Interrupted: a signal asked to stop.
+        Parted: the processes of `world` have lost each other.
         OSError: the store cannot be written to (a full disk); what is finished stays.
     """
     failures: dict[Artifact, str] = {}
@@ -101,6 +116,7 @@ def ensure(
 
     Raises:
         Interrupted: asked to stop.
+        Parted: the processes of `world` have lost each other.
     """
     told: set[Artifact] = set()
     while True:
@@ -129,6 +145,7 @@ def attempt(
 
     Raises:
         Interrupted: asked to stop.
+        Parted: the processes of `world` have lost each other.
     """
     if store.is_done(artifact):
         return True, None
@@ -159,6 +176,7 @@ def make(
 
     Raises:
         Interrupted: asked to stop; a checkpoint is in the work folder.
+        Parted: the processes of `world` have lost each other; if over this artifact, its failure is recorded.
     """
     _tell(listeners, "started", artifact)
     store.clear_failure(artifact)
@@ -178,6 +196,7 @@ def make(
             monitor=FileMonitor(folder, advanced, stop.requested),
             world=world if artifact.kind in PARALLEL_KINDS else SINGLE,
         )
+        _call_others(task)
         result = _make_together(task, find or find_maker)
         made_in = {
             "config_hash": artifact.config_hash,
@@ -198,21 +217,35 @@ def make(
                 f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work "
                 "is intact, free some space and run the same command again"
             ) from None
-        return _record_failure(artifact, store, listeners, error)
+        return _record_failure(artifact, store, listeners, error, world)
+    except Parted:
+        raise
     except Exception as error:
-        return _record_failure(artifact, store, listeners, error)
+        return _record_failure(artifact, store, listeners, error, world)
     _tell(listeners, "finished", artifact, result)
     return None
 
 
-def _make_together(task: Task, find: FindMaker) -> dict[str, Any]:
-    """Call the maker, here and in the other processes; nobody goes on while one is still at it."""
+def _call_others(task: Task) -> None:
     if task.world.size > 1:
-        task.world.announce(task.artifact.name)
+        try:
+            task.world.announce(task.artifact.name)
+        except WorldBroken:
+            raise Parted(task.artifact, "not begun") from None
+
+
+def _make_together(task: Task, find: FindMaker) -> dict[str, Any]:
+    """Call the maker, as the other processes do; nobody goes on while one is still at it."""
     try:
-        return find(task.artifact.kind)(task)
-    finally:
+        result = find(task.artifact.kind)(task)
         task.world.meet()
+    except Exception as error:
+        # What was told to stop comes when it has stopped.
+        patience = None if isinstance(error, TrainingInterrupted) else ALIKE
+        with contextlib.suppress(WorldBroken):
+            task.world.meet(patience)
+        raise
+    return result
 
 
 def _device(artifact: Artifact) -> str:
@@ -224,11 +257,23 @@ def _device(artifact: Artifact) -> str:
     return describe_device(artifact.device)
 
 
-def _record_failure(artifact: Artifact, store: Store, listeners: list[Listener], error: Exception) -> str:
-    reason = f"{type(error).__name__}: {error}".splitlines()[0]
-    with contextlib.suppress(OSError):
-        store.record_failure(artifact, {"reason": reason, "traceback": traceback.format_exc()})
+def _record_failure(
+    artifact: Artifact, store: Store, listeners: list[Listener], error: Exception, world: World
+) -> str:
+    # To lose the others follows from a failure of theirs, which they have recorded if they could.
+    reason = note_failure(artifact, store, error, first=isinstance(error, WorldBroken))
     _tell(listeners, "failed", artifact, reason)
+    if world.broken:
+        raise Parted(artifact, reason) from None
+    return reason
+
+
+def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: bool, who: str = "") -> str:
+    """Record the error that is being handled, under `who`; returns the reason that stands then."""
+    reason = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    with contextlib.suppress(OSError):
+        store.record_failure(artifact, {"reason": reason, "traceback": traceback.format_exc()}, first)
+        reason = (store.failure(artifact) or {}).get("reason", reason)
     return reason
 
 

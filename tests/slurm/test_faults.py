@@ -159,6 +159,14 @@ def test_a_crash_and_a_failure_are_told_apart(lab: Lab) -> None:
     assert "it cannot be done" in log
 
 
+def test_the_failure_of_one_process_ends_all(lab: Lab) -> None:
+    pair = artifact("stage", config={"do": "fail_in_second"}, label="pair")
+    lab.submit(make_request(pair), "[kind.stage]\ntasks = 2")
+    lab.until_over(pair)
+    assert lab.reason(pair) == "process 1 of 2: ValueError: image 7 cannot be read"
+    lab.until("the end of the other", lab.queue_is_empty)
+
+
 def test_the_node_daemon_is_restarted_under_a_job(lab: Lab) -> None:
     counter = counting()
     start_counting(lab, counter)

@@ -86,6 +86,14 @@ def ranks(task: Task) -> dict[str, Any]:
     return {"world": world, "total": float(total)}
 
 
+def fail_in_second(task: Task) -> dict[str, Any]:
+    """One process fails; the other hears nothing of it, as where it waits for the GPU."""
+    if task.world.rank == 1:
+        raise ValueError("image 7 cannot be read")
+    time.sleep(600)
+    return {}
+
+
 ACTIONS = {
     "nothing": nothing,
     "fail": fail,
@@ -95,4 +103,5 @@ ACTIONS = {
     "anew": anew,
     "count": count,
     "ranks": ranks,
+    "fail_in_second": fail_in_second,
 }

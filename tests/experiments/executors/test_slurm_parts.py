@@ -23,6 +23,7 @@ from experiments.executors.job import ArtifactJob, JobError
 from experiments.executors.processes import announce, first_node
 from experiments.executors.queue import JobState, SlurmError, job_states
 from experiments.executors.resources import load_cluster
+from experiments.executors.sbatch import job_executor
 from experiments.executors.slurm import grouped
 from experiments.executors.snapshot import take_snapshot
 from experiments.records.collect import table_run
@@ -376,6 +377,17 @@ def test_a_process_finds_its_place() -> None:
         **{"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "MASTER_ADDR": "n1"}
     }
     assert announce({}).world == 1
+
+
+def test_the_failure_of_one_process_ends_the_job(tmp_path: Path) -> None:
+    resources = load_cluster(None, "paper").kinds["stage"]
+    executor = job_executor(tmp_path, resources, setup=[], dependencies=[], name="stage")
+    (command,) = (
+        line
+        for line in executor._make_submission_file_text("true", "").splitlines()
+        if line.startswith("srun")
+    )
+    assert "--kill-on-bad-exit=1" in command
 
 
 @pytest.mark.parametrize(

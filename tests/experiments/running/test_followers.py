@@ -1,4 +1,4 @@
-"""The further processes of a run do what the first announces, and survive what fails."""
+"""The further processes of a run do what the first announces, and survive what fails in all of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Script(World):
     def announce(self, message: str | None = None) -> str | None:
         return next(self.messages)
 
-    def meet(self) -> None:
+    def meet(self, patience: object = None) -> None:
         object.__setattr__(self, "met", self.met + 1)
 
 
@@ -42,7 +42,7 @@ def node(steps: int) -> Artifact:
     return artifact("teacher", config={"steps": steps}, label="teacher")
 
 
-def test_it_makes_what_is_announced_without_a_trace(tmp_path: Path) -> None:
+def test_it_makes_what_is_announced_with_no_trace_but_of_a_failure(tmp_path: Path) -> None:
     made: list[tuple[int, World]] = []
 
     def maker(task: Task) -> dict[str, Any]:
@@ -56,10 +56,26 @@ def test_it_makes_what_is_announced_without_a_trace(tmp_path: Path) -> None:
     first, broken, third = node(1), node(2), node(3)
     world, stop = script(broken.name, third.name, None), Stop()
     data = DataSets(DataConfig(source="fashion-mnist"))
-    follow([first, broken, third], Store(tmp_path), data, stop, world, lambda kind: maker)
+    store = Store(tmp_path)
+    store.prepare()
+    follow([first, broken, third], store, data, stop, world, lambda kind: maker)
     assert made == [(2, world), (3, world)]
     assert world.met == 2
-    assert list(tmp_path.iterdir()) == []
+    (trace,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert (store.failure(broken) or {})["reason"] == "process 1 of 2: ValueError: no such weights"
+    assert trace.name == f"{broken.name}.json"
+
+
+def test_the_first_reason_stands(tmp_path: Path) -> None:
+    def maker(task: Task) -> dict[str, Any]:
+        raise ValueError("no such weights")
+
+    only, store = node(1), Store(tmp_path)
+    store.prepare()
+    store.record_failure(only, {"reason": "OSError: of the first process"})
+    data = DataSets(DataConfig(source="fashion-mnist"))
+    follow([only], store, data, Stop(), script(only.name, None), lambda kind: maker)
+    assert store.failure(only) == {"reason": "OSError: of the first process"}
 
 
 def test_a_signal_reaches_the_training(tmp_path: Path) -> None:

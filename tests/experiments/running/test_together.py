@@ -1,0 +1,181 @@
+"""Two processes make artifacts together: whatever befalls one, the reason is kept and nobody waits long."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from together_worker import NO_DATA, artifacts
+
+from experiments.artifacts import artifact
+from experiments.running import runner
+from experiments.running.followers import leading
+from experiments.running.stop import Interrupted, Stop
+from experiments.store import Store, StoreError
+from experiments.tasks.base import Task
+from sftok.distributed import World, WorldBroken
+from sftok.training.interruption import TrainingInterrupted
+
+WORKER = Path(__file__).with_name("together_worker.py")
+LONG_SECONDS = 60.0
+LOST = "the processes have lost each other, so the run ends"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    return store
+
+
+@dataclass(frozen=True)
+class Ended:
+    codes: list[int]
+    """Exit codes by process."""
+    said: list[str]
+    """What each printed to stderr."""
+
+
+def start(store: Store, what: str) -> Ended:
+    """Run the worker in two processes, as a launcher would that leaves them alone."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = str(probe.getsockname()[1])
+    processes = []
+    for rank in ("0", "1"):
+        place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2"}
+        environment = {**os.environ, **place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        command = [sys.executable, str(WORKER), str(store.root), what]
+        processes.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
+    try:
+        said = [process.communicate(timeout=LONG_SECONDS)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    return Ended([process.returncode for process in processes], said)
+
+
+def states(store: Store, what: str) -> dict[str, str | None]:
+    """By label: "done", the reason of a failure, or None."""
+    return {
+        made.label: "done" if store.is_done(made) else (store.failure(made) or {}).get("reason")
+        for made in artifacts(what)
+    }
+
+
+def traceback(store: Store, what: str) -> str:
+    return str((store.failure(artifacts(what)[0]) or {})["traceback"])
+
+
+def nothing_but(reason: str | None) -> dict[str, str | None]:
+    return {"first": reason, "below": None, "alone": None, "beside": None}
+
+
+def test_all_goes_well(store: Store) -> None:
+    assert start(store, "share").codes == [0, 0]
+    assert set(states(store, "share").values()) == {"done"}
+
+
+def test_the_reason_of_the_other_process_is_the_reason(store: Store) -> None:
+    ended = start(store, "second-fails")
+    reason = "process 1 of 2: ValueError: image 7 cannot be read"
+    assert states(store, "second-fails") == nothing_but(reason)
+    assert "in make" in traceback(store, "second-fails")
+    assert ended.codes == [1, 1], ended.said
+    assert ended.said[0].splitlines()[-1] == f"run: first: {reason}; {LOST}"
+    assert "Traceback" not in ended.said[0]
+    assert "process 1 of 2: its share of first failed" in ended.said[1]
+
+
+def test_a_launcher_ends_what_hears_nothing(store: Store) -> None:
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    what = "second-fails-unheard"
+    command = [*launcher, str(WORKER), str(store.root), what]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LONG_SECONDS)
+    assert done.returncode == 1
+    assert states(store, what) == nothing_but("process 1 of 2: ValueError: image 7 cannot be read")
+
+
+def test_the_first_process_keeps_its_own_reason(store: Store) -> None:
+    ended = start(store, "first-fails")
+    assert states(store, "first-fails") == nothing_but("ValueError: image 7 cannot be read")
+    assert "in make" in traceback(store, "first-fails")
+    assert ended.codes == [1, 1], ended.said
+    last = f"run: first: ValueError: image 7 cannot be read; {LOST}"
+    assert [said.splitlines()[-1] for said in ended.said] == [last, last]
+
+
+def test_what_fails_in_all_is_one_failure_and_the_rest_is_made(store: Store) -> None:
+    ended = start(store, "all-fail")
+    assert ended.codes == [1, 0], ended.said
+    found = states(store, "all-fail")
+    assert found.pop("first") == (
+        "ConfigError: a batch of 3 images cannot be shared evenly by 2 processes; "
+        "start a number of processes that divides it"
+    )
+    assert found == {"below": None, "alone": "done", "beside": "done"}
+
+
+def test_a_process_that_is_killed_is_missed(store: Store) -> None:
+    ended = start(store, "second-is-killed")
+    reason = states(store, "second-is-killed")["first"] or ""
+    assert reason.startswith("WorldBroken: lost the other processes (")
+    assert states(store, "second-is-killed") == nothing_but(reason)
+    assert ended.codes == [1, -9], ended.said
+
+
+def test_what_was_not_begun_did_not_fail(store: Store) -> None:
+    what = "second-is-killed-later"
+    ended = start(store, what)
+    assert states(store, what) | {"beside": None} == states(store, what)
+    assert states(store, what)["first"] == "done"
+    assert ended.codes == [1, -9], ended.said
+    assert ended.said[0].splitlines()[-1] == f"run: beside: not begun; {LOST}"
+
+
+def test_all_that_were_told_to_stop_stop(store: Store) -> None:
+    ended = start(store, "all-stop")
+    assert states(store, "all-stop") == nothing_but(None)
+    assert ended.codes == [130, 0], ended.said
+    assert "run: first: stopped after 3 of 10 steps" in ended.said[0]
+
+
+class Lost(World):
+    """A world of two whose other process is gone when they are to meet."""
+
+    @property
+    def broken(self) -> bool:
+        return True
+
+    def meet(self, patience: object = None) -> None:
+        raise WorldBroken("lost the other processes")
+
+    def announce(self, message: str | None = None) -> str | None:
+        if message is None:
+            raise WorldBroken("lost the other processes")
+        return message
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        (OSError(28, "No space left on device"), StoreError),
+        (TrainingInterrupted("stopped after 3 of 10 steps"), Interrupted),
+        (ValueError("image 7 cannot be read"), runner.Parted),
+    ],
+)
+def test_what_ended_the_run_is_said_whatever_follows(
+    store: Store, error: Exception, kept: type[Exception]
+) -> None:
+    def fail(task: Task) -> dict[str, Any]:
+        raise error
+
+    world, made = Lost(size=2), artifact("teacher", config={}, label="only")
+    with pytest.raises(kept, match=str(error.args[-1])), leading(world):
+        runner.make(made, store, NO_DATA, [], Stop(), world, lambda kind: fail)

@@ -1,0 +1,100 @@
+"""One process of a run: `together_worker.py STORE WHAT`.
+
+Reads RANK and WORLD_SIZE as torchrun sets them, and makes artifacts of next to nothing with the others; in
+the first of them happens WHAT.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+
+from experiments.artifacts import Artifact, artifact
+from experiments.planning.plan import Plan
+from experiments.running import followers, runner
+from experiments.running.datasets import DataSets
+from experiments.running.stop import INTERRUPTED, Interrupted, Stop
+from experiments.store import Store
+from experiments.tasks.base import Maker, Task
+from sftok.distributed import World, WorldBroken, joined
+from sftok.training.interruption import TrainingInterrupted
+
+NO_DATA = cast(DataSets, type("NoData", (), {"load": None})())
+
+
+def artifacts(what: str) -> tuple[Artifact, ...]:
+    """The first, one made of it, one that the first process makes alone, and one beside them."""
+    first = artifact("teacher", config={"do": what}, label="first")
+    below = artifact("stage", config={"do": "share"}, inputs={"teacher": first}, label="below")
+    alone = artifact("classifier", config={"do": "wait"}, label="alone")
+    beside = artifact("teacher", config={"do": "share"}, label="beside")
+    return first, below, alone, beside
+
+
+def make(task: Task) -> dict[str, Any]:
+    """Do what the artifact says, and exchange something."""
+    what, world = task.config["do"], task.world
+    if what == "all-fail":
+        world.share_of(3)
+    if what == "all-stop":
+        raise TrainingInterrupted("stopped after 3 of 10 steps")
+    if what == ("first-fails", "second-fails")[world.rank]:
+        raise ValueError("image 7 cannot be read")
+    if what == "second-fails-unheard":
+        one_fails_while_the_other_hears_nothing(world)
+    if what == "second-is-killed" and world.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if what == "second-is-killed-later" and world.rank == 1:
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+    if what == "wait":
+        time.sleep(1.5)
+    return {"mean": float(world.mean(torch.tensor(float(world.rank))))}
+
+
+def one_fails_while_the_other_hears_nothing(world: World) -> None:
+    """As where NCCL waits for the GPU: no Python is run there any more."""
+    if world.rank == 1:
+        raise ValueError("image 7 cannot be read")
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    time.sleep(600)
+
+
+def find(kind: str) -> Maker:
+    """One maker for all kinds."""
+    return make
+
+
+def main(store: Store, what: str) -> int:
+    """As the command `run` does; returns its exit code."""
+    torch.set_num_threads(1)
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if what != "all-fail":
+        runner.ALIKE = followers.ALIKE = timedelta(seconds=2)
+    runner.find_maker = find
+    plan = cast(Plan, type("PlanOfArtifacts", (), {"artifacts": artifacts(what)})())
+    try:
+        with joined("cpu") as world:
+            if world.is_first:
+                with followers.leading(world):
+                    return 1 if runner.run(plan, store, NO_DATA, [], Stop(), world) else 0
+            followers.follow(plan.artifacts, store, NO_DATA, Stop(), world, find)
+            return 0
+    except WorldBroken as error:
+        print(f"run: {error}", file=sys.stderr)
+        return 1
+    except Interrupted as error:
+        print(f"run: {error}", file=sys.stderr)
+        return INTERRUPTED
+
+
+if __name__ == "__main__":
+    sys.exit(main(Store(Path(sys.argv[1])), sys.argv[2]))
