@@ -20,7 +20,6 @@ import errno
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -160,7 +159,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 def write_first_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` unless the file is there; of several processes, on several machines, one does."""
-    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    draft = unfinished(path)
     try:
         draft.write_text(json.dumps(content, indent=1, sort_keys=True))
         with contextlib.suppress(FileExistsError):
