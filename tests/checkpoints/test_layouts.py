@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 from pathlib import Path
@@ -126,14 +125,19 @@ def test_any_wrong_shape_is_refused(name):
             _build(WeightFile(Path("cut.bin"), {**tensors, key: longer}, None))
 
 
-@pytest.mark.parametrize("shape", [(), (0,), (3, 0), (0, 1, 2, 3), (1, 1)])
+@pytest.mark.parametrize("shape", [(), (3, 0)])
 @pytest.mark.parametrize("name", [name for name, _ in MODELS])
 def test_no_shape_is_more_than_a_line(name, shape):
     tensors = released(name).tensors
+    said = []
     for key in tensors:
         altered = {**tensors, key: torch.empty(shape, device="meta")}
-        with contextlib.suppress(CheckpointError):  # what no sizes are read off, the model itself refuses
+        try:
             interpret(WeightFile(Path("cut.bin"), altered, None))
+        except CheckpointError as error:  # what no sizes are read off, the model itself refuses
+            said.append(str(error))
+    assert said, "sizes are read off some of them"
+    assert all(line.startswith("cut.bin: ") and "\n" not in line for line in said)
 
 
 @pytest.mark.parametrize("encoder", [None, [], {"patch_size": 16}])
