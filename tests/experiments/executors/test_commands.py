@@ -1,0 +1,64 @@
+"""The commands for jobs: `status`, `logs`, `cancel`, `retry`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from pathlib import Path
+
+import pytest
+from making import job_record, make_request
+
+from experiments.artifacts import Artifact, artifact
+from experiments.commands import cancel as cancelling
+from experiments.commands import logs, retry, status
+from experiments.commands.wiring import Wiring
+from experiments.executors import ledger, slurm, watch
+from experiments.executors.queue import JobState
+from experiments.executors.resources import load_cluster
+from experiments.store import Store, StoreError
+
+WIRING = Wiring(spec_packages=("experiments.paper",), build_report=lambda *given: Path(), exporters={})
+
+
+def submitted(store: Store, *artifacts: Artifact, first: int) -> None:
+    """As if `artifacts` had been submitted, as jobs from the number `first` on."""
+    request = make_request(*artifacts)
+    request.save(store)
+    submission = ledger.new_submission(store, request)
+    submission.save_cluster(load_cluster(None, "smoke").dump())
+    for number, made in enumerate(artifacts, first):
+        ledger.record(store, made, job_record(str(number)))
+
+
+def test_jobs_of_a_request_that_another_replaced_are_shown_and_cancelled(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared, early, late = (artifact("stage", config={"n": n}, label=f"stage {n}") for n in range(3))
+    submitted(store, shared, early, first=10)
+    submitted(store, shared, late, first=20)
+    ended: list[str] = []
+    monkeypatch.setattr(slurm, "cancel", lambda jobs: ended.extend(job.job for job in jobs))
+    for module in (watch, cancelling):
+        monkeypatch.setattr(
+            module,
+            "job_states",
+            lambda jobs: {job: JobState(state="PENDING", reason="Priority") for job in jobs},
+        )
+    options = argparse.Namespace(experiment="table4", store=store.root, format="text")
+    assert status.status(options, [], WIRING) == 0
+    shown = capsys.readouterr().out
+    assert "of earlier requests" in shown
+    assert f"{early.name}  stage 1 job 11: pending (Priority)" in shown
+    assert cancelling.cancel(options, [], WIRING) == 0
+    assert sorted(ended) == ["11", "20", "21"]
+    log = argparse.Namespace(artifact=early.name, store=store.root, lines=9)
+    assert logs.logs(log, [], WIRING) == 0, "its log is found, too"
+
+
+def test_what_older_code_was_asked_for_is_not_made_by_newer_code(store: Store) -> None:
+    old = dataclasses.replace(artifact("stage", config={}, label="a"), version=0)
+    submitted(store, old, first=10)
+    options = argparse.Namespace(experiment="table4", store=store.root, cluster=None, failed=True)
+    with pytest.raises(StoreError, match=r"what makes a stage has changed since .*: a command"):
+        retry.retry(options, [], WIRING)

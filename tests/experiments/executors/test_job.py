@@ -1,0 +1,54 @@
+"""A job's own work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from making import make_request
+
+from experiments.artifacts import Artifact, artifact
+from experiments.executors.job import ArtifactJob, JobError
+from experiments.store import Store
+
+
+def job_of(store: Store, request: Path, made: Artifact) -> ArtifactJob:
+    return ArtifactJob(
+        store=store.root,
+        request=request,
+        artifact=made.name,
+        minutes=60,
+        notice_seconds=60,
+        max_requeues=0,
+        makers="fake_makers:find",
+    )
+
+
+def test_a_job_whose_input_is_not_there_says_so(store: Store, tmp_path: Path) -> None:
+    a = artifact("teacher", config={}, label="a")
+    b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
+    path = tmp_path / "request.json"
+    make_request(a, b).write(path)
+    job = job_of(store, path, b)
+    with pytest.raises(JobError, match=rf"its input a \({a.name}\) is not in the store"):
+        job()
+    assert "its input a" in (store.failure(b) or {})["reason"]
+
+
+def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, tmp_path: Path) -> None:
+    a = artifact("teacher", config={}, label="a")
+    path = tmp_path / "request.json"
+    make_request(a).write(path)
+    job = job_of(store, path, a)
+    job()
+    job()
+    assert store.is_done(a)
+    assert (store.root / "attempts").read_text().split() == ["a"]
+
+
+def test_a_job_starts_without_waiting_for_torch() -> None:
+    look = "import sys, experiments.executors.job; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"

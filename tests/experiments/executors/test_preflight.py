@@ -1,0 +1,48 @@
+"""What is refused before anything is queued."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from experiments.artifacts import artifact
+from experiments.executors import preflight
+from experiments.executors.queue import SlurmError
+from experiments.executors.resources import load_cluster
+
+
+@pytest.mark.parametrize(
+    ("device", "text", "message"),
+    [
+        ("cuda", "gpus = 0", "gpus = 0 for 8 processes"),
+        ("cuda", "gpus = 4", "gpus = 4 for 8 processes on each machine"),
+        (
+            "cuda",
+            "tasks = 3\nnodes = 2",
+            r"nodes = 2 of tasks = 3 cannot share a batch of 64 .*\(a\)",
+        ),
+        ("cpu", "gpus = 0\ntasks = 5", "tasks = 5 cannot share"),
+        ("cpu", "gpus = 0", None),
+        ("cuda", "gpus = 4\ntasks = 4\nnodes = 2", None),
+    ],
+)
+def test_processes_that_could_only_fail_are_refused(
+    tmp_path: Path, device: str, text: str, message: str | None
+) -> None:
+    path = tmp_path / "cluster.toml"
+    path.write_text(f"[kind.stage]\n{text}")
+    stage = artifact("stage", config={"training": {"batch_size": 64}}, label="a", device=device)
+    resources = load_cluster(path, "paper").kinds["stage"]
+    if message is None:
+        preflight.check_processes(stage, resources)
+    else:
+        with pytest.raises(SlurmError, match=message):
+            preflight.check_processes(stage, resources)
+
+
+@pytest.mark.parametrize(
+    ("text", "limit"), [("infinite", None), ("1:00", 1), ("30", 1), ("1:30:00", 90), ("2-00:00:00", 2880)]
+)
+def test_partition_limits(text: str, limit: int | None) -> None:
+    assert preflight._limit(text) == limit

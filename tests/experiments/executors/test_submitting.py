@@ -1,0 +1,91 @@
+"""From a request to jobs: groups, the copy of the code, and nothing queued by halves."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+from pathlib import Path
+
+import pytest
+from making import make_request
+
+from experiments.artifacts import Artifact, artifact
+from experiments.commands.executors import run_on_cluster
+from experiments.commands.wiring import Wiring
+from experiments.executors import ledger, slurm
+from experiments.executors.queue import SlurmError
+from experiments.executors.resources import load_cluster
+from experiments.executors.sbatch import job_executor
+from experiments.executors.slurm import grouped
+from experiments.executors.snapshot import take_snapshot
+from experiments.running.provenance import COMMIT_FILE, checkout_commit
+from experiments.store import Store, StoreError
+
+
+def test_groups_are_arrays_of_equals_after_their_inputs() -> None:
+    a = artifact("teacher", config={}, label="a")
+    stages = [artifact("stage", config={"n": n}, inputs={"teacher": a}, label=f"s{n}") for n in range(5)]
+    evaluations = [
+        artifact("evaluation", config={"n": n}, inputs={"tokenizer": stages[n]}, label=f"e{n}")
+        for n in range(2)
+    ]
+    order = [a, stages[0], evaluations[0], *stages[1:], evaluations[1]]
+    groups = grouped(order, largest=3)
+    assert groups == [[a], stages[:3], stages[3:], [evaluations[0]], [evaluations[1]]]
+
+
+def test_a_snapshot_holds_the_code_and_its_commit(tmp_path: Path) -> None:
+    path = take_snapshot(tmp_path)
+    assert (path / "experiments" / "running" / "runner.py").is_file()
+    assert (path / "sftok" / "models" / "tokenizer.py").is_file()
+    assert (path / COMMIT_FILE).read_text() == checkout_commit()
+    assert take_snapshot(tmp_path) == path
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_full_disk_leaves_no_part_of_a_snapshot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space left"):
+        take_snapshot(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_store_is_one_error_before_anything_is_queued(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("experiments.executors.slurm.take_snapshot", full)
+    a = artifact("stage", config={}, label="a")
+    with pytest.raises(StoreError, match=r"No space left on device.*nothing is queued, free some space"):
+        slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
+    assert ledger.job_of(store, a) is None
+
+
+def test_every_table_is_checked_before_the_first_is_queued(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(artifacts: list[Artifact], *others: object) -> None:
+        raise SlurmError(f"no such kind: {artifacts[-1].kind}")
+
+    monkeypatch.setattr(slurm, "check", check)
+    requests = [make_request(artifact(kind, config={}, label=kind)) for kind in ("stage", "evaluation")]
+    options = argparse.Namespace(cluster=None, profile="smoke")
+    wiring = Wiring(spec_packages=(), build_report=lambda *given: None, exporters={})
+    with pytest.raises(SlurmError, match="no such kind: evaluation"):
+        run_on_cluster(options, requests, store, wiring)
+    assert not list((store.root / "requests").iterdir())
+    assert not (store.root / "submissions").exists()
+
+
+def full(*arguments: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_failure_of_one_process_ends_the_job(tmp_path: Path) -> None:
+    resources = load_cluster(None, "paper").kinds["stage"]
+    executor = job_executor(tmp_path, resources, setup=[], dependencies=[], name="stage")
+    (command,) = (
+        line
+        for line in executor._make_submission_file_text("true", "").splitlines()
+        if line.startswith("srun")
+    )
+    assert "--kill-on-bad-exit=1" in command

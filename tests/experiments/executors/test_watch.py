@@ -1,0 +1,70 @@
+"""What became of jobs, as the store and the pages tell it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from making import job_record, make_request
+
+from experiments.artifacts import artifact
+from experiments.executors import ledger, watch
+from experiments.executors.queue import JobState
+from experiments.records.collect import table_run
+from experiments.store import Store
+
+
+def test_what_slurm_said_of_an_older_job_is_not_written_over_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12"))
+
+    def answer(jobs: object) -> dict[str, JobState]:
+        ledger.record(store, made, job_record("13"))  # a `retry`, while Slurm is asked
+        return {"12": JobState(state="FAILED", exit_code=1)}
+
+    monkeypatch.setattr(watch, "job_states", answer)
+    watch.refresh(store, [made])
+    latest = ledger.job_of(store, made)
+    assert latest is not None
+    assert (latest.job, latest.state) == ("13", "PENDING")
+    assert store.failure(made) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "said"),
+    [
+        (JobState(state="OUT_OF_MEMORY"), "out of memory (job 12 was given 4G); raise memory of kind stage"),
+        (JobState(state="TIMEOUT"), "out of time (job 12 was given 60 min); raise time of kind stage"),
+        (JobState(state="CANCELLED", user="0"), "cancelled (job 12, by user 0)"),
+        (JobState(state="NODE_FAIL", node="n3"), "its node was lost (job 12 on n3)"),
+        (JobState(state="PREEMPTED"), "preempted (job 12)"),
+        (JobState(state="FAILED", signal=9), "crashed: killed by signal 9 SIGKILL (job 12)"),
+        (JobState(state="FAILED", exit_code=137), "crashed: killed by signal 9 SIGKILL (job 12)"),
+        (JobState(state="FAILED", exit_code=3), "crashed: exit code 3 (job 12, failed)"),
+        (JobState(state="UNKNOWN"), "job 12 is gone"),
+        (JobState(state="COMPLETED"), "job 12 ended without a result"),
+    ],
+)
+def test_why_a_job_ended(state: JobState, said: str) -> None:
+    made = artifact("stage", config={}, label="a")
+    assert watch.why_ended(made, job_record("12"), state).startswith(said)
+
+
+def test_a_dead_job_leaves_a_reason_and_blocks(store: Store, programs: Path) -> None:
+    starved = artifact("stage", config={"n": 1}, label="starved")
+    running = artifact("teacher", config={"n": 2}, label="running")
+    below = artifact("evaluation", config={"n": 3}, inputs={"tokenizer": starved}, label="below")
+    request = make_request(starved, running, below)
+    for each, job in ((starved, "14"), (running, "12"), (below, "15")):
+        ledger.record(store, each, job_record(job))
+    watch.refresh(store, request.plan.artifacts)
+    states = {state.label: state for state in table_run(store, request).artifacts}
+    assert states["starved"].status == "failed"
+    assert "out of memory" in (states["starved"].error or "")
+    assert states["running"].note == "job 12: starting"
+    assert states["below"].status == "waiting"
+    assert states["below"].note == f"blocked by starved ({starved.name})"

@@ -1,0 +1,27 @@
+"""Quick polls, a store, and the helpers of this folder made importable."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from experiments.running import runner
+from experiments.store import Store
+from experiments.studies import journal as journals
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journals, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(runner, "POLL_SECONDS", 0.02)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    store = Store(tmp_path / "runs")
+    store.prepare()
+    return store
