@@ -33,8 +33,9 @@ KIND_VERSIONS = {
 
 KEY_LENGTH = 16
 
-NO_PART_OF_THE_KEY = frozenset({"checkpoint_every"})
-"""Settings, at any depth, of how work is saved; a resumed run has the same bits, so they change no result."""
+NO_PART_OF_THE_KEY = frozenset({"checkpoint_every", "opened_from"})
+"""Settings, at any depth, that change no result: how often work is saved (a resumed run has the same bits),
+and where weights lie whose hash is part of the key."""
 
 
 def _deciding(value: Any) -> Any:

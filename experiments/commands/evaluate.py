@@ -53,10 +53,12 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
     node = artifact(
         "checkpoint",
         config={
-            "checkpoint": str(options.checkpoint),
             "identity": hub.identity(tokenizer),
-            "teacher": None if options.teacher is None else str(options.teacher),
-            "seed": options.seed,
+            "opened_from": {
+                "reference": str(options.checkpoint),
+                "seed": options.seed,
+                "teacher": None if options.teacher is None else str(options.teacher),
+            },
             "protocol": setting.evaluation.model_dump(mode="json"),
         },
         data={split: data.load(split).fingerprint},

@@ -9,6 +9,7 @@ from experiments.store import EXAMPLES
 from experiments.tasks.base import Task
 from experiments.tasks.evaluation import write_examples
 from sftok import hub
+from sftok.checkpoints import CheckpointError
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors import build_extractor
 from sftok.evaluation.protocol import Evaluation, evaluate, evaluate_single_step, evaluate_teacher
@@ -29,18 +30,23 @@ MEASURE: dict[type, Callable[..., Evaluation]] = {
 
 
 def evaluate_checkpoint(task: Task) -> dict[str, Any]:
-    """Measure the tokenizer of a checkpoint; without its teacher there is no code accuracy."""
+    """Measure the tokenizer of a checkpoint; without its teacher there is no code accuracy.
+
+    Raises:
+        CheckpointError: its file is not the one that was asked for any more.
+    """
     protocol = dict(task.config["protocol"])
     image_set = task.load_data(protocol.pop("split"))
     config = EvaluationConfig.model_validate(protocol)
     device = task.open_device()
     extractors = [build_extractor(extractor, device=device) for extractor in config.extractors]
-    tokenizer = hub.open_tokenizer(
-        task.config["checkpoint"], seed=task.config["seed"], teacher=task.config["teacher"]
-    ).to(device)
+    opened_from = task.config["opened_from"]
+    tokenizer = hub.open_tokenizer(**opened_from)
+    if hub.identity(tokenizer) != task.config["identity"]:
+        raise CheckpointError(f"{opened_from['reference']}: changed since it was read; evaluate it again")
 
     measure = MEASURE[type(tokenizer)]
-    found = measure(tokenizer, image_set, config, extractors, task.cache, task.report)
+    found = measure(tokenizer.to(device), image_set, config, extractors, task.cache, task.report)
     write_examples(task.folder / EXAMPLES, found, image_set)
     rows = [row.model_dump() for row in found.rows]
     return {"rows": rows, "protocol": found.protocol.record()}

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from experiments.__main__ import main
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
+from experiments.running.runner import make_one
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.tokenizer import SFTok
 
@@ -47,6 +50,40 @@ def test_a_checkpoint_gets_a_row_of_each_metric_and_number_of_steps(
     assert all(np.isfinite(row["value"]) for row in rows)
     assert main(line) == 0
     assert capsys.readouterr().out == printed
+
+
+def test_a_checkpoint_that_was_moved_is_not_measured_again(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--data", str(images), "--steps", "1", "--store", str(tmp_path / "runs")]
+    assert main(["evaluate", str(checkpoint), *options]) == 0
+    first = capsys.readouterr()
+    assert "started" in first.err
+    moved = checkpoint.rename(tmp_path / "moved")
+    assert main(["evaluate", str(moved), *options]) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert "started" not in second.err
+
+
+def test_a_checkpoint_that_changes_after_it_was_read_is_not_measured_under_its_name(
+    checkpoint: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def retrained(*given: Any) -> str | None:
+        tokenizer = SFTok.from_pretrained(checkpoint)
+        with torch.no_grad():
+            next(tokenizer.parameters()).add_(1)
+        tokenizer.save_pretrained(checkpoint)
+        return make_one(*given)
+
+    monkeypatch.setattr("experiments.commands.evaluate.make_one", retrained)
+    options = ["--data", str(images), "--steps", "1", "--store", str(tmp_path / "runs")]
+    assert main(["evaluate", str(checkpoint), *options]) == 1
+    assert f"{checkpoint}: changed since it was read; evaluate it again" in capsys.readouterr().err
 
 
 def test_what_has_no_effect_on_a_checkpoint_is_refused(
