@@ -37,6 +37,9 @@ CHECKPOINT = "checkpoint.safetensors"
 SCRATCH = (PROGRESS, CHECKPOINT)
 """Files of a work folder that a finished artifact has no use for."""
 
+LOST_OTHERS = "lost_others"
+"""In a failure's record: processes that made it together lost one of theirs, which could not say why."""
+
 FOLDERS = ("artifacts", "work", "claims", "failures", "requests", "cache", "report")
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 """What the operating system says when it is the place that is full or closed, and no bug."""

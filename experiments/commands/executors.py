@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from experiments.arguments import DEFAULT_STORE
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
+from experiments.executors import watch
 from experiments.executors.resources import load_cluster
 from experiments.planning.requests import Request
 from experiments.running.datasets import DataSets
@@ -65,6 +66,7 @@ def run_here(
     Raises:
         Interrupted: a signal asked to stop.
     """
+    watch.forget_ended(store, request.plan.artifacts)
     if options.executor == "local":
         from experiments.executors.local import run_locally
 

@@ -20,7 +20,7 @@ def logs(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     artifact = _named(options.artifact, store)
     job = job_of(store, artifact)
     if job is not None:
-        text = read_log(Path(job.log))
+        text = read_log(store.root / job.log)
         if text is None:
             print(f"job {job.job} has not printed anything yet", file=sys.stderr)
             return 0

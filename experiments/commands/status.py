@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from experiments.artifacts import Artifact
@@ -97,5 +96,9 @@ def _line(artifact: ArtifactState) -> str:
 def _last_words(store: Store, artifact: Artifact) -> list[str]:
     """The end of the job's log, or of the traceback where there is no job."""
     job = job_of(store, artifact)
-    text = read_log(Path(job.log)) if job is not None else (store.failure(artifact) or {}).get("traceback")
+    text = (
+        read_log(store.root / job.log)
+        if job is not None
+        else (store.failure(artifact) or {}).get("traceback")
+    )
     return [line for line in (text or "").splitlines() if line.strip()][-LOG_LINES:]

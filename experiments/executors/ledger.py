@@ -25,6 +25,7 @@ class JobRecord(Config):
     """Slurm's id: `12`, or `12_3` in an array."""
     submission: str
     log: str
+    """Its path below the store, which may be moved."""
     memory: str | None
     minutes: int
     submitted: str

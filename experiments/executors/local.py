@@ -185,11 +185,11 @@ class Crew:
         executor = submitit.LocalExecutor(self._submission.logs)
         gpus = visible_gpus()
         executor.update_parameters(
-            timeout_min=FOREVER_MINUTES,
-            stderr_to_stdout=True,
-            gpus_per_node=min(len(gpus), 1),
-            visible_gpus=(gpus[place % len(gpus)],) if gpus else (),
+            timeout_min=FOREVER_MINUTES, stderr_to_stdout=True, gpus_per_node=min(len(gpus), 1)
         )
+        if gpus:
+            # Set beside `update_parameters`, which takes numbers alone and no UUIDs.
+            executor.parameters["visible_gpus"] = (gpus[place % len(gpus)],)
         worker = Worker(
             store=self._store.root,
             request=self._submission.request,

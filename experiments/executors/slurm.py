@@ -180,7 +180,7 @@ class _Queue:
             self.jobs[artifact] = JobRecord(
                 job=job.job_id,
                 submission=self._submission.name,
-                log=str(job.paths.stdout),
+                log=str(job.paths.stdout.relative_to(self._store.root)),
                 memory=resources.memory,
                 minutes=int(resources.time),
                 submitted=datetime.now(UTC).isoformat(timespec="seconds"),

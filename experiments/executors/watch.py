@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 
+from experiments import claims
 from experiments.artifacts import Artifact
 from experiments.executors import ledger
 from experiments.executors.ledger import JobRecord
-from experiments.executors.queue import JobState, job_states
-from experiments.store import Store
+from experiments.executors.queue import LIVE, JobState, SlurmError, job_states
+from experiments.store import LOST_OTHERS, Store
 
 SIGNAL_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM"}
 
@@ -27,26 +29,58 @@ def refresh(store: Store, artifacts: Iterable[Artifact]) -> None:
         latest = ledger.job_of(store, artifact)
         if latest is None or latest.job != job.job:
             continue
+        if not state.live and claims.owner(store.claim_path(artifact)) is not None:
+            # Made by another process now; or by this job, whose claim has a minute to live if its node died.
+            continue
+        _explain(store, artifact, job, state)
         if (state.state, state.reason) != (job.state, job.reason):
             ledger.record(
                 store, artifact, job.model_copy(update={"state": state.state, "reason": state.reason})
             )
-        if state.live or store.failure(artifact) or store.is_done(artifact):
-            continue
-        if state.state == "CANCELLED" and any(
-            not store.is_done(upstream) for upstream in artifact.inputs.values()
-        ):
-            # Slurm cancels what waits for a failed job: that is no failure of its own.
-            continue
-        store.record_failure(
-            artifact,
-            {
-                "reason": why_ended(artifact, job, state),
-                "traceback": "",
-                "state": state.state,
-                "job": job.job,
-            },
-        )
+
+
+def _explain(store: Store, artifact: Artifact, job: JobRecord, state: JobState) -> None:
+    """Record why a job ended, once; what was tried since by other means is none of Slurm's business."""
+    failure = store.failure(artifact)
+    lost = failure is not None and failure.get(LOST_OTHERS, False)
+    if state.live:
+        if lost and state.state != "RUNNING":
+            # Its processes lost one of theirs with a node; Slurm has put the job into the queue again.
+            store.clear_failure(artifact)
+        return
+    ended_before = job.state not in LIVE
+    if ended_before or (failure is not None and not lost) or store.is_done(artifact):
+        return
+    if state.state == "CANCELLED" and any(
+        not store.is_done(upstream) for upstream in artifact.inputs.values()
+    ):
+        # Slurm cancels what waits for a failed job: that is no failure of its own.
+        return
+    reason = why_ended(artifact, job, state)
+    store.record_failure(
+        artifact,
+        {
+            "reason": reason,
+            "traceback": (failure or {}).get("traceback", ""),
+            "state": state.state,
+            "job": job.job,
+        },
+    )
+
+
+def forget_ended(store: Store, artifacts: Iterable[Artifact]) -> None:
+    """Drop the notes of jobs that are over, before their artifacts are made by other means than Slurm.
+
+    A job that ended unheard of would later be taken for a failure of what comes now.
+    """
+    jobs = ledger.jobs_of(store, artifacts)
+    if not jobs:
+        return
+    with contextlib.suppress(SlurmError):
+        refresh(store, jobs)
+    for artifact, job in ledger.jobs_of(store, jobs).items():
+        if job.state not in LIVE:
+            ledger.forget(store, artifact)
 
 
 def why_ended(artifact: Artifact, job: JobRecord, state: JobState) -> str:

@@ -24,7 +24,7 @@ from experiments.running.listener import Listener
 from experiments.running.monitor import FileMonitor
 from experiments.running.provenance import peak_memory_bytes, provenance
 from experiments.running.stop import Interrupted, Stop
-from experiments.store import CANNOT_WRITE, Store, StoreError
+from experiments.store import CANNOT_WRITE, LOST_OTHERS, Store, StoreError
 from experiments.tasks import PARALLEL_KINDS, find_maker
 from experiments.tasks.base import Data, Maker, Task
 from sftok.distributed import SINGLE, World, WorldBroken
@@ -272,7 +272,12 @@ def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: b
     """Record the error that is being handled, under `who`; returns the reason that stands then."""
     reason = f"{who}{type(error).__name__}: {error}".splitlines()[0]
     with contextlib.suppress(OSError):
-        store.record_failure(artifact, {"reason": reason, "traceback": traceback.format_exc()}, first)
+        failure = {
+            "reason": reason,
+            "traceback": traceback.format_exc(),
+            LOST_OTHERS: isinstance(error, WorldBroken),
+        }
+        store.record_failure(artifact, failure, first)
         reason = (store.failure(artifact) or {}).get("reason", reason)
     return reason
 

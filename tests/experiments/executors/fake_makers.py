@@ -27,6 +27,10 @@ def nothing(task: Task) -> dict[str, Any]:
     return {"inputs": sorted(path.name for path in task.inputs.values())}
 
 
+def say_gpu(task: Task) -> dict[str, Any]:
+    return {"gpu": os.environ.get("CUDA_VISIBLE_DEVICES")}
+
+
 def fail(task: Task) -> dict[str, Any]:
     print("a line of the log", flush=True)
     raise ValueError("it cannot be done")
@@ -96,6 +100,7 @@ def fail_in_second(task: Task) -> dict[str, Any]:
 
 ACTIONS = {
     "nothing": nothing,
+    "say_gpu": say_gpu,
     "fail": fail,
     "die": die,
     "eat": eat,

@@ -78,6 +78,14 @@ def test_a_plan_with_failures_and_a_killed_worker(store: Store) -> None:
     assert not list((store.root / "claims").glob("*.json"))
 
 
+def test_each_worker_has_a_gpu_by_whatever_name(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ["GPU-5ebe9f43", "GPU-a1b2c3d4"]
+    monkeypatch.setattr("experiments.executors.local.visible_gpus", lambda: names)
+    asking = [artifact("stage", config={"do": "say_gpu", "n": n}, label=f"g{n}") for n in range(4)]
+    assert run_locally(make_request(*asking), store, 2, [], Stop(), MAKERS) == {}
+    assert {(store.result(each) or {})["gpu"] for each in asking} <= set(names)
+
+
 @pytest.mark.slow
 def test_five_hundred_artifacts_by_four_workers_are_made_once_each(store: Store) -> None:
     top = [artifact("teacher", config={"number": number}, label=f"t{number}") for number in range(50)]

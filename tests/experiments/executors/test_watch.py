@@ -11,7 +11,9 @@ from experiments.artifacts import artifact
 from experiments.executors import ledger, watch
 from experiments.executors.queue import JobState
 from experiments.records.collect import table_run
+from experiments.running.runner import note_failure
 from experiments.store import Store
+from sftok.distributed import WorldBroken
 
 
 def test_what_slurm_said_of_an_older_job_is_not_written_over_a_newer_one(
@@ -52,6 +54,75 @@ def test_what_slurm_said_of_an_older_job_is_not_written_over_a_newer_one(
 def test_why_a_job_ended(state: JobState, said: str) -> None:
     made = artifact("stage", config={}, label="a")
     assert watch.why_ended(made, job_record("12"), state).startswith(said)
+
+
+def told(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    """Slurm says the same of every job."""
+    monkeypatch.setattr(watch, "job_states", lambda jobs: {job: JobState(state=state) for job in jobs})
+
+
+def test_why_a_job_ended_is_recorded_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12"))
+    told(monkeypatch, "OUT_OF_MEMORY")
+    watch.refresh(store, [made])
+    assert store.failure(made) is not None
+    store.clear_failure(made)  # as by a run that makes it here
+    watch.refresh(store, [made])
+    assert store.failure(made) is None
+
+
+def test_a_job_that_ended_says_nothing_of_what_another_process_makes(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12"))
+    told(monkeypatch, "NODE_FAIL")
+    with store.claim(made):
+        watch.refresh(store, [made])
+        assert store.failure(made) is None
+    watch.refresh(store, [made])
+    assert "its node was lost" in (store.failure(made) or {})["reason"], "it was put off, not forgotten"
+
+
+def test_a_run_without_slurm_leaves_ended_jobs_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12"))
+    told(monkeypatch, "RUNNING")
+    watch.forget_ended(store, [made])
+    assert ledger.job_of(store, made) is not None, "it can still be cancelled"
+    told(monkeypatch, "TIMEOUT")
+    watch.forget_ended(store, [made])
+    assert ledger.job_of(store, made) is None
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("OUT_OF_MEMORY", "out of memory (job 12 was given 4G)"),
+        ("PENDING", None),
+        ("RUNNING", "WorldBroken: process 3 is gone"),
+    ],
+)
+def test_slurm_knows_better_than_processes_that_lost_one_of_theirs(
+    store: Store, monkeypatch: pytest.MonkeyPatch, state: str, reason: str | None
+) -> None:
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12").model_copy(update={"state": "RUNNING"}))
+    note_failure(made, store, WorldBroken("process 3 is gone"), first=True)
+    told(monkeypatch, state)
+    watch.refresh(store, [made])
+    assert (store.failure(made) or {}).get("reason", "").startswith(reason or "")
+    assert (store.failure(made) is None) == (reason is None)
+
+
+def test_a_reason_of_the_job_itself_stands(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12"))
+    note_failure(made, store, ValueError("image 7 cannot be read"), first=True)
+    told(monkeypatch, "FAILED")
+    watch.refresh(store, [made])
+    assert (store.failure(made) or {})["reason"] == "ValueError: image 7 cannot be read"
 
 
 def test_a_dead_job_leaves_a_reason_and_blocks(store: Store, programs: Path) -> None:
