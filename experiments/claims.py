@@ -30,7 +30,7 @@ def claim(path: Path) -> Iterator[bool]:
         yield False
         return
     stop = threading.Event()
-    heart = threading.Thread(target=_beat, args=(path, stop), daemon=True)
+    heart = threading.Thread(target=_beat, args=(path, token, stop), daemon=True)
     heart.start()
     try:
         yield True
@@ -56,7 +56,13 @@ def is_stale(path: Path) -> bool:
 
 def _create(path: Path, token: str) -> bool:
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = {"host": socket.gethostname(), "pid": os.getpid(), "started": time.time(), "token": token}
+    content = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "pids_of": _namespace(),
+        "started": time.time(),
+        "token": token,
+    }
     # A file that appears with its content: written aside, then linked, which fails if the name is taken.
     draft = path.with_name(f".{path.name}.{token}")
     try:
@@ -77,13 +83,32 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _is_stale(path: Path, content: dict[str, Any]) -> bool:
-    if content["host"] == socket.gethostname() and not _alive(content["pid"]):
+def _is_stale(path: Path, content: dict[str, Any], now: float | None = None) -> bool:
+    ours = (content["host"], content.get("pids_of")) == (socket.gethostname(), _namespace())
+    if ours and not _alive(content["pid"]):
         return True
     try:
-        return time.time() - path.stat().st_mtime > STALE_SECONDS
+        return (time.time() if now is None else now) - path.stat().st_mtime > STALE_SECONDS
     except FileNotFoundError:
         return False
+
+
+def _namespace() -> str:
+    """Within what process numbers mean something: containers of one host's name may have their own."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _now(path: Path) -> float:
+    """The time by the clock that dates `path`: a file server's may differ from ours by more than a minute."""
+    probe = path.with_name(f".{path.name}.now.{uuid.uuid4().hex}")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:
@@ -98,7 +123,7 @@ def _alive(pid: int) -> bool:
 
 def _take_over(path: Path, token: str) -> bool:
     content = _read(path)
-    if content is None or not _is_stale(path, content):
+    if content is None or not _is_stale(path, content) or not _is_stale(path, content, _now(path)):
         return False
     grave = path.with_name(f".{path.name}.stale.{token}")
     try:
@@ -115,7 +140,9 @@ def _take_over(path: Path, token: str) -> bool:
     return _create(path, token)
 
 
-def _beat(path: Path, stop: threading.Event) -> None:
+def _beat(path: Path, token: str, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         with contextlib.suppress(OSError):
+            if (_read(path) or {}).get("token", token) != token:
+                return  # taken over: its owner keeps it alive
             os.utime(path)

@@ -32,8 +32,9 @@ def test_a_claim_is_released_when_the_work_fails(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def _leave(path: Path, host: str, pid: int, age: float) -> None:
-    path.write_text(json.dumps({"host": host, "pid": pid, "started": 0.0}))
+def _leave(path: Path, host: str, pid: int, age: float, pids_of: str | None = None) -> None:
+    content = {"host": host, "pid": pid, "started": 0.0, "pids_of": pids_of or claims._namespace()}
+    path.write_text(json.dumps(content))
     os.utime(path, (time.time() - age, time.time() - age))
 
 
@@ -50,6 +51,24 @@ def test_the_claim_of_a_dead_process_is_taken_over(tmp_path: Path) -> None:
         assert not claims.is_stale(path)
     assert not claims.is_stale(path), "it was given up in order"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_process_numbers_of_another_container_say_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    _leave(path, socket.gethostname(), 2**22 + 1, age=1, pids_of="pid:[1]")
+    with claims.claim(path) as ours:
+        assert not ours, "no process here has that number, but it is not of here"
+
+
+def test_a_clock_that_is_ahead_takes_no_living_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file server dates the heartbeats; the time by this machine is not compared with them."""
+    path = tmp_path / "a.json"
+    _leave(path, "another-host", 1, age=1)
+    real = time.time
+    monkeypatch.setattr(time, "time", lambda: real() + 1000)
+    with claims.claim(path) as ours:
+        assert not ours
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
 
 
 @pytest.mark.parametrize(("age", "taken"), [(1.0, False), (claims.STALE_SECONDS + 1, True)])
