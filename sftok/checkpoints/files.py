@@ -123,6 +123,10 @@ def _in_float32(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
             raise CheckpointError(f"{path}: is {str(dtype).removeprefix('torch.')}; save it in float32")
         if dtype != torch.float32:
             logger.warning("%s: is %s; computed in float32", path, str(dtype).removeprefix("torch."))
+    for name, tensor in tensors.items():
+        # A decoder of such weights still picks codes, and its images would get numbers like any others.
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinite values; take an earlier checkpoint")
     return {
         name: tensor.detach().float() if tensor.is_floating_point() else tensor
         for name, tensor in tensors.items()

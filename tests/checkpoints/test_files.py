@@ -120,6 +120,12 @@ def test_half_precision_throughout_is_computed_in_float32_and_said(torch_file, c
     assert str(dtype).removeprefix("torch.") in record.getMessage()
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_diverged_models_weights_are_refused(torch_file, wrong):
+    with pytest.raises(CheckpointError, match=r"decoder\.weight holds NaN or infinite"):
+        read_file(torch_file({"a": torch.zeros(2), "decoder.weight": torch.tensor([0.0, wrong])}))
+
+
 def test_mixed_precisions_are_refused(torch_file):
     mixed = {"a": torch.zeros(1), "b": torch.zeros(1, dtype=torch.float16)}
     with pytest.raises(CheckpointError, match="mixed precisions: a is float32, b is float16"):
