@@ -120,6 +120,14 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     names = tuple(entry.name for entry in _entries(folder) if _is_folder(entry))
     if not names:
         raise DataError(f"folder: no class folders in {folder}; sort the images into {LAYOUTS}")
+    for name in names:
+        try:
+            name.encode()
+        except UnicodeEncodeError:
+            # The pages and tables that name it could not be written, after all the work.
+            raise DataError(
+                f"folder: the name of the class folder {os.fsencode(folder / name)!r} is not UTF-8; rename it"
+            ) from None
     return names
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -114,6 +115,14 @@ def test_layouts_that_cannot_be_used(tmp_path, files, split, message):
     with pytest.raises(DataError, match=message) as caught:
         labelled_files(root, split)
     assert "\n" not in str(caught.value)
+
+
+def test_a_class_whose_name_no_page_can_hold_is_refused(tmp_path):
+    for name in (b"caf\xe9", b"tea"):
+        for image in ("1.png", "2.png"):
+            touch(tmp_path, f"{os.fsdecode(name)}/{image}")
+    with pytest.raises(DataError, match=r"caf\\xe9' is not UTF-8; rename it"):
+        labelled_files(tmp_path, "train")
 
 
 def test_links_to_folders_and_files_are_followed(tmp_path):
