@@ -159,12 +159,17 @@ class Tracker:
         return " (numbers mean nothing)" if self._run.meaningless else ""
 
     def _find_experiment(self, store: Store) -> str:
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        if found is not None:
-            return str(found.experiment_id)
         # A server keeps files where it is configured to; beside the SQLite file we say where.
         place = None if _server() else (store.root / FILES).as_uri()
-        return str(self._client.create_experiment(EXPERIMENT, artifact_location=place))
+        name = EXPERIMENT
+        found = self._client.get_experiment_by_name(name)
+        if found is not None and place not in (None, found.artifact_location):
+            # The store was moved; that experiment's files would still be written to the old place.
+            name = f"{EXPERIMENT} ({store.root})"
+            found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        return str(self._client.create_experiment(name, artifact_location=place))
 
     def _find_parent(self, request: Request) -> str:
         key = request_key(request)

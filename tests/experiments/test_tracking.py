@@ -265,6 +265,23 @@ def test_a_lost_database_is_filled_again(store: Store, tmp_path: Path) -> None:
     assert_complete(moved, rows=1)
 
 
+def test_a_moved_store_keeps_its_files_in_the_new_place(store: Store, tmp_path: Path) -> None:
+    request = make_request()
+    finish_row(store, request, 0)
+    assert tracking.sync(store, request) == 1
+    # A copy, as this process has the database open.
+    shutil.copytree(store.root, tmp_path / "moved")
+    moved = Store(tmp_path / "moved")
+    assert tracking.sync(moved, request) == 1
+    client = client_of(moved)
+    experiment = client.get_experiment_by_name(f"sftok ({moved.root})")
+    assert experiment is not None
+    assert experiment.artifact_location == (moved.root / "mlflow-artifacts").as_uri()
+    found = client.search_runs([experiment.experiment_id])
+    assert {run.info.artifact_uri.startswith(experiment.artifact_location) for run in found} == {True}
+    assert tracking.sync(moved, request) == 0
+
+
 def test_what_the_tracker_lost_is_delivered_again_when_it_is_asked(
     store: Store, tmp_path: Path, empty_database: Path
 ) -> None:
