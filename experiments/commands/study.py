@@ -34,7 +34,7 @@ from experiments.running.computing import VISIBLE_GPUS, prepare_torch, visible_g
 from experiments.running.datasets import DataSets
 from experiments.running.listener import Listener
 from experiments.running.progress import ConsoleProgress
-from experiments.running.stop import Stop
+from experiments.running.stop import INTERRUPTED, Stop
 from experiments.store import Store
 from experiments.studies.journal import Journal
 from experiments.studies.search import SPLIT, Search, work
@@ -91,24 +91,35 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
             f"{options.workers} jobs queued; the terminal may be closed; without --executor the line joins in"
         )
         return 0
-    with _company(options, argv, folder):
-        work(search, journal, budget, store, data, _listeners(store), Stop(), told=write)
+    with _company(options, argv, folder), contextlib.closing(Shown(store)) as shown:
+        work(search, journal, budget, store, data, shown.listeners, Stop(), told=write)
     record = write()
     return _conclude(record, store)
 
 
-def _listeners(store: Store) -> Callable[[Trial, Plan], list[Listener]]:
-    console = Console(stderr=False)
+class Shown:
+    """The progress of one trial at a time; a pruned or stopped one tells nobody that it is over."""
 
-    def of_trial(trial: Trial, planned: Plan) -> list[Listener]:
+    def __init__(self, store: Store):
+        self._store = store
+        self._console = Console(stderr=False)
+        self._latest: ConsoleProgress | None = None
+
+    def listeners(self, trial: Trial, planned: Plan) -> list[Listener]:
+        """Take the last trial's bars away, and say which one begins."""
+        self.close()
         values = ", ".join(
             f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
             for name, value in trial.params.items()
         )
-        console.print(f"trial {trial.number}: {values}", markup=False, highlight=False, soft_wrap=True)
-        return [ConsoleProgress(planned, console, estimate(planned, store))]
+        self._console.print(f"trial {trial.number}: {values}", markup=False, highlight=False, soft_wrap=True)
+        self._latest = ConsoleProgress(planned, self._console, estimate(planned, self._store))
+        return [self._latest]
 
-    return of_trial
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        if self._latest is not None:
+            self._latest.close()
 
 
 def _cluster(options: argparse.Namespace) -> Cluster | None:
@@ -162,28 +173,30 @@ def _writer(
 @contextlib.contextmanager
 def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[None]:
     """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
-    others, gpus = [], visible_gpus()
+    others: list[tuple[subprocess.Popen[bytes], Path]] = []
+    gpus = visible_gpus()
     for number in range(1, options.workers):
         path = folder / f"worker-{number}.log"
         # Everybody takes the first GPU that is shown; this process stays on the first of all.
         own = {VISIBLE_GPUS: gpus[number % len(gpus)]} if gpus else {}
         with path.open("ab") as output:
             command = [sys.executable, "-m", "experiments", *argv, "--workers", "1"]
-            others.append(
-                subprocess.Popen(
-                    command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | own
-                )
+            started = subprocess.Popen(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | own
             )
+            others.append((started, path))
         print(f"worker {number} prints to {path}")
     try:
         yield
     except BaseException:
-        for other in others:
+        for other, _ in others:
             other.terminate()
         raise
     finally:
-        for other in others:
-            other.wait()
+        for other, path in others:
+            # 1: no trial gave a number, which the end of this command says, too.
+            if other.wait() not in (0, 1, INTERRUPTED):
+                print(f"a worker ended early, with exit code {other.returncode}: {path}", file=sys.stderr)
 
 
 def _conclude(record: StudyRun, store: Store) -> int:

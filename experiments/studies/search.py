@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
 from experiments.planning.plan import Plan, plan
@@ -174,16 +175,27 @@ def _do(
         _make(planned, search, trial, store, data, listeners(trial, planned), own)
         value, extractor = search.value(planned, store)
     except (TrialFailed, ConfigError) as error:
-        trial.set_user_attr("reason", str(error))
-        journal.study.tell(trial, state=TrialState.FAIL)
+        _tell(trial, journal, {"reason": str(error)}, TrialState.FAIL)
     except Interrupted:
         if not own.pruned:
             raise
-        trial.set_user_attr("reason", own.pruned)
-        journal.study.tell(trial, state=TrialState.PRUNED)
+        _tell(trial, journal, {"reason": own.pruned}, TrialState.PRUNED)
     else:
-        trial.set_user_attr("extractor", extractor)
-        journal.study.tell(trial, value)
+        _tell(trial, journal, {"extractor": extractor}, TrialState.COMPLETE, value)
+
+
+def _tell(
+    trial: Trial,
+    journal: Journal,
+    attributes: Mapping[str, str],
+    state: TrialState,
+    value: float | None = None,
+) -> None:
+    """End a trial, unless another worker has: one that slept may have lost it."""
+    with contextlib.suppress(UpdateFinishedTrialError):
+        for name, said in attributes.items():
+            trial.set_user_attr(name, said)
+        journal.study.tell(trial, value, state, skip_if_finished=True)
 
 
 def _give_up_what_kills(trial: Trial, planned: Plan, store: Store) -> None:

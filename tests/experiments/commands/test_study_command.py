@@ -123,8 +123,8 @@ def test_each_further_worker_has_a_gpu_of_its_own(
             assert env.items() >= {key: each for key, each in os.environ.items() if key != variable}.items()
             started.append(env.get(variable))
 
-        def wait(self) -> None:
-            pass
+        def wait(self) -> int:
+            return 0
 
     variable = "CUDA_VISIBLE_DEVICES"
     monkeypatch.delenv(variable, raising=False)
