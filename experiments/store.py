@@ -27,13 +27,16 @@ from typing import Any
 
 from experiments import claims
 from experiments.artifacts import Artifact
-from sftok.unfinished import unfinished
+from sftok.unfinished import clear_unfinished, unfinished
 
 CONFIG, RESULT, METRICS, PROGRESS = "config.json", "result.json", "metrics.jsonl", "progress.json"
 EXAMPLES = "examples.npz"
 """Strips of an evaluation: uint8 `[n, 3, H, W]` by name, `labels` `[n]` and `class_names`."""
 
 CHECKPOINT = "checkpoint.safetensors"
+TOKENS = "tokens-"
+"""How the files of ids begin, which `codes` and `tokens` are made of one by one."""
+
 SCRATCH = (PROGRESS, CHECKPOINT)
 """Files of a work folder that a finished artifact has no use for."""
 
@@ -49,6 +52,10 @@ DENIED = (errno.EACCES, errno.EPERM)
 
 PROBE_BYTES = 1 << 20
 """Written and deleted before anything starts: a full disk may still take an empty file."""
+
+
+A_DAY = 24 * 3600.0
+"""In seconds: what is written into the cache for longer was left by a writer that was killed."""
 
 
 class StoreError(RuntimeError):
@@ -75,6 +82,7 @@ class Store:
                 probe.write_bytes(bytes(PROBE_BYTES))
             finally:
                 probe.unlink(missing_ok=True)
+            clear_unfinished(self.root / "cache", older_than=A_DAY)
         except OSError as error:
             raise StoreError(
                 f"store {self.root}: cannot be written to ({error.strerror}); choose another with --store"
@@ -104,13 +112,18 @@ class Store:
         """The work folder, with the artifact's identity in it; kept from an earlier attempt."""
         folder = self.work_folder(artifact)
         folder.mkdir(parents=True, exist_ok=True)
+        clear_unfinished(folder)
         write_json(folder / CONFIG, artifact.identity)
         return folder
 
     def commit(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
         """Finish the artifact: write its result and rename its folder into place."""
         work = self.work_folder(artifact)
-        write_json(work / RESULT, result)
+        clear_unfinished(work)
+        write_json(work / RESULT, result, flush=True)
+        if not self.is_done(artifact):
+            # Without a result, as where somebody deleted a damaged one, the folder is nobody's.
+            shutil.rmtree(self.folder(artifact), ignore_errors=True)
         try:
             work.rename(self.folder(artifact))
         except OSError:
@@ -153,10 +166,17 @@ class Store:
         return self.root / "failures" / f"{artifact.name}.json"
 
 
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` under a temporary name and rename it: a reader sees the old or the new file, whole."""
+def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = False) -> None:
+    """Write `content` under a temporary name and rename it: a reader sees the old or the new file, whole.
+
+    With `flush`, it is on the disk before it has its name: a power cut leaves no empty file.
+    """
     temporary = unfinished(path)
-    temporary.write_text(json.dumps(content, indent=1, sort_keys=True))
+    with temporary.open("w") as file:
+        file.write(json.dumps(content, indent=1, sort_keys=True))
+        if flush:
+            file.flush()
+            os.fsync(file.fileno())
     temporary.replace(path)
 
 

@@ -6,7 +6,6 @@ every value; the only markup that is passed through is the SVG that `reports.fig
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -38,6 +37,7 @@ from reports.strips import strip_sets
 from reports.studies import StudyView, study_view
 from reports.sweeps import sweep_view
 from reports.tables import flat_table, headline
+from sftok.unfinished import unfinished
 
 
 @dataclass(frozen=True)
@@ -208,6 +208,6 @@ def _moment(iso: str) -> str:
 
 def _write(path: Path, text: str) -> None:
     """Replace the file in one step: a reader sees the old page or the new one, never half of one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = unfinished(path)
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import time
 import uuid
 from pathlib import Path
 
@@ -9,3 +11,14 @@ from pathlib import Path
 def unfinished(path: Path) -> Path:
     """A hidden name beside `path` that nobody else takes: process numbers repeat between containers."""
     return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+
+
+def clear_unfinished(folder: Path, older_than: float | None = None) -> None:
+    """Delete what writers that were killed left in `folder`.
+
+    Unless `older_than` (seconds since the last write) tells them apart, nobody else may be writing there.
+    """
+    for left in folder.glob(".*.tmp"):
+        with contextlib.suppress(FileNotFoundError):
+            if older_than is None or time.time() - left.stat().st_mtime > older_than:
+                left.unlink()

@@ -24,7 +24,7 @@ from experiments.executors.queue import requeue
 from experiments.running.followers import follow, leading
 from experiments.running.runner import FindMaker, ensure
 from experiments.running.stop import Interrupted, Stop
-from experiments.store import CHECKPOINT, Store, read_json
+from experiments.store import CHECKPOINT, TOKENS, Store, read_json
 from experiments.tasks.base import Maker
 from sftok.distributed import joined
 
@@ -115,7 +115,7 @@ class ArtifactJob:
             self._give_up(
                 artifact, store, f"stopped {restarts + 1} times; max_requeues is {self.max_requeues}"
             )
-        if out_of_time and not _has_checkpoint_since(began, store.work_folder(artifact)):
+        if out_of_time and not _kept_work_since(began, store.work_folder(artifact)):
             again = f"and it would begin anew: raise time of kind {artifact.kind}"
             self._give_up(artifact, store, f"out of time (the job was given {self.minutes} min), {again}")
         requeue()
@@ -125,11 +125,10 @@ class ArtifactJob:
         raise JobError(reason)
 
 
-def _has_checkpoint_since(began: float, folder: Path) -> bool:
-    try:
-        return (folder / CHECKPOINT).stat().st_mtime >= began
-    except FileNotFoundError:
-        return False
+def _kept_work_since(began: float, folder: Path) -> bool:
+    """Whether the next attempt goes on from what this one left: a checkpoint, or files of ids."""
+    kept = [folder / CHECKPOINT, *folder.glob(f"{TOKENS}*")]
+    return any(path.exists() and path.stat().st_mtime >= began for path in kept)
 
 
 class PlannedData:

@@ -259,7 +259,11 @@ def _device(artifact: Artifact) -> str:
 
 def _record_failure(
     artifact: Artifact, store: Store, listeners: list[Listener], error: Exception, world: World
-) -> str:
+) -> str | None:
+    if store.is_done(artifact) and not world.broken:
+        # Another process took the claim of this one, which slept, and has finished it with the same content.
+        _tell(listeners, "finished", artifact, store.result(artifact))
+        return None
     # To lose the others follows from a failure of theirs, which they have recorded if they could.
     reason = note_failure(artifact, store, error, first=isinstance(error, WorldBroken))
     _tell(listeners, "failed", artifact, reason)
@@ -270,7 +274,7 @@ def _record_failure(
 
 def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: bool, who: str = "") -> str:
     """Record the error that is being handled, under `who`; returns the reason that stands then."""
-    reason = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    reason = _about_inputs(f"{who}{type(error).__name__}: {error}".splitlines()[0], artifact, store)
     with contextlib.suppress(OSError):
         failure = {
             "reason": reason,
@@ -279,6 +283,15 @@ def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: b
         }
         store.record_failure(artifact, failure, first)
         reason = (store.failure(artifact) or {}).get("reason", reason)
+    return reason
+
+
+def _about_inputs(reason: str, artifact: Artifact, store: Store) -> str:
+    """What is wrong with a file of a finished artifact is mended by making all of that artifact again."""
+    for upstream in artifact.inputs.values():
+        folder = store.folder(upstream)
+        if str(folder) in reason:
+            return reason.replace("delete it and run again", f"delete the folder {folder} and run again")
     return reason
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from experiments.artifacts import Artifact
+from experiments.store import TOKENS
 from sftok.distributed import SINGLE, World
 from sftok.training.interruption import TrainingInterrupted
 
@@ -54,10 +55,15 @@ class Task:
         """Say how far work without checkpoints is; the place where it can be stopped.
 
         Raises:
-            TrainingInterrupted: the runner was asked to stop; the work begins anew next time.
+            TrainingInterrupted: the runner was asked to stop; what is in no file yet begins anew next time.
         """
         if self.monitor.should_stop():
-            raise TrainingInterrupted("stopped; it begins anew next time")
+            kept = any(self.folder.glob(f"{TOKENS}*"))
+            raise TrainingInterrupted(
+                "stopped; it goes on from the files that are complete"
+                if kept
+                else "stopped; it begins anew next time"
+            )
         self.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
 
     @property

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from experiments.artifacts import Artifact, artifact
 from experiments.store import Store, StoreError, read_json, write_json
+from sftok.unfinished import unfinished
 
 
 @pytest.fixture
@@ -47,6 +49,40 @@ def test_a_work_folder_is_kept_for_the_next_attempt(store: Store) -> None:
     assert (store.open_work(made) / "checkpoint.safetensors").read_text() == "half"
     store.discard_work(made)
     assert not store.work_folder(made).exists()
+
+
+def test_what_killed_writers_left_is_cleared(store: Store) -> None:
+    made = teacher()
+    left = unfinished(store.open_work(made) / "checkpoint.safetensors")
+    left.write_text("half")
+    store.open_work(made)
+    assert not left.exists()
+    left.write_text("half")
+    store.commit(made, {})
+    assert sorted(path.name for path in store.folder(made).iterdir()) == ["config.json", "result.json"]
+    fresh, old = (unfinished(store.root / "cache" / f"{name}.safetensors") for name in ("fresh", "old"))
+    for path in (fresh, old):
+        path.write_text("half")
+    os.utime(old, (0, 0))
+    store.prepare()
+    assert fresh.exists(), "it may be another process's, which is at it"
+    assert not old.exists()
+
+
+def test_a_damaged_result_is_deleted_and_made_again_as_it_says(store: Store) -> None:
+    made = teacher()
+    store.open_work(made)
+    store.commit(made, {"value": 1})
+    result = store.folder(made) / "result.json"
+    result.write_text("")
+    with pytest.raises(StoreError, match="delete it and run again"):
+        store.result(made)
+    result.unlink()
+    assert not store.is_done(made)
+    (store.open_work(made) / "model.safetensors").write_text("weights")
+    store.commit(made, {"value": 1})
+    assert store.result(made) == {"value": 1}
+    assert (store.folder(made) / "model.safetensors").exists()
 
 
 def test_a_late_commit_of_the_same_artifact_gives_way(store: Store) -> None:

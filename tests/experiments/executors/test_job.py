@@ -10,7 +10,7 @@ import pytest
 from making import make_request
 
 from experiments.artifacts import Artifact, artifact
-from experiments.executors.job import ArtifactJob, JobError
+from experiments.executors.job import ArtifactJob, JobError, _kept_work_since
 from experiments.store import Store
 
 
@@ -46,6 +46,17 @@ def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, t
     job()
     assert store.is_done(a)
     assert (store.root / "attempts").read_text().split() == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"),
+    [("checkpoint.safetensors", True), ("tokens-000-00001.safetensors", True), ("metrics.jsonl", False)],
+)
+def test_what_an_attempt_that_ran_out_of_time_has_kept(tmp_path: Path, name: str, kept: bool) -> None:
+    (tmp_path / name).touch()
+    began = (tmp_path / name).stat().st_mtime
+    assert _kept_work_since(began, tmp_path) is kept
+    assert not _kept_work_since(began + 1, tmp_path), "of an earlier attempt"
 
 
 def test_a_job_starts_without_waiting_for_torch() -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
+import torch
 
 from experiments.artifacts import Artifact, artifact
 from experiments.planning.plan import Plan
@@ -18,6 +20,7 @@ from experiments.running.stop import Interrupted, Stop
 from experiments.store import Store, StoreError
 from experiments.tasks.base import Task
 from sftok.training.loop import TrainingInterrupted
+from sftok.weights import load_tensors, save_tensors
 
 NO_DATA = cast(DataSets, type("NoData", (), {"load": None})())
 
@@ -128,6 +131,43 @@ def test_a_stop_request_interrupts_and_keeps_the_work(store: Store, monkeypatch:
     assert not (store.folder(a) / "checkpoint.safetensors").exists(), (
         "a finished artifact keeps no checkpoint"
     )
+
+
+def test_a_claim_lost_to_another_process_that_finished_is_no_failure(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = chain()[0]
+
+    def overtaken(task: Task) -> dict[str, Any]:
+        store.commit(task.artifact, {"by": "another"})
+        raise FileNotFoundError(task.folder / "checkpoint.safetensors")
+
+    make_all(monkeypatch, overtaken)
+    assert runner.run(plan_of(a), store, NO_DATA, [], Stop()) == {}
+    assert store.failure(a) is None
+    assert store.result(a) == {"by": "another"}
+
+
+def test_a_damaged_input_is_to_be_made_again_as_a_whole(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = chain()[:2]
+
+    def damaged(task: Task) -> dict[str, Any]:
+        if task.artifact == a:
+            save_tensors(task.folder / "model.safetensors", {"w": torch.zeros(2)})
+            return {}
+        load_tensors(task.inputs["teacher"] / "model.safetensors")
+        return {}
+
+    make_all(monkeypatch, damaged)
+    runner.run(plan_of(a), store, NO_DATA, [], Stop())
+    weights = store.folder(a) / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    failures = runner.run(plan_of(a, b), store, NO_DATA, [], Stop())
+    assert failures[b].endswith(f"delete the folder {store.folder(a)} and run again")
+    shutil.rmtree(store.folder(a))
+    assert runner.run(plan_of(a, b), store, NO_DATA, [], Stop()) == {}
 
 
 def test_a_full_disk_ends_the_run_with_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
