@@ -154,7 +154,7 @@ def test_a_crash_and_a_failure_are_told_apart(lab: Lab) -> None:
     lab.until_over(crash, failing)
     assert "crashed: killed by signal 9" in lab.reason(crash)
     assert lab.reason(failing) == "ValueError: it cannot be done"
-    log = open(jobs[failing].log).read()  # noqa: SIM115, PTH123
+    log = (lab.store.root / jobs[failing].log).read_text()
     assert "a line of the log" in log
     assert "it cannot be done" in log
 
