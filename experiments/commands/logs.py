@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
-from experiments.executors.ledger import job_of, submitted
+from experiments.executors.ledger import JobRecord, job_of, submitted
 from experiments.planning.requests import stored_requests
 from experiments.store import Store, StoreError
 from sftok.config import ConfigError, choices_hint
@@ -20,7 +19,7 @@ def logs(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     artifact = _named(options.artifact, store)
     job = job_of(store, artifact)
     if job is not None:
-        text = read_log(store.root / job.log)
+        text = read_log(store, job)
         if text is None:
             print(f"job {job.job} has not printed anything yet", file=sys.stderr)
             return 0
@@ -33,10 +32,10 @@ def logs(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     return 0
 
 
-def read_log(path: Path) -> str | None:
-    """The text of a log; None if there is none yet."""
+def read_log(store: Store, job: JobRecord) -> str | None:
+    """What a job printed; None if it has not begun to."""
     try:
-        return path.read_text(errors="replace")
+        return (store.root / job.log).read_text(errors="replace")
     except FileNotFoundError:
         return None
 

@@ -96,9 +96,5 @@ def _line(artifact: ArtifactState) -> str:
 def _last_words(store: Store, artifact: Artifact) -> list[str]:
     """The end of the job's log, or of the traceback where there is no job."""
     job = job_of(store, artifact)
-    text = (
-        read_log(store.root / job.log)
-        if job is not None
-        else (store.failure(artifact) or {}).get("traceback")
-    )
+    text = read_log(store, job) if job is not None else (store.failure(artifact) or {}).get("traceback")
     return [line for line in (text or "").splitlines() if line.strip()][-LOG_LINES:]
