@@ -151,13 +151,14 @@ class TokenCache:
         found = self.description
         if (found.images, found.tokens) != (num_images, num_tokens):
             raise DamagedFileError(
-                f"{folder}: holds {found.tokens} ids of {found.images} images, "
-                f"expected are {num_tokens} of {num_images}"
+                folder,
+                f"holds {found.tokens} ids of {found.images} images, "
+                f"expected are {num_tokens} of {num_images}",
             )
         expected = augmentation or AugmentationConfig()
         if found.augmentation != expected:
             raise DamagedFileError(
-                f"{folder}: holds ids of the views {found.augmentation}, expected are those of {expected}"
+                folder, f"holds ids of the views {found.augmentation}, expected are those of {expected}"
             )
         self._files: dict[tuple[int, int], np.ndarray] = {}
 
@@ -196,7 +197,7 @@ class TokenCache:
             places = _parts(self.description.images, self.description.images_per_file)[number]
             ids = _kept(path, len(places), self.description.content)
             if ids is None or ids.shape[1] != self.description.tokens:
-                raise DamagedFileError(f"{path}: missing or damaged; delete its folder and run again")
+                raise DamagedFileError(path, "missing or damaged", "delete its folder and run again")
             self._files[view, number] = ids.numpy()
         return self._files[view, number]
 
@@ -262,7 +263,7 @@ def _kept(path: Path, images: int, content: str) -> Tensor | None:
         return None
     if metadata.get("content") != content or len(tensors["ids"]) != images:
         raise DamagedFileError(
-            f"{path}: holds ids of other images, of another encoder, or of other views; use another folder"
+            path, "holds ids of other images, of another encoder, or of other views", "use another folder"
         )
     return tensors["ids"]
 
@@ -274,5 +275,5 @@ def _described(folder: Path) -> TokensDescription:
     except (OSError, ValueError) as error:
         problem = " ".join(str(error).split())
         raise DamagedFileError(
-            f"{path}: not a complete cache of ids ({problem}); delete its folder"
+            path, f"not a complete cache of ids ({problem})", "delete its folder and run again"
         ) from None

@@ -20,7 +20,22 @@ CHECKSUM = "sha256"
 
 
 class DamagedFileError(ValueError):
-    """A weight file or checkpoint whose content cannot be trusted; the message names it and the remedy."""
+    """A file of tensors whose content cannot be trusted.
+
+    Args:
+        path: the file, or the folder of files that belong together.
+        problem: what is wrong with it.
+        remedy: what to do; who knows where the file came from may know better.
+    """
+
+    def __init__(self, path: Path, problem: str, remedy: str = "delete it and run again") -> None:
+        super().__init__(path, problem, remedy)
+        self.path = path
+        self.problem = problem
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.problem}; {self.remedy}"
 
 
 def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
@@ -70,14 +85,10 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
             metadata = dict(file.metadata() or {})
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise DamagedFileError(
-            f"{path}: not a complete safetensors file ({error}); delete it and run again"
-        ) from None
+        raise DamagedFileError(path, f"not a complete safetensors file ({error})") from None
     expected = metadata.pop(CHECKSUM, None)
     if expected is None:
-        raise DamagedFileError(f"{path}: carries no checksum; it was not written by sftok")
+        raise DamagedFileError(path, "carries no checksum; it was not written by sftok")
     if content_hash(tensors) != expected:
-        raise DamagedFileError(
-            f"{path}: its content does not match its checksum; the file is damaged: delete it and run again"
-        )
+        raise DamagedFileError(path, "its content does not match its checksum; the file is damaged")
     return tensors, metadata

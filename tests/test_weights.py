@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import pickle
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_a_truncated_file_is_refused(tmp_path: Path, keep: int) -> None:
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(DamagedFileError, match=r"a\.safetensors"):
         load_tensors(path)
+
+
+def test_the_error_names_the_file_the_problem_and_the_remedy_also_in_another_process() -> None:
+    error = pickle.loads(pickle.dumps(DamagedFileError(Path("a.safetensors"), "cut", "get it again")))
+    assert str(error) == "a.safetensors: cut; get it again"
+    assert (error.path, error.problem, error.remedy) == (Path("a.safetensors"), "cut", "get it again")
 
 
 def test_a_file_without_checksum_is_refused(tmp_path: Path) -> None:

@@ -274,7 +274,7 @@ def _record_failure(
 
 def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: bool, who: str = "") -> str:
     """Record the error that is being handled, under `who`; returns the reason that stands then."""
-    reason = _about_inputs(f"{who}{type(error).__name__}: {error}".splitlines()[0], artifact, store)
+    reason = f"{who}{type(error).__name__}: {_described(error, artifact, store)}".splitlines()[0]
     with contextlib.suppress(OSError):
         failure = {
             "reason": reason,
@@ -286,13 +286,16 @@ def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: b
     return reason
 
 
-def _about_inputs(reason: str, artifact: Artifact, store: Store) -> str:
+def _described(error: Exception, artifact: Artifact, store: Store) -> str:
     """What is wrong with a file of a finished artifact is mended by making all of that artifact again."""
-    for upstream in artifact.inputs.values():
-        folder = store.folder(upstream)
-        if str(folder) in reason:
-            return reason.replace("delete it and run again", f"delete the folder {folder} and run again")
-    return reason
+    # Imported here: a plan of which all is done has no need of torch.
+    from sftok.weights import DamagedFileError
+
+    if isinstance(error, DamagedFileError):
+        for folder in map(store.folder, artifact.inputs.values()):
+            if error.path.is_relative_to(folder):
+                return f"{error.path}: {error.problem}; delete the folder {folder} and run again"
+    return str(error)
 
 
 def _tell(listeners: list[Listener], event: str, *arguments: Any) -> None:

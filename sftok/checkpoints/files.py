@@ -82,7 +82,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
                 return {name: file.get_tensor(name) for name in file.keys()}, {}  # noqa: SIM118
         return load_tensors(path)
     except DamagedFileError as error:
-        raise CheckpointError(str(error)) from None
+        raise CheckpointError(f"{error.path}: {error.problem}; get it again") from None
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a complete safetensors file ({error}); get it again") from None
 

@@ -67,7 +67,7 @@ class TrainingState:
         except (IndexError, KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise DamagedFileError(
-                f"{path}: does not fit this run ({reason}); delete it to start anew"
+                path, f"does not fit this run ({reason})", "delete it to start anew"
             ) from None
         return True
 
