@@ -1,21 +1,25 @@
-"""A stage-2 training step of the cpu profile in each number format; the ratio is taken in one run.
+"""A stage-2 training step of the cpu profile by number format and attention; ratios are taken in one run.
 
-`pytest tests/benchmarks --benchmark-only` prints the times; `extra_info` holds the ratio.
+`nox -s benchmarks -- -k paths` prints the ratios, which `extra_info` holds.
 """
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from experiments.recipe import Recipe
 from sftok.data.batches import Batch
+from sftok.models import layers
 from sftok.models.tokenizer import SFTok
 from sftok.training.optimisation import adamw
 from sftok.training.precision import Precision, autocast
@@ -26,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def step(recipe: Recipe, tokenizer: SFTok, batch: Batch) -> Callable[[Precision], None]:
+def step(recipe: Recipe, tokenizer: SFTok, batch: Batch) -> Callable[[Precision], float]:
     decoder = tokenizer.decoder
     shape = (len(batch.indices), decoder.config.num_codes)
     codes = torch.randint(decoder.config.vocabulary, shape, generator=torch.Generator().manual_seed(1))
@@ -40,38 +44,61 @@ def step(recipe: Recipe, tokenizer: SFTok, batch: Batch) -> Callable[[Precision]
     ).train()
     optimiser = adamw(stage.trained.named_parameters(), recipe.stage2.training.optimisation)
 
-    def one(precision: Precision) -> None:
+    def one(precision: Precision) -> float:
         with autocast(precision, CPU):
             losses = stage.losses("model", Step(0, batch, torch.Generator().manual_seed(2)))
         optimiser.zero_grad(set_to_none=True)
         losses["loss"].backward()
         optimiser.step()
+        return losses["loss"].item()
 
     return one
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_stage_2_step(
-    benchmark: BenchmarkFixture, step: Callable[[Precision], None], precision: Precision
+    benchmark: BenchmarkFixture, step: Callable[[Precision], float], precision: Precision
 ) -> None:
-    benchmark.pedantic(step, (precision,), rounds=15, warmup_rounds=3)
-    assert torch.is_grad_enabled()
+    loss = benchmark.pedantic(step, (precision,), rounds=15, warmup_rounds=3)
+    assert math.isfinite(loss)
+
+
+def fused(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """torch's own choice, whose backward pass is slow in bf16 on a CPU."""
+    return F.scaled_dot_product_attention(query, key, value)
+
+
+def plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """torch's plain form."""
+    with sdpa_kernel(SDPBackend.MATH):
+        return F.scaled_dot_product_attention(query, key, value)
+
+
+PATHS: dict[str, tuple[Precision, Callable[..., Tensor]]] = {
+    "fp32": ("fp32", layers.attend),
+    "bf16": ("bf16", layers.attend),
+    "bf16 with torch's math attention": ("bf16", plain),
+    "bf16 with torch's default attention": ("bf16", fused),
+}
 
 
 @pytest.mark.parametrize("recipe", ["profile", "larger"], indirect=True)
-def test_bf16_against_fp32(benchmark: BenchmarkFixture, step: Callable[[Precision], None]) -> None:
-    """The two in turn, so that a machine whose speed drifts tells the same ratio."""
-    times: dict[str, list[float]] = {"fp32": [], "bf16": []}
+def test_paths_against_fp32(
+    benchmark: BenchmarkFixture, step: Callable[[Precision], float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How the CPU's path was chosen; all in turn, so that a machine whose speed drifts tells the same."""
+    times: dict[str, list[float]] = {path: [] for path in PATHS}
+    losses = []
 
-    def both() -> Any:
-        for precision, taken in times.items():
+    def each() -> None:
+        for path, (precision, attend) in PATHS.items():
+            monkeypatch.setattr(layers, "attend", attend)
             started = time.perf_counter()
-            step(precision)  # type: ignore[arg-type]
-            taken.append(time.perf_counter() - started)
+            losses.append(step(precision))
+            times[path].append(time.perf_counter() - started)
 
-    benchmark.pedantic(both, rounds=15, warmup_rounds=3)
-    ratios = [slow / fast for slow, fast in zip(times["fp32"], times["bf16"], strict=True)]
-    benchmark.extra_info["fp32 / bf16 with math attention, median of pairs"] = round(
-        statistics.median(ratios), 2
-    )
-    assert len(ratios) >= 1
+    benchmark.pedantic(each, rounds=15, warmup_rounds=3)
+    for path, taken in times.items():
+        ratios = [slow / fast for slow, fast in zip(times["fp32"], taken, strict=True)]
+        benchmark.extra_info[f"speed of {path}, fp32 = 1"] = round(statistics.median(ratios), 2)
+    assert all(math.isfinite(loss) for loss in losses)
