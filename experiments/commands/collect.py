@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 
-from experiments import tracking
 from experiments.commands.stored import chosen_requests, refresh_all
 from experiments.commands.wiring import Wiring
 from experiments.records.collect import table_run, table_runs
 from experiments.store import Store
+from experiments.tracking import delivery
 
 
 def collect(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -19,7 +19,7 @@ def collect(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int
     refresh_all(store, [artifact for request in requests for artifact in request.plan.artifacts])
     failed = 0
     for request in requests:
-        tracking.sync(store, request, ask=True)
+        delivery.sync(store, request, ask=True)
         run = table_run(store, request)
         done = sum(artifact.status == "done" for artifact in run.artifacts)
         print(f"{run.experiment.name}, profile {run.profile}: {done} of {len(run.artifacts)} artifacts done")

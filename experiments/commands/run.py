@@ -13,7 +13,6 @@ from typing import Any
 
 from rich.console import Console
 
-from experiments import tracking
 from experiments.artifacts import Artifact
 from experiments.commands import executors
 from experiments.commands.details import details
@@ -31,6 +30,7 @@ from experiments.running.followers import follow, leading
 from experiments.running.progress import ConsoleProgress
 from experiments.running.stop import Stop
 from experiments.store import Store
+from experiments.tracking import delivery
 from sftok.device import require_device
 from sftok.distributed import World, joined
 
@@ -137,7 +137,7 @@ class LiveReport:
     def track(self) -> None:
         """Deliver what is finished to the tracker."""
         for request in self._requests:
-            tracking.sync(self._store, request)
+            delivery.sync(self._store, request)
 
     def try_rebuild(self) -> None:
         """Build the pages; hours of training must not end because a page could not be drawn."""

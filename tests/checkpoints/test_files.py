@@ -79,7 +79,7 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
     content = bytearray((tmp_path / "w.safetensors").read_bytes())
     content[-7] ^= 1
     (tmp_path / "w.safetensors").write_bytes(content)
-    with pytest.raises(CheckpointError, match="does not match its checksum.*; get it again$"):
+    with pytest.raises(CheckpointError, match=r"does not match its checksum.*; get it again$"):
         read_file(tmp_path / "w.safetensors")
 
 

@@ -1,0 +1,39 @@
+"""What MLflow is told of a row."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from delivering import (
+    finish_row,
+    make_request,
+)
+
+from experiments.records.collect import table_run
+from experiments.store import Store
+from experiments.tracking import content
+
+
+def test_metric_names_keep_to_what_mlflow_allows(store: Store) -> None:
+    request = make_request()
+    finish_row(store, request, 0)
+    row = table_run(store, request).rows[0]
+    assert [value.name for value in content.measurements(row)] == ["rfid/classifier-28"] * 2 + [
+        "codebook_usage"
+    ]
+
+
+def test_the_strip_has_a_line_for_each_entry(tmp_path: Path) -> None:
+    images = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+    np.savez(
+        tmp_path / "examples.npz",
+        original=images,
+        labels=np.zeros(len(images), int),
+        class_names=np.array(["a"]),
+        T1=images + 1,
+    )
+    picture = content.strip(tmp_path / "examples.npz")
+    assert picture.shape == (8, 10, 3)
+    assert picture.dtype == np.uint8
+    np.testing.assert_array_equal(picture[4:, 5:], images[1].transpose(1, 2, 0) + 1)
