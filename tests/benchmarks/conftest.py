@@ -11,9 +11,14 @@ from sftok.data.batches import Batch
 from sftok.models.tokenizer import SFTok
 from sftok.training.precision import keep_freed_memory
 
-# The profile's step is small: what does not depend on the precision weighs more in it than in a larger one.
+# The profile's step is small: what does not depend on the precision weighs more in it than in a larger or,
+# above all, a wider one.
 SIZES = {
     "profile": {},
+    "wider": {
+        "tokenizer.encoder": {"width": 128, "depth": 4, "heads": 4},
+        "tokenizer.decoder": {"width": 128, "depth": 4, "heads": 4},
+    },
     "larger": {
         "tokenizer.patch_size": 4,
         "tokenizer.num_latent_tokens": 8,

@@ -82,7 +82,7 @@ PATHS: dict[str, tuple[Precision, Callable[..., Tensor]]] = {
 }
 
 
-@pytest.mark.parametrize("recipe", ["profile", "larger"], indirect=True)
+@pytest.mark.parametrize("recipe", ["profile", "wider", "larger"], indirect=True)
 def test_paths_against_fp32(
     benchmark: BenchmarkFixture, step: Callable[[Precision], float], monkeypatch: pytest.MonkeyPatch
 ) -> None:
