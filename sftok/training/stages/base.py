@@ -6,6 +6,7 @@ each) for its losses and updates its parameters.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -42,7 +43,7 @@ Losses = dict[str, torch.Tensor]
 """Scalars by name; `loss` is the one that is differentiated, the others are shown."""
 
 
-class Stage(nn.Module):
+class Stage(nn.Module, ABC):
     """A training objective over the modules in `trained`.
 
     Everything registered as a sub-module is trained and checkpointed; frozen models are kept out of the
@@ -60,10 +61,10 @@ class Stage(nn.Module):
         """The update (from 0) with which `player` joins; the schedule of its learning rate starts there."""
         return 0
 
+    @abstractmethod
     def losses(self, player: str, step: Step) -> Losses:
         """The losses of one player's update.
 
         Of several processes each gives its own share's; what counts is their mean, and that of their
         gradients. What is no mean over images asks `step.world`.
         """
-        raise NotImplementedError

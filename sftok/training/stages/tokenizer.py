@@ -7,6 +7,7 @@ the alignment some positions are visible, and what they show is the question of 
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import cast
 
@@ -74,9 +75,9 @@ class TokenizerStage(Stage):
         """Latent tokens and visible codes to logits."""
         return cast(Decoder, self.trained["decoder"])
 
+    @abstractmethod
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """What the decoder sees: code ids `[B,N]`, the mask id where a position is masked."""
-        raise NotImplementedError
 
     def losses(self, player: str, step: Step) -> Losses:
         """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
