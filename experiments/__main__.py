@@ -1,7 +1,8 @@
 """The top: `python -m experiments`. It wires specs, planning, running, tracking and reports together.
 
-Nothing imports this module. Exit codes: 0 everything asked for is done, 1 some of it failed, 2 the input is
-wrong, 130 stopped by a signal (the same command goes on from there).
+Nothing imports this module. Exit codes: 0 everything asked for is done, 1 some of it failed (or nobody reads
+what is printed any more), 2 the input is wrong, 130 stopped by a signal (the same command goes on from
+there).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import sys
 
 from experiments import arguments, commands
+from sftok.output import reader_left
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +28,13 @@ def main(argv: list[str] | None = None) -> int:
         build_report=reports.build,
         exporters={"csv": export.to_csv, "json": export.to_json},
     )
-    return commands.dispatch(options, argv, wiring)
+    try:
+        code = commands.dispatch(options, argv, wiring)
+    except BrokenPipeError:
+        if not reader_left():
+            raise
+        return 1
+    return 1 if reader_left() else code
 
 
 if __name__ == "__main__":

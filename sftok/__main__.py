@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 
+from sftok.output import reader_left
 from sftok.tool import arguments
 
 
@@ -25,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
     commands = {"info": info.run, "reconstruct": reconstruct.run, "tokenize": tokenize.run}
     try:
         commands[options.command](options)
+    except BrokenPipeError as error:
+        return 1 if reader_left() else _say(error, code=1)
     except (CheckpointError, ConfigError, ToolError) as error:
         return _say(error, code=2)
     except OSError as error:
@@ -35,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         return _say(MemoryError(f"out of memory ({error}); choose a smaller --batch-size"), code=1)
     except KeyboardInterrupt:
         return 130
-    return 0
+    return 1 if reader_left() else 0
 
 
 def _is_out_of_memory(error: Exception) -> bool:
