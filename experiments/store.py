@@ -121,19 +121,31 @@ class Store:
         work = self.work_folder(artifact)
         clear_unfinished(work)
         write_json(work / RESULT, result, flush=True)
-        if not self.is_done(artifact):
-            # Without a result, as where somebody deleted a damaged one, the folder is nobody's.
-            shutil.rmtree(self.folder(artifact), ignore_errors=True)
         try:
             work.rename(self.folder(artifact))
         except OSError:
-            # A process that lost its claim while it slept: the other one's result is the same and is there.
             if not self.is_done(artifact):
-                raise
-            self.discard_work(artifact)
+                self._make_way(artifact)
+            if self.is_done(artifact):
+                # A process that lost its claim while it slept: the other one's result is there, and the same.
+                self.discard_work(artifact)
+            else:
+                work.rename(self.folder(artifact))
         for name in SCRATCH:
             (self.folder(artifact) / name).unlink(missing_ok=True)
         self._failure_path(artifact).unlink(missing_ok=True)
+
+    def _make_way(self, artifact: Artifact) -> None:
+        """Remove a folder without a result, as is left where somebody deleted a damaged one.
+
+        Moved before it is deleted: what another process finished just now is put back.
+        """
+        grave = unfinished(self.folder(artifact))
+        with contextlib.suppress(FileNotFoundError):
+            self.folder(artifact).rename(grave)
+        if (grave / RESULT).is_file():
+            grave.rename(self.folder(artifact))
+        shutil.rmtree(grave, ignore_errors=True)
 
     def record_failure(self, artifact: Artifact, failure: Mapping[str, Any], first: bool = False) -> None:
         """Remember why an attempt failed; its work folder stays, so that a retry resumes.
@@ -172,12 +184,15 @@ def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = False) -
     With `flush`, it is on the disk before it has its name: a power cut leaves no empty file.
     """
     temporary = unfinished(path)
-    with temporary.open("w") as file:
-        file.write(json.dumps(content, indent=1, sort_keys=True))
-        if flush:
-            file.flush()
-            os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(json.dumps(content, indent=1, sort_keys=True))
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def write_first_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -209,5 +209,8 @@ def _moment(iso: str) -> str:
 def _write(path: Path, text: str) -> None:
     """Replace the file in one step: a reader sees the old page or the new one, never half of one."""
     temporary = unfinished(path)
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ and the run goes on as it does in one process.
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -213,10 +214,15 @@ def make(
         raise Interrupted(f"{artifact.label}: {interruption}") from None
     except OSError as error:
         if error.errno in CANNOT_WRITE:
-            raise StoreError(
+            reason = (
                 f"{artifact.label}: cannot write to {store.root} ({error.strerror}); finished work "
                 "is intact, free some space and run the same command again"
-            ) from None
+            )
+            if world.size > 1:
+                # The others will only see that this process is gone. So small a file may still find room.
+                with contextlib.suppress(OSError):
+                    store.record_failure(artifact, {"reason": reason, "traceback": ""})
+            raise StoreError(reason) from None
         return _record_failure(artifact, store, listeners, error, world)
     except Parted:
         raise
@@ -274,7 +280,8 @@ def _record_failure(
 
 def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: bool, who: str = "") -> str:
     """Record the error that is being handled, under `who`; returns the reason that stands then."""
-    reason = f"{who}{type(error).__name__}: {_described(error, artifact, store)}".splitlines()[0]
+    first_line = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    reason = first_line + _remedy(first_line, artifact, store)
     with contextlib.suppress(OSError):
         failure = {
             "reason": reason,
@@ -286,16 +293,12 @@ def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: b
     return reason
 
 
-def _described(error: Exception, artifact: Artifact, store: Store) -> str:
-    """What is wrong with a file of a finished artifact is mended by making all of that artifact again."""
-    # Imported here: a plan of which all is done has no need of torch.
-    from sftok.weights import DamagedFileError
-
-    if isinstance(error, DamagedFileError):
-        for folder in map(store.folder, artifact.inputs.values()):
-            if error.path.is_relative_to(folder):
-                return f"{error.path}: {error.problem}; delete the folder {folder} and run again"
-    return str(error)
+def _remedy(reason: str, artifact: Artifact, store: Store) -> str:
+    """How to have an input made again, if a file of it is what failed."""
+    for folder in map(store.folder, artifact.inputs.values()):
+        if f"{folder}{os.sep}" in reason:
+            return f" (to have it made again, delete the folder {folder} and run again)"
+    return ""
 
 
 def _tell(listeners: list[Listener], event: str, *arguments: Any) -> None:

@@ -49,4 +49,5 @@ def evaluate_checkpoint(task: Task) -> dict[str, Any]:
     found = measure(tokenizer.to(device), image_set, config, extractors, task.cache, task.report)
     write_examples(task.folder / EXAMPLES, found, image_set)
     rows = [row.model_dump() for row in found.rows]
-    return {"rows": rows, "protocol": found.protocol.record()}
+    # Where it lay is in no key, which a moved file keeps; but people look for it here.
+    return {"rows": rows, "protocol": found.protocol.record(), "opened_from": opened_from}

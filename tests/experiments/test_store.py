@@ -95,6 +95,28 @@ def test_a_late_commit_of_the_same_artifact_gives_way(store: Store) -> None:
     assert not store.work_folder(made).exists()
 
 
+def test_what_another_process_commits_meanwhile_is_not_removed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = teacher()
+    store.folder(made).mkdir(parents=True)  # without a result, as where somebody deleted a damaged one
+    (store.folder(made) / "rest").touch()
+    (store.open_work(made) / "model.safetensors").write_text("weights")
+    make_way = Store._make_way
+
+    def overtaken(ours: Store, artifact: Artifact) -> None:
+        monkeypatch.setattr(Store, "_make_way", make_way)
+        other = Store(ours.root)
+        other.commit(artifact, {"by": "another"})
+        make_way(ours, artifact)
+
+    monkeypatch.setattr(Store, "_make_way", overtaken)
+    store.commit(made, {"by": "us"})
+    assert store.result(made) == {"by": "another"}
+    assert (store.folder(made) / "model.safetensors").exists()
+    assert [path.name for path in store.folder(made).parent.iterdir()] == [store.folder(made).name]
+
+
 def test_failures_are_remembered_and_forgotten(store: Store) -> None:
     made = teacher()
     assert store.failure(made) is None
@@ -116,6 +138,18 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(StoreError, match=r"a\.json: damaged"):
         read_json(path)
+
+
+def test_a_full_disk_leaves_no_drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    write_json(tmp_path / "a.json", {"a": 1})
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_json(tmp_path / "a.json", {"a": 2}, flush=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
+    assert read_json(tmp_path / "a.json") == {"a": 1}
 
 
 def test_a_full_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,6 +19,7 @@ from experiments.running.datasets import DataSets
 from experiments.running.stop import Interrupted, Stop
 from experiments.store import Store, StoreError
 from experiments.tasks.base import Task
+from sftok.checkpoints.files import read_file
 from sftok.training.loop import TrainingInterrupted
 from sftok.weights import load_tensors, save_tensors
 
@@ -148,8 +149,9 @@ def test_a_claim_lost_to_another_process_that_finished_is_no_failure(
     assert store.result(a) == {"by": "another"}
 
 
+@pytest.mark.parametrize("read", [load_tensors, read_file])
 def test_a_damaged_input_is_to_be_made_again_as_a_whole(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    store: Store, monkeypatch: pytest.MonkeyPatch, read: Callable[[Path], object]
 ) -> None:
     a, b = chain()[:2]
 
@@ -157,7 +159,7 @@ def test_a_damaged_input_is_to_be_made_again_as_a_whole(
         if task.artifact == a:
             save_tensors(task.folder / "model.safetensors", {"w": torch.zeros(2)})
             return {}
-        load_tensors(task.inputs["teacher"] / "model.safetensors")
+        read(task.inputs["teacher"] / "model.safetensors")
         return {}
 
     make_all(monkeypatch, damaged)
@@ -165,7 +167,9 @@ def test_a_damaged_input_is_to_be_made_again_as_a_whole(
     weights = store.folder(a) / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1])
     failures = runner.run(plan_of(a, b), store, NO_DATA, [], Stop())
-    assert failures[b].endswith(f"delete the folder {store.folder(a)} and run again")
+    assert f"{weights}: " in failures[b]
+    remedy = f"to have it made again, delete the folder {store.folder(a)} and run again"
+    assert failures[b].endswith(f" ({remedy})")
     shutil.rmtree(store.folder(a))
     assert runner.run(plan_of(a, b), store, NO_DATA, [], Stop()) == {}
 
