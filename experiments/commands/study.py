@@ -91,9 +91,10 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
             f"{options.workers} jobs queued; the terminal may be closed; without --executor the line joins in"
         )
         return 0
-    with _company(options, argv, folder), contextlib.closing(Shown(store)) as shown:
+    with _company(options, argv, folder) as others, contextlib.closing(Shown(store)) as shown:
         work(search, journal, budget, store, data, shown.listeners, Stop(), told=write)
     record = write()
+    _tell_of_dead(others, record)
     return _conclude(record, store)
 
 
@@ -170,10 +171,14 @@ def _writer(
     return write
 
 
+Others = list[tuple[subprocess.Popen[bytes], Path]]
+"""Further workers, and the files that they print to."""
+
+
 @contextlib.contextmanager
-def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[None]:
+def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[Others]:
     """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
-    others: list[tuple[subprocess.Popen[bytes], Path]] = []
+    others: Others = []
     gpus = visible_gpus()
     for number in range(1, options.workers):
         path = folder / f"worker-{number}.log"
@@ -187,16 +192,22 @@ def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iter
             others.append((started, path))
         print(f"worker {number} prints to {path}")
     try:
-        yield
+        yield others
     except BaseException:
         for other, _ in others:
             other.terminate()
         raise
     finally:
-        for other, path in others:
-            # 1: no trial gave a number, which the end of this command says, too.
-            if other.wait() not in (0, 1, INTERRUPTED):
-                print(f"a worker ended early, with exit code {other.returncode}: {path}", file=sys.stderr)
+        for other, _ in others:
+            other.wait()
+
+
+def _tell_of_dead(others: Others, record: StudyRun) -> None:
+    """Name the workers that failed. To find no number is 1, too, and the end of this command says it."""
+    for other, path in others:
+        fine = {0, INTERRUPTED} | ({1} if record.best is None else set())
+        if other.returncode not in fine:
+            print(f"a worker ended early, with exit code {other.returncode}: {path}", file=sys.stderr)
 
 
 def _conclude(record: StudyRun, store: Store) -> int:

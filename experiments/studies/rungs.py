@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from experiments.artifacts import Artifact
@@ -76,7 +77,12 @@ class Rungs:
         if not values:
             return
         mean = math.fsum(values) / len(values)
-        self._trial.report(mean, rung)
+        try:
+            self._trial.report(mean, rung)
+        except UpdateFinishedTrialError:
+            # This worker slept, and another one has done the trial. No error, which the artifact would keep.
+            self._stop.pruned = "ended by another worker"
+            return
         if self._trial.should_prune():
             self._stop.pruned = (
                 f"{self._config.quantity} {mean:.4g} at rung {rung} of {len(self._ends) - 1} is above the "

@@ -154,7 +154,9 @@ def work(
                 raise Interrupted(f"stopped {search.study.name} between two trials")
             if trial is None:
                 return
-            _do(trial, search, journal, store, data, listeners, stop)
+            # It is over already where another worker took it for lost: this one had slept.
+            with contextlib.suppress(UpdateFinishedTrialError):
+                _do(trial, search, journal, store, data, listeners, stop)
             told()
 
 
@@ -191,11 +193,14 @@ def _tell(
     state: TrialState,
     value: float | None = None,
 ) -> None:
-    """End a trial, unless another worker has: one that slept may have lost it."""
-    with contextlib.suppress(UpdateFinishedTrialError):
-        for name, said in attributes.items():
-            trial.set_user_attr(name, said)
-        journal.study.tell(trial, value, state, skip_if_finished=True)
+    """End a trial.
+
+    Raises:
+        UpdateFinishedTrialError: another worker has.
+    """
+    for name, said in attributes.items():
+        trial.set_user_attr(name, said)
+    journal.study.tell(trial, value, state, skip_if_finished=True)
 
 
 def _give_up_what_kills(trial: Trial, planned: Plan, store: Store) -> None:

@@ -123,8 +123,10 @@ def test_each_further_worker_has_a_gpu_of_its_own(
             assert env.items() >= {key: each for key, each in os.environ.items() if key != variable}.items()
             started.append(env.get(variable))
 
+        returncode = 0
+
         def wait(self) -> int:
-            return 0
+            return self.returncode
 
     variable = "CUDA_VISIBLE_DEVICES"
     monkeypatch.delenv(variable, raising=False)
@@ -136,3 +138,31 @@ def test_each_further_worker_has_a_gpu_of_its_own(
     study(tmp_path, "--workers", str(workers))
     assert started == expected
     assert os.environ.get(variable) == visible, "this process keeps the first one, and sees all"
+
+
+@pytest.mark.parametrize(
+    ("code", "number", "named"), [(0, True, False), (1, True, True), (1, False, False), (-9, True, True)]
+)
+def test_a_worker_that_died_is_named_with_its_log(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    code: int,
+    number: bool,
+    named: bool,
+) -> None:
+    class Process:
+        returncode = code
+
+        def __init__(self, line: list[str], **settings: Any):
+            pass
+
+        def wait(self) -> int:
+            return self.returncode
+
+    monkeypatch.setattr(subprocess, "Popen", Process)
+    if not number:
+        monkeypatch.setattr(command, "work", lambda *arguments, **named: None)
+    assert study(tmp_path, "--trials", "1", "--workers", "2") == (0 if number else 1)
+    said = f"a worker ended early, with exit code {code}: {tmp_path}/studies/mask-schedule-smoke/worker-1.log"
+    assert (said in capsys.readouterr().err) is named

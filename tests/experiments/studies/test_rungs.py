@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState
-from searching import a_search, measured, search_with
+from searching import a_journal, a_search, measured, search_with
 
 from experiments.store import METRICS, Store
 from experiments.studies.rungs import logged
@@ -72,3 +72,25 @@ def test_a_torn_line_of_a_curve_is_no_rung(tmp_path: Path) -> None:
     )
     assert logged(tmp_path, "loss") == [(10, 2.0), (30, 1.0)]
     assert logged(tmp_path / "nothing", "loss") == []
+
+
+@pytest.mark.parametrize("pruner", [None, MedianPruner(rungs=3, startup_trials=2, warm_up_rungs=0)])
+def test_a_trial_that_another_worker_ended_is_left_to_it(
+    store: Store, monkeypatch: pytest.MonkeyPatch, pruner: MedianPruner | None
+) -> None:
+    search = a_search(space={"rate": RATE}, pruner=pruner, sampler=Sampler(name="random"))
+    ended: list[int] = []
+
+    def overtaken(task: Task) -> dict[str, Any]:
+        """Of the first trial: while this worker slept in its training, another one has done it."""
+        if task.artifact.kind == "stage" and not ended:
+            other = a_journal(search, store)
+            ended.append(other.trials()[0].number)
+            other.study.tell(ended[0], 7.0)
+        return train(task)
+
+    first, second = search_with(overtaken, search, store, monkeypatch, budget=2)
+    assert (first.state, first.value) == (TrialState.COMPLETE, 7.0)
+    assert second.state is TrialState.COMPLETE
+    planned = search.plan(first.params).artifacts
+    assert not any(store.failure(artifact) for artifact in planned)
