@@ -66,7 +66,7 @@ def run_here(
     Raises:
         Interrupted: a signal asked to stop.
     """
-    watch.forget_ended(store, request.plan.artifacts)
+    listeners = [watch.Succession(store, request.plan.artifacts), *listeners]
     if options.executor == "local":
         from experiments.executors.local import run_locally
 

@@ -32,6 +32,8 @@ class JobRecord(Config):
     state: str = "PENDING"
     """What Slurm said last."""
     reason: str = ""
+    explained: bool = False
+    """Whether its end has a reason that was shown; no other one is made up for it then."""
 
     @property
     def note(self) -> str:

@@ -21,6 +21,9 @@ LIVE = frozenset(
 )
 """States in which a job may still make its artifact."""
 
+QUEUED = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"})
+"""Of those, states in which it will begin, for the first time or again."""
+
 ENDED_BY_A_STEP = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
 
 AT_ONCE = 400

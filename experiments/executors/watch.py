@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from experiments import claims
 from experiments.artifacts import Artifact
 from experiments.executors import ledger
 from experiments.executors.ledger import JobRecord
-from experiments.executors.queue import LIVE, JobState, SlurmError, job_states
+from experiments.executors.queue import LIVE, QUEUED, JobState, SlurmError, job_states
 from experiments.store import LOST_OTHERS, Store
 
 SIGNAL_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM"}
@@ -32,30 +33,31 @@ def refresh(store: Store, artifacts: Iterable[Artifact]) -> None:
         if not state.live and claims.owner(store.claim_path(artifact)) is not None:
             # Made by another process now; or by this job, whose claim has a minute to live if its node died.
             continue
-        _explain(store, artifact, job, state)
-        if (state.state, state.reason) != (job.state, job.reason):
-            ledger.record(
-                store, artifact, job.model_copy(update={"state": state.state, "reason": state.reason})
-            )
+        explained = _explain(store, artifact, job, state)
+        now = {"state": state.state, "reason": state.reason, "explained": explained}
+        if (updated := job.model_copy(update=now)) != job:
+            ledger.record(store, artifact, updated)
 
 
-def _explain(store: Store, artifact: Artifact, job: JobRecord, state: JobState) -> None:
-    """Record why a job ended, once; what was tried since by other means is none of Slurm's business."""
+def _explain(store: Store, artifact: Artifact, job: JobRecord, state: JobState) -> bool:
+    """Record why a job ended, once; whether there is such a reason.
+
+    What was tried since by other means is none of Slurm's business.
+    """
     failure = store.failure(artifact)
     lost = failure is not None and failure.get(LOST_OTHERS, False)
     if state.live:
-        if lost and state.state != "RUNNING":
+        if lost and state.state in QUEUED:
             # Its processes lost one of theirs with a node; Slurm has put the job into the queue again.
             store.clear_failure(artifact)
-        return
-    ended_before = job.state not in LIVE
-    if ended_before or (failure is not None and not lost) or store.is_done(artifact):
-        return
+        return False
+    if job.explained or (failure is not None and not lost) or store.is_done(artifact):
+        return True
     if state.state == "CANCELLED" and any(
         not store.is_done(upstream) for upstream in artifact.inputs.values()
     ):
         # Slurm cancels what waits for a failed job: that is no failure of its own.
-        return
+        return False
     reason = why_ended(artifact, job, state)
     store.record_failure(
         artifact,
@@ -66,21 +68,44 @@ def _explain(store: Store, artifact: Artifact, job: JobRecord, state: JobState) 
             "job": job.job,
         },
     )
+    return True
 
 
-def forget_ended(store: Store, artifacts: Iterable[Artifact]) -> None:
-    """Drop the notes of jobs that are over, before their artifacts are made by other means than Slurm.
+class Succession:
+    """A listener of a run without Slurm: what it makes is its own, and no job's that is over.
 
-    A job that ended unheard of would later be taken for a failure of what comes now.
+    Otherwise a job that ended unheard of would be taken for a failure of what comes now, and its log for the
+    log of that. Until an artifact's turn comes, the reason and the log of its job are kept.
     """
-    jobs = ledger.jobs_of(store, artifacts)
-    if not jobs:
-        return
-    with contextlib.suppress(SlurmError):
-        refresh(store, jobs)
-    for artifact, job in ledger.jobs_of(store, jobs).items():
-        if job.state not in LIVE:
-            ledger.forget(store, artifact)
+
+    def __init__(self, store: Store, artifacts: Iterable[Artifact]):
+        """Ask Slurm once more of the artifacts' jobs; without an answer, what it said last counts."""
+        self._store = store
+        if jobs := ledger.jobs_of(store, artifacts):
+            with contextlib.suppress(SlurmError):
+                refresh(store, jobs)
+        for artifact in jobs:
+            job = ledger.job_of(store, artifact)
+            if job is not None and job.state not in LIVE:
+                ledger.record(store, artifact, job.model_copy(update={"explained": True}))
+
+    def started(self, artifact: Artifact) -> None:
+        """Drop the note of a job that is over."""
+        job = ledger.job_of(self._store, artifact)
+        if job is not None and job.state not in LIVE:
+            ledger.forget(self._store, artifact)
+
+    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
+        """Nothing to do."""
+
+    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
+        """Nothing to do."""
+
+    def failed(self, artifact: Artifact, reason: str) -> None:
+        """Nothing to do."""
+
+    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
+        """Its maker, perhaps a job, goes on."""
 
 
 def why_ended(artifact: Artifact, job: JobRecord, state: JobState) -> str:

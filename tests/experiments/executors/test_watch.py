@@ -89,11 +89,56 @@ def test_a_run_without_slurm_leaves_ended_jobs_behind(store: Store, monkeypatch:
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "RUNNING")
-    watch.forget_ended(store, [made])
+    watch.Succession(store, [made]).started(made)
     assert ledger.job_of(store, made) is not None, "it can still be cancelled"
     told(monkeypatch, "TIMEOUT")
-    watch.forget_ended(store, [made])
+    succession = watch.Succession(store, [made])
+    assert ledger.job_of(store, made) is not None, "its log is there until the artifact is begun"
+    assert "out of time" in (store.failure(made) or {})["reason"]
+    store.clear_failure(made)
+    watch.refresh(store, [made])
+    assert store.failure(made) is None, "whatever is made now, the job is history"
+    succession.started(made)
     assert ledger.job_of(store, made) is None
+
+
+def test_a_run_without_slurm_keeps_a_job_that_was_queued_meanwhile(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12"))
+    told(monkeypatch, "TIMEOUT")
+    succession = watch.Succession(store, [made])
+    ledger.record(store, made, job_record("13"))
+    succession.started(made)
+    assert (ledger.job_of(store, made) or job_record("")).job == "13"
+
+
+def test_a_cancelled_job_is_explained_once_its_inputs_are_there(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    above = artifact("teacher", config={}, label="above")
+    made = artifact("stage", config={}, inputs={"teacher": above}, label="a")
+    ledger.record(store, made, job_record("12"))
+    told(monkeypatch, "CANCELLED")
+    watch.refresh(store, [made])
+    assert store.failure(made) is None, "so Slurm does with what waits for a failed job"
+    store.open_work(above)
+    store.commit(above, {})
+    watch.refresh(store, [made])
+    assert "cancelled" in (store.failure(made) or {})["reason"]
+
+
+def test_a_job_that_was_requeued_by_hand_has_another_end(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = artifact("stage", config={}, label="a")
+    ledger.record(store, made, job_record("12"))
+    for state, said in (("FAILED", "crashed"), ("PENDING", ""), ("OUT_OF_MEMORY", "out of memory")):
+        told(monkeypatch, state)
+        watch.refresh(store, [made])
+        assert (store.failure(made) or {"reason": ""})["reason"].startswith(said)
+        store.clear_failure(made)  # as the job does that begins anew
 
 
 @pytest.mark.parametrize(
@@ -102,6 +147,7 @@ def test_a_run_without_slurm_leaves_ended_jobs_behind(store: Store, monkeypatch:
         ("OUT_OF_MEMORY", "out of memory (job 12 was given 4G)"),
         ("PENDING", None),
         ("RUNNING", "WorldBroken: process 3 is gone"),
+        ("COMPLETING", "WorldBroken: process 3 is gone"),
     ],
 )
 def test_slurm_knows_better_than_processes_that_lost_one_of_theirs(
