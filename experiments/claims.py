@@ -45,13 +45,13 @@ def claim(path: Path) -> Iterator[bool]:
 def owner(path: Path) -> dict[str, Any] | None:
     """Host, process and start time of the live owner of `path`; None if it is free or stale."""
     content = _read(path)
-    return None if content is None or _is_stale(path, content) else content
+    return None if content is None or _has_died(path, content) else content
 
 
 def is_stale(path: Path) -> bool:
     """Whether the owner died with the claim in its hands: whoever ends in order takes the file away."""
     content = _read(path)
-    return content is not None and _is_stale(path, content)
+    return content is not None and _has_died(path, content)
 
 
 def _create(path: Path, token: str) -> bool:
@@ -83,12 +83,14 @@ def _read(path: Path) -> dict[str, Any] | None:
     return content
 
 
-def _is_stale(path: Path, content: dict[str, Any], now: float | None = None) -> bool:
+def _has_died(path: Path, content: dict[str, Any]) -> bool:
     ours = (content["host"], content.get("pids_of")) == (socket.gethostname(), _namespace())
     if ours and not _alive(content["pid"]):
         return True
     try:
-        return (time.time() if now is None else now) - path.stat().st_mtime > STALE_SECONDS
+        touched = path.stat().st_mtime
+        # Our own clock is asked first, as the other one costs a file.
+        return time.time() - touched > STALE_SECONDS and _now(path) - touched > STALE_SECONDS
     except FileNotFoundError:
         return False
 
@@ -107,8 +109,11 @@ def _now(path: Path) -> float:
     try:
         probe.touch()
         return probe.stat().st_mtime
+    except OSError:
+        return time.time()  # we may only read here, as somebody else's store
     finally:
-        probe.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
 
 
 def _alive(pid: int) -> bool:
@@ -123,7 +128,7 @@ def _alive(pid: int) -> bool:
 
 def _take_over(path: Path, token: str) -> bool:
     content = _read(path)
-    if content is None or not _is_stale(path, content) or not _is_stale(path, content, _now(path)):
+    if content is None or not _has_died(path, content):
         return False
     grave = path.with_name(f".{path.name}.stale.{token}")
     try:

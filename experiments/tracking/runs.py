@@ -10,6 +10,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from experiments.planning.requests import Request
 from experiments.records.results import RowRun, TableRun
@@ -72,16 +74,17 @@ class Tracker:
 
     def _find_experiment(self, store: Store) -> str:
         # A server keeps files where it is configured to; beside the SQLite file we say where.
-        place = None if server() else (store.root / FILES).as_uri()
+        place = None if server() else store.root / FILES
         name = EXPERIMENT
         found = self._client.get_experiment_by_name(name)
-        if found is not None and place not in (None, found.artifact_location):
+        if found is not None and place is not None and not _is_at(found.artifact_location, place):
             # The store was moved; that experiment's files would still be written to the old place.
             name = f"{EXPERIMENT} ({store.root})"
             found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        return str(self._client.create_experiment(name, artifact_location=place))
+        location = None if place is None else place.as_uri()
+        return str(self._client.create_experiment(name, artifact_location=location))
 
     def _find_parent(self, request: Request) -> str:
         key = request_key(request)
@@ -128,6 +131,11 @@ class Tracker:
             self._client.log_artifact(run_id, str(folder / name), place)
         if (folder / EXAMPLES).exists():
             self._client.log_image(run_id, content.strip(folder / EXAMPLES), "examples.png")
+
+
+def _is_at(location: str, place: Path) -> bool:
+    """Whether a file URI is `place`, perhaps by another way there, as through a link."""
+    return Path(url2pathname(urlsplit(location).path)).resolve() == place.resolve()
 
 
 def request_key(request: Request) -> str:

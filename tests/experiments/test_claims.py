@@ -68,6 +68,8 @@ def test_a_clock_that_is_ahead_takes_no_living_claim(tmp_path: Path, monkeypatch
     monkeypatch.setattr(time, "time", lambda: real() + 1000)
     with claims.claim(path) as ours:
         assert not ours
+    assert claims.owner(path) is not None, "status and the pages say so, too"
+    assert not claims.is_stale(path)
     assert [each.name for each in tmp_path.iterdir()] == ["a.json"]
 
 

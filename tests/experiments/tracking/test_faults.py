@@ -103,6 +103,15 @@ def test_a_moved_store_keeps_its_files_in_the_new_place(store: Store, tmp_path: 
     assert delivery.sync(moved, request) == 0
 
 
+def test_a_store_by_another_way_there_is_the_same(store: Store, tmp_path: Path) -> None:
+    request = make_request()
+    finish_row(store, request, 0)
+    assert delivery.sync(store, request) == 1
+    (tmp_path / "a link").symlink_to(store.root)
+    assert delivery.sync(Store(tmp_path / "a link"), request) == 0
+    assert_complete(store, rows=1)
+
+
 def test_what_the_tracker_lost_is_delivered_again_when_it_is_asked(
     store: Store, tmp_path: Path, empty_database: Path
 ) -> None:
