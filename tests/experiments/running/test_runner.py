@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -172,6 +174,19 @@ def test_a_damaged_input_is_to_be_made_again_as_a_whole(
     assert failures[b].endswith(f" ({remedy})")
     shutil.rmtree(store.folder(a))
     assert runner.run(plan_of(a, b), store, NO_DATA, [], Stop()) == {}
+
+
+def test_a_failure_is_recorded_where_torch_cannot_be_imported(store: Store) -> None:
+    script = (
+        "import sys; from pathlib import Path; sys.modules['torch'] = None; "
+        "from experiments.artifacts import artifact; from experiments.running.runner import note_failure; "
+        "from experiments.store import Store; "
+        "made = artifact('teacher', config={}, label='teacher'); "
+        "print(note_failure(made, Store(Path(sys.argv[1])), ImportError('no libcudart'), first=False))"
+    )
+    command = [sys.executable, "-c", script, str(store.root)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "ImportError: no libcudart\n"
 
 
 def test_a_full_disk_ends_the_run_with_one_line(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

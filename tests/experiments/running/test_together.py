@@ -111,6 +111,14 @@ def test_the_first_process_keeps_its_own_reason(store: Store) -> None:
     assert [said.splitlines()[-1] for said in ended.said] == [last, last]
 
 
+def test_a_full_disk_of_the_first_process_is_not_told_as_its_loss(store: Store) -> None:
+    ended = start(store, "first-has-no-room")
+    reason = states(store, "first-has-no-room")["first"] or ""
+    assert reason.startswith(f"first: cannot write to {store.root} (No space left on device)")
+    assert ended.codes == [1, 1], ended.said
+    assert ended.said[0].splitlines()[-1] == f"run: {reason}"
+
+
 def test_what_fails_in_all_is_one_failure_and_the_rest_is_made(store: Store) -> None:
     ended = start(store, "all-fail")
     assert ended.codes == [1, 0], ended.said

@@ -6,6 +6,7 @@ the first of them happens WHAT.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ from experiments.planning.plan import Plan
 from experiments.running import followers, runner
 from experiments.running.datasets import DataSets
 from experiments.running.stop import INTERRUPTED, Interrupted, Stop
-from experiments.store import Store
+from experiments.store import Store, StoreError
 from experiments.tasks.base import Maker, Task
 from sftok.distributed import World, WorldBroken, joined
 from sftok.training.interruption import TrainingInterrupted
@@ -49,6 +50,8 @@ def make(task: Task) -> dict[str, Any]:
         raise TrainingInterrupted("stopped after 3 of 10 steps")
     if what == ("first-fails", "second-fails")[world.rank]:
         raise ValueError("image 7 cannot be read")
+    if what == "first-has-no-room" and world.is_first:
+        raise OSError(errno.ENOSPC, "No space left on device")
     if what == "second-fails-unheard":
         one_fails_while_the_other_hears_nothing(world)
     if what == "second-is-killed" and world.rank == 1:
@@ -88,7 +91,7 @@ def main(store: Store, what: str) -> int:
                     return 1 if runner.run(plan, store, NO_DATA, [], Stop(), world) else 0
             followers.follow(plan.artifacts, store, NO_DATA, Stop(), world, find)
             return 0
-    except WorldBroken as error:
+    except (StoreError, WorldBroken) as error:
         print(f"run: {error}", file=sys.stderr)
         return 1
     except Interrupted as error:
