@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from experiments import claims
 from experiments.artifacts import Artifact
 from experiments.executors import ledger
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import LIVE, QUEUED, JobState, SlurmError, job_states
+from experiments.running.listener import Listener
 from experiments.store import LOST_OTHERS, Store
 
 SIGNAL_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM"}
@@ -71,7 +71,7 @@ def _explain(store: Store, artifact: Artifact, job: JobRecord, state: JobState) 
     return True
 
 
-class Succession:
+class Succession(Listener):
     """A listener of a run without Slurm: what it makes is its own, and no job's that is over.
 
     Otherwise a job that ended unheard of would be taken for a failure of what comes now, and its log for the
@@ -94,18 +94,6 @@ class Succession:
         job = ledger.job_of(self._store, artifact)
         if job is not None and job.state not in LIVE:
             ledger.forget(self._store, artifact)
-
-    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
-        """Nothing to do."""
-
-    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
-        """Nothing to do."""
-
-    def failed(self, artifact: Artifact, reason: str) -> None:
-        """Nothing to do."""
-
-    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
-        """Its maker, perhaps a job, goes on."""
 
 
 def why_ended(artifact: Artifact, job: JobRecord, state: JobState) -> str:

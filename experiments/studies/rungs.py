@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from experiments.artifacts import Artifact
+from experiments.running.listener import Listener
 from experiments.running.stop import Stop
 from experiments.store import METRICS, Store
 from experiments.study import MedianPruner
@@ -39,8 +39,8 @@ class TrialStop(Stop):
         self._signals.request()
 
 
-class Rungs:
-    """A listener of the runner."""
+class Rungs(Listener):
+    """A listener of the runner; what others train is reported once it is there, by `catch_up`."""
 
     def __init__(
         self, trial: Trial, config: MedianPruner, stages: Sequence[Artifact], store: Store, stop: TrialStop
@@ -99,18 +99,6 @@ class Rungs:
             found += [(offset + step, value) for step, value in logged(folder, self._config.quantity)]
             offset += stage.steps
         return found
-
-    def started(self, artifact: Artifact) -> None:
-        """Nothing to report yet."""
-
-    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
-        """What was trained was reported while it was."""
-
-    def failed(self, artifact: Artifact, reason: str) -> None:
-        """The trial fails."""
-
-    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
-        """Reported once it is there, by `catch_up`."""
 
 
 def logged(folder: Path, quantity: str) -> list[tuple[int, float]]:

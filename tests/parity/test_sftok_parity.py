@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from einops import rearrange
@@ -16,12 +18,13 @@ def as_tokens(released):
     return rearrange(released, "b d 1 k -> b k d")
 
 
-def close(actual, expected):
-    assert_close(actual, expected, atol=1e-4, rtol=1e-4)
+assert_parity = partial(assert_close, atol=1e-4, rtol=1e-4)
 
 
 def test_encoder(released_sftok, sftok_numbers):
-    close(released_sftok["encoder"](sftok_numbers["in.images"]), as_tokens(sftok_numbers["out.encoder"]))
+    assert_parity(
+        released_sftok["encoder"](sftok_numbers["in.images"]), as_tokens(sftok_numbers["out.encoder"])
+    )
 
 
 def test_sinkhorn_assignment_and_losses(released_sftok, sftok_numbers):
@@ -29,16 +32,16 @@ def test_sinkhorn_assignment_and_losses(released_sftok, sftok_numbers):
     out = quantizer(as_tokens(sftok_numbers["out.encoder"]))
     quantizer.eval()
     assert torch.equal(out.ids, sftok_numbers["out.indices_sinkhorn"].squeeze(1))
-    close(out.quantized, as_tokens(sftok_numbers["out.quantized_sinkhorn"]))
-    close(out.loss, sftok_numbers["out.quantizer_loss_sinkhorn"])
-    close(out.commitment_loss, sftok_numbers["out.commitment_loss_sinkhorn"])
-    close(out.codebook_loss, sftok_numbers["out.codebook_loss_sinkhorn"])
+    assert_parity(out.quantized, as_tokens(sftok_numbers["out.quantized_sinkhorn"]))
+    assert_parity(out.loss, sftok_numbers["out.quantizer_loss_sinkhorn"])
+    assert_parity(out.commitment_loss, sftok_numbers["out.commitment_loss_sinkhorn"])
+    assert_parity(out.codebook_loss, sftok_numbers["out.codebook_loss_sinkhorn"])
 
 
 def test_nearest_assignment(released_sftok, sftok_numbers):
     out = released_sftok["quantizer"](as_tokens(sftok_numbers["out.encoder"]))
     assert torch.equal(out.ids, sftok_numbers["out.indices_nearest"])
-    close(out.quantized, as_tokens(sftok_numbers["out.quantized_nearest"]))
+    assert_parity(out.quantized, as_tokens(sftok_numbers["out.quantized_nearest"]))
 
 
 def test_the_two_assignments_differ_in_the_reference(sftok_numbers):
@@ -49,9 +52,9 @@ def test_the_two_assignments_differ_in_the_reference(sftok_numbers):
 def test_logits(released_sftok, sftok_numbers):
     decoder, quantized = released_sftok["decoder"], as_tokens(sftok_numbers["out.quantized_nearest"])
     logits = decoder(sftok_numbers["in.partially_masked_ids"], quantized)
-    close(logits, sftok_numbers["out.logits_partially_masked"])
+    assert_parity(logits, sftok_numbers["out.logits_partially_masked"])
     all_masked = torch.full((6, 16), decoder.mask_id)
-    close(decoder(all_masked, quantized), sftok_numbers["out.logits_all_masked"])
+    assert_parity(decoder(all_masked, quantized), sftok_numbers["out.logits_all_masked"])
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 12])
@@ -60,7 +63,7 @@ def test_iterative_decoding(released_sftok, sftok_numbers, generator, steps):
     config = DecodingConfig(steps=steps, temperature=0)
     unmasked = iterative_unmask(lambda ids, step: decoder(ids, quantized), 6, 16, 1024, config, generator)
     assert torch.equal(unmasked.ids, sftok_numbers[f"out.generate_steps{steps}.ids"])
-    close(unmasked.logits, sftok_numbers[f"out.generate_steps{steps}.last_logits"])
+    assert_parity(unmasked.logits, sftok_numbers[f"out.generate_steps{steps}.last_logits"])
 
 
 def test_masked_cross_entropy(sftok_numbers):
@@ -70,7 +73,7 @@ def test_masked_cross_entropy(sftok_numbers):
         sftok_numbers["in.loss_mask"],
         unmasked_weight=0.1,
     )
-    close(loss, sftok_numbers["out.masked_ce"])
+    assert_parity(loss, sftok_numbers["out.masked_ce"])
 
 
 def test_images_to_ids_to_codes_through_the_tokenizer(released_sftok, sftok_numbers, generator):
