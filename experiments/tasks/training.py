@@ -35,7 +35,7 @@ from sftok.training.stages.tokenizer import (
     TokenizerLossConfig,
     WarmUpStage,
 )
-from sftok.weights import save_tensors
+from sftok.weights import content_hash, save_tensors
 
 TokenizerParts = tuple[Encoder, Quantizer, Decoder, TeacherCodes, TokenizerLossConfig]
 
@@ -61,7 +61,13 @@ def train_stage(task: Task) -> dict[str, Any]:
     tokenizer = _starting_tokenizer(task)
     image_set = task.load_data("train")
     stage = STAGES[task.config["stage"]](task, tokenizer, image_set)
-    return train_model(task, stage, tokenizer, tokenizer.record, image_set)
+    result = train_model(task, stage, tokenizer, tokenizer.record, image_set)
+    if isinstance(stage, FineTuningStage) and task.world.is_first:
+        # The key holds their names alone, so that a machine without the files can read the store.
+        result["networks"] = {
+            loss: content_hash(network.module.state_dict()) for loss, network in stage.networks.items()
+        }
+    return result
 
 
 def _starting_tokenizer(task: Task) -> SFTok:

@@ -69,6 +69,11 @@ class EfficientNetLoss:
     def __init__(self, features: EfficientNetFeatures) -> None:
         self.features = features
 
+    @property
+    def network(self) -> Frozen:
+        """The network whose features are compared."""
+        return self.features.network
+
     def __call__(self, reconstructions: Tensor, images: Tensor) -> Tensor:
         """Scalar distance of two batches `[B, 3, H, W]` in [0, 1]; no gradient goes to `images`."""
         with torch.autocast(images.device.type, enabled=False):

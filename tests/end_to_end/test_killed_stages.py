@@ -23,7 +23,8 @@ from experiments.running.runner import ensure
 from experiments.running.stop import Stop
 from experiments.store import METRICS, Store
 from experiments.tasks.base import MODEL
-from sftok.weights import load_tensors
+from sftok.pretrained import efficientnet_lite0
+from sftok.weights import content_hash, load_tensors
 
 STEPS = {
     "classifier.steps": 6,
@@ -99,3 +100,13 @@ def test_a_killed_stage_ends_with_the_same_bits(
     assert its_record == record
     assert all(found[part].equal(value) for part, value in expected.items())
     assert (killed.folder(stage) / METRICS).read_text() == (store.folder(stage) / METRICS).read_text()
+
+
+def test_fine_tuning_says_which_networks_it_looked_through(store: Store) -> None:
+    making = Making(THREE_STAGES)
+    stage = making.stage("fine-tuning")
+    making.make(stage, store)
+    networks = (store.result(stage) or {})["networks"]
+    assert networks == dict.fromkeys(
+        ("perceptual", "discriminator"), content_hash(efficientnet_lite0().state_dict())
+    )

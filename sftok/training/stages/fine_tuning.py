@@ -98,6 +98,11 @@ class FineTuningStage(Stage):
         """Codes to pixels."""
         return cast(PixelDecoder, self.trained["pixel_decoder"])
 
+    @property
+    def networks(self) -> Mapping[str, Frozen]:
+        """The networks of others that the losses look through, by loss."""
+        return {"perceptual": self.perceptual.network, "discriminator": self.discriminator.features.network}
+
     def players(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
         """The model, then the discriminator's heads."""
         heads = [each for each in self.discriminator.named_parameters() if each[1].requires_grad]
