@@ -55,7 +55,7 @@ PROBE_BYTES = 1 << 20
 
 
 A_DAY = 24 * 3600.0
-"""In seconds: what is written into the cache for longer was left by a writer that was killed."""
+"""In seconds: what has been unfinished for longer was left by a process that was killed."""
 
 
 class StoreError(RuntimeError):
@@ -82,7 +82,8 @@ class Store:
                 probe.write_bytes(bytes(PROBE_BYTES))
             finally:
                 probe.unlink(missing_ok=True)
-            clear_unfinished(self.root / "cache", older_than=A_DAY)
+            for name in ("artifacts", "cache"):
+                clear_unfinished(self.root / name, older_than=A_DAY)
         except OSError as error:
             raise StoreError(
                 f"store {self.root}: cannot be written to ({error.strerror}); choose another with --store"

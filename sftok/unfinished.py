@@ -1,8 +1,9 @@
-"""Where a file is written before it is renamed to what it will be called."""
+"""Where a file or folder is written before it is renamed to what it will be called."""
 
 from __future__ import annotations
 
 import contextlib
+import shutil
 import time
 import uuid
 from pathlib import Path
@@ -21,4 +22,11 @@ def clear_unfinished(folder: Path, older_than: float | None = None) -> None:
     for left in folder.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):
             if older_than is None or time.time() - left.stat().st_mtime > older_than:
-                left.unlink()
+                _delete(left)
+
+
+def _delete(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink()

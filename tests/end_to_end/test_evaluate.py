@@ -59,6 +59,8 @@ def test_a_checkpoint_that_was_moved_is_not_measured_again(
     assert main(["evaluate", str(checkpoint), *options]) == 0
     first = capsys.readouterr()
     assert "started" in first.err
+    (stored,) = (tmp_path / "runs" / "artifacts").glob("checkpoint-*/result.json")
+    assert json.loads(stored.read_text())["opened_from"]["reference"] == str(checkpoint)
     moved = checkpoint.rename(tmp_path / "moved")
     assert main(["evaluate", str(moved), *options]) == 0
     second = capsys.readouterr()

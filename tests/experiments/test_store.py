@@ -67,6 +67,12 @@ def test_what_killed_writers_left_is_cleared(store: Store) -> None:
     store.prepare()
     assert fresh.exists(), "it may be another process's, which is at it"
     assert not old.exists()
+    aside = unfinished(store.folder(made))
+    aside.mkdir()
+    (aside / "model.safetensors").write_text("of a damaged artifact that was to be deleted")
+    os.utime(aside, (0, 0))
+    store.prepare()
+    assert not aside.exists()
 
 
 def test_a_damaged_result_is_deleted_and_made_again_as_it_says(store: Store) -> None:

@@ -262,17 +262,21 @@ def test_equal_inputs_give_equal_bytes_and_no_litter(fake_store: FakeStore) -> N
     assert sorted(first) == ["index.html", "table4.csv", "table4.html", "table4.tex"]
 
 
-def test_a_failed_write_leaves_the_old_page(fake_store: FakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = build(fake_store.root, [fake_store.run(seeds=(0,))])
-    before = index.read_text(encoding="utf-8")
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_failed_write_leaves_the_old_page_and_no_draft(
+    fake_store: FakeStore, monkeypatch: pytest.MonkeyPatch, failure: BaseException
+) -> None:
+    folder = build(fake_store.root, [fake_store.run(seeds=(0,))]).parent
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
 
-    def interrupted(self: Path, target: Path) -> None:
-        raise KeyboardInterrupt
+    def half(self: Path, text: str, encoding: str) -> int:
+        self.write_bytes(text[: len(text) // 2].encode(encoding))
+        raise failure
 
-    monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(type(failure)):
         build(fake_store.root, [])
-    assert index.read_text(encoding="utf-8") == before
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_reports_need_no_torch() -> None:
