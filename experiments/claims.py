@@ -66,7 +66,10 @@ def _create(path: Path, token: str) -> bool:
     # A file that appears with its content: written aside, then linked, which fails if the name is taken.
     draft = path.with_name(f".{path.name}.{token}")
     try:
-        draft.write_text(json.dumps(content))
+        with draft.open("w") as file:
+            file.write(json.dumps(content))
+            file.flush()
+            os.fsync(file.fileno())
         os.link(draft, path)
     except FileExistsError:
         return False
@@ -76,15 +79,18 @@ def _create(path: Path, token: str) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any] | None:
+    """None if there is no claim; nothing is known of the owner of a damaged one, whose age alone counts."""
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
         return None
-    return content
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) and content.keys() >= {"host", "pid"} else {}
 
 
 def _has_died(path: Path, content: dict[str, Any]) -> bool:
-    ours = (content["host"], content.get("pids_of")) == (socket.gethostname(), _namespace())
+    ours = (content.get("host"), content.get("pids_of")) == (socket.gethostname(), _namespace())
     if ours and not _alive(content["pid"]):
         return True
     try:

@@ -36,7 +36,7 @@ Overlay = Mapping[str, Any]
 class TeacherRecipe(Config):
     """The MaskGIT-VQGAN and its training; one teacher serves all rows and seeds, as in the paper."""
 
-    checkpoint: str | None = None
+    checkpoint: str | None = Field(default=None, min_length=1)
     """The weights of a teacher that is trained already (a file, folder or hub id), such as the released one;
     then nothing below is done, and the sizes must be its own."""
     hidden_channels: int = 128
@@ -53,7 +53,7 @@ class TeacherRecipe(Config):
 class ClassifierRecipe(Config):
     """The in-domain classifier, whose features and logits are a space for rFID and IS."""
 
-    channels: tuple[int, ...] = (16, 32, 64, 128)
+    channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
     seed: int = 0
     steps: int = Field(default=1500, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -274,6 +274,11 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
         else:
             result[head] = value
     return result
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether two dotted keys set something in common, as `a.b` and `a.b.c` do."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -214,7 +214,9 @@ def read_json(path: Path) -> dict[str, Any] | None:
         StoreError: the file is damaged.
     """
     try:
-        content: dict[str, Any] = json.loads(path.read_text())
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"no object but {content!r:.20}")
     except FileNotFoundError:
         return None
     except ValueError as error:

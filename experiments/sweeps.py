@@ -13,6 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from experiments.recipe import overlap
 from experiments.spec import Experiment, Row
 from sftok.config import ConfigError
 
@@ -24,7 +25,7 @@ MAX_ROWS = 256
 """Of a sweep: a grid grows as a product, and nobody means thousands of trainings."""
 
 ONE_FOR_ALL = (
-    "data.",
+    "data",
     "device",
     "tf32",
     "teacher.checkpoint",
@@ -75,12 +76,12 @@ def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
     for key in keys:
         if keys.count(key) > 1:
             raise ConfigError(f"{key} is swept more than once; give all its values in one --grid")
-        if key.startswith(ONE_FOR_ALL):
+        if any(overlap(key, shared) for shared in ONE_FOR_ALL):
             raise ConfigError(
                 f"{key} cannot be swept: the rows of a table share data, device, split and a given teacher; "
                 "run the command once for each, with --set and a --store of its own"
             )
-        if inner := [other for other in keys if other.startswith(f"{key}.")]:
+        if inner := [other for other in keys if other != key and overlap(key, other)]:
             raise ConfigError(f"{key} and {inner[0]} are swept both, and one lies within the other")
 
 

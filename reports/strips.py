@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import io
 import re
-import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,14 +57,19 @@ class StripSet:
 Examples = Mapping[str, NDArray[Any]]
 """The arrays of an `examples.npz` by name."""
 
-UNREADABLE = (OSError, ValueError, KeyError, IndexError, zipfile.BadZipFile)
+UNREADABLE = (OSError, ValueError, KeyError, IndexError)
 """What a damaged or foreign `examples.npz` raises, when it is read or when its arrays are used."""
 
 
 def read_examples(folder: Path) -> Examples:
     """The examples that an evaluation keeps in its folder; one of `UNREADABLE` if they are damaged."""
-    with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
-        return {name: archive[name] for name in archive.files}
+    try:
+        with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except UNREADABLE:
+        raise
+    except Exception as error:  # zip, zlib and the parser of NumPy's headers each have their own
+        raise ValueError(f"damaged: {error}") from None
 
 
 def unreadable(label: str, error: Exception) -> StripSet:

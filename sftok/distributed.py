@@ -3,7 +3,8 @@
 Every process holds the whole model and a share of each batch: rows `rank * n` to `(rank + 1) * n` of the
 batch that one process alone would have. Whatever is a mean, a draw or an assignment over the batch is one
 over the whole batch, and gradients are averaged, so the number of processes decides the speed and no number
-but by rounding. A `World` is passed to whoever needs it; the default everywhere is `SINGLE`.
+but by rounding (and by the generator's dropout, which each draws for its own share). A `World` is passed to
+whoever needs it; the default everywhere is `SINGLE`.
 
 Any launcher will do that sets what `torch.distributed` reads: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and
 MASTER_PORT, as `torchrun` does. The exchange itself is in `sftok.process_group`: without others no process

@@ -80,6 +80,8 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         return _complain(options, StoreError(f"{error}; {remedy}"), 1)
     except Interrupted as error:
         return _complain(options, error, INTERRUPTED)
+    except KeyboardInterrupt:
+        return _complain(options, Interrupted("stopped"), INTERRUPTED)
 
 
 def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 
 from experiments.artifacts import Artifact
 from experiments.commands.stored import chosen_requests
@@ -20,17 +21,25 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     name = chosen_requests(options, wiring, store)[0].plan.experiment.name
     # All requests of that name: other profiles, seeds and values have jobs of their own.
     everything = [*stored_requests(store), *ledger.submitted(store)]
-    chosen = {
+    chosen = dict.fromkeys(
         artifact
         for request in everything
         if request.plan.experiment.name == name
         for artifact in request.plan.artifacts
+    )
+    ours = _live(store, chosen)
+    submissions = ledger.submissions(store)
+    awaited = {
+        artifact
+        for submission, request in submissions.items()
+        if request.plan.experiment.name != name and not submission.withdrawn.exists()
+        for artifact in request.plan.artifacts
     }
-    live = _live(store, [artifact for request in everything for artifact in request.plan.artifacts])
-    ours = {artifact: job for artifact, job in live.items() if artifact in chosen}
-    needed = {upstream for artifact in live if artifact not in ours for upstream in _all_inputs(artifact)}
-    kept = [artifact for artifact in ours if artifact in needed]
-    ended = {artifact: job for artifact, job in ours.items() if artifact not in needed}
+    kept = [artifact for artifact in ours if artifact in awaited]
+    ended = {artifact: job for artifact, job in ours.items() if artifact not in awaited}
+    for submission, request in submissions.items():
+        if request.plan.experiment.name == name:
+            submission.withdrawn.touch()
     slurm.cancel(ended.values())
     for artifact, job in ended.items():
         print(f"cancelled job {job.job}: {artifact.label} ({artifact.name})")
@@ -41,14 +50,7 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     return 0
 
 
-def _live(store: Store, artifacts: list[Artifact]) -> dict[Artifact, JobRecord]:
-    jobs = ledger.jobs_of(
-        store, [artifact for artifact in dict.fromkeys(artifacts) if not store.is_done(artifact)]
-    )
+def _live(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, JobRecord]:
+    jobs = ledger.jobs_of(store, [artifact for artifact in artifacts if not store.is_done(artifact)])
     states = job_states(job.job for job in jobs.values())
     return {artifact: job for artifact, job in jobs.items() if states[job.job].live}
-
-
-def _all_inputs(artifact: Artifact) -> set[Artifact]:
-    direct = set(artifact.inputs.values())
-    return direct.union(*(_all_inputs(upstream) for upstream in direct))

@@ -69,7 +69,7 @@ def _without_seed(plan: Plan) -> dict[Artifact, str]:
 
 def _of_one_seed(plan: Plan) -> Iterator[tuple[Artifact, str]]:
     for row in plan.rows:
-        for artifact in (*row.training, row.evaluation):
+        for artifact in row.artifacts:
             ending = f", seed {row.seed}"
             if artifact.label.endswith(ending):
                 yield artifact, artifact.label.removesuffix(ending)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -30,9 +31,11 @@ def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
     chosen |= overrides(options.overrides)
     if options.data is not None:
         chosen |= data_overlay(options.data)
-    if Path(str(chosen.get(GIVEN_TEACHER))).exists():
-        # Jobs and workers start elsewhere.
-        chosen[GIVEN_TEACHER] = str(Path(chosen[GIVEN_TEACHER]).absolute())
+    teacher = flat(chosen).get(GIVEN_TEACHER)
+    with contextlib.suppress(OSError):  # no name that a file can have
+        if isinstance(teacher, str) and teacher and Path(teacher).exists():
+            # Jobs and workers start elsewhere.
+            chosen[GIVEN_TEACHER] = str(Path(teacher).absolute())
     return chosen
 
 

@@ -49,6 +49,8 @@ class Submission:
         self.folder = folder
         self.request = folder / "request.json"
         self.logs = folder / "logs"
+        self.withdrawn = folder / "withdrawn"
+        """There once its jobs were cancelled: nobody waits for them any more."""
 
     @property
     def name(self) -> str:
@@ -93,16 +95,23 @@ def last_submission(store: Store, request: Request) -> Submission | None:
     return None
 
 
-def submitted(store: Store) -> list[Request]:
-    """Every request that was ever submitted, also those that a later one of the same name replaced.
+def submissions(store: Store) -> dict[Submission, Request]:
+    """All that was ever submitted to Slurm, also what a later request of the same name replaced.
 
     Their jobs go on; what another version of this package wrote is left out.
     """
-    requests = []
+    found = {}
     for folder in sorted((store.root / "submissions").glob("*")):
+        submission = Submission(folder)
         with contextlib.suppress(FileNotFoundError, StoreError):
-            requests.append(Request.load(Submission(folder).request))
-    return requests
+            if submission.cluster() is not None:
+                found[submission] = Request.load(submission.request)
+    return found
+
+
+def submitted(store: Store) -> list[Request]:
+    """The requests of all submissions."""
+    return list(submissions(store).values())
 
 
 def record(store: Store, artifact: Artifact, job: JobRecord) -> None:

@@ -229,9 +229,9 @@ class Crew:
     def _is_worker(self, owner: Mapping[str, Any]) -> bool:
         """Whether a claim is one of our workers': a container begun anew has old pids."""
         return (
-            owner["host"] == socket.gethostname()
-            and owner["started"] >= self._since
-            and owner["pid"] in {int(path.name) for path in self._pids.iterdir()}
+            owner.get("host") == socket.gethostname()
+            and owner.get("started", 0.0) >= self._since
+            and owner.get("pid") in {int(path.name) for path in self._pids.iterdir()}
         )
 
     def _ended_well(self, job: submitit.LocalJob[str | None]) -> bool:

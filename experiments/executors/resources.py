@@ -129,6 +129,8 @@ def load_cluster(path: Path | None, profile: str) -> Cluster:
             f"{where}: unknown key {unknown[0]!r}: {choices_hint(unknown[0], ('default', 'kind'))}"
         )
     by_kind = content.get("kind", {})
+    if not isinstance(by_kind, dict):
+        raise ConfigError(f"{where}: write [kind.stage], not {by_kind!r} under kind")
     if unknown := sorted(set(by_kind) - set(KIND_VERSIONS)):
         raise ConfigError(f"{where}: unknown kind {unknown[0]!r}: {choices_hint(unknown[0], KIND_VERSIONS)}")
     defaults = DEFAULTS.get(profile, {})

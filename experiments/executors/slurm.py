@@ -36,7 +36,7 @@ class Submitted:
     """What a submission came to."""
 
     submission: Submission | None
-    """None if there was nothing to submit."""
+    """None if everything was done."""
     jobs: Mapping[Artifact, JobRecord]
     """The new jobs."""
     in_flight: Mapping[Artifact, JobRecord]
@@ -73,7 +73,8 @@ def submit(request: Request, store: Store, cluster: Cluster, makers: str = MAKER
         if error.errno not in CANNOT_WRITE:
             raise
         raise StoreError(
-            f"store {store.root}: cannot be written to ({error.strerror}); nothing is queued, "
+            f"store {store.root}: cannot be written to ({error.strerror}); nothing of "
+            f"{request.plan.experiment.name} is queued, "
             "free some space and run the same command again"
         ) from None
 
@@ -86,9 +87,10 @@ def _submit(request: Request, store: Store, cluster: Cluster, makers: str) -> Su
         states = job_states(job.job for job in known.values())
         in_flight = {artifact: job for artifact, job in known.items() if states[job.job].live}
         todo = [artifact for artifact in missing if artifact not in in_flight]
-        if not todo:
-            return Submitted(submission=None, jobs={}, in_flight=in_flight)
+        if not missing:
+            return Submitted(submission=None, jobs={}, in_flight={})
         snapshot = take_snapshot(store.root / "snapshots")
+        # Also where others' jobs make it all: what is waited for is not to be cancelled with theirs.
         submission = new_submission(store, request)
         submission.save_cluster(cluster.dump())
         queue = _Queue(plan, store, submission, cluster, snapshot, makers, dict(in_flight))
@@ -97,6 +99,8 @@ def _submit(request: Request, store: Store, cluster: Cluster, makers: str) -> Su
                 queue.add(group)
         except BaseException:
             queue.withdraw(todo)
+            with contextlib.suppress(OSError):
+                submission.withdrawn.touch()
             raise
     return Submitted(
         submission=submission, jobs={artifact: queue.jobs[artifact] for artifact in todo}, in_flight=in_flight

@@ -33,7 +33,7 @@ def estimate(plan: Plan, store: Store) -> dict[Artifact, float | None]:
 def _measured(store: Store) -> dict[str, float]:
     """Seconds a step by workload, of the artifacts that are done."""
     found = {}
-    for folder in sorted((store.root / "artifacts").glob("*-*")):
+    for folder in sorted((store.root / "artifacts").glob("*-*/")):
         identity, result = read_json(folder / CONFIG), read_json(folder / "result.json")
         if identity and result:
             steps = identity["config"].get("steps", 1)

@@ -15,7 +15,7 @@ from experiments.planning.evaluation import plan_evaluation
 from experiments.planning.rows import PlannedRow, plan_row
 from experiments.planning.training import plan_teacher
 from experiments.profiles.base import Profile
-from experiments.recipe import Overlay, Recipe, resolve
+from experiments.recipe import Overlay, Recipe, overlap, resolve
 from experiments.spec import Experiment
 from sftok.config import ConfigError
 
@@ -102,16 +102,11 @@ def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) ->
             )
         for own in sorted(profile.overlay_of(row)):
             for key in sorted(overrides):
-                if _overlap(own, key):
+                if overlap(own, key):
                     raise ConfigError(
                         f"{key} is what the rows of {experiment.name} differ in (row {row.name!r} sets "
                         f"{own}); it cannot be set for all of them"
                     )
-
-
-def _overlap(one: str, other: str) -> bool:
-    """Whether two dotted keys set something in common, as `a.b` and `a.b.c` do."""
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
 def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:

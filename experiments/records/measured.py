@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,8 @@ from experiments.planning.plan import Plan
 from experiments.planning.rows import PlannedRow
 from experiments.recipe import Recipe
 from experiments.records.results import StageCost
-from experiments.store import METRICS, Store
+from experiments.records.training_curve import logged
+from experiments.store import Store
 
 LAST_SHARE = 0.1
 """The part of a curve that its end is the mean of."""
@@ -41,7 +41,7 @@ def curve_ends(store: Store, plan: Plan, row: PlannedRow) -> Iterator[Measured]:
         stages = [stage for stage in row.training if stage.stage in curve.stages]
         if not stages or not store.is_done(stages[-1]):
             continue
-        log = _log(store, stages[-1], curve.quantity)
+        log = logged(store.folder(stages[-1]), curve.quantity)
         last = [value for step, value in log if step > (1 - LAST_SHARE) * stages[-1].steps]
         if last:
             images = len(last) * _images(stages[-1]) // stages[-1].steps
@@ -91,9 +91,3 @@ def stage_costs(store: Store, row: PlannedRow, recipe: Recipe, paper: Recipe) ->
 def _images(stage: Artifact) -> int:
     training = stage.config["training"]
     return int(stage.steps * training["batch_size"] * training["gradient_accumulation"])
-
-
-def _log(store: Store, stage: Artifact, quantity: str) -> list[tuple[int, float]]:
-    lines = (store.folder(stage) / METRICS).read_text().splitlines()
-    records = [json.loads(line) for line in lines]
-    return [(record["step"], record[quantity]) for record in records if quantity in record]

@@ -6,18 +6,17 @@ stage is trained now, was resumed, or had been there all along.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from experiments.artifacts import Artifact
+from experiments.records.training_curve import logged
 from experiments.running.listener import Listener
 from experiments.running.stop import Stop
-from experiments.store import METRICS, Store
+from experiments.store import Store
 from experiments.study import MedianPruner
 
 
@@ -99,21 +98,3 @@ class Rungs(Listener):
             found += [(offset + step, value) for step, value in logged(folder, self._config.quantity)]
             offset += stage.steps
         return found
-
-
-def logged(folder: Path, quantity: str) -> list[tuple[int, float]]:
-    """`(step, value)` of the lines of a curve that have the quantity; none where nothing is logged yet."""
-    try:
-        lines = (folder / METRICS).read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    found = []
-    for line in lines:
-        try:
-            values = json.loads(line)
-        except ValueError:
-            # Torn by a full disk or a kill; the training cuts it off when it goes on.
-            continue
-        if quantity in values:
-            found.append((values["step"], values[quantity]))
-    return found

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.store import Store
@@ -31,7 +33,21 @@ def server() -> str | None:
 
 def tracking_uri(store: Store) -> str:
     """Where the runs of `store` are delivered to."""
-    return server() or f"sqlite:///{store.root / DATABASE}"
+    return server() or _sqlite(store.root / DATABASE)
+
+
+def _sqlite(path: Path) -> str:
+    """The address of a SQLite file.
+
+    Raises:
+        ValueError: MLflow would look for it elsewhere; it decodes an address in one place and not in another.
+    """
+    if re.search(r"\?|%[0-9a-fA-F]{2}", str(path)):
+        raise ValueError(
+            f"its database cannot lie at {path}, because of the ? or %; move the store, or name a server "
+            "in MLFLOW_TRACKING_URI"
+        )
+    return f"sqlite:///{path}"
 
 
 def connect(store: Store) -> MlflowClient:
@@ -48,6 +64,6 @@ def connect(store: Store) -> MlflowClient:
         # Aside, and then moved: killed while it makes its tables, MLflow leaves a file it can never open.
         draft = store.root / f".{DATABASE}.new"
         draft.unlink(missing_ok=True)
-        MlflowClient(tracking_uri=f"sqlite:///{draft}").search_experiments()
+        MlflowClient(tracking_uri=_sqlite(draft)).search_experiments()
         draft.replace(store.root / DATABASE)
     return MlflowClient(tracking_uri=tracking_uri(store))

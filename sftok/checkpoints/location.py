@@ -21,7 +21,10 @@ def locate(reference: str) -> Path:
     Raises:
         CheckpointError: there is none, or a folder holds more than one.
     """
-    path = Path(reference).expanduser()
+    try:
+        path = Path(reference).expanduser()
+    except RuntimeError:  # of a user who does not exist
+        raise CheckpointError(f"{reference}: no such file or folder") from None
     if path.is_dir():
         return _weights_in(path)
     if path.exists():
@@ -60,11 +63,14 @@ def _fetch(repository: str, file: str | None) -> Path:
             f"{nowhere} it needs the package huggingface_hub; install it, or {by_hand}"
         ) from None
 
+    unreachable: list[LocalEntryNotFoundError] = []
+
     def download(name: str) -> Path | None:
         try:
             return Path(hf_hub_download(repository, name))
-        except LocalEntryNotFoundError:
-            raise
+        except LocalEntryNotFoundError as error:
+            unreachable.append(error)  # offline: another file may be in the cache
+            return None
         except EntryNotFoundError:
             return None
 
@@ -72,6 +78,8 @@ def _fetch(repository: str, file: str | None) -> Path:
         weights = next((path for path in map(download, candidates) if path is not None), None)
         if weights is not None:
             download(CONFIG_FILE)  # beside the weights, if there is one
+        elif unreachable:
+            raise unreachable[0]
     except Exception as error:  # offline, no such repository, no permission, a broken connection ...
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{nowhere} it cannot be fetched ({reason}); {by_hand}") from None

@@ -89,7 +89,8 @@ def index_of(shard: Path) -> ShardIndex:
     """
     status = shard.stat()
     known = _load(beside(shard), {"size": str(status.st_size)})
-    if known is not None:
+    # An index is written after its shard: an older one may be of what was there before, of the same size.
+    if known is not None and beside(shard).stat().st_mtime_ns >= status.st_mtime_ns:
         return known
     record, origin = _record_of(shard), {"size": str(status.st_size), "modified": str(status.st_mtime_ns)}
     known = _load(record, origin)

@@ -272,7 +272,6 @@ def decode_ids(
 
     `precision` is that of the decoder's passes alone; `noise` is on the ids' device.
     """
-    # With the default attention, unlike training: forward only, the fused kernel is the faster one.
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=precision == "bf16"):
         unmasked = tokenizer.decode_codes(ids, decoding, noise)
     if decoding.final_lookup == "soft":

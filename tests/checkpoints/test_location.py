@@ -53,7 +53,9 @@ def test_a_folder_holds_the_usual_file_or_one_only(tmp_path):
     assert locate(str(tmp_path)).name == "model.safetensors"
 
 
-@pytest.mark.parametrize("reference", ["absent.bin", "./org/name", "/absent/file", "a b/c"])
+@pytest.mark.parametrize(
+    "reference", ["absent.bin", "./org/name", "/absent/file", "a b/c", "~nobody-of-that-name/x"]
+)
 def test_what_can_be_no_hub_id_is_missing(monkeypatch, tmp_path, hub, reference):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match=r"no such file or folder$"):
@@ -78,6 +80,20 @@ def test_a_hub_id_is_fetched_with_its_configuration(monkeypatch, tmp_path, hub):
     assert locate("org/name/maskgit.bin") == folder / "maskgit.bin"
     with pytest.raises(CheckpointError, match=r"has no absent\.bin on the Hugging Face hub"):
         locate("org/name/absent.bin")
+
+
+@pytest.mark.parametrize("reference", ["org/name", "org/name/pytorch_model.bin"])
+def test_offline_the_cache_is_enough(monkeypatch, tmp_path, reference):
+    weights = tmp_path / "pytorch_model.bin"
+    touch(weights)
+
+    def hf_hub_download(repository, name):
+        if name == weights.name:
+            return str(weights)
+        raise LocalEntryNotFoundError(f"offline, and {name} is not in the cache")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hf_hub_download)
+    assert locate(reference) == weights
 
 
 @pytest.mark.parametrize(

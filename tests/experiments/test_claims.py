@@ -118,3 +118,17 @@ def test_processes_never_own_together(tmp_path: Path) -> None:
         process.join()
     assert [process.exitcode for process in processes] == [0] * 4
     assert log.read_text()
+
+
+@pytest.mark.parametrize("content", ["", "{", "{}", "null", '{"pid": 1}'])
+def test_a_damaged_claim_counts_by_its_age(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(content)
+    with claims.claim(path) as ours:
+        assert not ours, "its owner may be at work"
+    os.utime(path, (time.time() - 3600, time.time() - 3600))
+    assert claims.owner(path) is None
+    assert claims.is_stale(path)
+    with claims.claim(path) as ours:
+        assert ours
+    assert list(tmp_path.iterdir()) == []

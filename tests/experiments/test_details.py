@@ -11,6 +11,8 @@ from experiments.paper import figure8
 from experiments.planning.costs import estimate
 from experiments.planning.plan import plan
 from experiments.profiles import PROFILES
+from experiments.registry import discover, pick
+from experiments.spec import Experiment
 from experiments.store import Store
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
@@ -21,8 +23,8 @@ PROFILE = PROFILES["cpu"].model_copy(
 )
 
 
-def printed(folder: Path, seeds: tuple[int, ...]) -> list[str]:
-    planned = plan(figure8.EXPERIMENT, PROFILE, seeds, {}, DATA)
+def printed(folder: Path, seeds: tuple[int, ...], experiment: Experiment = figure8.EXPERIMENT) -> list[str]:
+    planned = plan(experiment, PROFILE, seeds, {}, DATA)
     store = Store(folder)
     return details(planned, store, estimate(planned, store)).splitlines()
 
@@ -43,6 +45,13 @@ def test_many_seeds_share_lines_and_every_artifact_is_counted(tmp_path: Path) ->
     whole = plan(figure8.EXPERIMENT, PROFILE, tuple(range(101)), {}, DATA)
     assert counted + sum("-" in line.split()[0] for line in lines[:-1]) == len(whole.artifacts)
     assert "--seeds 0, names every artifact of seed 0" in lines[-1]
+
+
+@pytest.mark.parametrize("name", ["table2", "appendix_c"])
+def test_whatever_a_seed_has_of_its_own_shares_a_line(tmp_path: Path, name: str) -> None:
+    experiment = pick(discover(("experiments.paper",)), name)
+    five, six = (printed(tmp_path, tuple(range(number)), experiment) for number in (5, 6))
+    assert len(five) == len(six)
 
 
 @pytest.mark.parametrize(

@@ -144,6 +144,9 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
     path.write_text("{")
     with pytest.raises(StoreError, match=r"a\.json: damaged"):
         read_json(path)
+    path.write_text("null")
+    with pytest.raises(StoreError, match=r"a\.json: damaged"):
+        read_json(path)
 
 
 def test_a_full_disk_leaves_no_drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -127,6 +127,8 @@ def test_short_names() -> None:
         ([], [{"a": 1}, {"a": 1}], "twice"),
         ([("data.image_size", [28, 56])], [], "data.image_size cannot be swept"),
         ([("evaluation.split", ["validation", "test"])], [], "cannot be swept"),
+        ([("evaluation", [{"split": "validation"}, {"split": "test"}])], [], "evaluation cannot be swept"),
+        ([], [{"data": {"limit": 50}}, {"data": {"limit": 60}}], "data cannot be swept"),
         ([("stage1", [{}]), ("stage1.steps", [1])], [], "one lies within the other"),
     ],
 )

@@ -85,3 +85,16 @@ def test_a_broken_file_is_said_not_hidden(fake_store: FakeStore) -> None:
     assert not any(item.problem for item in others)
     np.savez(path, something=np.zeros(3))
     assert "cannot be read" in strip_sets(run)[0].problem
+
+
+def test_damage_at_any_byte_is_said(fake_store: FakeStore) -> None:
+    run = fake_store.run(seeds=(0,))
+    path = _examples_path(run)
+    images = np.random.default_rng(0).integers(0, 256, (4, 3, 8, 8), np.uint8)
+    np.savez_compressed(path, original=images, T8=images)
+    whole = path.read_bytes()
+    problems = 0
+    for place in range(0, len(whole), 7):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        problems += "cannot be read" in strip_sets(run)[0].problem
+    assert problems > len(whole) / 7 / 2

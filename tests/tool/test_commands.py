@@ -19,6 +19,8 @@ from sftok.decoding.schedule import DecodingConfig
 from sftok.hub import identity
 from sftok.models.tokenizer import SFTok
 from sftok.tool.arguments import parser
+from sftok.tool.errors import ToolError
+from sftok.tool.tokens import load_tokens
 
 
 def tokenize(*arguments: object) -> int:
@@ -178,6 +180,20 @@ def test_a_damaged_token_file_is_refused(photos, checkpoint, tmp_path, refused, 
     assert tokenize(photos, "--checkpoint", checkpoint, "-o", tokens) == 0
     np.savez(tokens, **_damage(stored(tokens), how))
     refused(reconstruct(tokens, "--checkpoint", checkpoint, "-o", tmp_path / "out"), "tokens.npz: ")
+
+
+def test_damage_at_any_byte_of_a_token_file_is_no_traceback(photos, checkpoint, tmp_path):
+    tokens = tmp_path / "tokens.npz"
+    assert tokenize(photos, "--checkpoint", checkpoint, "-o", tokens) == 0
+    content = tokens.read_bytes()
+    refused = 0
+    for place in range(0, len(content), 3):
+        tokens.write_bytes(content[:place] + bytes([content[place] ^ 0xFF]) + content[place + 1 :])
+        try:
+            load_tokens(tokens)
+        except ToolError:
+            refused += 1
+    assert refused > len(content) / 3 / 2
 
 
 @pytest.mark.parametrize("keep", [0, 40, 0.5, -1])

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 
 import pytest
 
+from experiments.__main__ import main
 from experiments.artifacts import Artifact, artifact
 from experiments.commands import run
+from experiments.running.stop import INTERRUPTED
 
 FIRST, SECOND = (artifact("stage", config={"n": n}, label=f"stage {n}") for n in (1, 2))
 
@@ -52,3 +54,14 @@ def test_nobody_is_asked_where_nobody_could_answer(asked: list[str], monkeypatch
     monkeypatch.setattr(sys.stdin, "isatty", lambda: False, raising=False)
     assert run._agreed({FIRST: None})
     assert asked == []
+
+
+def test_ctrl_c_before_anything_runs_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*given: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(run, "run", interrupted)
+    assert main(["run", "table4", "--profile", "smoke"]) == INTERRUPTED
+    assert capsys.readouterr().err == "run: stopped\n"

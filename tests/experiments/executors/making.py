@@ -8,11 +8,12 @@ from experiments.paper import table4
 from experiments.planning.plan import Plan, plan
 from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
+from experiments.spec import Experiment
 
 
-def make_request(*artifacts: Artifact) -> Request:
+def make_request(*artifacts: Artifact, experiment: Experiment = table4.EXPERIMENT) -> Request:
     """A request whose plan is of these artifacts alone."""
-    real = plan(table4.EXPERIMENT, PROFILES["smoke"], (0,), {}, {"train": "", "test": ""})
+    real = plan(experiment, PROFILES["smoke"], (0,), {}, {"train": "", "test": ""})
     fake = Plan(
         experiment=real.experiment,
         profile=real.profile,

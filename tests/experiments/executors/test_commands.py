@@ -16,14 +16,18 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm, watch
 from experiments.executors.queue import JobState
 from experiments.executors.resources import load_cluster
+from experiments.paper import table3, table4
+from experiments.spec import Experiment
 from experiments.store import Store, StoreError
 
 WIRING = Wiring(spec_packages=("experiments.paper",), build_report=lambda *given: Path(), exporters={})
 
 
-def submitted(store: Store, *artifacts: Artifact, first: int) -> None:
+def submitted(
+    store: Store, *artifacts: Artifact, first: int, experiment: Experiment = table4.EXPERIMENT
+) -> None:
     """As if `artifacts` had been submitted, as jobs from the number `first` on."""
-    request = make_request(*artifacts)
+    request = make_request(*artifacts, experiment=experiment)
     request.save(store)
     submission = ledger.new_submission(store, request)
     submission.save_cluster(load_cluster(None, "smoke").dump())
@@ -54,6 +58,24 @@ def test_jobs_of_a_request_that_another_replaced_are_shown_and_cancelled(
     assert sorted(ended) == ["11", "20", "21"]
     log = argparse.Namespace(artifact=early.name, store=store.root, lines=9)
     assert logs.logs(log, [], WIRING) == 0, "its log is found, too"
+
+
+def test_what_another_experiment_waits_for_is_kept_until_that_is_cancelled_too(
+    store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shared, own = (artifact("evaluation", config={"n": n}, label=f"evaluation {n}") for n in range(2))
+    submitted(store, shared, own, first=10)
+    submitted(store, shared, first=10, experiment=table3.EXPERIMENT)
+    ended: list[str] = []
+    monkeypatch.setattr(slurm, "cancel", lambda jobs: ended.extend(job.job for job in jobs))
+    monkeypatch.setattr(
+        cancelling, "job_states", lambda jobs: {job: JobState(state="PENDING", reason="") for job in jobs}
+    )
+    for name, expected in (("table4", ["11"]), ("table3", ["11", "10"])):
+        assert cancelling.cancel(argparse.Namespace(experiment=name, store=store.root), [], WIRING) == 0
+        ledger.forget(store, own)
+        assert ended == expected
+    assert "kept, another experiment waits for it: evaluation 0" in capsys.readouterr().out
 
 
 def test_what_older_code_was_asked_for_is_not_made_by_newer_code(store: Store) -> None:

@@ -55,7 +55,9 @@ def test_a_full_store_is_one_error_before_anything_is_queued(
 ) -> None:
     monkeypatch.setattr("experiments.executors.slurm.take_snapshot", full)
     a = artifact("stage", config={}, label="a")
-    with pytest.raises(StoreError, match=r"No space left on device.*nothing is queued, free some space"):
+    with pytest.raises(
+        StoreError, match=r"No space left on device.*nothing of table4 is queued, free some space"
+    ):
         slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
     assert ledger.job_of(store, a) is None
 

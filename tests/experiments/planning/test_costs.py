@@ -41,6 +41,7 @@ def test_an_empty_store_takes_the_profile_at_its_word(store: Store) -> None:
 
 
 def test_what_was_measured_once_is_expected_again(store: Store) -> None:
+    (store.root / "artifacts" / "backup-old.tar").touch()  # somebody's own
     planned = table(seeds=(0, 1))
     finish(store, planned, "warm-up, seed 0", 123.0)
     finish(store, planned, "evaluation of the teacher", 7.0)

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 from typing import Any
 
 import pytest
 from optuna.trial import TrialState
 from searching import a_journal, a_search, measured, search_with
 
-from experiments.store import METRICS, Store
-from experiments.studies.rungs import logged
+from experiments.store import Store
 from experiments.study import FloatRange, MedianPruner, Sampler
 from experiments.tasks.base import Task
 from sftok.training.loop import TrainingInterrupted
@@ -64,14 +62,6 @@ def test_trainings_that_are_there_are_pruned_alike(store: Store, monkeypatch: py
     again = search_with(nothing_new, a_search(name="again", **settings), store, monkeypatch, budget=6)
     assert [each.state for each in again] == [each.state for each in first]
     assert [each.intermediate_values for each in again] == [each.intermediate_values for each in first]
-
-
-def test_a_torn_line_of_a_curve_is_no_rung(tmp_path: Path) -> None:
-    (tmp_path / METRICS).write_text(
-        '{"step": 10, "loss": 2.0}\n{"step": 20, "lo\n{"step": 30, "loss": 1.0}\n'
-    )
-    assert logged(tmp_path, "loss") == [(10, 2.0), (30, 1.0)]
-    assert logged(tmp_path / "nothing", "loss") == []
 
 
 @pytest.mark.parametrize("pruner", [None, MedianPruner(rungs=3, startup_trials=2, warm_up_rungs=0)])
