@@ -171,7 +171,7 @@ def _cluster(command: argparse.ArgumentParser, default: str) -> None:
 def _cluster_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     command = commands.add_parser("logs", help="print the log of the job that makes, or made, an artifact")
     command.add_argument("artifact", help="its name as `status` shows it, or the beginning of it")
-    command.add_argument("--lines", type=int, default=0, metavar="N", help="only the last N (default: all)")
+    command.add_argument("--lines", type=positive, metavar="N", help="only the last N (default: all)")
     _store(command)
 
     command = commands.add_parser("cancel", help="cancel the cluster jobs of an experiment")

@@ -53,7 +53,11 @@ METRICS = {
         MetricInfo("codebook_usage", "Codebook usage", +1, "share of the codebook that occurs at all"),
         MetricInfo("codebook_entropy", "Codebook entropy", 0, "how evenly the codebook is used"),
         MetricInfo(
-            "hours_stages_1_2", "Hours, stages 1 and 2", -1, "GPU hours in the paper, hours here", "clock"
+            "hours_stages_1_2",
+            "Hours, stages 1 and 2",
+            -1,
+            "GPU hours in the paper, hours here",
+            "measured time",
         ),
         MetricInfo(
             "hours_stage_3", "Hours, stage 3", -1, "GPU hours in the paper, hours here", "measured time"

@@ -28,7 +28,7 @@ def logs(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         if failure is None:
             raise StoreError(f"{artifact.name} has no log: no cluster job made it, and it did not fail")
         text = failure["traceback"] or failure["reason"]
-    print("\n".join(text.splitlines()[-options.lines :]))
+    print("\n".join(text.splitlines()[-(options.lines or 0) :]))
     return 0
 
 

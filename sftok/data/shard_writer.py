@@ -192,9 +192,19 @@ def _content(file: Path, size: int | None) -> tuple[str, bytes]:
     if size is None:
         return extension, content
     try:
-        return "png", _png(resize_short_side(decode(content), size))
+        image = decode(content)
     except UnreadableImageError:
         return extension, content
+    if _too_long(image, size):
+        return extension, content
+    return "png", _png(resize_short_side(image, size))
+
+
+def _too_long(image: Image.Image, size: int) -> bool:
+    """Whether it would be refused as too large when it is read: a strip of two pixels is long, scaled up."""
+    scale = size / min(image.size)
+    limit = Image.MAX_IMAGE_PIXELS
+    return limit is not None and scale**2 * image.width * image.height > limit
 
 
 def _png(image: Image.Image) -> bytes:

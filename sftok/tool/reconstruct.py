@@ -70,9 +70,12 @@ def _targets(files: list[str], output: Path) -> dict[str, Path]:
         raise ToolError(f"{output}: is no folder; name one for the images")
     targets = {file: output / name for file, name in zip(files, output_names(files), strict=True)}
     originals = {Path(file).resolve() for file in files}
+    folders = {original.parent for original in originals}
     for target in targets.values():
         if target.resolve() in originals:
             raise ToolError(f"{target}: is one of the images itself; choose another folder")
+        if target.exists() and target.parent.resolve() in folders:
+            raise ToolError(f"{target}: is there already, beside the images; choose another folder")
     return targets
 
 

@@ -8,8 +8,10 @@ import sys
 import tarfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from sftok.data import DataConfig, DataError, load, make_shards, shard_writer
 from sftok.data.shard_index import beside, index_of
@@ -130,6 +132,17 @@ def test_names_that_shards_cannot_tell_apart_are_refused(plain_folder, tmp_path,
     with pytest.raises(DataError, match=r"would have one key in a shard; rename one"):
         write_shards(plain_folder, tmp_path / "out", ShardingConfig())
     assert not (tmp_path / "out").exists()
+
+
+def test_a_strip_that_would_be_too_large_is_kept_as_it_is(plain_folder, tmp_path):
+    strip = plain_folder / "cat" / "strip.png"
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3000, 3), np.uint8)
+    Image.fromarray(pixels).save(strip)
+    write_shards(plain_folder, tmp_path / "out", ShardingConfig(size=256))
+    found = load(DataConfig(source="shards", path=str(tmp_path / "out"), image_size=256), "train")
+    expected = load(DataConfig(source="folder", path=str(plain_folder), image_size=256), "train")
+    place = [str(file) for file in expected.files].index("cat/strip.png")
+    assert torch.equal(found.images(torch.tensor([place])), expected.images(torch.tensor([place])))
 
 
 @pytest.mark.parametrize("size", [None, 6])
