@@ -7,13 +7,13 @@ import errno
 from pathlib import Path
 
 import pytest
-from making import make_request
+from making import job_record, make_request
 
 from experiments.artifacts import Artifact, artifact
 from experiments.commands.executors import run_on_cluster
 from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm
-from experiments.executors.queue import SlurmError
+from experiments.executors.queue import JobState, SlurmError
 from experiments.executors.resources import load_cluster
 from experiments.executors.sbatch import job_executor
 from experiments.executors.slurm import grouped
@@ -91,3 +91,20 @@ def test_the_failure_of_one_process_ends_the_job(tmp_path: Path) -> None:
         if line.startswith("srun")
     )
     assert "--kill-on-bad-exit=1" in command
+
+
+def test_what_the_jobs_of_others_make_is_asked_for_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    a = artifact("stage", config={}, label="a")
+    ledger.record(store, a, job_record("10"))
+    for name, stand_in in (
+        ("job_states", lambda jobs: {job: JobState(state="PENDING", reason="") for job in jobs}),
+        ("take_snapshot", lambda folder: folder),
+        ("largest_array", lambda: 1),
+    ):
+        monkeypatch.setattr(slurm, name, stand_in)
+    submitted = slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
+    assert not submitted.jobs
+    assert list(submitted.in_flight) == [a]
+    (submission,) = ledger.submissions(store)
+    assert submission.name == (submitted.submission and submitted.submission.name)
+    assert not submission.withdrawn.exists()
