@@ -276,11 +276,6 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
     return result
 
 
-def overlap(one: str, other: str) -> bool:
-    """Whether two dotted keys set something in common, as `a.b` and `a.b.c` do."""
-    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
-
-
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested `values` by dotted key: the inverse of an overlay."""
     found: dict[str, Any] = {}

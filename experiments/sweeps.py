@@ -13,9 +13,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.recipe import overlap
 from experiments.spec import Experiment, Row
-from sftok.config import ConfigError
+from sftok.config import ConfigError, overlap
 
 if TYPE_CHECKING:
     # The pages write swept values as this module does, and need no torch.

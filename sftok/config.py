@@ -25,6 +25,11 @@ def choices_hint(wrong: str, choices: Iterable[str]) -> str:
     return f"{guess}choices: {', '.join(names)}"
 
 
+def overlap(one: str, other: str) -> bool:
+    """Whether two dotted keys set something in common, as `a.b` and `a.b.c` do."""
+    return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
+
+
 class Config(BaseModel):
     """A frozen record whose unknown keys and out-of-range values are errors."""
 

@@ -15,9 +15,9 @@ from experiments.planning.evaluation import plan_evaluation
 from experiments.planning.rows import PlannedRow, plan_row
 from experiments.planning.training import plan_teacher
 from experiments.profiles.base import Profile
-from experiments.recipe import Overlay, Recipe, overlap, resolve
+from experiments.recipe import Overlay, Recipe, resolve
 from experiments.spec import Experiment
-from sftok.config import ConfigError
+from sftok.config import ConfigError, overlap
 
 
 @dataclass(frozen=True, kw_only=True)
