@@ -17,6 +17,7 @@ from PIL import Image
 from experiments.records.results import TableRun
 from experiments.store import EXAMPLES
 from reports.tables import row_label
+from sftok.arrays import read_arrays
 
 MAX_IMAGES = 10
 MAX_WIDTH = 128
@@ -63,13 +64,7 @@ UNREADABLE = (OSError, ValueError, KeyError, IndexError)
 
 def read_examples(folder: Path) -> Examples:
     """The examples that an evaluation keeps in its folder; one of `UNREADABLE` if they are damaged."""
-    try:
-        with np.load(folder / EXAMPLES, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except UNREADABLE:
-        raise
-    except Exception as error:  # zip, zlib and the parser of NumPy's headers each have their own
-        raise ValueError(f"damaged: {error}") from None
+    return read_arrays(folder / EXAMPLES)
 
 
 def unreadable(label: str, error: Exception) -> StripSet:

@@ -20,7 +20,8 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     store = Store(options.store)
     name = chosen_requests(options, wiring, store)[0].plan.experiment.name
     # All requests of that name: other profiles, seeds and values have jobs of their own.
-    everything = [*stored_requests(store), *ledger.submitted(store)]
+    submissions = ledger.submissions(store)
+    everything = [*stored_requests(store), *submissions.values()]
     chosen = dict.fromkeys(
         artifact
         for request in everything
@@ -28,7 +29,6 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         for artifact in request.plan.artifacts
     )
     ours = _live(store, chosen)
-    submissions = ledger.submissions(store)
     awaited = {
         artifact
         for submission, request in submissions.items()
@@ -37,10 +37,10 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     }
     kept = [artifact for artifact in ours if artifact in awaited]
     ended = {artifact: job for artifact, job in ours.items() if artifact not in awaited}
+    slurm.cancel(ended.values())
     for submission, request in submissions.items():
         if request.plan.experiment.name == name:
             submission.withdrawn.touch()
-    slurm.cancel(ended.values())
     for artifact, job in ended.items():
         print(f"cancelled job {job.job}: {artifact.label} ({artifact.name})")
     for artifact in kept:

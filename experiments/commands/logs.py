@@ -28,7 +28,8 @@ def logs(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         if failure is None:
             raise StoreError(f"{artifact.name} has no log: no cluster job made it, and it did not fail")
         text = failure["traceback"] or failure["reason"]
-    print("\n".join(text.splitlines()[-(options.lines or 0) :]))
+    lines = text.splitlines()
+    print("\n".join(lines if options.lines is None else lines[-options.lines :]))
     return 0
 
 

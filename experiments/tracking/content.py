@@ -16,6 +16,7 @@ from experiments.planning.plan import Plan
 from experiments.recipe import flat
 from experiments.records.results import RowRun
 from experiments.store import METRICS
+from sftok.arrays import read_arrays
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
 """What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""
@@ -96,8 +97,11 @@ def working_time(row: RowRun) -> tuple[int, int]:
 
 
 def strip(path: Path) -> np.ndarray:
-    """`examples.npz` as one picture, uint8 `[H,W,3]`: a line of originals, then a line for each T."""
-    with np.load(path, allow_pickle=False) as examples:
-        arrays = [examples[name] for name in examples.files]
+    """`examples.npz` as one picture, uint8 `[H,W,3]`: a line of originals, then a line for each T.
+
+    Raises:
+        ValueError: the file is damaged.
+    """
+    arrays = read_arrays(path).values()
     lines = np.stack([array for array in arrays if array.ndim == 4])  # not the labels and class names
     return rearrange(lines, "lines n c h w -> (lines h) (n w) c")

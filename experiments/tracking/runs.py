@@ -5,6 +5,7 @@ A nested run is finished last of all, so one that is not finished was cut off: i
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -130,7 +131,9 @@ class Tracker:
         for name in (RESULT, CONFIG):
             self._client.log_artifact(run_id, str(folder / name), place)
         if (folder / EXAMPLES).exists():
-            self._client.log_image(run_id, content.strip(folder / EXAMPLES), "examples.png")
+            # A damaged file has no picture, and keeps nothing else from being delivered; the page names it.
+            with contextlib.suppress(ValueError):
+                self._client.log_image(run_id, content.strip(folder / EXAMPLES), "examples.png")
 
 
 def _is_at(location: str, place: Path) -> bool:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sftok.arrays import read_arrays
 from sftok.hub import Tokenizer, identity
 from sftok.tool.errors import ToolError
 from sftok.tool.images import preprocessing
@@ -69,13 +70,13 @@ def load_tokens(path: Path) -> TokenFile:
         ToolError: it is none, or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
-            fields = {name: content[name] for name in FIELDS}
+        content = read_arrays(path)
+        fields = {name: content[name] for name in FIELDS}
         ids, files = fields["ids"], fields["files"]
         described = [json.loads(str(fields[name])) for name in ("preprocessing", "checkpoint")]
     except FileNotFoundError:
         raise ToolError(f"{path}: no such file") from None
-    except Exception as error:  # zip, zlib and the parser of NumPy's headers each have their own
+    except (ValueError, KeyError, TypeError) as error:
         raise ToolError(f"{path}: no complete token file ({' '.join(str(error).split())})") from None
     if ids.dtype != np.int64 or ids.ndim != 2 or files.dtype.kind != "U" or files.shape != ids.shape[:1]:
         raise ToolError(

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Self
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from torch import nn
 
 from sftok.config import Config
@@ -16,7 +16,9 @@ from sftok.config import Config
 class OptimisationConfig(Config):
     """AdamW with linear warm-up and cosine decay; the defaults are Table 6, stages 1 and 2."""
 
-    learning_rate: float = Field(default=1e-4, gt=0, allow_inf_nan=False)
+    model_config = ConfigDict(allow_inf_nan=False)
+
+    learning_rate: float = Field(default=1e-4, gt=0)
     end_learning_rate: float = Field(default=1e-5, ge=0)
     warmup_steps: int = Field(default=10_000, ge=0)
     beta1: float = Field(default=0.9, ge=0, lt=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from delivering import (
     finish_row,
     make_request,
@@ -37,3 +38,9 @@ def test_the_strip_has_a_line_for_each_entry(tmp_path: Path) -> None:
     assert picture.shape == (8, 10, 3)
     assert picture.dtype == np.uint8
     np.testing.assert_array_equal(picture[4:, 5:], images[1].transpose(1, 2, 0) + 1)
+
+
+def test_a_damaged_strip_is_a_value_error(tmp_path: Path) -> None:
+    (tmp_path / "examples.npz").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(ValueError, match="damaged"):
+        content.strip(tmp_path / "examples.npz")
