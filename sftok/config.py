@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Self
+from typing import Any, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 
 class ConfigError(ValueError):
@@ -34,6 +34,16 @@ class Config(BaseModel):
     """A frozen record whose unknown keys and out-of-range values are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _truth_is_no_number(cls, values: Any) -> Any:
+        # Python would take `true` for a 1.
+        for name, field in cls.model_fields.items() if isinstance(values, Mapping) else ():
+            taken = {field.annotation, *get_args(field.annotation)}
+            if isinstance(values.get(name), bool) and not taken & {bool, Any}:
+                raise ValueError(f"{name} takes no truth value, got {values[name]}")
+        return values
 
     @classmethod
     def build(cls, values: dict[str, Any]) -> Self:

@@ -14,6 +14,10 @@ class Inner(Config):
     width: int = 1
 
 
+class Switch(Config):
+    on: bool = False
+
+
 class Range(Config):
     """A record that can be wrong in one value, or as a whole."""
 
@@ -60,3 +64,9 @@ def test_a_wrong_value_is_shown_and_a_wrong_record_is_not_spelled_out(
     with pytest.raises(ConfigError) as found:
         Outer.build({"range": given})
     assert str(found.value) == message
+
+
+def test_true_is_no_number() -> None:
+    with pytest.raises(ConfigError, match="low takes no truth value, got True"):
+        Range.build({"low": True})
+    assert Switch.build({"on": True}).on
