@@ -21,12 +21,18 @@ def main(argv: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     # Imported here: `--help` and a wrong option answer at once.
     import reports
-    from reports import export
+    from reports import export, verdict_export
 
     wiring = commands.Wiring(
         spec_packages=("experiments.paper", "ablations"),
         build_report=reports.build,
         exporters={"csv": export.to_csv, "json": export.to_json},
+        verdict_exporters={
+            "text": verdict_export.to_text,
+            "csv": verdict_export.to_csv,
+            "json": verdict_export.to_json,
+            "markdown": verdict_export.to_markdown,
+        },
     )
     try:
         code = commands.dispatch(options, argv, wiring)

@@ -73,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", choices=PROFILE_NAMES, help="default: of the latest run")
     _store(command)
     _format(command, ("csv", "json"))
+
+    command = commands.add_parser("verdicts", help="print what the stored numbers say of each claim")
+    command.add_argument("experiment", nargs="?", help="default: all that were run")
+    command.add_argument("--profile", choices=PROFILE_NAMES, help="default: of each one's latest run")
+    _store(command)
+    _format(command, ("text", "csv", "json", "markdown"))
     _cluster_commands(commands)
     return root
 

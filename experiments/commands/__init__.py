@@ -44,6 +44,7 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         status,
         study,
         sweep,
+        verdicts,
     )
     from experiments.executors.queue import SlurmError
     from experiments.executors.worker import WorkerError
@@ -62,6 +63,7 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         "report": report.report,
         "evaluate": evaluate.evaluate,
         "results": results.results,
+        "verdicts": verdicts.verdicts,
         "logs": logs.logs,
         "cancel": cancel.cancel,
         "retry": retry.retry,

@@ -16,3 +16,4 @@ class Wiring:
     spec_packages: tuple[str, ...]
     build_report: Callable[[Path, Sequence[TableRun]], Path]
     exporters: Mapping[str, Callable[[Sequence[ResultRow]], str]]
+    verdict_exporters: Mapping[str, Callable[[Sequence[TableRun]], str]]

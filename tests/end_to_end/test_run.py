@@ -56,6 +56,23 @@ def test_a_finished_run_has_every_number(finished: Path) -> None:
     assert table.value.notna().all()
 
 
+def test_verdicts_are_there_by_name_and_for_all(finished: Path) -> None:
+    done = experiments("verdicts", "--store", finished, "--format", "json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert {(record["table"], record["profile"]) for record in found} == {("table4", "smoke")}
+    assert {(record["better"], record["worse"]) for record in found} == {
+        ("ratio-1.0", "ratio-0.8"),
+        ("ratio-0.8", "ratio-0.5"),
+    }
+    assert all(record["seeds"] == [0, 1] for record in found)
+    text = experiments("verdicts", "table4", "--store", finished)
+    assert "rFID falls as the replacement ratio rises" in text.stdout
+    other = experiments("verdicts", "--profile", "cpu", "--store", finished)
+    assert (other.returncode, other.stdout) == (1, "")
+    assert other.stderr == f"verdicts: store {finished}: nothing was run here at profile cpu\n"
+
+
 def test_the_report_is_there(finished: Path) -> None:
     page = (finished / "report" / "table4.html").read_text()
     assert "meaningless" in page

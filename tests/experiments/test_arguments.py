@@ -33,6 +33,7 @@ OPTIONS = {
         "--format",
     },
     "results": {"experiment", "--profile", "--store", "--format"},
+    "verdicts": {"experiment", "--profile", "--store", "--format"},
     "logs": {"artifact", "--lines", "--store"},
     "cancel": {"experiment", "--store"},
     "retry": {"experiment", "--failed", "--cluster", "--store"},

@@ -22,6 +22,7 @@ WIRING = Wiring(
     spec_packages=("experiments.paper", "ablations"),
     build_report=lambda store, runs: store,
     exporters={},
+    verdict_exporters={},
 )
 
 

@@ -20,7 +20,12 @@ from experiments.paper import table3, table4
 from experiments.spec import Experiment
 from experiments.store import Store, StoreError
 
-WIRING = Wiring(spec_packages=("experiments.paper",), build_report=lambda *given: Path(), exporters={})
+WIRING = Wiring(
+    spec_packages=("experiments.paper",),
+    build_report=lambda *given: Path(),
+    exporters={},
+    verdict_exporters={},
+)
 
 
 def submitted(

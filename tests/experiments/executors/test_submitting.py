@@ -71,7 +71,7 @@ def test_every_table_is_checked_before_the_first_is_queued(
     monkeypatch.setattr(slurm, "check", check)
     requests = [make_request(artifact(kind, config={}, label=kind)) for kind in ("stage", "evaluation")]
     options = argparse.Namespace(cluster=None, profile="smoke")
-    wiring = Wiring(spec_packages=(), build_report=lambda *given: None, exporters={})
+    wiring = Wiring(spec_packages=(), build_report=lambda *given: None, exporters={}, verdict_exporters={})
     with pytest.raises(SlurmError, match="no such kind: evaluation"):
         run_on_cluster(options, requests, store, wiring)
     assert not list((store.root / "requests").iterdir())
