@@ -11,11 +11,17 @@ MINUS = "−"
 
 
 def decimals_for(estimates: Iterable[Estimate]) -> int:
-    """One number of decimals for a whole column: about three digits, and enough to see each interval."""
+    """One number of decimals for a whole column: about three digits, and enough to see each interval.
+
+    Of a column of small numbers the largest keeps two digits, down to the fifth decimal: a difference that is
+    there does not read as zero.
+    """
     listed = list(estimates)
     magnitudes = [abs(item.mean) for item in listed if math.isfinite(item.mean)]
     largest = max(magnitudes, default=0.0)
     decimals = 1 if largest >= 100 else 2 if largest >= 1 else 3
+    if 0 < largest < 0.01:
+        decimals = min(1 + math.ceil(-math.log10(largest)), 5)
     widths = [item.half_width for item in listed if item.half_width]
     needed = max((math.ceil(-math.log10(width)) for width in widths), default=0)
     return max(decimals, min(needed, 4))

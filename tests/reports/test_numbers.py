@@ -16,7 +16,17 @@ def _estimate(mean: float, half_width: float | None = None) -> Estimate:
 
 @pytest.mark.parametrize(
     ("mean", "half_width", "decimals"),
-    [(413.2, None, 1), (16.5, None, 2), (2.18, 0.04, 2), (0.223, None, 3), (2.18, 0.004, 3), (2.18, 1e-9, 4)],
+    [
+        (413.2, None, 1),
+        (16.5, None, 2),
+        (2.18, 0.04, 2),
+        (0.223, None, 3),
+        (-0.0043, None, 4),
+        (2e-4, None, 5),
+        (1e-9, None, 5),
+        (2.18, 0.004, 3),
+        (2.18, 1e-9, 4),
+    ],
 )
 def test_a_column_has_the_digits_it_needs(mean: float, half_width: float | None, decimals: int) -> None:
     assert decimals_for([_estimate(mean, half_width)]) == decimals
