@@ -23,7 +23,7 @@ KIND_VERSIONS = {
     "stage": 1,
     "evaluation": 1,
     "tokens": 1,
-    "generator": 1,
+    "generator": 2,
     "guidance": 1,
     "generation": 1,
     "analysis": 1,

@@ -1,7 +1,7 @@
 """The part of a recipe that is about generation: the generator's training, and how it is measured.
 
-The paper says "as MaskGIT" (Sections 3.3, 4.3) and gives no value but the 8 steps; the defaults are those of
-the public code that the release is built on (see DEVIATIONS.md).
+The paper says "as MaskGIT" (Sections 3.3, 4.3) and gives no value but the 8 steps; the defaults are the
+release's (see DEVIATIONS.md).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class GeneratorRecipe(Config):
     mlp_ratio: int = Field(default=4, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
     loss: GeneratorLossConfig = GeneratorLossConfig()
-    steps: int = Field(default=500_000, ge=1)
+    steps: int = Field(default=1_000_000, ge=1)
     training: TrainingConfig = TrainingConfig(
         batch_size=2048,
         optimisation=OptimisationConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03),

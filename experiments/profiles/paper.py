@@ -14,7 +14,7 @@ PROFILE = Profile(
         "stage1.training.precision": "fp16",
         "stage2.training.precision": "fp16",
         "stage3.training.precision": "fp16",
-        # Table 6 has no generator; the public code that the release is built on trains it in bf16.
+        # Table 6 has no generator; the release trains it in bf16.
         "generator.training.precision": "bf16",
         # SFTok-L's state is 6 GB, and everybody waits for it; told to stop, a job writes one anyway.
         "teacher.training.checkpoint_every": 2000,

@@ -2,11 +2,13 @@
 
 One call predicts the distribution of every id given a class and the ids that are already known;
 `sftok.generation` samples an image's ids with the loop that the tokenizer's decoder shares. The architecture
-is the release's, a BERT: learned positions, a layer norm after each residual with epsilon 1e-12, exact GELU.
+is the release's, a BERT: learned positions, a layer norm after each residual with epsilon 1e-12, exact GELU,
+dropout of embeddings, attention weights and residual branches.
 """
 
 from __future__ import annotations
 
+from functools import partial
 from typing import ClassVar, Self
 
 import torch
@@ -15,7 +17,7 @@ from torch import Tensor, nn
 
 from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
-from sftok.models.layers import MLP, SelfAttention
+from sftok.models.layers import MLP, SelfAttention, attend
 
 _NORM_EPSILON = 1e-12
 
@@ -31,7 +33,7 @@ class GeneratorConfig(Config):
         depth: transformer blocks.
         heads: attention heads; weights do not tell their number.
         mlp_ratio: width of the MLP's hidden layer over `width`.
-        dropout: of embeddings and residual branches in training.
+        dropout: of embeddings, attention weights and residual branches in training.
     """
 
     num_tokens: int = Field(ge=1)
@@ -63,7 +65,8 @@ class PostNormBlock(nn.Module):
 
     def forward(self, tokens: Tensor, noise: torch.Generator | None) -> Tensor:
         """Tokens `[B, L, D]` to `[B, L, D]`; `noise` feeds dropout."""
-        tokens = self.norm1(tokens + drop_out(self.attn(tokens), self.dropout, noise))
+        attended = self.attn(tokens, partial(attend_with_dropout, rate=self.dropout, noise=noise))
+        tokens = self.norm1(tokens + drop_out(attended, self.dropout, noise))
         return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, noise))
 
 
@@ -128,6 +131,20 @@ class MaskGITGenerator(Pretrained):
                 nn.init.normal_(parameter, std=0.02, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
+
+
+def attend_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, rate: float, noise: torch.Generator | None
+) -> Tensor:
+    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, a share of `rate` of its weights dropped.
+
+    Torch's fused attention draws from the global state, so the products are written out where something is
+    dropped.
+    """
+    if noise is None or rate == 0:
+        return attend(query, key, value)
+    weights = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).softmax(-1)
+    return drop_out(weights, rate, noise).to(value.dtype) @ value
 
 
 def drop_out(values: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:

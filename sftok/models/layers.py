@@ -5,10 +5,15 @@ The arithmetic is that of the authors' release: layer norm with epsilon 1e-5, ex
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+
+Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Queries, keys and values `[B, h, L, d]` each, to `[B, h, L, d]`."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -43,8 +48,8 @@ class SelfAttention(nn.Module):
         self.qkv = nn.Linear(width, 3 * width)
         self.proj = nn.Linear(width, width)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`."""
+    def forward(self, tokens: Tensor, attend: Attend = attend) -> Tensor:
+        """Tokens `[B, L, D]` to `[B, L, D]`; `attend` is how, if not by the softmax alone."""
         query, key, value = rearrange(
             self.qkv(tokens), "b l (three h d) -> three b h l d", three=3, h=self.heads
         )
