@@ -78,8 +78,12 @@ class EfficientNetLoss:
         """Scalar distance of two batches `[B, 3, H, W]` in [0, 1]; no gradient goes to `images`."""
         with torch.autocast(images.device.type, enabled=False):
             with torch.no_grad():
-                targets = [F.normalize(each, dim=1) for each in self.features(images.float())]
-            maps = [F.normalize(each, dim=1) for each in self.features(reconstructions.float())]
+                targets = [
+                    F.normalize(each, dim=1, eps=_NORM_FLOOR) for each in self.features(images.float())
+                ]
+            maps = [
+                F.normalize(each, dim=1, eps=_NORM_FLOOR) for each in self.features(reconstructions.float())
+            ]
             distances = [
                 (left - right).square().sum(1).mean() for left, right in zip(maps, targets, strict=True)
             ]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +58,18 @@ class Quantizer(Protocol):
         """The code of each id: int64 `[B, K]` to `[B, K, Dq]`."""
 
 
+def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:
+    """Refuse ids that no encoder makes: fewer would be broadcast, negative ones count from the end.
+
+    Raises:
+        ValueError: they are not `[B, K]`, or out of range.
+    """
+    if ids.ndim != 2 or ids.shape[1] != num_tokens:
+        raise ValueError(f"ids of shape {list(ids.shape)}: this tokenizer has {num_tokens} for each image")
+    if ids.numel() and (ids.min() < 0 or ids.max() >= codebook_size):
+        raise ValueError(f"ids from {ids.min()} to {ids.max()}: this codebook has 0 to {codebook_size - 1}")
+
+
 def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) -> Quantized:
     """Losses and straight-through estimator for latents and the codes chosen for them.
 
@@ -81,11 +95,27 @@ def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) 
 
 @torch.no_grad()
 def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
-    """Squared Euclidean distances of `[n, D]` to `[V, D]`: float32 `[n, V]`, also under autocast."""
-    with torch.autocast(latents.device.type, enabled=False):
+    """Squared Euclidean distances of `[n, D]` to `[V, D]`: float32 `[n, V]`, also under autocast.
+
+    Never in TF32, whose ten bits the difference of large products would not survive.
+    """
+    with torch.autocast(latents.device.type, enabled=False), _without_tf32(latents.device):
         latents, codebook = latents.float(), codebook.float()
         lengths = latents.square().sum(1, keepdim=True) + codebook.square().sum(1)
         return torch.addmm(lengths, latents, codebook.t(), alpha=-2)
+
+
+@contextlib.contextmanager
+def _without_tf32(device: torch.device) -> Iterator[None]:
+    if device.type != "cuda":
+        yield
+        return
+    allowed = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 @torch.no_grad()

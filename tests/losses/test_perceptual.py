@@ -91,3 +91,10 @@ def test_images_too_small_for_lpips_are_refused(images: torch.Tensor) -> None:
 
 def test_the_default_is_the_papers() -> None:
     assert PerceptualConfig().name == "lpips-vgg"
+
+
+def test_the_direction_of_next_to_nothing_has_no_exploding_gradient():
+    images = torch.full((1, 3, 2, 2), 0.5, requires_grad=True)
+    loss = EfficientNetLoss(lambda given: [1e-9 * (given - 0.4)])
+    loss(images, torch.zeros(1, 3, 2, 2)).backward()
+    assert 0 < images.grad.abs().max() < 1
