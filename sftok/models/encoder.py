@@ -67,7 +67,16 @@ class Encoder(nn.Module):
         initialise_transformer(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, K, Dq]`."""
+        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, K, Dq]`.
+
+        Raises:
+            ValueError: they are of another size; one with as many patches would go through.
+        """
+        side = self.config.image_size
+        if images.shape[1:] != (3, side, side):
+            raise ValueError(
+                f"images of shape {list(images.shape)}: this encoder takes [B, 3, {side}, {side}]"
+            )
         batch = images.shape[0]
         patches = rearrange(self.patch_embed(images), "b d h w -> b (h w) d")
         class_token = repeat(self.class_token, "one d -> b one d", b=batch).to(patches.dtype)

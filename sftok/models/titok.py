@@ -23,6 +23,7 @@ from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.models.encoder import Encoder, EncoderConfig
 from sftok.models.layers import initialise_transformer, transformer
+from sftok.quantizers.base import check_ids
 from sftok.quantizers.vq import VQ, VQConfig
 from sftok.teacher.vqgan import MASKGIT_VQGAN, PixelDecoder, VQGANConfig
 
@@ -243,7 +244,12 @@ class TiTok(Pretrained):
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
-        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1]."""
+        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1].
+
+        Raises:
+            ValueError: `ids` are not K a sample, or out of range.
+        """
+        check_ids(ids, self.num_tokens, self.codebook_size)
         return self.head(self.decoder(self.quantizer.lookup(ids))).clamp(0, 1)
 
     def reconstruct(self, images: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from sftok.decoding.schedule import DecodingConfig
 from sftok.decoding.unmask import OnStep, Unmasked, iterative_unmask
 from sftok.models.decoder import Decoder, DecoderConfig
 from sftok.models.encoder import Encoder, EncoderConfig
-from sftok.quantizers.base import Quantizer
+from sftok.quantizers.base import Quantizer, check_ids
 from sftok.quantizers.optvq import OptVQ, OptVQConfig
 from sftok.teacher.vqgan import MASKGIT_VQGAN, PixelDecoder, VQGANConfig
 
@@ -158,7 +158,12 @@ class SFTok(Pretrained):
     def decode_codes(
         self, ids: Tensor, decoding: DecodingConfig, generator: torch.Generator, on_step: OnStep | None = None
     ) -> Unmasked:
-        """Token ids int64 `[B, K]` to teacher codes `[B, N]` and the last logits `[B, N, V]`."""
+        """Token ids int64 `[B, K]` to teacher codes `[B, N]` and the last logits `[B, N, V]`.
+
+        Raises:
+            ValueError: `ids` are not K a sample, or out of range.
+        """
+        check_ids(ids, self.num_tokens, self.codebook_size)
         quantized = self.quantizer.lookup(ids)
         return iterative_unmask(
             lambda codes, step: self.decoder(codes, quantized),
@@ -189,6 +194,7 @@ class SFTok(Pretrained):
 
         Raises:
             ConfigError: `steps` is less than 1.
+            ValueError: `ids` are not K a sample, or out of range.
         """
         decoding = decoding or self.decoding
         if steps is not None:

@@ -27,6 +27,15 @@ def test_an_images_latents_do_not_depend_on_its_batch(config, images):
     assert_close(encoder(images)[2:3], encoder(images[2:3]))
 
 
+def test_images_of_another_size_are_refused(config, images):
+    encoder = Encoder(config.encoder)
+    side = config.encoder.image_size
+    as_many_patches = images.reshape(len(images), 3, side // 2, 2 * side)
+    for wrong in (as_many_patches, images[:, :1], images[0]):
+        with pytest.raises(ValueError, match=rf"this encoder takes \[B, 3, {side}, {side}\]"):
+            encoder(wrong)
+
+
 def test_every_parameter_gets_a_gradient(config, images):
     encoder = Encoder(config.encoder)
     encoder(images).square().sum().backward()

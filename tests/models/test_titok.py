@@ -72,6 +72,8 @@ def test_images_to_ids_to_images(images, head):
     assert decoded.shape == images.shape
     assert (decoded.min() >= 0) & (decoded.max() <= 1)
     assert torch.equal(tokenizer.reconstruct(images), decoded)
+    with pytest.raises(ValueError, match=f"this tokenizer has {TOKENS} for each image"):
+        tokenizer.decode(ids[:, :1])
 
 
 @pytest.mark.parametrize("head", [CODES, PIXELS])

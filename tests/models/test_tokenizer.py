@@ -35,6 +35,17 @@ def test_decode_gives_images(tokenizer, images):
     assert decoded.max() <= 1
 
 
+def test_ids_that_no_encoder_makes_are_refused(tokenizer, images):
+    ids = tokenizer.encode(images)
+    for wrong in (ids[:, :1], ids[:, :2], ids[0]):
+        with pytest.raises(ValueError, match="this tokenizer has 4 for each image"):
+            tokenizer.decode(wrong, GREEDY)
+    for wrong in (ids - 32, ids + 32):
+        with pytest.raises(ValueError, match="this codebook has 0 to 31"):
+            tokenizer.decode(wrong, GREEDY)
+    assert tokenizer.decode(ids[:0], GREEDY).shape == images[:0].shape
+
+
 def test_reconstruct_is_encode_then_decode(tokenizer, images):
     expected = tokenizer.decode(tokenizer.encode(images), GREEDY, seeded())
     assert torch.equal(tokenizer.reconstruct(images, GREEDY, seeded()), expected)
