@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 import uuid
 from pathlib import Path
 
+_NAME_BYTES = 200
+
 
 def unfinished(path: Path) -> Path:
-    """A hidden name beside `path` that nobody else takes: process numbers repeat between containers."""
-    return path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    """A hidden name beside `path` that nobody else takes: process numbers repeat between containers.
+
+    Of a long name only the beginning is in it: file systems take no more than 255 bytes.
+    """
+    beginning = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES]).encode(errors="ignore").decode()
+    return path.with_name(f".{beginning}.{uuid.uuid4().hex}.tmp")
 
 
 def clear_unfinished(folder: Path, older_than: float | None = None) -> None:

@@ -22,6 +22,9 @@ from sftok.data.encoded import EncodedImageSet, refuse_one_class, report_unreada
 from sftok.data.shard_index import ShardIndex, index_of, read_member, split_name
 from sftok.data.shard_layout import DESCRIPTION, LAYOUTS, description, shards_of
 
+_WIDEST_NUMBERING = 1000
+"""Times the number of classes: beyond it labels are no class numbers, but say WordNet's."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -70,10 +73,11 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageShards:
 
     Raises:
         DataError: there is no such folder or no shards in it, a shard is cut, damaged or incomplete, a key
-            comes twice, a class is out of range or the only one, or (with `unreadable = "fatal"`) an image
-            cannot be decoded.
+            comes twice, a class is out of range or the only one, the images were made smaller than they are
+            wanted, or (with `unreadable = "fatal"`) an image cannot be decoded.
     """
     root = root_folder(config, LAYOUTS)
+    _refuse_smaller(config, root)
     shards = shards_of(root, split)
     indexes = [index_of(shard) for shard in shards]
     _refuse_duplicates(shards, indexes)
@@ -102,6 +106,15 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageShards:
     )
 
 
+def _refuse_smaller(config: DataConfig, root: Path) -> None:
+    known = description(root)
+    if known is not None and known.size is not None and known.size < config.image_size:
+        raise DataError(
+            f"shards: {root} was made with --size {known.size}, and images of {config.image_size} pixels are "
+            f"wanted; make shards with --size {config.image_size}, or set data.image_size={known.size}"
+        )
+
+
 def _refuse_duplicates(shards: Sequence[Path], indexes: Sequence[ShardIndex]) -> None:
     first: dict[str, Path] = {}
     for shard, index in zip(shards, indexes, strict=True):
@@ -123,7 +136,13 @@ def _class_names(
         names, origin = known.class_names, DESCRIPTION
     else:
         training = indexes if split != "test" else [index_of(shard) for shard in shards_of(root, "train")]
-        names = tuple(map(str, range(1 + max(int(index.labels.max()) for index in training))))
+        labels = np.unique(np.concatenate([index.labels for index in training]))
+        if labels[-1] >= _WIDEST_NUMBERING * len(labels):
+            raise DataError(
+                f"shards: {root}: {len(labels)} classes in training, numbered up to {labels[-1]}; "
+                f"number them from 0, or name them all in {DESCRIPTION}"
+            )
+        names = tuple(map(str, range(1 + int(labels[-1]))))
         origin = "the training shards"
     for shard, index in zip(shards, indexes, strict=True):
         place = int(index.labels.argmax())

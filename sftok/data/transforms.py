@@ -2,15 +2,17 @@
 
 Every file becomes 8-bit RGB: grey is repeated, a palette looked up, CMYK and YCbCr converted by PIL (embedded
 colour profiles are ignored), transparency composited on white, an EXIF orientation applied, and of an
-animation the first frame taken. 16-bit grey is scaled from 0..65535 (PIL's own conversion clips it at 255);
-of 16-bit colour PIL's decoders keep the high byte.
+animation the first frame taken. 16-bit grey is scaled from 0..65535 (PIL's own conversion clips it at 255),
+and refused where a TIFF says that its range is another; of 16-bit colour PIL's decoders keep the high byte.
 """
 
 from __future__ import annotations
 
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
@@ -178,8 +180,21 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _grey16_to_rgb(image: Image.Image) -> Image.Image:
+    if image.format == "TIFF":
+        _check_tiff_range(image.tag_v2)  # type: ignore[attr-defined]
     # Mode "I" is 32 bits wide, but PIL also uses it for 16-bit files.
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise UnreadableImageError("32-bit values have no known range")
     return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+
+
+def _check_tiff_range(tags: Mapping[int, Any]) -> None:
+    """Refuse grey whose darkest and lightest value are not 0 and 65535: PIL hands it on as if they were."""
+    bits = tags.get(ExifTags.Base.BitsPerSample, (1,))[0]
+    if bits != 16:
+        raise UnreadableImageError(f"{bits}-bit grey; save it with 8 or 16 bits")
+    if tags.get(ExifTags.Base.SampleFormat, (1,))[0] != 1:
+        raise UnreadableImageError("signed values have no known range")
+    if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
+        raise UnreadableImageError("16-bit grey whose zero is white; save it with a black zero")

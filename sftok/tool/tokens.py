@@ -85,6 +85,8 @@ def load_tokens(path: Path) -> TokenFile:
         )
     if not len(ids):
         raise ToolError(f"{path}: holds the ids of no image")
+    if wrong := [name for name in files.tolist() if "\0" in name or not Path(name).name]:
+        raise ToolError(f"{path}: damaged: {wrong[0]!r} is no name of a file")
     if not all(isinstance(part, dict) for part in described):
         raise ToolError(f"{path}: no token file: its preprocessing and checkpoint are not described")
     return TokenFile(torch.from_numpy(ids), files.tolist(), *described)

@@ -297,6 +297,23 @@ def test_classes_that_do_not_fit_together_are_refused(foreign):
         load(shards(foreign), "test")
 
 
+def test_labels_that_are_no_class_numbers_are_refused(tmp_path):
+    members = samples(0, 4)
+    numbered = [
+        (name, b"0208407" + content if name.endswith("cls") else content) for name, content in members
+    ]
+    write_tar(tmp_path / "train-000.tar", numbered)
+    with pytest.raises(DataError, match=r"3 classes in training, numbered up to 2084072; .* dataset\.json"):
+        load(shards(tmp_path), "train")
+
+
+def test_shards_that_were_made_smaller_are_refused(plain_folder, tmp_path):
+    write_shards(plain_folder, tmp_path / "small", ShardingConfig(size=6))
+    assert len(load(shards(tmp_path / "small"), "train"))
+    with pytest.raises(DataError, match=r"made with --size 6, and images of 8 pixels are wanted; .*--size 8"):
+        load(shards(tmp_path / "small", image_size=8), "train")
+
+
 def test_class_names_beside_the_shards(foreign):
     description = foreign / "dataset.json"
     description.write_text(json.dumps({"class_names": ["cat", "dog", "emu"]}))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import zlib
 
 import numpy as np
@@ -88,6 +89,26 @@ def test_16_bit_grey_is_scaled_and_not_clipped(kind):
     values = np.array([[0, 128, 129, 256], [257, 32768, 65406, 65535]], dtype=np.uint16)
     expected = np.round(values / 257).astype(np.uint8)
     assert np.array_equal(decoded(Image.fromarray(values), kind)[..., 0], expected)
+
+
+@pytest.mark.parametrize(
+    ("tags", "reason"),
+    [
+        ({258: 12}, "12-bit grey; save it with 8 or 16 bits"),
+        ({262: 0}, "16-bit grey whose zero is white"),
+        ({339: 2}, "signed values have no known range"),
+    ],
+)
+def test_16_bit_grey_of_another_range_is_refused(tags, reason):
+    stream = io.BytesIO()
+    values = np.array([[0, 1000], [2000, 3000]], dtype=np.uint16)
+    Image.fromarray(values).save(stream, "TIFF", tiffinfo={339: 1})
+    content = bytearray(stream.getvalue())
+    for tag, value in tags.items():
+        place = content.index(struct.pack("<HHI", tag, 3, 1)) + 8
+        content[place : place + 2] = struct.pack("<H", value)
+    with pytest.raises(UnreadableImageError, match=reason):
+        decode(bytes(content))
 
 
 def test_16_bit_netpbm_is_scaled():

@@ -157,6 +157,9 @@ def _damage(fields: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
             return {**fields, "ids": fields["ids"][:0], "files": fields["files"][:0]}
         case "no JSON":
             return {**fields, "checkpoint": np.array("{")}
+        case "no name" | "a name that ends":
+            name = {"no name": "/", "a name that ends": "a\0.png"}[how]
+            return {**fields, "files": np.array([name, *fields["files"][1:]])}
         case _:
             return {**fields, "checkpoint": np.array("[]")}
 
@@ -171,6 +174,8 @@ def _damage(fields: dict[str, np.ndarray], how: str) -> dict[str, np.ndarray]:
         "too many ids",
         "ids out of range",
         "no image",
+        "no name",
+        "a name that ends",
         "no JSON",
         "no record",
     ],
