@@ -132,3 +132,65 @@ def test_a_damaged_claim_counts_by_its_age(tmp_path: Path, content: str) -> None
     with claims.claim(path) as ours:
         assert ours
     assert list(tmp_path.iterdir()) == []
+
+
+def _of_another(path: Path) -> str:
+    """Puts a living claim of somebody else at `path`, as who takes over does; returns its content."""
+    content = json.dumps({"host": "another-host", "pid": 1, "pids_of": "", "started": 0.0, "token": "theirs"})
+    draft = path.with_name("draft")
+    draft.write_text(content)
+    draft.replace(path)
+    return content
+
+
+def test_a_claim_that_was_lost_is_not_released(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    with claims.claim(path) as ours:
+        assert ours
+        content = _of_another(path)
+    assert path.read_text() == content, "a process that slept has no right to the new owner's claim"
+
+
+def test_a_heart_does_not_beat_for_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claims, "HEARTBEAT_SECONDS", 0.01)
+    path = tmp_path / "a.json"
+    reads = 0
+    read = claims._read
+
+    def counted(given: Path) -> dict[str, object] | None:
+        nonlocal reads
+        found = read(given)
+        reads += (found or {}).get("token") == "theirs"
+        return found
+
+    monkeypatch.setattr(claims, "_read", counted)
+    with claims.claim(path):
+        _of_another(path)
+        os.utime(path, (0, 0))
+        deadline = time.monotonic() + 10
+        while not reads and time.monotonic() < deadline:
+            time.sleep(0.01)
+        time.sleep(0.05)
+        assert reads, "the heart looked"
+        assert path.stat().st_mtime == 0
+
+
+def test_who_comes_second_to_a_dead_claim_leaves_the_new_owners(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.json"
+    _leave(path, "another-host", 1, age=3600)
+    theirs: list[str] = []
+    has_died = claims._has_died
+
+    def slowly(given: Path, content: dict[str, object]) -> bool:
+        dead = has_died(given, content)
+        if not theirs:  # in between, another contender takes it over
+            theirs.append(_of_another(given))
+        return dead
+
+    monkeypatch.setattr(claims, "_has_died", slowly)
+    with claims.claim(path) as ours:
+        assert not ours
+    assert path.read_text() == theirs[0]
+    assert [each.name for each in tmp_path.iterdir()] == ["a.json"]

@@ -30,13 +30,13 @@ def test_the_players_pull_the_logits_of_reconstructions_apart() -> None:
 
 
 def test_known_values_of_lecam() -> None:
-    lecam = LeCam(decay=0.5)
+    lecam = LeCam(decay=0.75)
     # Both averages start at 0: (2 - 0)^2 + max(0, 0 - (-1))^2
     assert lecam(torch.tensor([1.0, 3.0]), torch.tensor([-1.0])).item() == pytest.approx(5.0)
-    assert (lecam.real.item(), lecam.fake.item()) == (1.0, -0.5)
-    # (2 - (-0.5))^2 + (1 - (-1))^2
-    assert lecam(torch.tensor([2.0]), torch.tensor([-1.0])).item() == pytest.approx(10.25)
-    assert (lecam.real.item(), lecam.fake.item()) == (1.5, -0.75)
+    assert (lecam.real.item(), lecam.fake.item()) == (0.5, -0.25)
+    # (2 - (-0.25))^2 + (0.5 - (-1))^2
+    assert lecam(torch.tensor([2.0]), torch.tensor([-1.0])).item() == pytest.approx(7.3125)
+    assert (lecam.real.item(), lecam.fake.item()) == (0.875, -0.4375)
 
 
 def test_lecam_pulls_both_logits_towards_the_other_average() -> None:

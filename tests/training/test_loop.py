@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import pairwise
+from collections.abc import Iterable, Iterator
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
+from sftok.randomness import generator
 from sftok.training import loop
 from sftok.training.loop import TrainingConfig, TrainingDiverged, TrainingInterrupted, train
 from sftok.training.optimisation import OptimisationConfig, learning_rate
@@ -120,6 +121,49 @@ def test_a_run_killed_before_its_first_checkpoint_begins_anew_and_says_so(tmp_pa
     run(tmp_path / "killed", again)
     assert again.resumed_at == 0
     assert again.lines == whole.lines
+
+
+def test_the_seconds_are_those_of_all_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ticks = count()
+    monkeypatch.setattr(loop.time, "monotonic", lambda: float(next(ticks)))
+
+    def seconds(monitor: Recorder) -> float:
+        return train(NoisyRegression(), batches, 10, CONFIG, seed=1, folder=tmp_path, monitor=monitor)
+
+    with pytest.raises(TrainingInterrupted):
+        seconds(Recorder(stop_after=4))
+    assert seconds(Recorder()) == 10, "a tick a step"
+
+
+def test_a_long_gradient_is_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def plain(named: Iterable[tuple[str, nn.Parameter]], _: OptimisationConfig) -> torch.optim.Optimizer:
+        return torch.optim.SGD([parameter for _, parameter in named])
+
+    monkeypatch.setattr(loop, "adamw", plain)
+    before, stage, monitor = NoisyRegression(), NoisyRegression(), Recorder()
+    optimisation = OptimisationConfig(learning_rate=0.5, end_learning_rate=0.5, max_grad_norm=0.01)
+    config = TrainingConfig(batch_size=4, ema_decay=0, optimisation=optimisation)
+    train(stage, batches, 1, config, seed=1, folder=tmp_path, monitor=monitor)
+    moved = [after - start for after, start in zip(stage.parameters(), before.parameters(), strict=True)]
+    assert monitor.lines[0]["grad_norm"] > 0.1, "what is told is the length before"
+    rate = monitor.lines[0]["learning_rate"]
+    assert torch.cat([each.flatten() for each in moved]).norm().item() == pytest.approx(rate * 0.01, rel=1e-3)
+
+
+@pytest.mark.parametrize("accumulation", [1, 2, 3])
+def test_every_batch_has_draws_of_its_own(tmp_path: Path, accumulation: int) -> None:
+    class Drawing(NoisyRegression):
+        def losses(self, player: str, step: Step) -> Losses:
+            draws.append(torch.rand(1, generator=step.generator).item())
+            return super().losses(player, step)
+
+    draws: list[float] = []
+    config = CONFIG.model_copy(update={"gradient_accumulation": accumulation})
+    steps = 6 // accumulation
+    train(Drawing(), batches, steps, config, seed=1, folder=tmp_path, monitor=Recorder())
+    expected = [torch.rand(1, generator=generator(1, "step", batch)).item() for batch in range(6)]
+    assert draws == expected
+    assert len(set(draws)) == 6
 
 
 def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:

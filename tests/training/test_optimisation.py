@@ -43,6 +43,11 @@ def test_norms_biases_and_embeddings_are_not_decayed() -> None:
     assert exempt["weight_decay"] == 0.0
 
 
+def test_betas_are_those_of_the_configuration() -> None:
+    groups = adamw(nn.Linear(2, 2).named_parameters(), OptimisationConfig(beta1=0.8, beta2=0.95)).param_groups
+    assert [group["betas"] for group in groups] == [(0.8, 0.95)] * 2
+
+
 def test_an_end_rate_above_the_start_is_refused() -> None:
     with pytest.raises(ConfigError, match="end_learning_rate"):
         OptimisationConfig.build({"learning_rate": 1e-5, "end_learning_rate": 1e-4})

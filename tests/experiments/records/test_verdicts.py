@@ -274,6 +274,14 @@ def test_no_verdict_before_the_last_seed_unless_it_is_against_the_claim() -> Non
     assert _only(_run(settled)).outcome == "disagrees"
 
 
+def test_an_undecided_comparison_is_no_verdict_while_another_is_to_come() -> None:
+    rows = _rows({"a": 1.0, "b": 1.0, "c": 3.0})
+    running = [row if row.row != "c" else _row("c", row.seed, {}, "running") for row in rows]
+    verdict = _only(_run(running))
+    assert [item.outcome for item in verdict.comparisons] == ["inconclusive", "pending"]
+    assert verdict.outcome == "pending"
+
+
 def test_missing_rows_are_pending_with_the_reason() -> None:
     levels = {"a": 1.0, "b": 2.0}
     assert "row c is not part of this run" in _only(_run(_rows(levels))).reason

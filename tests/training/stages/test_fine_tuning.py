@@ -165,6 +165,28 @@ def test_the_loss_is_the_weighted_sum_of_table_6() -> None:
     torch.testing.assert_close(losses["loss"], losses["hinge_loss"] + 0.001 * losses["lecam_loss"])
 
 
+def test_every_weight_of_the_configuration_counts() -> None:
+    weights = {"reconstruction_weight": 2.0, "perceptual_weight": 3.0, "lecam_weight": 0.7}
+    _, stage = build(**weights, discriminator_factor=0.4, discriminator_weight=0.05, lecam_decay=0.9)
+    both = step(3)
+    losses = stage.losses("model", both)
+    expected = 2 * losses["reconstruction_loss"] + 3 * losses["perceptual_loss"] + 0.02 * losses["gan_loss"]
+    torch.testing.assert_close(losses["loss"], expected)
+    losses = stage.losses("discriminator", both)
+    torch.testing.assert_close(losses["loss"], 0.4 * losses["hinge_loss"] + 0.7 * losses["lecam_loss"])
+    torch.testing.assert_close(stage.lecam.real, 0.1 * losses["real_logits"].detach())
+
+
+def test_the_mask_follows_the_schedule_of_the_configuration() -> None:
+    tokenizer, stage = build(mask_schedule="square")
+    seen = []
+    tokenizer.decoder.register_forward_hook(lambda _, given, logits: seen.append(given[0]))
+    quantized = tokenizer.quantizer.lookup(tokenizer.encode(next(batches(0)).images))
+    stage.reconstruct(quantized, torch.Generator().manual_seed(5))
+    masked = sample_mask((4, 16), "square", torch.Generator().manual_seed(5))
+    assert torch.equal(seen[-1] == 24, masked)
+
+
 def test_before_its_start_the_discriminator_is_not_asked() -> None:
     _, stage = build()
     before = {name: value.clone() for name, value in stage.discriminator.state_dict().items()}
