@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--steps", type=steps, default=(1, 2, 4, 8, 16), metavar="A-B|A,B,...", help="default: 1,2,4,8,16"
     )
-    _overrides(command)
+    _overrides(command, "evaluation.temperature=0; repeatable; a wrong key lists them")
     _data(command)
     _store(command)
     _format(command, ("text", "csv", "json"))
@@ -216,7 +216,7 @@ def _planning(command: argparse.ArgumentParser) -> None:
 
 
 def _values(command: argparse.ArgumentParser) -> None:
-    _overrides(command)
+    _overrides(command, "stage1.steps=500; repeatable; `show` lists the keys")
     command.add_argument(
         "--overlay",
         type=Path,
@@ -232,7 +232,7 @@ def _profile(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _overrides(command: argparse.ArgumentParser) -> None:
+def _overrides(command: argparse.ArgumentParser, example: str) -> None:
     command.add_argument(
         "--set",
         dest="overrides",
@@ -240,7 +240,7 @@ def _overrides(command: argparse.ArgumentParser) -> None:
         default=[],
         type=assignment,
         metavar="KEY=VALUE",
-        help="override a configuration value, e.g. stage1.steps=500; repeatable; `show` lists the keys",
+        help=f"override a configuration value, e.g. {example}",
     )
 
 

@@ -1,4 +1,4 @@
-"""The gpu profile: one consumer GPU and a day, on any folder of images."""
+"""The gpu profile: one consumer GPU and about a day a table, on a folder of images. Never run in full."""
 
 from experiments.profiles.base import Profile
 
@@ -33,7 +33,10 @@ PROFILE = Profile(
         "stage2.training.precision": "bf16",
         "stage1.training.optimisation.warmup_steps": 1000,
         "stage2.training.optimisation.warmup_steps": 1000,
+        "stage3.steps": 50_000,
+        "stage3.discriminator_start": 1000,
         "stage3.training.batch_size": 32,
+        "stage3.training.optimisation.warmup_steps": 1000,
         "generator.width": 384,
         "generator.depth": 12,
         "generator.heads": 6,

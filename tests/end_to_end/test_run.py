@@ -96,8 +96,8 @@ def test_status_says_done(finished: Path) -> None:
 
 def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     store = tmp_path / "killed"
-    kills = 0
-    for pause in (4.0, 6.0, 8.0):
+    # In the first artifact, whatever it is; when some are done; and late, in an evaluation.
+    for moment in ("work/*", "artifacts/codes-*", "work/evaluation-*"):
         process = subprocess.Popen(
             [
                 sys.executable,
@@ -114,14 +114,13 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_pat
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(pause)
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-            kills += 1
+        while process.poll() is None and not any(store.glob(moment)):
+            time.sleep(0.002)
+        assert process.poll() is None, f"it ended before {moment}"
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
     done = run_smoke(store)
     assert done.returncode == 0, done.stderr
-    assert kills > 0
     keys = ["row", "seed", "steps", "metric", "extractor"]
     expected = numbers(finished).query("seed == 0").set_index(keys).value.sort_index()
     found = numbers(store).set_index(keys).value.sort_index()

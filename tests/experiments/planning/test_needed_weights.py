@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 
 from experiments.paper import table4
+from experiments.planning import needed_weights
 from experiments.planning.needed_weights import MissingWeightsError, require_weights
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
+from sftok.evaluation.config import ExtractorConfig
+from sftok.losses.perceptual import PerceptualConfig
+from sftok.models.discriminator import DinoDiscriminatorConfig, ProjectedDiscriminatorConfig
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 
@@ -65,3 +70,17 @@ def test_the_small_profiles_have_theirs_from_a_package() -> None:
     artifacts = planned("cpu", fine_tuned=True).artifacts
     assert "fine-tuning" in {artifact.stage for artifact in artifacts}
     require_weights(artifacts)
+
+
+def test_every_network_of_others_can_be_looked_for() -> None:
+    names = [
+        name
+        for record in (
+            ExtractorConfig,
+            PerceptualConfig,
+            DinoDiscriminatorConfig,
+            ProjectedDiscriminatorConfig,
+        )
+        for name in get_args(record.model_fields["name"].annotation)
+    ]
+    assert {*names, "lpips"} - {"classifier"} == set(needed_weights._NETWORKS)
