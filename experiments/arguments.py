@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 from pathlib import Path
 from typing import Any
 
-from sftok.config import ConfigError
+from sftok.config import ConfigError, overlap
 
 DEFAULT_STORE = Path("runs")
 EXECUTORS = ("inline", "local", "slurm")
@@ -61,7 +62,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--seed", type=int, default=0, help="of random weights (default: %(default)s)")
     command.add_argument(
-        "--steps", type=steps, default=(1, 2, 4, 8, 16), metavar="A-B|A,B,...", help="default: 1,2,4,8,16"
+        "--steps", type=steps, metavar="A-B|A,B,...", help="of decoding (default: 1,2,4,8,16)"
     )
     _overrides(command, "evaluation.temperature=0; repeatable; a wrong key lists them")
     _data(command)
@@ -353,9 +354,12 @@ def overrides(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The `--set` pairs as an overlay.
 
     Raises:
-        ConfigError: a key is set twice.
+        ConfigError: a key is set twice, or within another.
     """
     keys = [key for key, _ in pairs]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
         raise ConfigError(f"--set {twice[0]} is given more than once")
+    for outer, inner in itertools.permutations(keys, 2):
+        if overlap(outer, inner):
+            raise ConfigError(f"--set {outer} and --set {inner}: one lies within the other; give them as one")
     return dict(pairs)

@@ -6,6 +6,7 @@ overlays the profile, `--set` overlays both. Keys are dotted: `stage2.replacemen
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
@@ -13,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from experiments.generation_recipe import GenerationRecipe, GeneratorRecipe
 from sftok.analysis.config import AnalysisConfig
-from sftok.config import Config, choices_hint, explain
+from sftok.config import Config, ConfigError, choices_hint, explain
 from sftok.data import AugmentationConfig, DataConfig
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
@@ -277,10 +278,10 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested `values` by dotted key: the inverse of an overlay."""
+    """Nested `values` by dotted key: the inverse of an overlay. An object without values stays one."""
     found: dict[str, Any] = {}
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{name}.")
         else:
             found[prefix + name] = value
@@ -295,5 +296,13 @@ def resolve(*overlays: Overlay) -> Recipe:
     """
     values: dict[str, Any] = Recipe.model_construct().model_dump()
     for changes in overlays:
+        _refuse_infinite(changes)
         values = overlay(values, changes)
     return Recipe.build(values)
+
+
+def _refuse_infinite(changes: Overlay) -> None:
+    for key, value in flat(changes).items():
+        for number in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(number, float) and not math.isfinite(number):
+                raise ConfigError(f"{key} = {number}: not a finite number")

@@ -30,8 +30,10 @@ ONE_FOR_ALL = (
     "teacher.checkpoint",
     "evaluation.split",
     "evaluation.primary_extractor",
+    "classifier",
+    "generation.choice_split",
 )
-"""What all rows of a plan share: one data set, on one device, read on one split; and one given teacher."""
+"""What all rows of a plan share: a data set and its splits, a device, what measures them, a given teacher."""
 
 Combination = Mapping[str, Any]
 """A value for each swept key: one row."""
@@ -77,8 +79,8 @@ def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
             raise ConfigError(f"{key} is swept more than once; give all its values in one --grid")
         if any(overlap(key, shared) for shared in ONE_FOR_ALL):
             raise ConfigError(
-                f"{key} cannot be swept: the rows of a table share data, device, split and a given teacher; "
-                "run the command once for each, with --set and a --store of its own"
+                f"{key} cannot be swept: the rows of a table share data, splits, device, what measures "
+                "them and a given teacher; run the command once for each, with --set and a --store of its own"
             )
         if inner := [other for other in keys if other != key and overlap(key, other)]:
             raise ConfigError(f"{key} and {inner[0]} are swept both, and one lies within the other")
@@ -110,12 +112,20 @@ def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experime
     )
 
 
-def refuse_repeats(plan: Plan) -> None:
-    """Refuse two rows of a sweep that are the same artifact: what tells them apart changes nothing here.
+def refuse_incomparable(plan: Plan) -> None:
+    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same classifier.
 
     Raises:
-        ConfigError: names both rows.
+        ConfigError: names the rows, or what would make them comparable.
     """
+    classifiers = {row.evaluation.inputs.get("classifier") for row in plan.rows}
+    if len(classifiers) > 1:
+        raise ConfigError(
+            f"each value of {', '.join(plan.experiment.swept)} would be measured by an in-domain classifier "
+            "of its own, and their numbers would not compare; name a feature space that all share: "
+            """--set 'evaluation.extractors=[{"name": "efficientnet-lite0"}]' """
+            "--set evaluation.primary_extractor=efficientnet-lite0"
+        )
     seen: dict[str, str] = {}
     for row in plan.rows:
         if row.seed != plan.seeds[0]:
@@ -175,13 +185,12 @@ def _row(
     name = ".".join(f"{names[key]}-{value_text(value)}" for key, value in combination.items())
     label = ", ".join(f"{names[key]} {value_text(value)}" for key, value in combination.items())
     variants = tuple(common.get("variants", ()))
-    # A row that the paper has is that row: its published numbers hold.
+    # A row that the paper has is that row: its published numbers hold, at its number of steps.
     same = [row for row in base.trained_rows if row.overrides == overrides and row.variants == variants]
-    published = same[0].published if same and same[0].subject == "tokenizer" else {}
+    known = same[0] if same and same[0].subject == "tokenizer" else None
+    published = {"published": known.published, "steps": known.steps} if known else {}
     measured = {"measures": common["measures"]} if "measures" in common else {}
-    return Row(
-        name=_slug(name), label=label, overrides=overrides, variants=variants, published=published, **measured
-    )
+    return Row(name=_slug(name), label=label, overrides=overrides, variants=variants, **published, **measured)
 
 
 def _told_apart(rows: Sequence[Row]) -> list[Row]:

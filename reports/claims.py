@@ -10,7 +10,7 @@ from experiments.records.results import TableRun
 from experiments.records.verdicts import ComparisonResult, Estimate, Outcome, Verdict
 from experiments.spec import Claim
 from reports.metrics import MetricInfo, metric_info
-from reports.numbers import decimals_for, fixed
+from reports.numbers import decimals_for, decimals_that_tell_zero, fixed
 
 MARKS: dict[Outcome, str] = {"agrees": "✓", "disagrees": "✗", "inconclusive": "≈", "pending": "…"}
 """A sign for each outcome, so that colour is never the only difference."""
@@ -91,7 +91,9 @@ def claim_views(run: TableRun, verdicts: tuple[Verdict, ...]) -> tuple[ClaimView
 
 def _verdict_view(run: TableRun, verdict: Verdict) -> VerdictView:
     known = [item.difference for item in verdict.comparisons if item.difference]
-    decimals = decimals_for(known)
+    decimals = decimals_that_tell_zero(
+        decimals_for(known), [number for item in known for number in (item.mean, *_ends(item))]
+    )
     reach = max((abs(end) for item in known for end in _ends(item) if math.isfinite(end)), default=0.0)
     return VerdictView(
         extractor=verdict.extractor,

@@ -120,8 +120,7 @@ def loss_curve(stages: tuple[ArtifactState, ...], index: int, quantity: str = "l
         points = read_losses(stage.folder / "metrics.jsonl", quantity) if stage.folder else []
         if not points:
             continue
-        if points[0][0] < offset:
-            points = [(step + offset, loss) for step, loss in points]
+        points = [(step + offset, loss) for step, loss in points]
         smooth = smoothed(points)
         x += [step for step, _ in smooth]
         y += [loss for _, loss in smooth]

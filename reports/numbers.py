@@ -27,6 +27,14 @@ def decimals_for(estimates: Iterable[Estimate]) -> int:
     return max(decimals, min(needed, 4))
 
 
+def decimals_that_tell_zero(decimals: int, values: Iterable[float]) -> int:
+    """`decimals`, or as many more (up to five in all) as it takes that only a zero reads as one."""
+    small = min((abs(value) for value in values if value and math.isfinite(value)), default=1.0)
+    while decimals < 5 and not float(f"{small:.{decimals}f}"):
+        decimals += 1
+    return decimals
+
+
 def fixed(value: float, decimals: int, signed: bool = False) -> str:
     """`value` with that many decimals; `signed` shows a plus as well."""
     if not math.isfinite(value):

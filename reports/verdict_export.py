@@ -153,8 +153,10 @@ def _verdict(view: ClaimView) -> str:
     """The outcome; of one seed, which can decide nothing, the way it points."""
     headline = view.headline
     sides = [item.plot.mean * item.plot.claimed_side for item in headline.comparisons if item.plot]
-    if headline.outcome == "inconclusive" and _seeds(headline) == 1 and sides:
-        return "one seed, as claimed" if min(sides) > 0 else "one seed, the other way"
+    decided = headline.outcome != "inconclusive" or len(sides) < len(headline.comparisons)
+    if _seeds(headline) == 1 and not decided:
+        way = "as claimed" if min(sides) > 0 else "the other way" if min(sides) < 0 else "level"
+        return f"one seed, {way}"
     return f"**{headline.outcome}**" if headline.outcome in ("agrees", "disagrees") else headline.outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -23,13 +24,16 @@ from experiments.running.runner import make_one
 from experiments.running.stop import Stop
 from experiments.store import Store, StoreError
 from sftok import hub
-from sftok.config import Config
+from sftok.config import Config, ConfigError
 from sftok.data import DataConfig
 from sftok.device import DeviceName, require_device
 from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import build_extractor
 from sftok.models.tokenizer import SFTok
 from sftok.pretrained import PretrainedError, lpips_network
+
+WIDEST = 1000
+"""Characters of a printed line."""
 
 FIELDS = ("steps", "temperature", "metric", "extractor", "value", "n_images")
 
@@ -96,8 +100,12 @@ def _setting(options: argparse.Namespace, tokenizer: hub.Tokenizer) -> Checkpoin
         "evaluation": protocol.model_dump(),
     }
     changes: dict[str, Any] = {} if options.data is None else data_overlay(options.data)
-    changes["evaluation.steps"] = options.steps
-    return CheckpointEvaluation.build(overlay(values, changes | overrides(options.overrides)))
+    chosen = overrides(options.overrides)
+    if options.steps is not None:
+        if "evaluation.steps" in chosen:
+            raise ConfigError("--steps and --set evaluation.steps say the same thing; give one of them")
+        changes["evaluation.steps"] = options.steps
+    return CheckpointEvaluation.build(overlay(values, changes | chosen))
 
 
 def _available(image_size: int) -> tuple[tuple[ExtractorConfig, ...], tuple[str, ...]]:
@@ -122,7 +130,8 @@ def _available(image_size: int) -> tuple[tuple[ExtractorConfig, ...], tuple[str,
 def _print(rows: Iterable[Mapping[str, Any]], output: str) -> None:
     chosen = [{field: row[field] for field in FIELDS} for row in rows]
     if output == "json":
-        print(json.dumps(chosen, indent=1))
+        finite = [row | {"value": row["value"] if math.isfinite(row["value"]) else None} for row in chosen]
+        print(json.dumps(finite, indent=1, allow_nan=False))
     elif output == "csv":
         writer = csv.DictWriter(sys.stdout, FIELDS)
         writer.writeheader()
@@ -143,7 +152,8 @@ def _print_by_steps(rows: list[dict[str, Any]]) -> None:
         values = (cells.get((metric, extractor, steps)) for steps in columns)
         table.add_row(metric, extractor, *("" if value is None else _short(value) for value in values))
     print(f"{rows[0]['n_images']:,} images")
-    Console().print(table)
+    # Never narrowed: a number that is cut reads as another. A terminal wraps what is too long.
+    Console(width=WIDEST).print(table)
 
 
 def _short(value: float) -> str:

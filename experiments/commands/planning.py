@@ -26,9 +26,12 @@ GIVEN_TEACHER = "teacher.checkpoint"
 
 
 def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
-    """`--overlay`, `--set` and `--data` as one overlay, the later the stronger."""
+    """`--overlay`, `--set` and `--data` as one overlay, the later the stronger.
+
+    Objects are taken apart: `stage1={"steps": 500}` leaves the rest of stage 1 as it is, wherever it stands.
+    """
     chosen = {} if options.overlay is None else overlay_file(options.overlay)
-    chosen |= overrides(options.overrides)
+    chosen |= flat(overrides(options.overrides))
     if options.data is not None:
         chosen |= data_overlay(options.data)
     teacher = flat(chosen).get(GIVEN_TEACHER)

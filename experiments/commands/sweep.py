@@ -9,7 +9,7 @@ from experiments.commands.planning import plan_all
 from experiments.commands.run import carry_out
 from experiments.commands.wiring import Wiring
 from experiments.registry import discover, pick
-from experiments.sweeps import combinations, refuse_repeats, swept_experiment
+from experiments.sweeps import combinations, refuse_incomparable, swept_experiment
 
 
 def sweep(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -17,6 +17,6 @@ def sweep(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     executors.check_options(options)
     base = pick(discover(wiring.spec_packages), options.experiment)
     experiment = swept_experiment(base, combinations(options.grid, options.list))
-    plans, data = plan_all(options, [experiment], check=refuse_repeats)
+    plans, data = plan_all(options, [experiment], check=refuse_incomparable)
     print(f"{experiment.name}: {len(experiment.rows)} rows; this name is for status, results, retry ...")
     return carry_out(options, argv, wiring, plans, data)

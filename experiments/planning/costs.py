@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
+from typing import Any
 
 from experiments.artifacts import Artifact
 from experiments.planning.plan import Plan
@@ -14,7 +15,10 @@ WORKLOAD_KEYS = (
     *("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens"),
     *("analysis", "settings", "grid", "augmentation"),
 )
-"""The parts of a configuration that decide how long a step takes."""
+"""The parts of a configuration that decide how long a step takes, beside the following."""
+
+TRAINING_KEYS = ("batch_size", "gradient_accumulation", "precision")
+"""Those of its training."""
 
 
 def estimate(plan: Plan, store: Store) -> dict[Artifact, float | None]:
@@ -24,29 +28,38 @@ def estimate(plan: Plan, store: Store) -> dict[Artifact, float | None]:
     for artifact in plan.artifacts:
         if store.is_done(artifact):
             continue
-        workload = _workload(artifact.kind, artifact.config, artifact.inputs)
+        inputs = {role: upstream.config for role, upstream in artifact.inputs.items()}
+        workload = _workload(artifact.kind, artifact.config, artifact.data, inputs)
         per_step = measured.get(workload) or plan.profile.seconds_per_step.get(artifact.stage)
         costs[artifact] = None if per_step is None else per_step * artifact.steps
     return costs
 
 
 def _measured(store: Store) -> dict[str, float]:
-    """Seconds a step by workload, of the artifacts that are done."""
-    found = {}
-    for folder in sorted((store.root / "artifacts").glob("*-*/")):
-        identity, result = read_json(folder / CONFIG), read_json(folder / "result.json")
-        if identity and result:
-            steps = identity["config"].get("steps", 1)
-            seconds = result["provenance"]["seconds"]
-            workload = _workload(identity["kind"], identity["config"], identity["inputs"])
-            found[workload] = seconds / steps
-    return found
+    """Seconds a step by workload, of the artifacts that are done; of several the latest counts."""
+    folders = {folder.name.rpartition("-")[2]: folder for folder in (store.root / "artifacts").glob("*-*/")}
+    identities = {key: read_json(folder / CONFIG) for key, folder in folders.items()}
+    found: dict[str, tuple[str, float]] = {}
+    for key, identity in identities.items():
+        result = read_json(folders[key] / "result.json")
+        if not identity or not result:
+            continue
+        upstream = {role: identities.get(of) or {} for role, of in identity["inputs"].items()}
+        inputs = {role: found_there.get("config", {}) for role, found_there in upstream.items()}
+        workload = _workload(identity["kind"], identity["config"], identity["data"], inputs)
+        per_step = result["provenance"]["seconds"] / identity["config"].get("steps", 1)
+        found[workload] = max(found.get(workload, ("", 0.0)), (result["provenance"]["started"], per_step))
+    return {workload: per_step for workload, (_, per_step) in found.items()}
 
 
-def _workload(kind: str, config: Mapping[str, object], inputs: Iterable[str]) -> str:
-    """Equal for artifacts whose steps take the same time; the inputs' roles tell what is evaluated."""
+def _workload(
+    kind: str, config: Mapping[str, Any], data: Mapping[str, str], inputs: Mapping[str, Mapping[str, Any]]
+) -> str:
+    """Equal for artifacts whose steps take as long: as large, on the same data, from models as large."""
     parts: dict[str, object] = {name: config[name] for name in WORKLOAD_KEYS if name in config}
-    parts["roles"] = sorted(inputs)
+    parts["training"] = {name: config.get("training", {}).get(name) for name in TRAINING_KEYS}
+    parts["data"] = dict(data)
+    parts["inputs"] = {role: upstream.get("model") for role, upstream in inputs.items()}
     return f"{kind} {hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
 
 

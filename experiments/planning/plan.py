@@ -78,10 +78,14 @@ def plan(
             )
             rows.append(replace(planned, analyses=tuple(analyses)))
     base = resolve(profile.overlay, overrides)
-    reference = _reference(base, fingerprints) if rows else None
-    ordered: dict[Artifact, None] = {}
-    for end in filter(None, [reference, *(end for row in rows for end in row.measurements)]):
-        ordered |= dict.fromkeys(end.with_inputs())
+    made: dict[Artifact, None] = {}
+    for each in rows:
+        for end in each.measurements:
+            made |= dict.fromkeys(end.with_inputs())
+    measured = _reference(base, fingerprints)
+    # Where teachers are swept, the base's own may be the bound of none of the rows.
+    reference = measured if measured.inputs["teacher"] in made else None
+    ordered = dict.fromkeys(reference.with_inputs()) | made if reference else made
     return Plan(
         experiment=experiment,
         profile=profile,

@@ -52,6 +52,30 @@ def test_a_checkpoint_gets_a_row_of_each_metric_and_number_of_steps(
     assert capsys.readouterr().out == printed
 
 
+def test_no_number_of_the_table_is_cut(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--steps", "1-16"]
+    line += ["--store", str(tmp_path / "runs")]
+    assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert "…" not in printed
+    assert all(word in printed for word in ("codebook_usage", "codebook_entropy", "efficientnet-lite0@64"))
+    assert main([*line, "--format", "json"]) == 0
+    values = {f"{row['value']:.4f}" for row in json.loads(capsys.readouterr().out) if row["metric"] == "psnr"}
+    assert values
+    assert all(value in printed for value in values)
+
+
+def test_steps_that_are_given_twice_are_refused(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--store", str(tmp_path / "runs")]
+    assert main([*line, "--steps", "1", "--set", "evaluation.steps=[1,2]"]) == 2
+    assert "--steps and --set evaluation.steps say the same thing" in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_checkpoint_that_was_moved_is_not_measured_again(
     checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -95,6 +95,12 @@ def test_assignment_without_a_key(text: str) -> None:
         assignment(text)
 
 
+@pytest.mark.parametrize("keys", [("stage1", "stage1.training.batch_size"), ("stage1.steps", "stage1")])
+def test_a_key_set_within_another_is_refused(keys: tuple[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"--set stage1.* lies within the other"):
+        overrides([(key, 1) for key in keys])
+
+
 def test_a_key_set_twice_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"stage1\.steps is given more than once"):
         overrides([("stage1.steps", 1), ("stage1.steps", 2)])

@@ -15,7 +15,7 @@ from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
 from experiments.spec import Experiment
 from experiments.store import Store
-from experiments.sweeps import MAX_ROWS, combinations, refuse_repeats, short_names, swept_experiment
+from experiments.sweeps import MAX_ROWS, combinations, refuse_incomparable, short_names, swept_experiment
 from sftok.config import ConfigError
 
 PRINTS = {"train": "a", "validation": "c", "test": "b"}
@@ -69,6 +69,33 @@ def test_a_given_teacher_is_one_for_all_rows() -> None:
 def test_a_row_of_the_paper_keeps_its_published_number() -> None:
     published = {row.overrides[RATIO]: row.published for row in ratios(0, 0.5, 1).rows}
     assert published == {0: {}, 0.5: {"rfid": 4.96}, 1: {"rfid": 4.33}}
+
+
+def test_a_row_of_the_paper_keeps_its_number_of_steps() -> None:
+    keys = [("stage1.steps", ["all"]), ("evaluation.steps", [[1]])]
+    (row,) = swept_experiment(table1.EXPERIMENT, combinations(keys, [])).rows
+    assert (row.published["rfid"], row.steps) == (1.70, 1)
+
+
+def test_rows_that_classifiers_of_their_own_would_measure_are_refused() -> None:
+    swept = swept_experiment(table4.EXPERIMENT, combinations([("augmentation.flip", [True, False])], []))
+    with pytest.raises(ConfigError, match=r"augmentation\.flip would be measured by an in-domain classifier"):
+        refuse_incomparable(planned(swept))
+    shared = {
+        "evaluation.extractors": [{"name": "efficientnet-lite0"}],
+        "evaluation.primary_extractor": "efficientnet-lite0",
+    }
+    refuse_incomparable(planned(swept, **shared))
+    with pytest.raises(ConfigError, match=r"classifier\.steps cannot be swept: .* what measures them"):
+        combinations([("classifier.steps", [4, 6])], [])
+
+
+def test_a_sweep_of_teachers_has_no_reference_that_is_nobodys() -> None:
+    sizes = [("teacher.codebook_size", [32, 64])]
+    swept = planned(swept_experiment(table4.EXPERIMENT, combinations(sizes, [])))
+    assert swept.reference is None
+    assert len([each for each in swept.artifacts if each.kind == "teacher"]) == 2
+    assert planned(ratios(0, 1)).reference is not None
 
 
 def test_what_all_rows_share_stays_and_what_they_differ_in_does_not() -> None:
@@ -127,6 +154,7 @@ def test_short_names() -> None:
         ([], [{"a": 1}, {"a": 1}], "twice"),
         ([("data.image_size", [28, 56])], [], "data.image_size cannot be swept"),
         ([("evaluation.split", ["validation", "test"])], [], "cannot be swept"),
+        ([("generation.choice_split", ["validation", "train"])], [], "cannot be swept"),
         ([("evaluation", [{"split": "validation"}, {"split": "test"}])], [], "evaluation cannot be swept"),
         ([], [{"data": {"limit": 50}}, {"data": {"limit": 60}}], "data cannot be swept"),
         ([("stage1", [{}]), ("stage1.steps", [1])], [], "one lies within the other"),
@@ -155,11 +183,11 @@ def test_a_key_that_is_set_and_swept_is_refused() -> None:
 
 
 def test_rows_that_are_the_same_are_refused() -> None:
-    refuse_repeats(planned(ratios(0, 1)))
+    refuse_incomparable(planned(ratios(0, 1)))
     without_effect = combinations([("stage3.steps", [2, 3])], [])
     same = planned(swept_experiment(table4.EXPERIMENT, without_effect))
     with pytest.raises(ConfigError, match=r"\[steps 2\] and \[steps 3\] are the same"):
-        refuse_repeats(same)
+        refuse_incomparable(same)
 
 
 def test_grid_and_list_arguments() -> None:

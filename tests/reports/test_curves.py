@@ -49,12 +49,11 @@ def test_a_long_file_is_read_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_stages_continue_where_the_one_before_ended(tmp_path: Path) -> None:
     first = _stage(tmp_path / "a", '{"step": 10, "loss": 5}\n{"step": 20, "loss": 4}\n')
-    restarts = _stage(tmp_path / "b", '{"step": 10, "loss": 3}\n{"step": 30, "loss": 2}\n', "running")
-    counts_on = _stage(tmp_path / "c", '{"step": 30, "loss": 3}\n{"step": 50, "loss": 2}\n')
-    for second, ends in ((restarts, (20.0,)), (counts_on, (20.0, 50.0))):
-        curve = loss_curve((first, second), index=2)
+    for status, begin, ends in (("running", 10, (20.0,)), ("done", 50, (20.0, 90.0))):
+        lines = f'{{"step": {begin}, "loss": 3}}\n{{"step": 70, "loss": 2}}\n'
+        curve = loss_curve((first, _stage(tmp_path / status, lines, status)), index=2)
         assert curve is not None
-        assert curve.x == (10.0, 20.0, 30.0, 50.0)
+        assert curve.x == (10.0, 20.0, 20.0 + begin, 90.0)
         assert curve.y == (5.0, 4.0, 3.0, 2.0)
         assert curve.stage_ends == ends
     waiting = ArtifactState(kind="stage", key="d", label="d", status="waiting")

@@ -7,7 +7,15 @@ import math
 import pytest
 
 from experiments.records.verdicts import Estimate
-from reports.numbers import byte_size, decimals_for, duration, fixed, plus_minus, rough_duration
+from reports.numbers import (
+    byte_size,
+    decimals_for,
+    decimals_that_tell_zero,
+    duration,
+    fixed,
+    plus_minus,
+    rough_duration,
+)
 
 
 def _estimate(mean: float, half_width: float | None = None) -> Estimate:
@@ -30,6 +38,20 @@ def _estimate(mean: float, half_width: float | None = None) -> Estimate:
 )
 def test_a_column_has_the_digits_it_needs(mean: float, half_width: float | None, decimals: int) -> None:
     assert decimals_for([_estimate(mean, half_width)]) == decimals
+
+
+@pytest.mark.parametrize(
+    ("decimals", "values", "enough"),
+    [
+        (3, [0.02, 0.0004, 0.0396], 4),
+        (2, [1.2, -0.004, 2.4], 3),
+        (2, [1.2, 0.0, math.nan], 2),
+        (2, [1e-9], 5),
+        (2, [], 2),
+    ],
+)
+def test_only_a_zero_reads_as_one(decimals: int, values: list[float], enough: int) -> None:
+    assert decimals_that_tell_zero(decimals, values) == enough
 
 
 def test_a_column_of_nothing_has_some_decimals() -> None:

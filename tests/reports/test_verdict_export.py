@@ -103,6 +103,8 @@ def test_the_text_of_what_is_missing_or_means_nothing(fake_store: FakeStore) -> 
     [
         ({"ratio-0.5": 3.0, "ratio-0.8": 2.0, "ratio-1.0": 1.0}, "one seed, as claimed"),
         ({"ratio-0.5": 2.5, "ratio-0.8": 3.0, "ratio-1.0": 1.0}, "one seed, the other way"),
+        ({"ratio-0.5": 2.0, "ratio-0.8": 2.0, "ratio-1.0": 0.0}, "one seed, level"),
+        ({"ratio-0.5": math.nan, "ratio-0.8": 2.0, "ratio-1.0": 0.0}, "inconclusive"),
     ],
 )
 def test_one_seed_points_a_way_if_all_its_comparisons_do(

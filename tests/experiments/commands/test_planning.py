@@ -36,6 +36,16 @@ def test_a_hub_id_and_what_no_file_can_be_called_stay(here: Path) -> None:
     assert chosen(("teacher.checkpoint", long))["teacher.checkpoint"] == long
 
 
+def test_an_object_leaves_what_it_does_not_name(here: Path) -> None:
+    """On the line as in an overlay file, which it is the stronger of."""
+    (here / "best.json").write_text('{"stage1": {"steps": 5, "training": {"batch_size": 8}}}')
+    given = [("stage1", {"steps": 1}), ("stage2.training.players", {})]
+    options = argparse.Namespace(overlay=here / "best.json", overrides=given, data=None)
+    overlay = chosen_overlay(options)
+    assert overlay == {"stage1.steps": 1, "stage1.training.batch_size": 8, "stage2.training.players": {}}
+    assert resolve(PROFILES["smoke"].overlay, overlay).stage1.training.precision == "bf16"
+
+
 def test_without_a_teacher_no_file_counts(here: Path) -> None:
     (here / "None").touch()
     assert chosen() == {}

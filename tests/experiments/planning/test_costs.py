@@ -25,10 +25,13 @@ def table(seeds: tuple[int, ...] = (0,), profile: str = "cpu") -> Plan:
     return plan(table4.EXPERIMENT, PROFILES[profile], seeds, {}, data)
 
 
-def finish(store: Store, planned: Plan, label: str, seconds: float) -> None:
+def finish(store: Store, planned: Plan, label: str, seconds: float, started: str = "2026-01-01") -> None:
     artifact = next(artifact for artifact in planned.artifacts if artifact.label == label)
-    store.open_work(artifact)
-    store.commit(artifact, {"provenance": {"seconds": seconds}})
+    for each in artifact.with_inputs():
+        if not store.is_done(each):
+            store.open_work(each)
+            spent = seconds if each == artifact else 1.0
+            store.commit(each, {"provenance": {"seconds": spent, "started": started}})
 
 
 def test_an_empty_store_takes_the_profile_at_its_word(store: Store) -> None:
@@ -63,3 +66,37 @@ def test_unknown_costs_are_unknown(store: Store) -> None:
 )
 def test_readable(seconds: float | None, text: str) -> None:
     assert readable(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("changes", "label"),
+    [
+        ({"stage1.training.batch_size": 512}, "warm-up, seed 0"),
+        ({"stage1.training.precision": "fp32"}, "warm-up, seed 0"),
+        ({"teacher.hidden_channels": 64}, "teacher codes"),
+        ({"teacher.hidden_channels": 64}, "evaluation of the teacher"),
+    ],
+)
+def test_what_was_measured_says_nothing_about_larger_work(
+    store: Store, changes: dict[str, object], label: str
+) -> None:
+    finish(store, table(), label, 1.0)
+    data = {"train": "a" * 64, "test": "c" * 64}
+    larger = plan(table4.EXPERIMENT, PROFILES["cpu"], (0,), changes, data)
+    costs = {artifact.label: cost for artifact, cost in estimate(larger, store).items()}
+    assert costs[label] != 1.0
+
+
+def test_other_data_are_other_work(store: Store) -> None:
+    finish(store, table(), "teacher codes", 1.0)
+    other = plan(table4.EXPERIMENT, PROFILES["cpu"], (0,), {}, {"train": "b" * 64, "test": "c" * 64})
+    costs = {artifact.label: cost for artifact, cost in estimate(other, store).items()}
+    assert costs["teacher codes"] == other.profile.seconds_per_step["codes"]
+
+
+def test_of_several_measurements_the_latest_counts(store: Store) -> None:
+    planned = table(seeds=(0, 1, 2, 3))
+    for seed, started in enumerate(("2026-01-02", "2026-01-03", "2026-01-01")):
+        finish(store, planned, f"warm-up, seed {seed}", 10.0 + seed, started)
+    costs = {artifact.label: cost for artifact, cost in estimate(planned, store).items()}
+    assert costs["warm-up, seed 3"] == pytest.approx(11.0)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 
 from experiments.paper import figure1, figure8, table1, table3, table4
+from experiments.planning.given_teacher import WEIGHTS
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
 from experiments.registry import discover
@@ -80,6 +82,7 @@ def test_the_plan_is_a_function_of_its_arguments() -> None:
     [
         ({"overrides": {"teacher.steps": 7}}, {"classifier"}),
         ({"overrides": {"stage1.steps": 7}}, {"classifier", "teacher", "codes", "reference"}),
+        ({"overrides": {"loss.unmasked_weight": 0.2}}, {"classifier", "teacher", "codes", "reference"}),
         ({"overrides": {"evaluation.temperature": 0.5}}, {"classifier", "teacher", "codes", "stage"}),
         ({"overrides": {"evaluation.primary_extractor": "efficientnet-lite0@64"}}, set("everything")),
         ({"overrides": {"device": "cuda"}}, set("everything")),
@@ -104,6 +107,24 @@ def test_a_key_changes_with_what_matters_and_only_with_that(change: dict[str, An
 @pytest.mark.parametrize(
     ("profile", "device"), [("smoke", "cpu"), ("cpu", "cpu"), ("gpu", "cuda"), ("paper", "cuda")]
 )
+def test_an_evaluation_is_of_the_split_that_it_reads() -> None:
+    here = planned(overrides={"evaluation.split": "validation"})
+    for data, same in (({**DATA, "test": "d" * 64}, True), ({**DATA, "validation": "d" * 64}, False)):
+        other = planned(overrides={"evaluation.split": "validation"}, data=data)
+        assert (other.rows[0].evaluation == here.rows[0].evaluation) is same
+        assert other.rows[0].training == here.rows[0].training
+
+
+def test_a_stage_on_a_given_teacher_depends_on_the_views_that_it_sees() -> None:
+    given = {"teacher.checkpoint": "given.safetensors"}
+    data = {**DATA, WEIGHTS: "e" * 64}
+    plain = planned(overrides=given, data=data).rows[0].training[-1]
+    flipped = planned(overrides={**given, "augmentation.flip": True}, data=data).rows[0].training[-1]
+    assert plain.inputs["teacher"] == flipped.inputs["teacher"]
+    assert plain != flipped
+    assert flipped.config["augmentation"]["flip"]
+
+
 def test_every_artifact_is_made_on_the_profiles_device(profile: str, device: str) -> None:
     assert {artifact.device for artifact in planned(profile=profile).artifacts} == {device}
     chosen = planned(profile=profile, overrides={"device": "cpu", "tf32": False}).artifacts
@@ -213,6 +234,9 @@ def test_every_spec_plans_at_every_profile(name: str, profile: str) -> None:
         ({"data.image_size": 30}, "image_size"),
         ({"evaluation.steps": [0]}, "steps"),
         ({"evaluation.temperature": -1}, "temperature"),
+        ({"tokenizer.sinkhorn_epsilon": math.inf}, "tokenizer.sinkhorn_epsilon = inf: not a finite number"),
+        ({"loss": {"quantizer_weight": math.nan}}, "loss.quantizer_weight = nan: not a finite number"),
+        ({"generation.grid.scales": [0.0, math.inf]}, "generation.grid.scales = inf: not a finite number"),
         ({"stage2.mask_schedule": "arcos"}, "arccos"),
         ({"stage2.replacement_ratio": 0.5}, "what the rows of table4 differ in"),
         ({"stage2": {"replacement_ratio": 0.5}}, "what the rows of table4 differ in"),
