@@ -36,6 +36,15 @@ def test_every_metric_at_every_number_of_steps(run, config, images):
     assert {row.temperature for row in found.rows if row.steps} == {2.0}
 
 
+@pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
+def test_the_decoders_passes_are_of_the_configurations_precision(run, config, tokenizer, precision, dtype):
+    seen = set()
+    tokenizer.decoder.register_forward_hook(lambda _, given, logits: seen.add(logits.dtype))
+    found = run(config.model_copy(update={"precision": precision}))
+    assert seen == {dtype}
+    assert found.protocol.precision == precision
+
+
 def test_the_same_seed_gives_the_same_bits_whatever_the_threads_and_other_steps(run, config):
     before = torch.get_num_threads()
     try:

@@ -7,7 +7,10 @@ import re
 from xml.etree import ElementTree
 
 import pytest
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
+from reports import figures
 from reports.figures import MARKERS, NUM_COLOURS, Panel, Reference, Series, draw, swatch
 
 STEPS = (1, 2, 4, 8, 16)
@@ -84,3 +87,32 @@ def test_rows_differ_by_more_than_colour() -> None:
     assert len({swatch(index) for index in range(4 * NUM_COLOURS)}) == 4 * NUM_COLOURS
     shapes = {re.sub(r"--series-\d", "", swatch(index)) for index in range(4 * NUM_COLOURS)}
     assert len(shapes) == 4 * NUM_COLOURS
+
+
+@pytest.fixture
+def axes() -> Axes:
+    return Figure().add_subplot()
+
+
+def test_a_band_is_as_wide_as_its_interval(axes: Axes) -> None:
+    series = Series(0, (1.0, 2.0, 4.0), (3.0, 2.5, 2.2), (0.5, None, 0.25))
+    figures._draw_series(axes, series, markers=True)
+    (band,) = axes.collections
+    corners = {(float(x), round(float(y), 9)) for x, y in band.get_paths()[0].vertices}
+    assert corners == {(1.0, 2.5), (1.0, 3.5), (4.0, 1.95), (4.0, 2.45)}
+
+
+def test_the_limits_hold_the_bands_but_do_not_follow_a_wide_one(axes: Axes) -> None:
+    figures._scale_y(axes, _panel(3.0, 2.0, band=(0.5, 0.5)))
+    low, high = axes.get_ylim()
+    assert 1.3 < low < 1.5
+    assert 3.5 < high < 3.7
+    figures._scale_y(axes, _panel(3.0, 2.0, band=(50.0, 0.5)))
+    assert axes.get_ylim()[1] < 4.3
+
+
+def test_steps_of_decoding_are_on_a_scale_of_powers_of_two(axes: Axes) -> None:
+    figures._scale_x(axes, _panel(3.0, 2.5, 2.2, 2.1, 2.0))
+    places = axes.transData.transform([(step, 0) for step in STEPS])[:, 0]
+    gaps = places[1:] - places[:-1]
+    assert gaps == pytest.approx([gaps[0]] * 4)

@@ -91,6 +91,15 @@ def test_what_a_row_waits_for(fake_store: FakeStore) -> None:
     assert _headline(subset).lines[2].state == "not requested"
 
 
+def test_a_rows_training_time_is_the_mean_over_its_seeds(fake_store: FakeStore) -> None:
+    # Of the fake store: 88 s of warm-up, and 402 s + 3 s a row + 1 s a seed.
+    lines = _headline(fake_store.run()).lines
+    assert [line.training for line in lines] == ["8 min 11 s", "8 min 14 s", "8 min 17 s"]
+    assert [line.seeds for line in lines] == ["3"] * 3
+    partial = _headline(fake_store.run(progress="partial"))
+    assert [line.seeds for line in partial.lines] == ["3", "0 of 3", "0 of 3"]
+
+
 def test_unequal_training_time_is_pointed_out(fake_store: FakeStore) -> None:
     run = fake_store.run(seeds=(0,))
     assert _headline(run).compute.startswith("Equal compute: 8 min 10 s (SFTok-B, ratio 0.5) to 8 min 16 s")
