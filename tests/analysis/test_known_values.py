@@ -46,7 +46,9 @@ class Ids(nn.Module):
 
 
 def tokenizer(rule: Rule) -> SFTok:
-    return SFTok(nn.Identity(), Ids(), ByRule(rule), nn.Identity())  # type: ignore[arg-type]
+    encoder = nn.Identity()
+    encoder.config = type("Config", (), {"num_latent_tokens": 1})()  # type: ignore[assignment]
+    return SFTok(encoder, Ids(), ByRule(rule), nn.Identity())  # type: ignore[arg-type]
 
 
 def sure_of(codes: Tensor) -> Tensor:

@@ -104,9 +104,6 @@ def test_a_key_changes_with_what_matters_and_only_with_that(change: dict[str, An
         assert shared == kept
 
 
-@pytest.mark.parametrize(
-    ("profile", "device"), [("smoke", "cpu"), ("cpu", "cpu"), ("gpu", "cuda"), ("paper", "cuda")]
-)
 def test_an_evaluation_is_of_the_split_that_it_reads() -> None:
     here = planned(overrides={"evaluation.split": "validation"})
     for data, same in (({**DATA, "test": "d" * 64}, True), ({**DATA, "validation": "d" * 64}, False)):
@@ -125,6 +122,9 @@ def test_a_stage_on_a_given_teacher_depends_on_the_views_that_it_sees() -> None:
     assert flipped.config["augmentation"]["flip"]
 
 
+@pytest.mark.parametrize(
+    ("profile", "device"), [("smoke", "cpu"), ("cpu", "cpu"), ("gpu", "cuda"), ("paper", "cuda")]
+)
 def test_every_artifact_is_made_on_the_profiles_device(profile: str, device: str) -> None:
     assert {artifact.device for artifact in planned(profile=profile).artifacts} == {device}
     chosen = planned(profile=profile, overrides={"device": "cpu", "tf32": False}).artifacts
