@@ -81,7 +81,7 @@ def to_text(runs: Sequence[TableRun]) -> str:
 
 
 def to_markdown(runs: Iterable[TableRun]) -> str:
-    """One line a claim, in the primary feature space: what README shows."""
+    """One line a claim, in the primary feature space: what RESULTS.md shows."""
     lines = [
         "| where | claim | found here: better minus worse | seeds | verdict |",
         "| --- | --- | --- | --- | --- |",
