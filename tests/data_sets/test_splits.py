@@ -62,6 +62,13 @@ def test_limit_is_a_prefix_and_moves_no_image_between_splits():
             assert len(labels[part].unique()) == min(limit, 5)
 
 
+@given(st.permutations([0] * 60 + [1] * 12 + [2] * 12))
+def test_few_validation_images_are_of_every_class_however_rare(classes):
+    labels = torch.tensor(classes)
+    few = selection(DataConfig(validation_images=40, limit=3), "validation")(labels)
+    assert labels[few].sort().values.tolist() == [0, 1, 2]
+
+
 def test_a_limit_above_the_set_changes_nothing():
     labels = torch.arange(10) % 2
     assert len(selection(DataConfig(limit=1000), "test")(labels)) == 10

@@ -61,6 +61,26 @@ def test_predict_sees_the_steps_and_its_own_earlier_codes():
     assert seen == [(step, [count] * B) for step, count in enumerate(counts)]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 2.0])
+def test_a_code_that_is_known_stays_however_sure_the_model_is_of_others(temperature):
+    def predict(ids, step):
+        logits = torch.randn(B, N, V, generator=seeded(step))
+        return logits - 100 * (ids != V).unsqueeze(-1)  # of what it knows it is the least sure
+
+    known = torch.full((B, N), V)
+
+    def check(step, before, logits, after):
+        nonlocal known
+        assert torch.equal(before, known)
+        assert torch.equal(after[before != V], before[before != V])
+        known = after
+
+    config = DecodingConfig(steps=6, temperature=temperature)
+    unmasked = iterative_unmask(predict, B, N, V, config, seeded(), on_step=check)
+    assert torch.equal(unmasked.ids, known)
+    assert (known < V).all()
+
+
 def test_the_last_steps_logits_are_returned():
     unmasked = iterative_unmask(
         lambda ids, step: torch.full((B, N, V), float(step)), B, N, V, DecodingConfig(steps=3), seeded()

@@ -134,6 +134,16 @@ def test_failures_are_remembered_and_forgotten(store: Store) -> None:
     assert store.failure(made) is None
 
 
+def test_the_first_reason_stays_where_the_first_is_asked_for(store: Store) -> None:
+    made = teacher()
+    store.record_failure(made, {"reason": "lost the others"}, first=True)
+    assert store.failure(made) == {"reason": "lost the others"}
+    store.record_failure(made, {"reason": "what went wrong"})
+    store.record_failure(made, {"reason": "lost the others"}, first=True)
+    assert store.failure(made) == {"reason": "what went wrong"}
+    assert [path.name for path in (store.root / "failures").iterdir()] == [f"{made.name}.json"]
+
+
 def test_json_is_replaced_whole(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import shutil
 import subprocess
@@ -134,6 +135,56 @@ def test_a_stop_request_interrupts_and_keeps_the_work(store: Store, monkeypatch:
     assert not (store.folder(a) / "checkpoint.safetensors").exists(), (
         "a finished artifact keeps no checkpoint"
     )
+
+
+def test_nothing_is_begun_once_a_stop_is_asked_for(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, made = Stop(), []
+
+    def stop_after_the_first(task: Task) -> dict[str, Any]:
+        made.append(task.artifact.label)
+        stop.request()
+        return {}
+
+    make_all(monkeypatch, stop_after_the_first)
+    with pytest.raises(Interrupted, match="stopped before b"):
+        runner.run(plan_of(*chain()), store, NO_DATA, [], stop)
+    assert made == ["a"]
+    assert store.is_done(chain()[0])
+
+
+def test_what_another_process_finished_before_the_claim_is_not_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = chain()[0]
+
+    def claim(self: Store, artifact: Artifact) -> contextlib.AbstractContextManager[bool]:
+        self.open_work(artifact)
+        self.commit(artifact, {"theirs": True})
+        return contextlib.nullcontext(True)
+
+    monkeypatch.setattr(Store, "claim", claim)
+    make_all(monkeypatch, lambda task: pytest.fail("it is there"))
+    assert runner.run(plan_of(one), store, NO_DATA, [], Stop()) == {}
+    assert store.result(one) == {"theirs": True}
+
+
+def test_an_earlier_failure_is_forgotten_while_it_is_made_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, seen = chain()[0], []
+    store.record_failure(one, {"reason": "of before"})
+    make_all(monkeypatch, lambda task: seen.append(store.failure(one)) or {})
+    assert runner.run(plan_of(one), store, NO_DATA, [], Stop()) == {}
+    assert seen == [None]
+
+
+@pytest.mark.parametrize(("told", "spent"), [({"seconds": 1234.5}, 1234.5), ({}, pytest.approx(0, abs=60))])
+def test_the_time_is_the_makers_own_which_counts_interruptions(
+    store: Store, monkeypatch: pytest.MonkeyPatch, told: dict[str, float], spent: float
+) -> None:
+    make_all(monkeypatch, lambda task: told)
+    runner.run(plan_of(chain()[0]), store, NO_DATA, [], Stop())
+    assert (store.result(chain()[0]) or {})["provenance"]["seconds"] == spent
 
 
 def test_a_claim_lost_to_another_process_that_finished_is_no_failure(
