@@ -22,6 +22,11 @@ def test_states_come_from_the_queue_and_then_from_accounting(programs: Path) -> 
     assert [job for job, state in states.items() if state.live] == ["12", "13_0"]
 
 
+def test_accounting_knows_better_than_the_controllers_short_memory(programs: Path) -> None:
+    (programs / "squeue.txt").write_text("14|FAILED|NonZeroExitCode|n1\n")
+    assert job_states(["14"])["14"].state == "OUT_OF_MEMORY"
+
+
 def test_without_accounting_a_job_that_is_gone_is_unknown(programs: Path) -> None:
     (programs / "sacct").write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2; exit 1\n")
     assert job_states(["14"])["14"].state == "UNKNOWN"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from experiments.store import Store
 from experiments.studies.search import ATTEMPTS, work
 from experiments.study import Choice, Sampler
 from experiments.tasks.base import Task
+from sftok.config import ConfigError
 from sftok.training.loop import TrainingInterrupted
 
 
@@ -128,3 +130,25 @@ def test_a_grid_measures_every_pair_once(store: Store, monkeypatch: pytest.Monke
     search = a_search(space=space, sampler=Sampler(name="grid", seed=3))
     trials = search_with(make, search, store, monkeypatch)
     assert len({tuple(trial.params.items()) for trial in trials}) == 6
+
+
+def test_a_trial_keeps_what_its_row_is_and_measures_what_the_study_asks(store: Store) -> None:
+    planned = a_search(row="ratio-0.5").plan({"temperature": 2.0})
+    alignment = planned.rows[0].training[-1]
+    assert alignment.config["alignment"]["replacement_ratio"] == 0.5
+    protocol = planned.rows[0].evaluation.config["protocol"]
+    assert (protocol["split"], protocol["steps"], protocol["temperature"]) == ("validation", [8], 2.0)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("evaluation.split", "test"),
+        ("evaluation.steps", [1]),
+        ("evaluation.extractors", [{"name": "classifier"}]),
+    ],
+)
+def test_what_the_study_measures_cannot_be_set(key: str, value: Any) -> None:
+    search = dataclasses.replace(a_search(), overrides={key: value})
+    with pytest.raises(ConfigError, match=f"{key} is part of what the study tiny measures"):
+        search.plan({"temperature": 2.0})
