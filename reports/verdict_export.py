@@ -126,9 +126,9 @@ def _row(run: TableRun, verdict: Verdict, comparison: ComparisonResult) -> Verdi
 
 
 def _text(run: TableRun) -> Iterator[str]:
-    seeds = ", ".join(map(str, run.seeds))
+    seeds = f"seed{'s' if len(run.seeds) > 1 else ''} {', '.join(map(str, run.seeds))}"
     warning = f"; {MEANINGLESS}" if run.meaningless else ""
-    yield f"{run.experiment.name} ({run.experiment.source}), profile {run.profile}, seeds {seeds}{warning}"
+    yield f"{run.experiment.name} ({run.experiment.source}), profile {run.profile}, {seeds}{warning}"
     views = claim_views(run, judge(run))
     if not views:
         yield "  makes no claim"
