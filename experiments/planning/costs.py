@@ -44,11 +44,12 @@ def _measured(store: Store) -> dict[str, float]:
         result = read_json(folders[key] / "result.json")
         if not identity or not result:
             continue
-        upstream = {role: identities.get(of) or {} for role, of in identity["inputs"].items()}
-        inputs = {role: found_there.get("config", {}) for role, found_there in upstream.items()}
+        upstream = {role: identities.get(its) or {} for role, its in identity["inputs"].items()}
+        inputs = {role: each.get("config", {}) for role, each in upstream.items()}
         workload = _workload(identity["kind"], identity["config"], identity["data"], inputs)
-        per_step = result["provenance"]["seconds"] / identity["config"].get("steps", 1)
-        found[workload] = max(found.get(workload, ("", 0.0)), (result["provenance"]["started"], per_step))
+        made = result["provenance"]
+        per_step = made["seconds"] / identity["config"].get("steps", 1)
+        found[workload] = max(found.get(workload, ("", 0.0)), (made.get("started", ""), per_step))
     return {workload: per_step for workload, (_, per_step) in found.items()}
 
 
