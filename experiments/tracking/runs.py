@@ -144,7 +144,7 @@ def _is_at(location: str, place: Path) -> bool:
 def request_key(request: Request) -> str:
     """A hash of the table, the profile, the overrides and the data: equal requests share a parent run."""
     plan = request.plan
-    data = dict(plan.reference.data) if plan.reference else {}
+    data = dict(plan.rows[0].evaluation.data) if plan.rows else {}
     identity = [plan.experiment.name, plan.profile.name, dict(plan.overrides), data]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
