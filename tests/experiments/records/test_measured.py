@@ -87,6 +87,22 @@ def test_table_5_has_costs_and_a_projection(store: Store) -> None:
     }  # fmt: skip
 
 
+def test_images_are_those_of_all_batches_of_an_update(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.prepare()
+    twice = {"stage3.training.gradient_accumulation": 2}
+    made = plan(SPECS["table5"], PROFILES["smoke"], (0,), twice, DATA)
+    for stage in made.rows[0].training:
+        store.open_work(stage)
+        store.commit(stage, {"seconds": 1.0, "images_per_second": 1.0, "provenance": {"seconds": 1.0}})
+    run = table_run(store, new_request(made, ["run", "table5"], "images"))
+    fine_tuning = next(cost for cost in run.costs if cost.stage == "fine-tuning")
+    recipe = made.recipe_of(made.rows[0].row)
+    assert fine_tuning.images == 2 * recipe.stage3.steps * recipe.stage3.training.batch_size
+    # Table 6: 1000k updates of two batches of 8 on each of 8 GPUs.
+    assert fine_tuning.paper_images == 1_000_000 * 2 * 64
+
+
 def test_other_tables_have_neither(store: Store) -> None:
     run = table_run(store, new_request(planned("table4"), ["run", "table4"], "images"))
     assert not run.costs

@@ -84,3 +84,16 @@ def test_a_trial_that_another_worker_ended_is_left_to_it(
     assert second.state is TrialState.COMPLETE
     planned = search.plan(first.params).artifacts
     assert not any(store.failure(artifact) for artifact in planned)
+
+
+@pytest.mark.parametrize(("rung", "pruned"), [(1, False), (2, False), (3, True)])
+def test_nothing_is_pruned_before_the_warm_up_is_over(store: Store, rung: int, pruned: bool) -> None:
+    pruner = MedianPruner(rungs=4, startup_trials=1, warm_up_rungs=2)
+    study = a_journal(a_search(space={"rate": RATE}, pruner=pruner), store).study
+    usual = study.ask()
+    for each in range(1, 5):
+        usual.report(1.0, each)
+    study.tell(usual, 1.0)
+    worse = study.ask()
+    worse.report(2.0, rung)
+    assert worse.should_prune() is pruned

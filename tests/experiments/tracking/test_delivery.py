@@ -102,6 +102,14 @@ def test_more_seeds_join_the_parent_and_other_overrides_do_not(store: Store) -> 
     assert len(parents(store)) == 2
 
 
+def test_other_data_are_another_request() -> None:
+    here = make_request()
+    elsewhere = plan(EXPERIMENT, PROFILE, (0,), {}, {**FINGERPRINTS, "test": "d" * 64})
+    there = Request(elsewhere, here.command, here.data, here.requested)
+    assert runs.request_key(here) == runs.request_key(make_request(seeds=(0, 1)))
+    assert runs.request_key(here) != runs.request_key(there)
+
+
 def test_analyses_come_with_their_row(store: Store) -> None:
     spec = EXPERIMENT.model_copy(update={"analyses": ("steps",)})
     planned = plan(spec, PROFILE, (0,), {}, FINGERPRINTS)
