@@ -102,6 +102,14 @@ def test_more_seeds_join_the_parent_and_other_overrides_do_not(store: Store) -> 
     assert len(parents(store)) == 2
 
 
+def test_a_value_that_is_too_long_for_mlflow_is_cut(store: Store) -> None:
+    request = make_request(overrides={"data.path": "x" * 7000})
+    finish_row(store, request, 0)
+    assert delivery.sync(store, request) == 1
+    (run,) = nested(store)
+    assert run.data.params["data.path"] == "x" * runs.PARAMETER_LENGTH
+
+
 def test_other_data_are_another_request() -> None:
     here = make_request()
     elsewhere = plan(EXPERIMENT, PROFILE, (0,), {}, {**FINGERPRINTS, "test": "d" * 64})
