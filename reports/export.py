@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 from collections.abc import Iterable
 
+from experiments.records.flat import csv_text, json_text
 from experiments.records.results import ResultRow, TableRun
 from experiments.records.verdicts import cells
 from reports.tables import Cell, Headline, Line, headline
@@ -22,21 +19,13 @@ def result_rows(run: TableRun) -> list[ResultRow]:
 
 
 def to_csv(rows: Iterable[ResultRow]) -> str:
-    """One line a number under a header of the field names; None is empty, floats keep every digit."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.model_dump() for row in rows)
-    return buffer.getvalue()
+    """One line a number under a header of the field names."""
+    return csv_text(FIELDS, (row.model_dump() for row in rows))
 
 
 def to_json(rows: Iterable[ResultRow]) -> str:
-    """A JSON array with one object a number; a value that is not finite becomes null, as JSON has no NaN."""
-    records = [row.model_dump() for row in rows]
-    for record in records:
-        if not math.isfinite(record["value"]):
-            record["value"] = None
-    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """A JSON array with one object a number."""
+    return json_text(row.model_dump() for row in rows)
 
 
 def to_latex(run: TableRun) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
+from experiments.records.flat import csv_text, json_text
 from experiments.records.results import TableRun
 from experiments.records.verdicts import ComparisonResult, Outcome, Verdict, judge
 from reports.claims import ClaimView, VerdictView, claim_views
@@ -55,24 +52,14 @@ def verdict_rows(run: TableRun) -> list[VerdictRow]:
 
 
 def to_csv(runs: Iterable[TableRun]) -> str:
-    """One line a comparison under a header of the field names; None is empty, spaces separate seeds."""
-    buffer = io.StringIO()
-    writer = csv.DictWriter(buffer, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for run in runs:
-        for row in verdict_rows(run):
-            writer.writerow(row.model_dump() | {"seeds": " ".join(map(str, row.seeds))})
-    return buffer.getvalue()
+    """One line a comparison under a header of the field names; spaces separate seeds."""
+    rows = (row for run in runs for row in verdict_rows(run))
+    return csv_text(FIELDS, (row.model_dump() | {"seeds": " ".join(map(str, row.seeds))} for row in rows))
 
 
 def to_json(runs: Iterable[TableRun]) -> str:
-    """A JSON array with one object a comparison; a number that is not finite becomes null."""
-    records = [row.model_dump(mode="json") for run in runs for row in verdict_rows(run)]
-    for record in records:
-        for field in ("difference", "low", "high"):
-            if record[field] is not None and not math.isfinite(record[field]):
-                record[field] = None
-    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    """A JSON array with one object a comparison."""
+    return json_text(row.model_dump() for run in runs for row in verdict_rows(run))
 
 
 def to_text(runs: Sequence[TableRun]) -> str:

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
-import json
-import math
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -19,6 +16,7 @@ from experiments.commands.planning import data_overlay
 from experiments.commands.wiring import Wiring
 from experiments.planning.costs import readable
 from experiments.recipe import SplitEvaluation, overlay
+from experiments.records.flat import csv_text, json_text
 from experiments.running.datasets import DataSets
 from experiments.running.runner import make_one
 from experiments.running.stop import Stop
@@ -130,12 +128,9 @@ def _available(image_size: int) -> tuple[tuple[ExtractorConfig, ...], tuple[str,
 def _print(rows: Iterable[Mapping[str, Any]], output: str) -> None:
     chosen = [{field: row[field] for field in FIELDS} for row in rows]
     if output == "json":
-        finite = [row | {"value": row["value"] if math.isfinite(row["value"]) else None} for row in chosen]
-        print(json.dumps(finite, indent=1, allow_nan=False))
+        sys.stdout.write(json_text(chosen))
     elif output == "csv":
-        writer = csv.DictWriter(sys.stdout, FIELDS)
-        writer.writeheader()
-        writer.writerows(chosen)
+        sys.stdout.write(csv_text(FIELDS, chosen))
     else:
         _print_by_steps(chosen)
 
