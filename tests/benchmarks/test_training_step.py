@@ -9,6 +9,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial, partialmethod
 
 import pytest
 import torch
@@ -19,7 +20,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from experiments.recipe import Recipe
 from sftok.data.batches import Batch
-from sftok.models import layers
+from sftok.models.layers import SelfAttention, attend
 from sftok.models.tokenizer import SFTok
 from sftok.training.optimisation import adamw
 from sftok.training.precision import Precision, autocast
@@ -75,8 +76,8 @@ def plain(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 PATHS: dict[str, tuple[Precision, Callable[..., Tensor]]] = {
-    "fp32": ("fp32", layers.attend),
-    "bf16": ("bf16", layers.attend),
+    "fp32": ("fp32", attend),
+    "bf16": ("bf16", attend),
     "bf16 with torch's math attention": ("bf16", plain),
     "bf16 with torch's default attention": ("bf16", fused),
 }
@@ -88,11 +89,18 @@ def test_paths_against_fp32(
 ) -> None:
     """How the CPU's path was chosen; all in turn, so that a machine whose speed drifts tells the same."""
     times: dict[str, list[float]] = {path: [] for path in PATHS}
-    losses = []
+    losses, used = [], set()
+    forward = SelfAttention.forward
+
+    def noted(path: str, form: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        used.add(path)
+        return form(*inputs)
 
     def each() -> None:
-        for path, (precision, attend) in PATHS.items():
-            monkeypatch.setattr(layers, "attend", attend)
+        for path, (precision, form) in PATHS.items():
+            monkeypatch.setattr(
+                SelfAttention, "forward", partialmethod(forward, attend=partial(noted, path, form))
+            )
             started = time.perf_counter()
             losses.append(step(precision))
             times[path].append(time.perf_counter() - started)
@@ -101,4 +109,5 @@ def test_paths_against_fp32(
     for path, taken in times.items():
         ratios = [slow / fast for slow, fast in zip(times["fp32"], taken, strict=True)]
         benchmark.extra_info[f"speed of {path}, fp32 = 1"] = round(statistics.median(ratios), 2)
+    assert used == set(PATHS)
     assert all(math.isfinite(loss) for loss in losses)
