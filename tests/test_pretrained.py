@@ -15,6 +15,8 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sftok import pretrained
+from sftok.evaluation.config import ExtractorConfig
+from sftok.evaluation.extractors import build_extractor
 from sftok.losses.perceptual import EfficientNetLoss, LpipsLoss, PerceptualConfig
 from sftok.models.discriminator import (
     DinoDiscriminator,
@@ -127,6 +129,8 @@ def test_lpips_is_the_packages_own(hub: Path) -> None:
 
 def test_the_embedded_efficientnet_is_evaluations() -> None:
     network = efficientnet_lite0()
+    measures = build_extractor(ExtractorConfig(name="efficientnet-lite0", resolution=64)).network.network
+    assert_holds(network, measures.state_dict())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     assert not any(parameter.requires_grad for parameter in network.parameters())
 

@@ -16,7 +16,8 @@ def balanced_order(labels: Tensor) -> Tensor:
 
     First one image of each class, so a prefix no shorter than the number of classes has them all; from
     there on each class is spread evenly, so a prefix or a suffix holds it in proportion, to within one
-    image or two. It depends on the labels and their order only.
+    image or two, and the share that it lost to the others' first images. It depends on the labels and
+    their order only.
 
     Returns:
         positions, int64 [n].

@@ -56,7 +56,9 @@ def request_of(*artifacts: Artifact) -> Request:
     return Request(fake, "", "", "2026-01-01T00:00:00+00:00")
 
 
-def measure(benchmark: BenchmarkFixture, folder: Path, carry_out: Callable[[Store], object]) -> None:
+def measure(
+    benchmark: BenchmarkFixture, folder: Path, carry_out: Callable[[Store], object], made: int = COUNT
+) -> None:
     numbers = itertools.count()
 
     def fresh_store() -> tuple[tuple[Store], dict[str, Any]]:
@@ -70,6 +72,8 @@ def measure(benchmark: BenchmarkFixture, folder: Path, carry_out: Callable[[Stor
         start = time.process_time()
         carry_out(store)
         busy.append(time.process_time() - start)
+        # What failed at once would look fast.
+        assert len(list((store.root / "artifacts").iterdir())) == made
 
     benchmark.pedantic(timed, setup=fresh_store, rounds=3, warmup_rounds=1)
     if benchmark.stats is not None:
@@ -98,4 +102,4 @@ def test_planning_the_jobs_and_reading_the_request_in_one(
         many.write(store.root / "request.json")
         Request.load(store.root / "request.json")
 
-    measure(benchmark, tmp_path, hand_out)
+    measure(benchmark, tmp_path, hand_out, made=0)

@@ -13,8 +13,8 @@ OLD = 1_000_000_000 * 10**9
 """A modification time long ago, in nanoseconds."""
 
 
-def write(file: Path, write_image, seed: int = 0, modified: int = OLD) -> None:
-    write_image(file, seed=seed)
+def write(file: Path, write_image, seed: int = 0, modified: int = OLD, **options) -> None:
+    write_image(file, seed=seed, **options)
     os.utime(file, ns=(modified, modified))
 
 
@@ -39,11 +39,17 @@ def test_a_file_is_hashed_once(tmp_path, write_image, decodes):
     assert len(decodes) == 100
 
 
-def test_a_changed_size_or_time_is_noticed(tmp_path, write_image, decodes):
-    write(tmp_path / "a.png", write_image)
-    (first,) = examine(tmp_path, ["a.png"])
-    write(tmp_path / "a.png", write_image, seed=1, modified=OLD + 1)
-    (second,) = examine(tmp_path, ["a.png"])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1, "modified": OLD + 1}, {"size": (20, 20)}], ids=["time", "size"]
+)
+def test_a_changed_size_or_time_is_noticed(tmp_path, write_image, decodes, change):
+    write(tmp_path / "a.bmp", write_image)
+    (first,) = examine(tmp_path, ["a.bmp"])
+    before = (tmp_path / "a.bmp").stat()
+    write(tmp_path / "a.bmp", write_image, **change)
+    after = (tmp_path / "a.bmp").stat()
+    assert (before.st_size != after.st_size) != (before.st_mtime_ns != after.st_mtime_ns)
+    (second,) = examine(tmp_path, ["a.bmp"])
     assert first.sha256 != second.sha256
     assert len(decodes) == 2
 

@@ -19,13 +19,15 @@ def test_order_is_a_permutation_that_begins_with_every_class(labels):
     assert len(labels[order[:classes]].unique()) == classes
 
 
-@given(label_lists, st.data())
-def test_every_suffix_holds_each_class_in_proportion(labels, data):
-    cut = data.draw(st.integers(0, len(labels)))
+@given(st.lists(st.integers(1, 80), min_size=2, max_size=7))
+def test_every_suffix_holds_each_class_in_proportion(sizes):
+    labels = torch.arange(len(sizes)).repeat_interleave(torch.tensor(sizes))
     order = balanced_order(labels)
-    for label in labels.unique():
-        share = (labels == label).double().mean()
-        assert abs((labels[order[cut:]] == label).sum() - share * (len(labels) - cut)) < 8
+    for label, size in enumerate(sizes):
+        # Of each suffix, from the whole to nothing.
+        found = (labels[order] == label).flip(0).cumsum(0)
+        expected = torch.arange(1, len(labels) + 1) * size / len(labels)
+        assert (found - expected).abs().max() < 2 + size / len(labels) * len(sizes)
 
 
 def test_order_is_the_same_forever():

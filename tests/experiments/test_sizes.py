@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from experiments.profiles import PROFILES
-from experiments.recipe import resolve
+from experiments.recipe import Recipe, resolve
 from experiments.sizes import gpu_hours, parameter_counts, training_flops
 from sftok.models.tokenizer import SFTok
 
@@ -39,8 +39,21 @@ def test_operations_of_a_stage() -> None:
     assert training_flops(recipe, "fine-tuning") > one_pass
 
 
-def test_a_linear_layer_is_counted_by_hand() -> None:
-    # Doubling the depth adds the blocks' operations again, so the rest is what two depths leave.
+def test_a_blocks_operations_are_counted_by_hand() -> None:
+    def recipe(depth: int) -> Recipe:
+        return resolve(
+            PROFILES["smoke"].overlay, {"tokenizer.decoder": {"width": 64, "depth": depth, "heads": 2}}
+        )
+
+    decoder = recipe(3).tokenizer_config().decoder
+    tokens, width = 1 + decoder.num_codes + decoder.num_latent_tokens, 64  # the class token, too
+    # The joint projection, the projection back and an MLP of four times the width; scores and their use.
+    multiplications = tokens * (3 + 1 + 8) * width**2 + 2 * tokens**2 * width
+    # A multiplication goes with an addition; the backward pass is two of the forward one.
+    assert training_flops(recipe(3), "warm-up") - training_flops(recipe(2), "warm-up") == 6 * multiplications
+
+
+def test_a_decoders_operations_grow_evenly_with_its_depth() -> None:
     def flops(depth: int) -> float:
         changes = {"tokenizer.decoder.depth": depth}
         return training_flops(resolve(PROFILES["smoke"].overlay, changes), "warm-up")

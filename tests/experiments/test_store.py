@@ -173,11 +173,23 @@ def test_a_full_disk_leaves_no_drafts(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_a_full_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(path: Path, content: bytes) -> int:
+        if not content:  # an empty file takes no space but its name's
+            return 0
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(StoreError, match=r"No space left on device\); choose another with --store"):
         Store(tmp_path).prepare()
+
+
+def test_a_read_only_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read_only(path: Path, *arguments: object, **options: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    # A folder's permissions do not stop root.
+    monkeypatch.setattr(Path, "mkdir", read_only)
+    with pytest.raises(StoreError, match=r"Read-only file system\); choose another with --store"):
+        Store(tmp_path / "runs").prepare()
 
 
 def test_a_store_in_a_place_that_is_a_file(tmp_path: Path) -> None:

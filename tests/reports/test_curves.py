@@ -60,9 +60,14 @@ def test_stages_continue_where_the_one_before_ended(tmp_path: Path) -> None:
     assert loss_curve((waiting,), index=0) is None
 
 
+def test_smoothing_takes_the_mean_of_each_bin() -> None:
+    points = [(0.0, 1.0), (1.0, 3.0), (1.5, math.inf), (2.0, 8.0)]
+    assert smoothed(points, max_points=2) == [(0.5, 2.0), (2.0, 8.0)]
+
+
 @given(st.lists(st.floats(-10, 10) | st.just(math.nan), max_size=300))
 @settings(deadline=None)
-def test_smoothing_keeps_the_mean_and_few_points(losses: list[float]) -> None:
+def test_smoothing_stays_within_the_losses_and_few_points(losses: list[float]) -> None:
     points = [(float(step), loss) for step, loss in enumerate(losses)]
     smooth = smoothed(points, max_points=20)
     finite = [loss for loss in losses if math.isfinite(loss)]

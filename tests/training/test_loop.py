@@ -305,10 +305,13 @@ class Plain(Stage):
         self.trained = nn.Linear(3, 1)
         self.trained.weight.data.copy_(torch.tensor([[0.3, -0.2, 0.1]]))
         self.trained.bias.data.zero_()
+        self.computed_in: set[torch.dtype] = set()
 
     def losses(self, player: str, step: Step) -> Losses:
+        predicted = self.trained(step.batch.images.mean((2, 3)))
+        self.computed_in.add(predicted.dtype)
         # In float32, as every real loss is: the first scale of fp16 is itself no number of fp16.
-        return {"loss": (self.trained(step.batch.images.mean((2, 3))).float() - 1).square().mean()}
+        return {"loss": (predicted.float() - 1).square().mean()}
 
 
 def test_accumulation_equals_a_larger_batch(tmp_path: Path) -> None:
@@ -352,10 +355,13 @@ def train_at(precision: str, stage: Stage, folder: Path, monitor: Recorder, step
     return stage
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16"])
-def test_half_precision_learns_what_float32_learns(tmp_path: Path, precision: str) -> None:
+@pytest.mark.parametrize(("precision", "dtype"), [("bf16", torch.bfloat16), ("fp16", torch.float16)])
+def test_half_precision_learns_what_float32_learns(
+    tmp_path: Path, precision: str, dtype: torch.dtype
+) -> None:
     exact = train_at("fp32", Faint(), tmp_path / "fp32", Recorder())
     half = train_at(precision, Faint(), tmp_path / precision, Recorder())
+    assert (exact.computed_in, half.computed_in) == ({torch.float32}, {dtype})
     assert half.trained.weight.dtype == torch.float32
     torch.testing.assert_close(half.trained.weight, exact.trained.weight, rtol=0.02, atol=2e-3)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from pathlib import Path
 
@@ -51,10 +52,18 @@ def test_remaining_time_counts_from_the_resumed_step(tmp_path: Path, monkeypatch
     assert json.loads((tmp_path / "progress.json").read_text())["done"] == 60
 
 
-def test_a_full_disk_does_not_stop_the_progress(tmp_path: Path) -> None:
-    watched, seen = watch(tmp_path / "gone")
+def test_a_full_disk_does_not_stop_the_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Path] = []
+
+    def full(path: Path, content: object) -> None:
+        tried.append(path)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(monitor, "write_json", full)
+    watched, seen = watch(tmp_path)
     watched.progress(1, 2)
     assert seen == [(1, 2, None)]
+    assert tried == [tmp_path / "progress.json"]
 
 
 def test_work_without_checkpoints_stops_when_asked(tmp_path: Path) -> None:
