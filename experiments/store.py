@@ -167,6 +167,12 @@ class Store:
         """The finished artifact's result."""
         return read_json(self.folder(artifact) / RESULT)
 
+    def readable_result(self, artifact: Artifact) -> dict[str, Any] | None:
+        """The finished artifact's result; None also if its file is damaged, for who shows what there is."""
+        with contextlib.suppress(StoreError):
+            return self.result(artifact)
+        return None
+
     def progress(self, artifact: Artifact) -> dict[str, Any] | None:
         """How far the work is, if it is being made."""
         return read_json(self.work_folder(artifact) / PROGRESS)

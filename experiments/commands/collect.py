@@ -19,7 +19,11 @@ def collect(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int
     refresh_all(store, [artifact for request in requests for artifact in request.plan.artifacts])
     failed = 0
     for request in requests:
-        delivery.sync(store, request, ask=True)
+        try:
+            delivery.deliver(store, request, ask=True)
+        except delivery.DeliveryError as error:
+            failed += 1
+            print(error, file=sys.stderr)
         run = table_run(store, request)
         done = sum(artifact.status == "done" for artifact in run.artifacts)
         print(f"{run.experiment.name}, profile {run.profile}: {done} of {len(run.artifacts)} artifacts done")

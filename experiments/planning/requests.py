@@ -5,6 +5,7 @@ A report, a `status` in another terminal and a cluster job all read the same fil
 
 from __future__ import annotations
 
+import logging
 import shlex
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -19,6 +20,8 @@ from experiments.recipe import Recipe
 from experiments.spec import Experiment
 from experiments.store import Store, StoreError, read_json, write_json
 from sftok.config import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 class Request:
@@ -82,8 +85,13 @@ def new_request(plan: Plan, arguments: list[str], data: str) -> Request:
 
 
 def stored_requests(store: Store) -> list[Request]:
-    """All requests of a store, the latest first."""
-    requests = [Request.load(path) for path in sorted((store.root / "requests").glob("*.json"))]
+    """All requests of a store, the latest first; a line says which of them cannot be read."""
+    requests = []
+    for path in sorted((store.root / "requests").glob("*.json")):
+        try:
+            requests.append(Request.load(path))
+        except StoreError as error:
+            log.warning("left out: %s", error)
     return sorted(requests, key=lambda request: request.requested, reverse=True)
 
 

@@ -25,7 +25,7 @@ from experiments.records.results import (
     TableRun,
 )
 from experiments.settings import setting_lines
-from experiments.store import Store
+from experiments.store import Store, StoreError
 
 BLOCKED = "blocked by"
 
@@ -65,8 +65,11 @@ def table_run(store: Store, request: Request) -> TableRun:
 def _state(
     store: Store, plan: Plan, artifact: Artifact, earlier: Mapping[Artifact, ArtifactState]
 ) -> ArtifactState:
-    result = store.result(artifact)
     failure = store.failure(artifact) or {}
+    try:
+        result = store.result(artifact)
+    except StoreError as damage:
+        result, failure = None, {"reason": str(damage)}
     progress = store.progress(artifact) or {}
     status: Status = "waiting"
     folder = None
@@ -124,7 +127,7 @@ def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, A
         evaluation=evaluation,
         analyses=tuple(analyses),
         training=training,
-        protocol=(store.result(row.evaluation) or {}).get("protocol", {}),
+        protocol=(store.readable_result(row.evaluation) or {}).get("protocol", {}),
         results=(*_results(store, plan, row), *_derived(store, plan, row)),
         sampling=_sampling(store, row),
         facts=_facts(plan, row),
@@ -134,7 +137,7 @@ def _row_run(store: Store, plan: Plan, row: PlannedRow, states: dict[Artifact, A
 def _sampling(store: Store, row: PlannedRow) -> Sampling | None:
     """How a generator's guidance was chosen, once it is."""
     guidance = row.evaluation.inputs.get("guidance")
-    result = store.result(guidance) if guidance else None
+    result = store.readable_result(guidance) if guidance else None
     if result is None:
         return None
     points = {
@@ -183,7 +186,7 @@ def _costs(store: Store, plan: Plan, row: PlannedRow) -> Iterator[StageCost]:
 def _references(store: Store, plan: Plan) -> tuple[ResultRow, ...]:
     if plan.reference is None:
         return ()
-    result = store.result(plan.reference) or {}
+    result = store.readable_result(plan.reference) or {}
     return tuple(
         _result_row(plan, plan.reference, measured["subject"], 0, measured)
         for measured in result.get("rows", ())
@@ -197,7 +200,7 @@ def _results(store: Store, plan: Plan, row: PlannedRow) -> tuple[ResultRow, ...]
     return tuple(
         _result_row(plan, source, row.row, row.seed, measured)
         for source in row.measurements
-        for measured in (store.result(source) or {}).get("rows", ())
+        for measured in (store.readable_result(source) or {}).get("rows", ())
         if measured["subject"] == subject
     )
 

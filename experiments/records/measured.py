@@ -52,7 +52,7 @@ def training_hours(store: Store, row: PlannedRow) -> Iterator[Measured]:
     """Hours of the row's stages, where all of a column of Table 5 are finished."""
     for metric, names in COSTS.items():
         stages = [stage for stage in row.training if stage.stage in names]
-        results = [store.result(stage) for stage in stages]
+        results = [store.readable_result(stage) for stage in stages]
         if stages and all(results):
             seconds = math.fsum(result["seconds"] for result in results if result)
             yield Measured(stages[-1], metric, seconds / 3600, sum(map(_images, stages)))
@@ -70,7 +70,7 @@ def stage_costs(store: Store, row: PlannedRow, recipe: Recipe, paper: Recipe) ->
         "single-step-fine-tuning": (paper.stage3.steps, paper.stage3.training),
     }
     for stage in row.training:
-        result = store.result(stage)
+        result = store.readable_result(stage)
         if stage.stage not in steps or result is None:
             continue
         paper_steps, training = steps[stage.stage]

@@ -26,6 +26,10 @@ DEFAULTS = {
 """Set unless the user did: by its own defaults MLflow waits for minutes for a server that is away."""
 
 
+class AddressError(ValueError):
+    """No database can have that address."""
+
+
 def server() -> str | None:
     """The tracking server (or other place) that the user named, if any."""
     return os.environ.get("MLFLOW_TRACKING_URI") or None
@@ -40,10 +44,10 @@ def _sqlite(path: Path) -> str:
     """The address of a SQLite file.
 
     Raises:
-        ValueError: MLflow would look for it elsewhere; it decodes an address in one place and not in another.
+        AddressError: MLflow would look elsewhere; it decodes an address in one place and not in another.
     """
     if re.search(r"\?|%[0-9a-fA-F]{2}", str(path)):
-        raise ValueError(
+        raise AddressError(
             f"its database cannot lie at {path}, because of the ? or %; move the store, or name a server "
             "in MLFLOW_TRACKING_URI"
         )

@@ -100,3 +100,13 @@ def test_of_several_measurements_the_latest_counts(store: Store) -> None:
         finish(store, planned, f"warm-up, seed {seed}", 10.0 + seed, started)
     costs = {artifact.label: cost for artifact, cost in estimate(planned, store).items()}
     assert costs["warm-up, seed 3"] == pytest.approx(11.0)
+
+
+def test_a_damaged_result_of_something_else_stops_no_plan(store: Store) -> None:
+    finish(store, table(), "warm-up, seed 0", 123.0)
+    (warm_up,) = (artifact for artifact in table().artifacts if artifact.label == "warm-up, seed 0")
+    (store.folder(warm_up) / "result.json").write_text("{")
+    planned = table(seeds=(1,))
+    costs = {artifact.label: cost for artifact, cost in estimate(planned, store).items()}
+    expected = planned.profile.seconds_per_step["warm-up"] * planned.recipe.stage1.steps
+    assert costs["warm-up, seed 1"] == expected

@@ -61,11 +61,15 @@ def test_a_request_of_another_version_is_named(store: Store, place: tuple[Any, .
     within[last] = value
     path.write_text(json.dumps(content))
     with pytest.raises(StoreError, match=r"table4\.cpu\.json: another version .* delete the file"):
-        stored_requests(store)
+        Request.load(path)
 
 
-def test_a_damaged_request_is_named(store: Store) -> None:
-    path = store.root / "requests" / "table4.cpu.json"
-    path.write_text("{half")
-    with pytest.raises(StoreError, match=r"table4\.cpu\.json: damaged"):
-        stored_requests(store)
+def test_a_damaged_request_is_named_and_the_others_go_on(
+    store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    new_request(plan(table3.EXPERIMENT, PROFILES["cpu"], (0,), {}, DATA), [], "data").save(store)
+    (store.root / "requests" / "table4.cpu.json").write_text("{half")
+    assert [request.plan.experiment.name for request in stored_requests(store)] == ["table3"]
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert "left out" in line
+    assert "table4.cpu.json: damaged" in line

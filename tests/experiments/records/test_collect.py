@@ -132,3 +132,15 @@ def test_the_latest_request_comes_first(store: Store, planned: Plan) -> None:
         request = plan(renamed, PROFILES["smoke"], (0,), {}, DATA)
         Request(request, "a command", "images", f"{when}T00:00:00+00:00").save(store)
     assert [run.experiment.name for run in table_runs(store)] == ["table4", "older"]
+
+
+def test_a_damaged_result_is_a_failure_and_hides_nothing_else(store: Store, planned: Plan) -> None:
+    broken, fine = (row.evaluation for row in planned.rows[:2])
+    for evaluation in (broken, fine):
+        finish(store, evaluation, rows=[measured("tokenizer", 2.0)], protocol={})
+    (store.folder(broken) / "result.json").write_text('{"rows": [')
+    run = now(store, planned)
+    assert state(run, broken).status == "failed"
+    assert f"{broken.name}/result.json: damaged" in (state(run, broken).error or "")
+    assert [row.status for row in run.rows[:2]] == ["failed", "done"]
+    assert [len(row.results) for row in run.rows[:2]] == [0, 1]

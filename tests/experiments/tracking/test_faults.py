@@ -158,3 +158,29 @@ def test_a_server_that_is_away_loses_nothing(
     assert "\n" not in line
     assert delivery.sync(store, request) == 1
     assert_complete(store, rows=1)
+
+
+def test_a_damaged_database_is_named_with_what_mends_it(store: Store, tmp_path: Path) -> None:
+    request = make_request()
+    finish_row(store, request, 0)
+    assert delivery.sync(store, request) == 1
+    database = store.root / "mlflow.db"
+    database.write_bytes(b"noise" * 1000)
+    with pytest.raises(delivery.DeliveryError, match=rf"move {database} away, and `collect` delivers all"):
+        delivery.deliver(store, request, ask=True)
+    assert delivery.sync(store, request, ask=True) == 0
+    # As `test_a_lost_database_is_filled_again`: this process has the file open.
+    shutil.copytree(store.root, tmp_path / "mended", ignore=shutil.ignore_patterns("mlflow.db"))
+    assert delivery.deliver(Store(tmp_path / "mended"), request, ask=True) == 1
+    assert_complete(Store(tmp_path / "mended"), rows=1)
+
+
+def test_an_address_that_cannot_be_is_promised_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "what?")
+    store.prepare()
+    request = make_request()
+    finish_row(store, request, 0)
+    with pytest.raises(
+        delivery.DeliveryError, match=r"nor will it be before that is mended .*because of the"
+    ):
+        delivery.deliver(store, request)
