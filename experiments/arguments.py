@@ -11,6 +11,9 @@ from typing import Any
 from sftok.config import ConfigError, overlap
 
 DEFAULT_STORE = Path("runs")
+MOST_SEEDS = 100
+"""As a number of them: a larger one is most likely a seed."""
+
 EXECUTORS = ("inline", "local", "slurm")
 PROFILE_NAMES = ("smoke", "cpu", "gpu", "paper")
 
@@ -60,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument(
         "--teacher", type=Path, metavar="FILE", help="for a checkpoint without pixel decoder"
     )
-    command.add_argument("--seed", type=int, default=0, help="of random weights (default: %(default)s)")
+    command.add_argument("--seed", type=seed, default=0, help="of random weights (default: %(default)s)")
     command.add_argument(
         "--steps", type=steps, metavar="A-B|A,B,...", help="of decoding (default: 1,2,4,8,16)"
     )
@@ -266,6 +269,10 @@ def _format(command: argparse.ArgumentParser, choices: tuple[str, ...]) -> None:
 
 def seeds(text: str) -> tuple[int, ...]:
     """`3` is seeds 0, 1, 2; `4,7` is seeds 4 and 7; `4,` is seed 4 alone."""
+    if text.isdigit() and int(text) > MOST_SEEDS:
+        raise argparse.ArgumentTypeError(
+            f'{text!r} is how many, and more than {MOST_SEEDS}; for seed {text} alone write "{text},"'
+        )
     try:
         if "," in text:
             chosen = tuple(int(part) for part in text.split(",") if part.strip())
@@ -275,7 +282,14 @@ def seeds(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number of seeds, or a list like 0,1,2") from None
     if not chosen or min(chosen) < 0 or len(set(chosen)) != len(chosen):
         raise argparse.ArgumentTypeError(f"{text!r}: at least one seed, none negative, none twice")
-    return chosen
+    return tuple(map(seed, map(str, chosen)))
+
+
+def seed(text: str) -> int:
+    """A seed, from 0; random generators take 63 bits."""
+    if not text.isdigit() or int(text) >= 2**63:
+        raise argparse.ArgumentTypeError(f"{text!r}: a seed is a whole number from 0 to {2**63 - 1}")
+    return int(text)
 
 
 def steps(text: str) -> tuple[int, ...]:

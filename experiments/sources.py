@@ -101,7 +101,7 @@ def source_at(
         chosen: what the command line sets, by dotted key or the beginning of one.
     """
     if any(key == name or key.startswith(f"{name}.") for name in chosen):
-        return "--set or --data"
+        return "--set, --overlay or --data"
     if profile.name != "paper" and value != paper.get(key):
         return f"profile {profile.name}"
     return source(key) or "not said"

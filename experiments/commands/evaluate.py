@@ -10,9 +10,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.arguments import overrides
 from experiments.artifacts import Artifact, artifact
-from experiments.commands.planning import data_overlay
+from experiments.commands.planning import set_and_data
 from experiments.commands.wiring import Wiring
 from experiments.planning.costs import readable
 from experiments.recipe import SplitEvaluation, overlay
@@ -24,6 +23,7 @@ from experiments.store import Store, StoreError
 from sftok import hub
 from sftok.config import Config, ConfigError
 from sftok.data import DataConfig
+from sftok.data.fashion_mnist import IMAGE_SIZE as FASHION_MNIST_SIDE
 from sftok.device import DeviceName, require_device
 from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors import build_extractor
@@ -97,13 +97,26 @@ def _setting(options: argparse.Namespace, tokenizer: hub.Tokenizer) -> Checkpoin
         "data": DataConfig(image_size=tokenizer.image_size).model_dump(),
         "evaluation": protocol.model_dump(),
     }
-    changes: dict[str, Any] = {} if options.data is None else data_overlay(options.data)
-    chosen = overrides(options.overrides)
+    chosen = set_and_data(options)
     if options.steps is not None:
         if "evaluation.steps" in chosen:
             raise ConfigError("--steps and --set evaluation.steps say the same thing; give one of them")
-        changes["evaluation.steps"] = options.steps
-    return CheckpointEvaluation.build(overlay(values, changes | chosen))
+        chosen["evaluation.steps"] = options.steps
+    setting = CheckpointEvaluation.build(overlay(values, chosen))
+    _refuse_other_sizes(setting.data, tokenizer.image_size)
+    return setting
+
+
+def _refuse_other_sizes(data: DataConfig, side: int) -> None:
+    if data.image_size != side:
+        raise ConfigError(
+            f"data.image_size = {data.image_size}, but this tokenizer takes {side}x{side} images"
+        )
+    if data.source == "fashion-mnist" and side != FASHION_MNIST_SIDE:
+        raise ConfigError(
+            f"this tokenizer takes {side}x{side} images, and Fashion-MNIST's are "
+            f"{FASHION_MNIST_SIDE}x{FASHION_MNIST_SIDE}; name images of your own with --data PATH"
+        )
 
 
 def _available(image_size: int) -> tuple[tuple[ExtractorConfig, ...], tuple[str, ...]]:

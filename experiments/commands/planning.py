@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from experiments.recipe import flat, resolve
 from experiments.registry import discover, pick
 from experiments.running.datasets import DataSets
 from experiments.spec import Experiment
-from sftok.config import ConfigError
+from sftok.config import ConfigError, overlap
 from sftok.data import DataError
 
 GIVEN_TEACHER = "teacher.checkpoint"
@@ -29,17 +30,37 @@ def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
     """`--overlay`, `--set` and `--data` as one overlay, the later the stronger.
 
     Objects are taken apart: `stage1={"steps": 500}` leaves the rest of stage 1 as it is, wherever it stands.
+
+    Raises:
+        ConfigError: two of them set the same thing in a way of which none is the stronger.
+        DataError: `--data` is no folder.
     """
     chosen = {} if options.overlay is None else overlay_file(options.overlay)
-    chosen |= flat(overrides(options.overrides))
-    if options.data is not None:
-        chosen |= data_overlay(options.data)
+    chosen |= set_and_data(options)
+    _refuse_overlaps(chosen)
     teacher = flat(chosen).get(GIVEN_TEACHER)
     with contextlib.suppress(OSError):  # no name that a file can have
         if isinstance(teacher, str) and teacher and Path(teacher).exists():
             # Jobs and workers start elsewhere.
             chosen[GIVEN_TEACHER] = str(Path(teacher).absolute())
     return chosen
+
+
+def set_and_data(options: argparse.Namespace) -> dict[str, Any]:
+    """`--set` and `--data` by dotted key.
+
+    Raises:
+        ConfigError: both say where the data is.
+        DataError: `--data` is no folder.
+    """
+    chosen = flat(overrides(options.overrides))
+    if options.data is None:
+        return chosen
+    data = data_overlay(options.data)
+    for key in chosen:
+        if any(overlap(key, other) for other in data):
+            raise ConfigError(f"--data and --set {key} both say where the data is; give one of them")
+    return chosen | data
 
 
 def make_plans(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> tuple[list[Plan], DataSets]:
@@ -88,12 +109,27 @@ def overlay_file(path: Path) -> dict[str, Any]:
         ConfigError: there is no such file, or it is not an object of values.
     """
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(path.read_text(), object_pairs_hook=_each_once)
     except (OSError, ValueError) as error:
         raise ConfigError(f"--overlay {path}: {error}") from None
     if not isinstance(values, dict):
         raise ConfigError(f'--overlay {path}: write one object, such as {{"stage1.steps": 500}}')
+    _refuse_overlaps(key for name, value in values.items() for key in flat({name: value}))
     return flat(values)
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is given more than once")
+    return dict(pairs)
+
+
+def _refuse_overlaps(keys: Iterable[str]) -> None:
+    for one, other in itertools.combinations(keys, 2):
+        if overlap(one, other):
+            raise ConfigError(f"{one} and {other} set the same thing; give one of them")
 
 
 def data_overlay(path: Path) -> dict[str, Any]:
@@ -103,7 +139,8 @@ def data_overlay(path: Path) -> dict[str, Any]:
         DataError: there is no such folder.
     """
     if not path.is_dir():
-        raise DataError(f"--data {path}: no such folder")
+        problem = "is a file, not a folder" if path.is_file() else "no such folder"
+        raise DataError(f"--data {path}: {problem}")
     if any(path.glob("train-images-idx3-ubyte*")):
         source = "fashion-mnist"
     else:

@@ -5,6 +5,8 @@ The plan is the artifact graph of one request. Rows share whatever has the same 
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -37,7 +39,11 @@ class Plan:
 
     def users(self, node: Artifact) -> int:
         """How many rows and seeds use `node`, directly or through others."""
-        return sum(node in row.artifacts for row in self.rows)
+        return self._users[node]
+
+    @functools.cached_property
+    def _users(self) -> Counter[Artifact]:
+        return Counter(node for row in self.rows for node in row.artifacts)
 
     @property
     def unshared_count(self) -> int:

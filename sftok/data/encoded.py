@@ -144,7 +144,7 @@ def root_folder(config: DataConfig, layouts: str) -> Path:
     Raises:
         DataError: no path is set, or it is no folder.
     """
-    what = f"set path to a folder laid out as {layouts}"
+    what = f"set data.path to a folder laid out as {layouts}"
     if not config.path:
         raise DataError(f"{config.source}: no path is set; {what}")
     root = Path(config.path).expanduser().absolute()
@@ -163,7 +163,7 @@ def refuse_one_class(config: DataConfig, root: Path, class_names: Sequence[str])
     if len(class_names) < 2:
         raise DataError(
             f"{config.source}: {root} has one class only, {class_names[0]!r}, but two are needed; "
-            "set path to the folder that holds the class folders, or to shards of several classes"
+            "set data.path to the folder that holds the class folders, or to shards of several classes"
         )
 
 
@@ -176,7 +176,7 @@ def report_unreadable(config: DataConfig, root: Path, problems: Sequence[str], t
     if problems and config.unreadable == "fatal":
         raise DataError(
             f"{config.source}: {len(problems)} of {total} image files cannot be read, the first is "
-            f"{problems[0]}; repair or remove them, or set unreadable = 'skip'"
+            f"{problems[0]}; repair or remove them, or set data.unreadable = 'skip'"
         )
     for problem in problems:
         logger.warning("skipped %s", problem)

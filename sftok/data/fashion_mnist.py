@@ -73,7 +73,8 @@ def read(config: DataConfig, split: Split, select: Selection) -> MemoryImageSet:
     """
     if config.image_size != IMAGE_SIZE:
         raise DataError(
-            f"fashion-mnist: image_size = {config.image_size}, but its images are 28x28; set image_size = 28"
+            f"fashion-mnist: data.image_size = {config.image_size}, but its images are 28x28; "
+            "set data.image_size = 28"
         )
     folder = locate(config.path)
     prefix = "t10k" if split == "test" else "train"

@@ -86,7 +86,7 @@ def _divided_layout(
     if not held_out:
         raise DataError(
             f"folder: {root} has train/ but no {'/, '.join(HELD_OUT_FOLDERS)}/ to test on; add one, "
-            f"or set path to {root / 'train'} to hold out a tenth of it"
+            f"or set data.path to {root / 'train'} to hold out a tenth of it"
         )
     if len(held_out) > 1:
         logger.info("%s: the test split is %s/, not %s/", root, held_out[0], "/, ".join(held_out[1:]))

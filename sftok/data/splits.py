@@ -47,12 +47,14 @@ def selection(config: DataConfig, split: Split) -> Selection:
             kept = len(order) - config.validation_images
             if kept < 1:
                 raise DataError(
-                    f"{config.source}: validation_images = {config.validation_images} leaves none of the "
-                    f"{len(order)} training images to train on; lower it"
+                    f"{config.source}: data.validation_images = {config.validation_images} leaves none "
+                    f"of the {len(order)} training images to train on; lower it"
                 )
             order = order[:kept] if split == "train" else order[kept:]
         if not len(order):
-            raise DataError(f"{config.source}: validation_images = 0, so there are none; set it to 1 or more")
+            raise DataError(
+                f"{config.source}: data.validation_images = 0, so there are none; set it to 1 or more"
+            )
         # Balanced again: the suffix that is the validation split does not begin with one image a class.
         return order[balanced_order(labels[order])[: config.limit]]
 

@@ -101,7 +101,9 @@ def test_fingerprints_tell_the_splits_apart_and_repeat(tiny):
 
 
 def test_another_size_is_refused(tiny):
-    with pytest.raises(DataError, match="image_size = 32, but its images are 28x28; set image_size = 28"):
+    with pytest.raises(
+        DataError, match=r"image_size = 32, but its images are 28x28; set data\.image_size = 28"
+    ):
         load(DataConfig(path=str(tiny), image_size=32), "train")
 
 

@@ -104,7 +104,7 @@ def test_a_single_image_is_a_training_image(tmp_path):
         (
             ("train/a/1.png",),
             "test",
-            r"has train/ but no val/, validation/, test/ to test on; add one, or set path",
+            r"has train/ but no val/, validation/, test/ to test on; add one, or set data.path",
         ),
         (("val/a/1.png",), "train", r"has val/ but no train/; add train/<class>/"),
         (("train/a/1.png", "val/b/1.png"), "test", r"val has a class 'b' that .*train has not; give both"),

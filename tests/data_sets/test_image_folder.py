@@ -92,7 +92,7 @@ def test_an_unreadable_file_is_fatal_by_default(plain_folder):
     message = str(caught.value)
     assert "2 of 15 image files cannot be read, the first is" in message
     assert "05.png: the file is empty" in message or "01.png: not one of the formats" in message
-    assert "unreadable = 'skip'" in message
+    assert "data.unreadable = 'skip'" in message
     assert "\n" not in message
 
 
@@ -147,7 +147,7 @@ def test_one_class_is_refused(tmp_path, write_image):
     for number in range(3):
         write_image(tmp_path / "photos" / f"{number}.png")
     for split in ("train", "test"):
-        with pytest.raises(DataError, match=r"has one class only, .photos., but two are needed; set path"):
+        with pytest.raises(DataError, match=r"one class only, .photos., but two are needed; set data.path"):
             load(folder(tmp_path), split)
 
 
@@ -155,8 +155,8 @@ def test_one_class_is_refused(tmp_path, write_image):
     ("path", "message"),
     [
         (None, "no path is set"),
-        ("nowhere", "does not exist; set path"),
-        ("file.zip", "is not a folder; set path"),
+        ("nowhere", "does not exist; set data.path"),
+        ("file.zip", "is not a folder; set data.path"),
     ],
 )
 def test_a_path_that_cannot_be_used(tmp_path, path, message):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -138,3 +139,26 @@ def test_a_checkpoint_is_decoded_as_it_says(
     assert "decoded with temperature 0, schedule arccos, hard lookup" in found[1][1]
     assert "decoded with temperature 1, schedule arccos, hard lookup" in found[2][1]
     assert found[0][0] != found[1][0]
+
+
+@pytest.mark.parametrize(
+    ("more", "named"),
+    [
+        (["--set", "data.image_size=64"], "data.image_size = 64, but this tokenizer takes 28x28 images"),
+        (["--set", "data.path=elsewhere"], "--data and --set data.path both say where the data is"),
+        (["--seed", "-1"], "a seed is a whole number"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_at_once(
+    checkpoint: Path,
+    images: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    named: str,
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--store", str(tmp_path / "runs"), *more]
+    with contextlib.suppress(SystemExit):
+        assert main(line) == 2
+    assert named in capsys.readouterr().err
+    assert not (tmp_path / "runs").exists()

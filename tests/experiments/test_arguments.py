@@ -67,10 +67,24 @@ def test_seeds(text: str, expected: tuple[int, ...]) -> None:
     assert seeds(text) == expected
 
 
-@pytest.mark.parametrize("text", ["0", "-1", "x", "1,1", ",", "1,-2", ""])
+@pytest.mark.parametrize("text", ["0", "-1", "x", "1,1", ",", "1,-2", "", f"{2**63},"])
 def test_seeds_that_make_no_sense(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError):
         seeds(text)
+
+
+def test_a_seed_in_place_of_their_number_is_told_how() -> None:
+    assert len(seeds("100")) == 100
+    with pytest.raises(argparse.ArgumentTypeError, match='for seed 20240101 alone write "20240101,"'):
+        seeds("20240101")
+    assert seeds("20240101,") == (20240101,)
+
+
+@pytest.mark.parametrize("text", ["-1", "99999999999999999999", "1.5", "", "٣x"])
+def test_a_seed_that_no_generator_takes(text: str) -> None:
+    assert parser().parse_args(["evaluate", "x", "--seed", "7"]).seed == 7
+    with pytest.raises(SystemExit):
+        parser().parse_args(["evaluate", "x", "--seed", text])
 
 
 @pytest.mark.parametrize(

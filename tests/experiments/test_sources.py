@@ -38,4 +38,4 @@ def test_other_profiles_and_overrides_are_sources_too() -> None:
     cpu = PROFILES["cpu"]
     assert source_at("tokenizer.patch_size", 7, cpu, PAPER, {}) == "profile cpu"
     assert source_at("tokenizer.use_l2_norm", True, cpu, PAPER, {}).startswith("Table 6")
-    assert source_at("data.path", "x", cpu, PAPER, {"data.path": "x"}) == "--set or --data"
+    assert source_at("data.path", "x", cpu, PAPER, {"data.path": "x"}) == "--set, --overlay or --data"

@@ -1,4 +1,4 @@
-"""From options to values: where a given teacher lies."""
+"""From options to values: which is the stronger, what is refused, where a given teacher lies."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from experiments.commands.planning import chosen_overlay
+from experiments.commands.planning import chosen_overlay, set_and_data
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from sftok.config import ConfigError
+from sftok.data import DataError
 
 
 def chosen(*pairs: tuple[str, Any]) -> dict[str, Any]:
@@ -51,3 +52,41 @@ def test_without_a_teacher_no_file_counts(here: Path) -> None:
     assert chosen() == {}
     with pytest.raises(ConfigError, match=r"teacher\.checkpoint"):
         resolve(PROFILES["smoke"].overlay, chosen(("teacher.checkpoint", "")))
+
+
+@pytest.mark.parametrize(
+    ("content", "named"),
+    [
+        ('{"stage1": 5}', "stage1 and stage1.steps"),
+        ('{"stage1": null}', "stage1 and stage1.steps"),
+        ('{"stage1": {"steps": {"more": 1}}}', "stage1.steps.more and stage1.steps"),
+        ('{"stage1": {"steps": 20}, "stage1.steps": 30}', "stage1.steps and stage1.steps"),
+        ('{"stage2": 1, "stage2": 2}', "stage2 is given more than once"),
+    ],
+)
+def test_what_sets_the_same_thing_is_refused(here: Path, content: str, named: str) -> None:
+    """Or the one would silently swap a profile's values for the defaults."""
+    (here / "best.json").write_text(content)
+    options = argparse.Namespace(overlay=here / "best.json", overrides=[("stage1.steps", 1)], data=None)
+    with pytest.raises(ConfigError, match=named):
+        chosen_overlay(options)
+
+
+@pytest.mark.parametrize("pair", [("data.path", "b"), ("data", {"source": "shards"}), ("data", 1)])
+def test_where_the_data_is_is_said_once(here: Path, pair: tuple[str, Any]) -> None:
+    (here / "a").mkdir()
+    with pytest.raises(ConfigError, match=r"--data and --set data.* both say where the data is"):
+        set_and_data(argparse.Namespace(overrides=[pair], data=here / "a"))
+    others = argparse.Namespace(overrides=[("data.image_size", 32)], data=here / "a")
+    assert set_and_data(others) == {
+        "data.image_size": 32,
+        "data.source": "folder",
+        "data.path": str(here / "a"),
+    }
+
+
+def test_a_file_is_no_folder_of_data(here: Path) -> None:
+    (here / "cat.png").touch()
+    for name, problem in (("cat.png", "is a file, not a folder"), ("dog.png", "no such folder")):
+        with pytest.raises(DataError, match=problem):
+            set_and_data(argparse.Namespace(overrides=[], data=here / name))
