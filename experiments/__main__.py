@@ -7,10 +7,13 @@ there).
 
 from __future__ import annotations
 
+import argparse
+import io
 import logging
 import sys
 
 from experiments import arguments, commands
+from experiments.running.stop import INTERRUPTED
 from sftok.output import reader_left
 
 
@@ -19,6 +22,18 @@ def main(argv: list[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     options = arguments.parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # An output that knows no "±" gets its number; no command ends for it.
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        return _main(options, argv)
+    except KeyboardInterrupt:
+        # While modules are imported; from then on `dispatch` says it.
+        print(f"{options.command}: stopped", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _main(options: argparse.Namespace, argv: list[str]) -> int:
     # Imported here: `--help` and a wrong option answer at once.
     import reports
     from reports import export, verdict_export

@@ -6,6 +6,7 @@ is wrong is said in one line on standard error.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 
@@ -17,6 +18,13 @@ def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit code."""
     options = arguments.parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        return _main(options)
+    except KeyboardInterrupt:
+        return 130
+
+
+def _main(options: argparse.Namespace) -> int:
     # Imported here: `--help` and a wrong option answer at once.
     from sftok.checkpoints import CheckpointError
     from sftok.config import ConfigError
@@ -36,8 +44,6 @@ def main(argv: list[str] | None = None) -> int:
         if not _is_out_of_memory(error):
             raise
         return _say(MemoryError(f"out of memory ({error}); choose a smaller --batch-size"), code=1)
-    except KeyboardInterrupt:
-        return 130
     return 1 if reader_left() else 0
 
 

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import sys
 
 from experiments.commands.wiring import Wiring
+from experiments.running.stop import INTERRUPTED, Interrupted
 from sftok.config import ConfigError
 from sftok.distributed import WorldBroken
 
 __all__ = ["Wiring", "dispatch"]
 
 WRONG_INPUT = 2
+
+WRONG_PLACE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+"""Errors of the system that name a path which a person chose, or put something in the way of."""
 
 
 def dispatch(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -23,6 +28,9 @@ def dispatch(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
         return _run(options, argv, wiring)
     except ConfigError as error:
         return _complain(options, error, WRONG_INPUT)
+    except KeyboardInterrupt:
+        # Also while modules are imported, which takes seconds.
+        return _complain(options, Interrupted("stopped"), INTERRUPTED)
 
 
 def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -49,7 +57,6 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     from experiments.executors.queue import SlurmError
     from experiments.executors.worker import WorkerError
     from experiments.planning.needed_weights import MissingWeightsError
-    from experiments.running.stop import INTERRUPTED, Interrupted
     from experiments.store import CANNOT_WRITE, DENIED, StoreError
     from sftok.checkpoints import CheckpointError
     from sftok.data import DataError
@@ -76,14 +83,14 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     except (StoreError, SlurmError, WorkerError, WorldBroken) as error:
         return _complain(options, error, 1)
     except OSError as error:
+        if error.filename is not None and error.errno in WRONG_PLACE:
+            return _complain(options, error, 1)
         if error.errno not in (*CANNOT_WRITE, *DENIED):
             raise
         remedy = "free some space, or name another --store; what is finished is kept"
         return _complain(options, StoreError(f"{error}; {remedy}"), 1)
     except Interrupted as error:
         return _complain(options, error, INTERRUPTED)
-    except KeyboardInterrupt:
-        return _complain(options, Interrupted("stopped"), INTERRUPTED)
 
 
 def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import errno
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from experiments.arguments import DEFAULT_STORE
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
 from experiments.executors.queue import SlurmError
@@ -27,11 +30,29 @@ def chosen_requests(options: argparse.Namespace, wiring: Wiring, store: Store) -
         name = known_name(options.experiment, wiring, requests)
         requests = [request for request in requests if request.plan.experiment.name == name]
     if not requests:
-        raise StoreError(
-            f"store {store.root}: {name or 'nothing'} was {'not ' if name else ''}run here; "
-            f"try another --store, or: python -m experiments run {name or 'table4'}"
-        )
+        raise not_run(options, name)
     return requests
+
+
+def not_run(options: argparse.Namespace, name: str | None, profiles: Sequence[str] = ()) -> StoreError:
+    """Says that an experiment (or none at all) was run in the store, and what to type.
+
+    Args:
+        options: `store`, and `profile` where the command takes one.
+        name: the experiment's.
+        profiles: at which it was run, if not at the one asked for.
+    """
+    profile = getattr(options, "profile", None)
+    what = f"{name} was not" if name else "nothing was"
+    where = f"store {Path(options.store).absolute()}: {what} run here" + (
+        f" at profile {profile}" if profile else ""
+    )
+    if profiles:
+        return StoreError(f"{where}, but at {', '.join(dict.fromkeys(profiles))}")
+    line = ["python", "-m", "experiments", "run", name or "table4"]
+    line += ["--profile", profile] if profile else []
+    line += ["--store", str(options.store)] if options.store != DEFAULT_STORE else []
+    return StoreError(f"{where}; try another --store, or: {shlex.join(line)}")
 
 
 def known_name(name: str, wiring: Wiring, requests: Iterable[Request]) -> str:

@@ -1,0 +1,71 @@
+"""What ends a command: one line, and a code."""
+
+from __future__ import annotations
+
+import argparse
+import builtins
+import io
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from experiments import commands
+from experiments.__main__ import main
+
+
+def interrupt_import_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def interrupted(module: str, *arguments: Any, **options: Any) -> Any:
+        if module == name:
+            raise KeyboardInterrupt
+        return real(module, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", interrupted)
+
+
+@pytest.mark.parametrize("module", ["reports", "experiments.executors.queue"])
+def test_ctrl_c_while_modules_are_imported_is_one_line(
+    module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    interrupt_import_of(module, monkeypatch)
+    assert main(["status", "--store", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "status: stopped\n"
+
+
+def test_ctrl_c_while_the_tool_is_imported_is_quiet(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from sftok.__main__ import main as tool
+
+    interrupt_import_of("sftok.checkpoints", monkeypatch)
+    assert tool(["info", "--checkpoint", "anything"]) == 130
+    assert capsys.readouterr().err == ""
+
+
+def test_a_name_that_no_file_can_have_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status", "--store", "x" * 300]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("status: ")
+    assert "File name too long" in line
+
+
+def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> int:
+        raise FileNotFoundError(2, "No such file or directory", "inner.json")
+
+    monkeypatch.setattr(commands, "_run", broken)
+    with pytest.raises(FileNotFoundError):
+        commands.dispatch(argparse.Namespace(command="status"), [], None)  # type: ignore[arg-type]
+
+
+def test_an_output_that_knows_few_letters_ends_no_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    assert main(["show", "table4", "--profile", "smoke"]) == 0
+    sys.stdout.flush()
+    assert b"\\u" in raw.getvalue() or raw.getvalue().isascii()
