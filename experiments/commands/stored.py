@@ -35,7 +35,7 @@ def chosen_requests(options: argparse.Namespace, wiring: Wiring, store: Store) -
 
 
 def not_run(options: argparse.Namespace, name: str | None, profiles: Sequence[str] = ()) -> StoreError:
-    """Says that an experiment (or none at all) was run in the store, and what to type.
+    """Says that an experiment was not run in the store, or nothing was, and what to type.
 
     Args:
         options: `store`, and `profile` where the command takes one.
@@ -43,10 +43,8 @@ def not_run(options: argparse.Namespace, name: str | None, profiles: Sequence[st
         profiles: at which it was run, if not at the one asked for.
     """
     profile = getattr(options, "profile", None)
-    what = f"{name} was not" if name else "nothing was"
-    where = f"store {Path(options.store).absolute()}: {what} run here" + (
-        f" at profile {profile}" if profile else ""
-    )
+    what = f"{name} was not run here" if name else "nothing was run here"
+    where = f"store {Path(options.store).absolute()}: {what}" + (f" at profile {profile}" if profile else "")
     if profiles:
         return StoreError(f"{where}, but at {', '.join(dict.fromkeys(profiles))}")
     line = ["python", "-m", "experiments", "run", name or "table4"]
