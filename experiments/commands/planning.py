@@ -99,7 +99,19 @@ def plan_all(
     data = DataSets(recipe.data)
     splits = {recipe.evaluation.split, *splits_read(experiments, recipe)}
     weights = weights_fingerprint(recipe)
-    return planned({**data.fingerprints(*sorted(splits)), **weights}), data
+    plans = planned({**data.fingerprints(*sorted(splits)), **weights})
+    _refuse_large_batches(plans, len(data.load("train")))
+    return plans, data
+
+
+def _refuse_large_batches(plans: Iterable[Plan], images: int) -> None:
+    for artifact in itertools.chain.from_iterable(each.artifacts for each in plans):
+        size = artifact.config.get("training", {}).get("batch_size", 0)
+        if size > images:
+            raise DataError(
+                f"{artifact.label}: a batch of {size} is more than the {images} training images; lower its "
+                "training.batch_size (`show` names the keys), or give more images"
+            )
 
 
 def overlay_file(path: Path) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
-from experiments.commands.planning import chosen_overlay, set_and_data
+from experiments.commands.planning import chosen_overlay, make_plans, set_and_data
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from sftok.config import ConfigError
@@ -90,3 +91,21 @@ def test_a_file_is_no_folder_of_data(here: Path) -> None:
     for name, problem in (("cat.png", "is a file, not a folder"), ("dog.png", "no such folder")):
         with pytest.raises(DataError, match=problem):
             set_and_data(argparse.Namespace(overrides=[], data=here / name))
+
+
+def test_a_batch_larger_than_the_training_split_is_refused_before_anything_is_made(here: Path) -> None:
+    for split in ("train", "val"):
+        for number in range(12):
+            file = here / "images" / split / f"class{number % 2}" / f"{number}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.new("L", (28, 28), 20 * number).save(file)
+    given = [("data.validation_images", 2), ("teacher.training.batch_size", 4), ("teacher.steps", 2)]
+    options = argparse.Namespace(
+        experiment="table4", profile="smoke", seeds=(0,), overlay=None, overrides=given, data=here / "images"
+    )
+    with pytest.raises(DataError, match=r"a batch of \d+ is more than the 10 training images; lower its"):
+        make_plans(options, ("experiments.paper", "ablations"))
+    smaller = [(f"{part}.training.batch_size", 4) for part in ("classifier", "stage1", "stage2")]
+    options.overrides = [*given, *smaller]
+    (plan,), data = make_plans(options, ("experiments.paper", "ablations"))
+    assert (plan.experiment.name, len(data.load("train"))) == ("table4", 10)
