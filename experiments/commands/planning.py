@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.arguments import overrides
+from experiments.artifacts import Artifact
 from experiments.planning.combined import ALL
 from experiments.planning.generation import splits_read
 from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
@@ -99,13 +100,17 @@ def plan_all(
     data = DataSets(recipe.data)
     splits = {recipe.evaluation.split, *splits_read(experiments, recipe)}
     weights = weights_fingerprint(recipe)
-    plans = planned({**data.fingerprints(*sorted(splits)), **weights})
-    _refuse_large_batches(plans, len(data.load("train")))
-    return plans, data
+    return planned({**data.fingerprints(*sorted(splits)), **weights}), data
 
 
-def _refuse_large_batches(plans: Iterable[Plan], images: int) -> None:
-    for artifact in itertools.chain.from_iterable(each.artifacts for each in plans):
+def require_images(artifacts: Iterable[Artifact], data: DataSets) -> None:
+    """Refuse to train on fewer images than a batch has: found here, not hours later.
+
+    Raises:
+        DataError: names the artifact and both numbers.
+    """
+    images = data.size("train")
+    for artifact in artifacts:
         size = artifact.config.get("training", {}).get("batch_size", 0)
         if size > images:
             raise DataError(

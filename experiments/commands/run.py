@@ -16,7 +16,7 @@ from rich.console import Console
 from experiments.artifacts import Artifact
 from experiments.commands import executors
 from experiments.commands.details import details
-from experiments.commands.planning import make_plans
+from experiments.commands.planning import make_plans, require_images
 from experiments.commands.wiring import Wiring
 from experiments.planning.combined import combined
 from experiments.planning.costs import estimate, readable
@@ -91,6 +91,7 @@ def _lead(
     costs = estimate(plan, store)
     print(_summary(plan, costs), flush=True)
     require_weights(costs)
+    require_images(costs, data)
     if not options.yes and not _agreed(costs):
         return 1
     store.prepare()

@@ -16,7 +16,7 @@ import optuna
 from optuna.trial import Trial
 from rich.console import Console
 
-from experiments.commands.planning import chosen_overlay, data_overlay
+from experiments.commands.planning import chosen_overlay, data_overlay, require_images
 from experiments.commands.run import log
 from experiments.commands.wiring import Wiring
 from experiments.executors.resources import Cluster, load_cluster
@@ -69,6 +69,7 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     weights = weights_fingerprint(recipe)
     search = searched({**data.fingerprints(SPLIT), **weights})
     require_weights(search.example().artifacts)
+    require_images(search.example().artifacts, data)
     store = Store(options.store)
     store.prepare()
     prepare_torch(profile.threads)

@@ -29,6 +29,10 @@ class DataSets:
         """Content hashes of the training split and of the others that are read."""
         return {split: self.load(split).fingerprint for split in ("train", *splits)}
 
+    def size(self, split: str) -> int:
+        """How many images a split has."""
+        return len(self.load(split))
+
     def describe(self, split: str) -> str:
         """Name and sizes, for people."""
         train, other = self.load("train"), self.load(split)

@@ -38,6 +38,9 @@ class Images:
     def describe(self, split: str) -> str:
         return "no images"
 
+    def size(self, split: str) -> int:
+        return 1000
+
     def load(self, split: str) -> None:
         raise AssertionError("nothing computes here")
 
