@@ -28,7 +28,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         return _main(options, argv)
     except KeyboardInterrupt:
-        # While modules are imported; from then on `dispatch` says it.
+        # Also while modules are imported, which takes seconds.
         print(f"{options.command}: stopped", file=sys.stderr)
         return INTERRUPTED
 

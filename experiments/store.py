@@ -169,9 +169,7 @@ class Store:
 
     def readable_result(self, artifact: Artifact) -> dict[str, Any] | None:
         """The finished artifact's result; None also if its file is damaged, for who shows what there is."""
-        with contextlib.suppress(StoreError):
-            return self.result(artifact)
-        return None
+        return readable_json(self.folder(artifact) / RESULT)
 
     def progress(self, artifact: Artifact) -> dict[str, Any] | None:
         """How far the work is, if it is being made."""
@@ -211,6 +209,13 @@ def write_first_json(path: Path, content: Mapping[str, Any]) -> None:
             os.link(draft, path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def readable_json(path: Path) -> dict[str, Any] | None:
+    """`read_json`, and None also if the file is damaged."""
+    with contextlib.suppress(StoreError):
+        return read_json(path)
+    return None
 
 
 def read_json(path: Path) -> dict[str, Any] | None:

@@ -7,7 +7,6 @@ import errno
 import sys
 
 from experiments.commands.wiring import Wiring
-from experiments.running.stop import INTERRUPTED, Interrupted
 from sftok.config import ConfigError
 from sftok.distributed import WorldBroken
 
@@ -28,9 +27,6 @@ def dispatch(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
         return _run(options, argv, wiring)
     except ConfigError as error:
         return _complain(options, error, WRONG_INPUT)
-    except KeyboardInterrupt:
-        # Also while modules are imported, which takes seconds.
-        return _complain(options, Interrupted("stopped"), INTERRUPTED)
 
 
 def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
@@ -57,6 +53,7 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     from experiments.executors.queue import SlurmError
     from experiments.executors.worker import WorkerError
     from experiments.planning.needed_weights import MissingWeightsError
+    from experiments.running.stop import INTERRUPTED, Interrupted
     from experiments.store import CANNOT_WRITE, DENIED, StoreError
     from sftok.checkpoints import CheckpointError
     from sftok.data import DataError

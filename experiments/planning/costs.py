@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from experiments.artifacts import Artifact
 from experiments.planning.plan import Plan
-from experiments.store import CONFIG, Store, StoreError, read_json
+from experiments.store import CONFIG, Store, readable_json
 
 WORKLOAD_KEYS = (
     *("stage", "model", "protocol", "alignment", "channels", "image_size", "kept_tokens"),
@@ -40,10 +38,11 @@ def estimate(plan: Plan, store: Store) -> dict[Artifact, float | None]:
 def _measured(store: Store) -> dict[str, float]:
     """Seconds a step by workload, of the artifacts that are done; of several the latest counts."""
     folders = {folder.name.rpartition("-")[2]: folder for folder in (store.root / "artifacts").glob("*-*/")}
-    identities = {key: _readable(folder / CONFIG) for key, folder in folders.items()}
+    # An estimate is no reason to stop at a damaged file; who needs that one says so.
+    identities = {key: readable_json(folder / CONFIG) for key, folder in folders.items()}
     found: dict[str, tuple[str, float]] = {}
     for key, identity in identities.items():
-        result = _readable(folders[key] / "result.json")
+        result = readable_json(folders[key] / "result.json")
         if not identity or not result:
             continue
         upstream = {role: identities.get(its) or {} for role, its in identity["inputs"].items()}
@@ -53,13 +52,6 @@ def _measured(store: Store) -> dict[str, float]:
         per_step = made["seconds"] / identity["config"].get("steps", 1)
         found[workload] = max(found.get(workload, ("", 0.0)), (made.get("started", ""), per_step))
     return {workload: per_step for workload, (_, per_step) in found.items()}
-
-
-def _readable(path: Path) -> dict[str, Any] | None:
-    # An estimate is no reason to stop; who needs a damaged file says so.
-    with contextlib.suppress(StoreError):
-        return read_json(path)
-    return None
 
 
 def _workload(
