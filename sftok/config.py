@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any, Self, get_args
+from typing import Any, ClassVar, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
@@ -31,18 +31,24 @@ def overlap(one: str, other: str) -> bool:
 
 
 class Config(BaseModel):
-    """A frozen record whose unknown keys and out-of-range values are errors."""
+    """A frozen record whose unknown keys and out-of-range values are errors.
+
+    Attributes:
+        not_in_key: fields that change no result, such as how often a checkpoint is written.
+    """
+
+    not_in_key: ClassVar[frozenset[str]] = frozenset()
 
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
     @model_validator(mode="before")
     @classmethod
-    def _truth_is_no_number(cls, values: Any) -> Any:
-        # Python would take `true` for a 1.
+    def _refuse_booleans_as_numbers(cls, values: Any) -> Any:
+        # Python would take `true` for 1.
         for name, field in cls.model_fields.items() if isinstance(values, Mapping) else ():
             taken = {field.annotation, *get_args(field.annotation)}
             if isinstance(values.get(name), bool) and not taken & {bool, Any}:
-                raise ValueError(f"{name} takes no truth value, got {values[name]}")
+                raise ValueError(f"{name} must be a number, not a boolean, got {values[name]}")
         return values
 
     @classmethod
