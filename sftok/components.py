@@ -1,9 +1,9 @@
 """Exchangeable parts: choosing a part is choosing the configuration class that builds it.
 
-A family is a class of configurations (`QuantizerConfig`); its members each have a name and build one part. A field
-annotated with a family takes `{"name": "fsq", "levels": [8, 6, 5]}`, the name alone, `"module:Class"` for a part
-from outside this package, or an instance. Members are found by the file they live in, and only the files that a
-configuration names are imported.
+A family is a class of configurations (`QuantizerConfig`); its members each have a name and build one part. A
+field annotated with a family takes `{"name": "fsq", "levels": [8, 6, 5]}`, the name alone, `"module:Class"` for a
+part from outside this package, or an instance. Members are found by the file they live in, and only the files
+that a configuration names are imported.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Component(Config):
         """The member of this family that `reference` names.
 
         Raises:
-            ConfigError: there is none; the message lists the choices, or says why a module cannot be imported.
+            ConfigError: there is none; the message lists the choices, or says what cannot be imported.
         """
         if ":" in reference:
             return cls._outside(reference)
@@ -99,7 +99,7 @@ class Component(Config):
 
     @classmethod
     def content_hash(cls) -> str | None:
-        """SHA-256 of the file that defines a part from outside the package, which decides what it computes."""
+        """SHA-256 of the file that defines a part from outside the package; None for the package's own."""
         if ":" not in cls.reference:
             return None
         return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
@@ -137,7 +137,7 @@ class Component(Config):
         """Accept what `model_dump` wrote, which holds the member's name."""
         if isinstance(values, Mapping) and values.get(NAME) == cls.reference:
             values = {key: entry for key, entry in values.items() if key != NAME}
-        return validate(values)  # type: ignore[no-any-return]
+        return validate(values)
 
     @model_serializer(mode="wrap")
     def _put_name_first(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -67,6 +67,6 @@ def test_a_wrong_value_is_shown_and_a_wrong_record_is_not_spelled_out(
 
 
 def test_true_is_no_number() -> None:
-    with pytest.raises(ConfigError, match="low takes no truth value, got True"):
+    with pytest.raises(ConfigError, match="low must be a number, not a boolean, got True"):
         Range.build({"low": True})
     assert Switch.build({"on": True}).on
