@@ -14,17 +14,16 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from sftok import pretrained
+from sftok.components import Component
 from sftok.evaluation.config import ExtractorConfig
 from sftok.evaluation.extractors import build_extractor
-from sftok.losses.perceptual import EfficientNetLoss, LpipsLoss, PerceptualConfig
-from sftok.models.discriminator import (
-    DinoDiscriminator,
-    DinoDiscriminatorConfig,
-    ProjectedDiscriminator,
-    ProjectedDiscriminatorConfig,
-)
-from sftok.pretrained import PretrainedError, dino_vit_small, efficientnet_lite0, lpips_network
+from sftok.losses.efficientnet_lite0 import EfficientNetLoss
+from sftok.losses.lpips import LpipsAlexConfig, LpipsLoss, LpipsVGGConfig, lpips_network
+from sftok.losses.perceptual import PerceptualConfig
+from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig, dino_vit_small
+from sftok.models.discriminator import DiscriminatorConfig
+from sftok.models.efficientnet_lite0 import ProjectedDiscriminator, efficientnet_lite0
+from sftok.pretrained import PretrainedError
 
 
 @pytest.fixture(autouse=True)
@@ -61,12 +60,12 @@ def assert_holds(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
 
 def test_missing_weights_are_asked_for(hub: Path) -> None:
     with pytest.raises(
-        PretrainedError, match=r"DINO ViT-S/16: no weights at .*; fetch https://.*, or name its"
+        PretrainedError, match=r"DINO ViT-S/16: no weights at .*; download https://.*, or pass its"
     ):
         dino_vit_small()
     for net, file in (("vgg", "vgg16-397923af.pth"), ("alex", "alexnet-owt-7be5be79.pth")):
         with pytest.raises(
-            PretrainedError, match=rf"LPIPS \({net}\): no weights at {hub}/{file}; fetch https://"
+            PretrainedError, match=rf"LPIPS \({net}\): no weights at {hub}/{file}; download https://"
         ):
             lpips_network(net)
     with pytest.raises(PretrainedError, match=r"no weights at .*elsewhere\.pth"):
@@ -135,30 +134,50 @@ def test_the_embedded_efficientnet_is_evaluations() -> None:
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_losses_as_configured(hub: Path, tiny_dino: dict[str, torch.Tensor]) -> None:
+def test_a_dino_discriminator_holds_the_published_weights(
+    hub: Path, tiny_dino: dict[str, torch.Tensor]
+) -> None:
     torch.save(tiny_dino, hub / "dino_deitsmall16_pretrain.pth")
-    heads = pretrained.discriminator(DinoDiscriminatorConfig(depths=(1,)))
+    config = DinoDiscriminatorConfig(depths=(1,))
+    config.check_weights()
+    heads = config.build()
     assert isinstance(heads, DinoDiscriminator)
     assert_holds(heads.features.network.module, tiny_dino)
 
 
-def test_embedded_losses_as_configured() -> None:
-    heads = pretrained.discriminator(ProjectedDiscriminatorConfig(resolution=48))
+def test_parts_on_the_embedded_network_are_built_as_configured() -> None:
+    heads = DiscriminatorConfig.member_of({"name": "efficientnet-lite0", "resolution": 48}).build()
     assert isinstance(heads, ProjectedDiscriminator)
     assert heads.features.resolution == 48
-    loss = pretrained.perceptual_loss(PerceptualConfig(name="efficientnet-lite0", resolution=32))
+    config = PerceptualConfig.member_of({"name": "efficientnet-lite0", "resolution": 32})
+    config.check_weights()
+    loss = config.build()
     assert isinstance(loss, EfficientNetLoss)
     assert loss.features.resolution == 32
 
 
-def test_lpips_as_configured(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("config", "smallest"), [(LpipsVGGConfig(), 16), (LpipsAlexConfig(), 32)])
+def test_lpips_is_built_as_configured(
+    monkeypatch: pytest.MonkeyPatch, config: PerceptualConfig, smallest: int
+) -> None:
     asked = []
+    monkeypatch.setattr("sftok.losses.lpips.lpips_network", lambda net: asked.append(net) or nn.Identity())
+    loss = config.build()
+    assert isinstance(loss, LpipsLoss)
+    assert (f"lpips-{asked[0]}", loss.smallest) == (config.reference, smallest)
 
-    def network(net: str, weights: Path | None) -> nn.Module:
-        asked.append(net)
-        return nn.Identity()
 
-    monkeypatch.setattr(pretrained, "lpips_network", network)
-    losses = [pretrained.perceptual_loss(PerceptualConfig(name=name)) for name in ("lpips-vgg", "lpips-alex")]
-    assert asked == ["vgg", "alex"]
-    assert [loss.smallest for loss in losses if isinstance(loss, LpipsLoss)] == [16, 32]
+@pytest.mark.parametrize(
+    ("family", "name", "network"),
+    [
+        (PerceptualConfig, "lpips-vgg", "LPIPS (vgg)"),
+        (PerceptualConfig, "lpips-alex", "LPIPS (alex)"),
+        (DiscriminatorConfig, "dino", "DINO ViT-S/16"),
+    ],
+)
+def test_a_check_of_weights_names_the_missing_network(
+    family: type[Component], name: str, network: str
+) -> None:
+    with pytest.raises(PretrainedError) as caught:
+        family.member_of(name).check_weights()
+    assert str(caught.value).startswith(f"{network}: no weights at ")

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator
 from torch import Tensor
 
 from sftok.config import Config, ConfigError, choices_hint
-from sftok.decoding.schedule import DecodingConfig, mask_schedule
+from sftok.decoding.schedule import DecodingConfig, MaskSchedule
 from sftok.decoding.unmask import Predict
 
 ConditionalLogits = Callable[[Tensor, Tensor], Tensor]
@@ -43,16 +43,10 @@ class GenerationConfig(Config):
 
     steps: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    mask_schedule: str = "arccos"
+    mask_schedule: MaskSchedule = "arccos"
     guidance_scale: float = Field(default=4.5, ge=0, allow_inf_nan=False)
     guidance_schedule: str = "constant"
     guidance_power: float = Field(default=3.0, gt=0)
-
-    @field_validator("mask_schedule")
-    @classmethod
-    def _known_mask(cls, name: str) -> str:
-        mask_schedule(name)
-        return name
 
     @field_validator("guidance_schedule")
     @classmethod

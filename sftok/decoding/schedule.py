@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field
 from torch import Tensor
 
 from sftok.config import Config, ConfigError, choices_hint
@@ -33,11 +33,20 @@ def mask_schedule(name: str) -> Schedule:
     """The schedule of that name.
 
     Raises:
-        ConfigError: no such schedule; the message lists the choices.
+        ConfigError: there is no such schedule; the message lists the choices.
     """
     if name not in MASK_SCHEDULES:
         raise ConfigError(f"unknown mask schedule {name!r}; {choices_hint(name, MASK_SCHEDULES)}")
     return MASK_SCHEDULES[name]
+
+
+def _known(name: str) -> str:
+    mask_schedule(name)
+    return name
+
+
+MaskSchedule = Annotated[str, AfterValidator(_known)]
+"""A field of a configuration that names one of `MASK_SCHEDULES`."""
 
 
 class DecodingConfig(Config):
@@ -46,28 +55,22 @@ class DecodingConfig(Config):
     Attributes:
         steps: predictions, T of the paper; 1 predicts every code at once.
         temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic.
-        schedule: a name of `MASK_SCHEDULES`.
+        schedule: the mask schedule.
         final_lookup: "hard" decodes the chosen codes, "soft" the expectation of their embeddings under the
             last step's logits, as fine-tuning (stage 3) trains it.
     """
 
     steps: int = Field(default=8, ge=1)
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    schedule: str = "arccos"
+    schedule: MaskSchedule = "arccos"
     final_lookup: Literal["hard", "soft"] = "hard"
-
-    @field_validator("schedule")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        mask_schedule(name)
-        return name
 
 
 def masked_counts(schedule: str, steps: int, length: int) -> list[int]:
     """How many of `length` codes are still masked after each step: `steps` numbers, the last one 0.
 
-    Each step reveals at least one code while more than one is masked, and before the last step at least
-    one stays masked (so with more steps than codes, the final code is predicted again and again).
+    Each step reveals at least one code while more than one is masked, and at least one stays masked until the
+    last step: with more steps than codes, the final code is predicted repeatedly.
     """
     masked_fraction = mask_schedule(schedule)
     counts: list[int] = []
@@ -79,16 +82,16 @@ def masked_counts(schedule: str, steps: int, length: int) -> list[int]:
 
 
 def sample_mask(shape: tuple[int, int], schedule: str, generator: torch.Generator) -> Tensor:
-    """A training mask: per sample the schedule of a uniform draw, rounded to a count of random positions.
+    """A training mask: the schedule at a uniform draw per sample, rounded to a count of random positions.
 
     Args:
         shape: (B, N).
         schedule: a name of `MASK_SCHEDULES`.
-        generator: source of both draws; its device is the mask's.
+        generator: source of all draws; the mask is on its device.
 
     Returns:
-        bool `[B, N]`, True where masked; at least one position a sample, so that each has a prediction
-        to make.
+        bool `[B, N]`, True where masked; at least one position per sample, so that each contributes to the
+        loss.
     """
     batch, length = shape
     masked_fraction = mask_schedule(schedule)

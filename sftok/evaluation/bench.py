@@ -20,7 +20,7 @@ from sftok.evaluation.metrics import PSNR, SSIM, Metric, Reconstructions
 from sftok.evaluation.perceptual import LPIPS
 from sftok.evaluation.reference import Reference, reference_features
 from sftok.evaluation.workers import in_order
-from sftok.pretrained import lpips_network
+from sftok.losses.lpips import lpips_network
 
 NUM_EXAMPLES = 16
 

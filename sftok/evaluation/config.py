@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from sftok.config import Config
 from sftok.decoding.guidance import GenerationConfig
-from sftok.decoding.schedule import DecodingConfig
+from sftok.decoding.schedule import DecodingConfig, MaskSchedule
 
 EFFICIENTNET_RESOLUTIONS = (48, 64, 96, 128, 224)
 """Input sides in pixels at which EfficientNet-Lite0 is registered; each is a feature space of its own."""
@@ -50,7 +50,7 @@ class EvaluationConfig(Config):
     """Numbers of decoding steps T, each evaluated on its own."""
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     """Of the Gumbel noise in decoding, annealed linearly to 0."""
-    schedule: str = "arccos"
+    schedule: MaskSchedule = "arccos"
     final_lookup: Literal["hard", "soft"] = "hard"
     extractors: tuple[ExtractorConfig, ...] = (ExtractorConfig(name="inception-v3-compat"),)
     extra_metrics: tuple[ExtraMetric, ...] = ()

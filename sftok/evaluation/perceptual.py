@@ -17,7 +17,7 @@ class LPIPS(MeanOverImages):
     name = "lpips"
 
     def __init__(self, network: torch.nn.Module) -> None:
-        """`network` is `sftok.pretrained.lpips_network("alex")`."""
+        """`network` is `sftok.losses.lpips.lpips_network("alex")`."""
         super().__init__()
         self.network = network
 

@@ -1,4 +1,4 @@
-"""A checkpoint: everything that a run needs to go on as if it had never stopped, in one safetensors file."""
+"""A checkpoint: everything that a run needs to resume as if it had never stopped, in one safetensors file."""
 
 from __future__ import annotations
 
@@ -19,36 +19,34 @@ FILE_NAME = "checkpoint.safetensors"
 
 @dataclass
 class TrainingState:
-    """The live objects of a run, saved and restored in place."""
+    """The live objects of a training run, saved and restored in place."""
 
     module: nn.Module
-    optimisers: Mapping[str, torch.optim.Optimizer]
+    optimizers: Mapping[str, torch.optim.Optimizer]
     average: WeightAverage
     scalers: Mapping[str, torch.amp.GradScaler]
-    """Of the losses, by player; those that do nothing are not saved."""
+    """Loss scalers by optimizer; disabled ones are not saved."""
     step: int = 0
     """Updates done."""
     seconds: float = 0.0
-    """Time spent so far, over all interruptions."""
+    """Training time so far, over all attempts."""
 
     def save(self, folder: Path) -> None:
         """Write the state to `folder`, atomically replacing an earlier one."""
         tensors = {f"module.{name}": tensor for name, tensor in self.module.state_dict().items()}
         tensors |= {f"average.{name}": tensor for name, tensor in self.average.tensors.items()}
-        for player, optimiser in self.optimisers.items():
-            for index, slots in optimiser.state_dict()["state"].items():
-                tensors |= {f"optimiser.{player}.{index}.{slot}": value for slot, value in slots.items()}
-        scales = {
-            player: scaler.state_dict() for player, scaler in self.scalers.items() if scaler.is_enabled()
-        }
+        for owner, optimizer in self.optimizers.items():
+            for index, slots in optimizer.state_dict()["state"].items():
+                tensors |= {f"optimiser.{owner}.{index}.{slot}": value for slot, value in slots.items()}
+        scales = {owner: scaler.state_dict() for owner, scaler in self.scalers.items() if scaler.is_enabled()}
         progress = {"step": self.step, "seconds": self.seconds, "scales": scales}
         save_tensors(folder / FILE_NAME, tensors, {"progress": json.dumps(progress)})
 
     def restore(self, folder: Path) -> bool:
-        """Take the state from `folder` if there is a checkpoint; says whether there was.
+        """Restore the checkpoint in `folder`, if any; returns whether there was one.
 
         Raises:
-            DamagedFileError: the checkpoint is damaged or belongs to another model.
+            DamagedFileError: the checkpoint is damaged or belongs to another run.
         """
         path = folder / FILE_NAME
         if not path.exists():
@@ -57,12 +55,12 @@ class TrainingState:
         try:
             self.module.load_state_dict(_under("module.", tensors))
             _copy_into(self.average.tensors, _under("average.", tensors))
-            for player, optimiser in self.optimisers.items():
-                _restore_optimiser(optimiser, _under(f"optimiser.{player}.", tensors))
+            for owner, optimizer in self.optimizers.items():
+                _restore_optimizer(optimizer, _under(f"optimiser.{owner}.", tensors))
             progress = json.loads(metadata["progress"])
-            for player, scaler in self.scalers.items():
+            for owner, scaler in self.scalers.items():
                 if scaler.is_enabled():
-                    scaler.load_state_dict(progress["scales"][player])
+                    scaler.load_state_dict(progress["scales"][owner])
             self.step, self.seconds = int(progress["step"]), float(progress["seconds"])
         except (IndexError, KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
@@ -81,13 +79,13 @@ def _copy_into(target: dict[str, torch.Tensor], source: Mapping[str, torch.Tenso
         tensor.copy_(source[name])
 
 
-def _restore_optimiser(optimiser: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
-    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
+def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, torch.Tensor]) -> None:
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         index, slot = name.split(".", 1)
         like = parameters[int(index)]
-        # A file has one memory layout. A fused optimiser pairs moments and weights by their place in memory.
+        # The file has no memory layout, and a fused optimizer pairs moments with weights by memory position.
         value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
         state.setdefault(int(index), {})[slot] = value
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

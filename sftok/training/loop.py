@@ -1,10 +1,10 @@
-"""The one training loop: batches in, averaged weights out; it can stop and go on at any step.
+"""The one training loop: batches in, averaged weights out; it can stop and resume at any step.
 
 The state after step `i` is a function of the seed and the configuration alone: batches, masks and learning
 rates are functions of the step, so a killed run that resumes ends with the same bits.
 
 Several processes train as one does alone (`sftok.distributed`): each on its share of every batch, with the
-mean of their gradients. The first one writes checkpoints and speaks to the monitor.
+mean of their gradients. The first one writes checkpoints and talks to the monitor.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from pydantic import Field
@@ -29,23 +29,25 @@ from sftok.randomness import generator
 from sftok.training.checkpoint import TrainingState
 from sftok.training.ema import WeightAverage
 from sftok.training.interruption import TrainingInterrupted
-from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
+from sftok.training.optimizer import OptimizerConfig, adamw, learning_rate
 from sftok.training.precision import SMALLEST_SCALE, Precision, autocast, keep_freed_memory, scaler
 from sftok.training.stages.base import Stage, Step
 
 
 class TrainingConfig(Config):
-    """How a stage is trained, but for its length."""
+    """How a stage is trained, except for its length."""
+
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     batch_size: int = Field(default=256, ge=1)
-    """Images of a batch, shared evenly by the processes; an update sees `gradient_accumulation` batches.
+    """Images per batch, shared evenly by the processes; an update sees `gradient_accumulation` batches.
 
     Table 6 counts per GPU: 32 on each of 8 (paper 4.1).
     """
     gradient_accumulation: int = Field(default=1, ge=1)
-    optimisation: OptimisationConfig = OptimisationConfig()
-    players: Mapping[str, OptimisationConfig] = {}
-    """The optimisation of players that is not `optimisation`, by name."""
+    optimizer: OptimizerConfig = OptimizerConfig()
+    optimizers: Mapping[str, OptimizerConfig] = {}
+    """Replaces `optimizer` for the optimizers named here, such as a stage's `discriminator`."""
     ema_decay: float = Field(default=0.999, ge=0, lt=1)
     precision: Precision = "fp32"
     checkpoint_every: int = Field(default=250, ge=1)
@@ -56,16 +58,19 @@ class Monitor(Protocol):
     """What a caller may watch and decide; the loop knows no tracker and no store."""
 
     def progress(self, done: int, total: int) -> None:
-        """`done` of `total` updates are behind us."""
+        """`done` of `total` updates are done."""
 
     def record(self, values: dict[str, Any]) -> None:
         """One line of the training curve; `values["step"]` counts from 1."""
 
     def resumed(self, step: int) -> None:
-        """The run begins after `step`, of a checkpoint or 0: later lines, of a killed attempt, come again."""
+        """Training starts after `step`; lines that a killed attempt recorded past it are recorded again.
+
+        `step` is 0 without a checkpoint.
+        """
 
     def should_stop(self) -> bool:
-        """True asks the loop to checkpoint and to raise `TrainingInterrupted`."""
+        """Whether the loop should write a checkpoint and raise `TrainingInterrupted`."""
         ...
 
 
@@ -74,24 +79,24 @@ class TrainingDiverged(RuntimeError):
 
 
 BatchSource = Callable[[int], Iterator[Batch]]
-"""Batches from one on: `source(first)`, counted from 0; update `i` takes `gradient_accumulation` of them."""
+"""`source(first)` yields the batches from number `first` on; an update takes `gradient_accumulation`."""
 
 
 @dataclass(frozen=True)
-class _Player:
-    """One optimiser of a stage, and when its updates begin."""
+class _Optimizer:
+    """One optimizer of a stage, and when its updates start."""
 
     name: str
     parameters: list[nn.Parameter]
-    optimiser: torch.optim.Optimizer
-    optimisation: OptimisationConfig
+    adamw: torch.optim.Optimizer
+    config: OptimizerConfig
     start: int
     prefix: str
-    """Of the names of its losses; the first player has none."""
+    """Prefix of its losses in the log; the first optimizer has none."""
     scaler: torch.amp.GradScaler
 
     def rate(self, update: int, total: int) -> float:
-        return learning_rate(update - self.start, total - self.start, self.optimisation)
+        return learning_rate(update - self.start, total - self.start, self.config)
 
 
 def train(
@@ -106,25 +111,26 @@ def train(
     device: torch.device = CPU,
     world: World = SINGLE,
 ) -> float:
-    """Train `stage` for `steps` updates in all, and load the averaged weights into `stage.trained`.
+    """Train `stage` for `steps` updates in total, and load the averaged weights into `stage.trained`.
 
-    A checkpoint in `folder` is gone on from. The stage is moved to `device` and stays there. Of several
-    processes each calls this with its share of the batches, and with one folder that all can read.
+    Resumes from the checkpoint in `folder`, if any. The stage is moved to `device` and stays there. Each of
+    several processes calls this with its share of the batches, and with one folder that all can read.
 
     Returns:
-        The seconds spent, interruptions included.
+        The seconds spent training, over all attempts.
 
     Raises:
-        ConfigError: the stage does not have a player of the configuration, or cannot be trained in parallel.
+        ConfigError: the configuration names an optimizer that the stage lacks, or the stage cannot be trained
+            in parallel.
         TrainingInterrupted: the monitor asked to stop.
         TrainingDiverged: a loss is not finite.
-        DamagedFileError: the checkpoint cannot be used.
+        DamagedFileError: the checkpoint is damaged or belongs to another run.
     """
     keep_freed_memory()
     _refuse_batch_norm(stage, world)
     stage.to(device).train()
-    players = _players(stage, config, device)
-    state = _state(stage, players, config)
+    optimizers = _optimizers(stage, config, device)
+    state = _state(stage, optimizers, config)
     _resume(state, folder, world)
     if world.is_first:
         monitor.resumed(state.step)
@@ -133,15 +139,15 @@ def train(
     while state.step < steps:
         parts = _parts(state.step, stream, seed, config.gradient_accumulation, device, world)
         shown: dict[str, torch.Tensor] = {}
-        for player in players:
-            if state.step >= player.start:
-                rate = player.rate(state.step, steps)
-                shown |= _update(stage, player, rate, parts, config.precision)
+        for optimizer in optimizers:
+            if state.step >= optimizer.start:
+                rate = optimizer.rate(state.step, steps)
+                shown |= _update(stage, optimizer, rate, parts, config.precision)
         state.average.update(stage.trained, state.step)
         state.step += 1
         state.seconds = time.monotonic() - started
         if state.step % config.log_every == 0 or state.step == steps:
-            line = _readable(shown, state.step, players[0].rate(state.step - 1, steps), world)
+            line = _readable(shown, state.step, optimizers[0].rate(state.step - 1, steps), world)
             if world.is_first:
                 monitor.record(line)
         if world.is_first:
@@ -156,56 +162,59 @@ def train(
     return state.seconds
 
 
-def _players(stage: Stage, config: TrainingConfig, device: torch.device) -> list[_Player]:
-    named = {name: list(parameters) for name, parameters in stage.players().items()}
-    for name in config.players:
+def _optimizers(stage: Stage, config: TrainingConfig, device: torch.device) -> list[_Optimizer]:
+    named = {name: list(parameters) for name, parameters in stage.optimizers().items()}
+    for name in config.optimizers:
         if name not in named:
-            raise ConfigError(f"training.players: unknown player {name!r}; {choices_hint(name, named)}")
-    players: list[_Player] = []
+            raise ConfigError(f"training.optimizers: unknown optimizer {name!r}; {choices_hint(name, named)}")
+    optimizers: list[_Optimizer] = []
     for name, parameters in named.items():
-        optimisation = config.players.get(name, config.optimisation)
-        players.append(
-            _Player(
+        own = config.optimizers.get(name, config.optimizer)
+        optimizers.append(
+            _Optimizer(
                 name=name,
                 parameters=[parameter for _, parameter in parameters],
-                optimiser=adamw(parameters, optimisation),
-                optimisation=optimisation,
+                adamw=adamw(parameters, own),
+                config=own,
                 start=stage.first_update(name),
-                prefix=f"{name}_" if players else "",
+                prefix=f"{name}_" if optimizers else "",
                 scaler=scaler(config.precision, device),
             )
         )
-    return players
+    return optimizers
 
 
 def _refuse_batch_norm(stage: Stage, world: World) -> None:
     if world.size > 1 and any(isinstance(module, _BatchNorm) for module in stage.modules()):
         raise ConfigError(
-            f"{type(stage).__name__} has batch norms, whose statistics are one process's; train it with one"
+            f"{type(stage).__name__} has batch norms, whose statistics would differ between processes; "
+            "train it in a single process"
         )
 
 
-def _state(stage: Stage, players: list[_Player], config: TrainingConfig) -> TrainingState:
+def _state(stage: Stage, optimizers: list[_Optimizer], config: TrainingConfig) -> TrainingState:
     return TrainingState(
         stage,
-        {player.name: player.optimiser for player in players},
+        {each.name: each.adamw for each in optimizers},
         WeightAverage(stage.trained, config.ema_decay),
-        {player.name: player.scaler for player in players},
+        {each.name: each.scaler for each in optimizers},
     )
 
 
 def _resume(state: TrainingState, folder: Path, world: World) -> None:
-    """Go on from the checkpoint in `folder`, if there is one."""
+    """Restore the checkpoint in `folder`, if any."""
     state.restore(folder)
     steps = world.gather(torch.tensor([state.step])).tolist()
     if len(set(steps)) > 1:
-        raise RuntimeError(f"the processes would go on from steps {steps}: {folder} is not the same for all")
+        raise RuntimeError(
+            f"the processes would resume from different steps {steps}: {folder} is not shared by all of them"
+        )
 
 
 def _save(state: TrainingState, folder: Path, world: World) -> None:
     if world.is_first:
         state.save(folder)
-    world.any(False)  # a process that ended before the file is whole could take the first one with it
+    world.any(False)  # a process that exits before the file is complete could bring the first one down
 
 
 def _parts(
@@ -216,7 +225,7 @@ def _parts(
     device: torch.device,
     world: World,
 ) -> list[Step]:
-    """The batches of one update, each with draws of its own."""
+    """The batches of one update, each with its own generator."""
     first = update * accumulation
     return [
         Step(update, next(stream).to(device), generator(seed, "step", batch), world=world)
@@ -225,43 +234,43 @@ def _parts(
 
 
 def _update(
-    stage: Stage, player: _Player, rate: float, parts: list[Step], precision: Precision
+    stage: Stage, optimizer: _Optimizer, rate: float, parts: list[Step], precision: Precision
 ) -> dict[str, torch.Tensor]:
-    """One update by the mean gradient of `parts`, over all processes; the mean losses of this one's share.
+    """One update by the mean gradient over `parts` and processes; returns the mean losses of this process.
 
     Raises:
-        TrainingDiverged: the gradient is not finite, whatever the scale.
+        TrainingDiverged: the gradient is not finite at any loss scale.
     """
-    for group in player.optimiser.param_groups:
+    for group in optimizer.adamw.param_groups:
         group["lr"] = rate
-    player.optimiser.zero_grad(set_to_none=True)
+    optimizer.adamw.zero_grad(set_to_none=True)
     shown: dict[str, torch.Tensor] = {}
     for part in parts:
         with autocast(precision, part.batch.images.device):
-            losses = stage.losses(player.name, part)
-        player.scaler.scale(losses["loss"] / len(parts)).backward()
+            losses = stage.losses(optimizer.name, part)
+        optimizer.scaler.scale(losses["loss"] / len(parts)).backward()
         for name, value in losses.items():
             share = value.detach() / len(parts)
             shown[name] = shown[name] + share if name in shown else share
-    parts[0].world.average(parameter.grad for parameter in player.parameters if parameter.grad is not None)
-    player.scaler.unscale_(player.optimiser)
-    norm = nn.utils.clip_grad_norm_(player.parameters, player.optimisation.max_grad_norm, foreach=True)
-    # A scaler skips the update of a gradient that overflowed, and tries a smaller scale at the next.
-    if not torch.isfinite(norm) and player.scaler.get_scale() <= SMALLEST_SCALE:
+    parts[0].world.average(parameter.grad for parameter in optimizer.parameters if parameter.grad is not None)
+    optimizer.scaler.unscale_(optimizer.adamw)
+    norm = nn.utils.clip_grad_norm_(optimizer.parameters, optimizer.config.max_grad_norm, foreach=True)
+    # The scaler skips an update whose gradient overflowed, and lowers the scale for the next one.
+    if not torch.isfinite(norm) and optimizer.scaler.get_scale() <= SMALLEST_SCALE:
         step = parts[0].index + 1
         raise TrainingDiverged(
-            f"the {player.name}'s gradient is not finite at step {step}; lower the learning rate"
+            f"the gradient of the {optimizer.name} is not finite at step {step}; lower the learning rate"
         )
-    player.scaler.step(player.optimiser)
-    player.scaler.update()
+    optimizer.scaler.step(optimizer.adamw)
+    optimizer.scaler.update()
     shown["grad_norm"] = norm
-    if player.scaler.is_enabled():
-        shown["loss_scale"] = torch.tensor(player.scaler.get_scale())
-    return {f"{player.prefix}{name}": value for name, value in shown.items()}
+    if optimizer.scaler.is_enabled():
+        shown["loss_scale"] = torch.tensor(optimizer.scaler.get_scale())
+    return {f"{optimizer.prefix}{name}": value for name, value in shown.items()}
 
 
 def _readable(losses: dict[str, torch.Tensor], step: int, rate: float, world: World) -> dict[str, Any]:
-    """A line of the curve, without what is not finite in a skipped update: JSON has no word for it."""
+    """One line of the curve, without the infinities of a skipped update, which JSON cannot express."""
     values = {name: float(world.mean(value)) for name, value in losses.items()}
     return {"step": step, "learning_rate": rate} | {
         name: value for name, value in values.items() if math.isfinite(value)

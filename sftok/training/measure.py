@@ -32,8 +32,8 @@ from torch import nn
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import DecodingConfig
 from sftok.device import DeviceName, open_device
-from sftok.losses.perceptual import LpipsLoss
-from sftok.models.discriminator import DinoDiscriminator, DinoDiscriminatorConfig
+from sftok.losses.lpips import LpipsLoss
+from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
 from sftok.models.tokenizer import SIZES, SFTok, SFTokConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.precision import Precision
@@ -138,7 +138,7 @@ def _stage(number: int, tokenizer: SFTok, codes: torch.Tensor) -> Stage:
         tokenizer.pixel_decoder,
         LpipsLoss(vgg.eval().requires_grad_(False), 16),
         DinoDiscriminator(DinoDiscriminatorConfig(), dino.eval().requires_grad_(False), None),
-        # Both players from the first step on: what all but the first 20,000 steps take.
+        # The discriminator from the first step on, as in all but the first 20,000 steps.
         FineTuningConfig(discriminator_start=0),
     )
 

@@ -22,7 +22,8 @@ from experiments.recipe import Recipe
 from sftok.data.batches import Batch
 from sftok.models.layers import SelfAttention, attend
 from sftok.models.tokenizer import SFTok
-from sftok.training.optimisation import adamw
+from sftok.training.contexts.prediction import PredictionConfig
+from sftok.training.optimizer import adamw
 from sftok.training.precision import Precision, autocast
 from sftok.training.stages.base import Step
 from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage
@@ -41,16 +42,16 @@ def step(recipe: Recipe, tokenizer: SFTok, batch: Batch) -> Callable[[Precision]
         decoder,
         lambda batch: codes,
         recipe.loss,
-        AlignmentConfig(replacement_ratio=1.0),
+        AlignmentConfig(context=PredictionConfig(replacement_ratio=1.0)),
     ).train()
-    optimiser = adamw(stage.trained.named_parameters(), recipe.stage2.training.optimisation)
+    optimizer = adamw(stage.trained.named_parameters(), recipe.stage2.training.optimizer)
 
     def one(precision: Precision) -> float:
         with autocast(precision, CPU):
             losses = stage.losses("model", Step(0, batch, torch.Generator().manual_seed(2)))
-        optimiser.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
-        optimiser.step()
+        optimizer.step()
         return losses["loss"].item()
 
     return one

@@ -23,7 +23,7 @@ from experiments.running.runner import ensure
 from experiments.running.stop import Stop
 from experiments.store import METRICS, Store
 from experiments.tasks.base import MODEL
-from sftok.pretrained import efficientnet_lite0
+from sftok.models.efficientnet_lite0 import efficientnet_lite0
 from sftok.weights import content_hash, load_tensors
 
 STEPS = {

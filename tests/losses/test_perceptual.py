@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from sftok.losses.perceptual import EfficientNetLoss, LpipsLoss, PerceptualConfig
-from sftok.models.features import EfficientNetFeatures
-from sftok.pretrained import efficientnet_lite0
+from sftok.frozen import Frozen
+from sftok.losses.efficientnet_lite0 import EfficientNetLoss
+from sftok.losses.lpips import LpipsLoss
+from sftok.models.efficientnet_lite0 import EfficientNetFeatures, efficientnet_lite0
 
 
 @pytest.fixture(scope="module")
@@ -85,16 +86,21 @@ def test_lpips_is_averaged_over_the_batch(images: torch.Tensor) -> None:
 
 
 def test_images_too_small_for_lpips_are_refused(images: torch.Tensor) -> None:
-    with pytest.raises(ValueError, match=r"LPIPS needs 32 pixels a side, these have 28; choose efficientnet"):
+    with pytest.raises(
+        ValueError, match=r"LPIPS needs 32 pixels a side, these images have 28; choose efficientnet"
+    ):
         LpipsLoss(_Difference(), smallest=32)(images, images)
-
-
-def test_the_default_is_the_papers() -> None:
-    assert PerceptualConfig().name == "lpips-vgg"
 
 
 def test_the_direction_of_next_to_nothing_has_no_exploding_gradient():
     images = torch.full((1, 3, 2, 2), 0.5, requires_grad=True)
-    loss = EfficientNetLoss(lambda given: [1e-9 * (given - 0.4)])
+
+    class Faint:
+        network = Frozen(nn.Identity())
+
+        def __call__(self, given: torch.Tensor) -> list[torch.Tensor]:
+            return [1e-9 * (given - 0.4)]
+
+    loss = EfficientNetLoss(Faint())
     loss(images, torch.zeros(1, 3, 2, 2)).backward()
     assert 0 < images.grad.abs().max() < 1

@@ -10,16 +10,13 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from sftok.models.discriminator import (
-    DinoDiscriminator,
-    DinoDiscriminatorConfig,
-    Discriminator,
-    LocalBatchNorm,
+from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
+from sftok.models.discriminator import Discriminator, LocalBatchNorm, SpectralNorm
+from sftok.models.efficientnet_lite0 import (
     ProjectedDiscriminator,
     ProjectedDiscriminatorConfig,
-    SpectralNorm,
+    efficientnet_lite0,
 )
-from sftok.pretrained import efficientnet_lite0
 
 
 def generator(seed: int = 0) -> torch.Generator:

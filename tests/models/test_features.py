@@ -7,8 +7,8 @@ import torch
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from sftok.models.features import DinoFeatures, EfficientNetFeatures
-from sftok.pretrained import efficientnet_lite0
+from sftok.models.dino import DinoFeatures
+from sftok.models.efficientnet_lite0 import EfficientNetFeatures, efficientnet_lite0
 
 
 def generator(seed: int = 0) -> torch.Generator:

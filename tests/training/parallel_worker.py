@@ -23,15 +23,16 @@ from sftok.data.base import MemoryImageSet
 from sftok.data.batches import Batch, training_batches
 from sftok.distributed import joined
 from sftok.models.decoder import DecoderConfig
-from sftok.models.discriminator import DinoDiscriminator, DinoDiscriminatorConfig
+from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
 from sftok.models.encoder import EncoderConfig
 from sftok.models.generator import GeneratorConfig, MaskGITGenerator
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.loop import TrainingConfig, train
-from sftok.training.optimisation import OptimisationConfig
+from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Stage
 from sftok.training.stages.fine_tuning import FineTuningConfig, FineTuningStage
 from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
@@ -67,7 +68,7 @@ LEARNING = TrainingConfig(
     gradient_accumulation=2,
     checkpoint_every=3,
     log_every=1,
-    optimisation=OptimisationConfig(learning_rate=1e-3, end_learning_rate=1e-4, warmup_steps=2),
+    optimizer=OptimizerConfig(learning_rate=1e-3, end_learning_rate=1e-4, warmup_steps=2),
 )
 
 
@@ -112,8 +113,12 @@ def generator() -> Stage:
 STAGES: dict[str, Callable[[], Stage]] = {
     "teacher": lambda: TeacherStage(MaskGITVQGAN(TEACHER)),
     "warm-up": lambda: tokenizer_stage(WarmUpStage),
-    "alignment": lambda: tokenizer_stage(AlignmentStage, AlignmentConfig(replacement_ratio=1.0)),
-    "half-replaced": lambda: tokenizer_stage(AlignmentStage, AlignmentConfig(replacement_ratio=0.5)),
+    "alignment": lambda: tokenizer_stage(
+        AlignmentStage, AlignmentConfig(context=PredictionConfig(replacement_ratio=1.0))
+    ),
+    "half-replaced": lambda: tokenizer_stage(
+        AlignmentStage, AlignmentConfig(context=PredictionConfig(replacement_ratio=0.5))
+    ),
     "fine-tuning": fine_tuning,
     "fine-tuning-of-tails": lambda: fine_tuning(drop_tails=True),
     "generator": generator,

@@ -10,14 +10,14 @@ from torch import nn
 
 from sftok.data.batches import Batch
 from sftok.training.loop import TrainingConfig
-from sftok.training.optimisation import OptimisationConfig
+from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Losses, Stage, Step
 
 CONFIG = TrainingConfig(
     batch_size=4,
     checkpoint_every=3,
     log_every=1,
-    optimisation=OptimisationConfig(learning_rate=1e-2, end_learning_rate=1e-3, warmup_steps=2),
+    optimizer=OptimizerConfig(learning_rate=1e-2, end_learning_rate=1e-3, warmup_steps=2),
 )
 
 
@@ -58,7 +58,7 @@ class NoisyRegression(Stage):
         for parameter in self.trained.parameters():
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         noise = torch.randn(step.batch.images.shape[0], 1, generator=step.generator)
         return {"loss": (self.trained(step.batch.images.mean((2, 3))) - noise).square().mean()}
 
@@ -73,7 +73,7 @@ class Plain(Stage):
         self.trained.bias.data.zero_()
         self.computed_in: set[torch.dtype] = set()
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         predicted = self.trained(step.batch.images.mean((2, 3)))
         self.computed_in.add(predicted.dtype)
         # In float32, as every real loss is: the first scale of fp16 is itself no number of fp16.

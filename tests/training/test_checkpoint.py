@@ -10,7 +10,7 @@ from torch import nn
 
 from sftok.training.checkpoint import TrainingState
 from sftok.training.ema import WeightAverage
-from sftok.training.optimisation import OptimisationConfig, adamw
+from sftok.training.optimizer import OptimizerConfig, adamw
 
 
 class Run:
@@ -21,14 +21,14 @@ class Run:
         with torch.no_grad():
             for parameter in self.layer.parameters():
                 parameter.fill_(0.1)
-        self.optimiser = adamw(self.layer.named_parameters(), OptimisationConfig(learning_rate=0.1))
-        self.state = TrainingState(self.layer, {"model": self.optimiser}, WeightAverage(self.layer, 0.9), {})
+        self.optimizer = adamw(self.layer.named_parameters(), OptimizerConfig(learning_rate=0.1))
+        self.state = TrainingState(self.layer, {"model": self.optimizer}, WeightAverage(self.layer, 0.9), {})
 
     def step(self, number: int) -> None:
         images = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(number))
-        self.optimiser.zero_grad()
+        self.optimizer.zero_grad()
         (self.layer(images) - images[:, :1, 1:-1, 1:-1]).square().mean().backward()
-        self.optimiser.step()
+        self.optimizer.step()
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])

@@ -15,7 +15,7 @@ from sftok.data.batches import Batch
 from sftok.randomness import generator
 from sftok.training import loop
 from sftok.training.loop import TrainingConfig, TrainingDiverged, TrainingInterrupted, train
-from sftok.training.optimisation import OptimisationConfig
+from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Losses, Step
 from sftok.weights import DamagedFileError
 
@@ -86,13 +86,13 @@ def test_the_seconds_are_those_of_all_attempts(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_long_gradient_is_shortened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def plain(named: Iterable[tuple[str, nn.Parameter]], _: OptimisationConfig) -> torch.optim.Optimizer:
+    def plain(named: Iterable[tuple[str, nn.Parameter]], _: OptimizerConfig) -> torch.optim.Optimizer:
         return torch.optim.SGD([parameter for _, parameter in named])
 
     monkeypatch.setattr(loop, "adamw", plain)
     before, stage, monitor = NoisyRegression(), NoisyRegression(), Recorder()
-    optimisation = OptimisationConfig(learning_rate=0.5, end_learning_rate=0.5, max_grad_norm=0.01)
-    config = TrainingConfig(batch_size=4, ema_decay=0, optimisation=optimisation)
+    own = OptimizerConfig(learning_rate=0.5, end_learning_rate=0.5, max_grad_norm=0.01)
+    config = TrainingConfig(batch_size=4, ema_decay=0, optimizer=own)
     train(stage, batches, 1, config, seed=1, folder=tmp_path, monitor=monitor)
     moved = [after - start for after, start in zip(stage.parameters(), before.parameters(), strict=True)]
     assert monitor.lines[0]["grad_norm"] > 0.1, "what is told is the length before"
@@ -103,9 +103,9 @@ def test_a_long_gradient_is_shortened(tmp_path: Path, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("accumulation", [1, 2, 3])
 def test_every_batch_has_draws_of_its_own(tmp_path: Path, accumulation: int) -> None:
     class Drawing(NoisyRegression):
-        def losses(self, player: str, step: Step) -> Losses:
+        def losses(self, optimizer: str, step: Step) -> Losses:
             draws.append(torch.rand(1, generator=step.generator).item())
-            return super().losses(player, step)
+            return super().losses(optimizer, step)
 
     draws: list[float] = []
     config = CONFIG.model_copy(update={"gradient_accumulation": accumulation})
@@ -138,9 +138,9 @@ def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path) -> None:
 
 def test_divergence_is_an_error(tmp_path: Path) -> None:
     class Diverging(NoisyRegression):
-        def losses(self, player: str, step: Step) -> Losses:
+        def losses(self, optimizer: str, step: Step) -> Losses:
             scale = float("inf") if step.index == 2 else 1.0
-            return {"loss": super().losses(player, step)["loss"] * scale}
+            return {"loss": super().losses(optimizer, step)["loss"] * scale}
 
     with pytest.raises(TrainingDiverged, match="step 3"):
         train(Diverging(), batches, 10, CONFIG, seed=1, folder=tmp_path, monitor=Recorder())

@@ -81,7 +81,7 @@ def test_tails_are_drawn_for_the_whole_batch_in_stage_3(alone: Path, together: P
         )
 
 
-def test_both_players_of_stage_3_were_compared(together: Path) -> None:
+def test_both_optimizers_of_stage_3_were_compared(together: Path) -> None:
     assert {"gan_loss", "discriminator_lecam_loss", "discriminator_grad_norm"} <= set(
         curve(together / "fine-tuning")[-1]
     )

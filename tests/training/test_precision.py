@@ -20,9 +20,9 @@ class Faint(Plain):
         super().__init__()
         self.overflow_at = overflow_at
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         factor = float("inf") if step.index == self.overflow_at else 0.01
-        return {"loss": factor * super().losses(player, step)["loss"]}
+        return {"loss": factor * super().losses(optimizer, step)["loss"]}
 
 
 def train_at(precision: str, stage: Stage, folder: Path, monitor: Recorder, steps: int = 6) -> Stage:
@@ -73,8 +73,8 @@ def test_fp16_resumes_bit_for_bit_with_its_scale(tmp_path: Path, stop_after: int
 
 def test_what_no_scale_can_mend_is_a_divergence(tmp_path: Path) -> None:
     class Broken(Plain):
-        def losses(self, player: str, step: Step) -> Losses:
-            return {"loss": super().losses(player, step)["loss"] * float("nan")}
+        def losses(self, optimizer: str, step: Step) -> Losses:
+            return {"loss": super().losses(optimizer, step)["loss"] * float("nan")}
 
     recorder = Recorder()
     with pytest.raises(TrainingDiverged, match="not finite at step 17"):

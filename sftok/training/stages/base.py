@@ -1,13 +1,13 @@
-"""What a training loop needs to know of a stage, and no more.
+"""What the training loop needs to know about a stage, and nothing more.
 
-The loop knows no stage and a stage knows no loop: the loop asks each of a stage's players (one optimiser
-each) for its losses and updates its parameters.
+The loop knows no stage and a stage knows no loop: for each optimizer of a stage in turn, the loop asks the
+stage for losses and updates the optimizer's parameters.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -15,56 +15,58 @@ from torch import nn
 
 from sftok.data.batches import Batch
 from sftok.distributed import SINGLE, World
-from sftok.frozen import Frozen
-
-__all__ = ["Frozen", "Losses", "Stage", "Step"]
 
 
 @dataclass(frozen=True)
 class Step:
-    """One update as a stage sees it; with gradient accumulation, one of the batches of an update."""
+    """One update as a stage sees it; with gradient accumulation, one of the update's batches."""
 
     index: int
     """Updates done before this one."""
     batch: Batch
-    """Of several processes each sees its share of the images."""
+    """This process's share of the images."""
     generator: torch.Generator
-    """The source of every random draw of this step, on the CPU, so that a GPU sees the same ones.
+    """Source of every random draw of this step, on the CPU, so that every device sees the same ones.
 
     It is the same in all processes: each draws for the whole batch and takes its share.
     """
     shared: dict[str, torch.Tensor] = field(default_factory=dict)
-    """What earlier players leave to later ones, so that nothing is computed twice."""
+    """What the losses of one optimizer leave for those of the next, so that nothing is computed twice."""
     world: World = SINGLE
-    """Who has the rest of the batch."""
+    """The processes that hold the rest of the batch."""
+
+    def uniform(self, shape: Sequence[int]) -> torch.Tensor:
+        """Uniform draws in [0, 1) of `shape`, whose first dimension counts this process's images."""
+        images, *rest = shape
+        return self.world.share(torch.rand(self.world.size * images, *rest, generator=self.generator))
 
 
 Losses = dict[str, torch.Tensor]
-"""Scalars by name; `loss` is the one that is differentiated, the others are shown."""
+"""Scalars by name; `loss` is differentiated, the others are logged."""
 
 
 class Stage(nn.Module, ABC):
     """A training objective over the modules in `trained`.
 
-    Everything registered as a sub-module is trained and checkpointed; frozen models are kept out of the
-    module tree (see `Frozen`).
+    Every registered submodule is trained and checkpointed; frozen models stay outside the module tree
+    (see `sftok.frozen.Frozen`).
     """
 
     trained: nn.Module
-    """The modules that the stage is there to train: averaged (EMA) and exported at its end."""
+    """The modules that the stage exists to train: averaged (EMA), and exported at the end."""
 
-    def players(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
-        """The parameters of each optimiser by player, in the order of the updates within a step."""
+    def optimizers(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
+        """The named parameters of each optimizer, in the order of the updates within a step."""
         return {"model": self.trained.named_parameters()}
 
-    def first_update(self, player: str) -> int:
-        """The update (from 0) with which `player` joins; the schedule of its learning rate starts there."""
+    def first_update(self, optimizer: str) -> int:
+        """The update (from 0) at which `optimizer` starts, as does its learning rate schedule."""
         return 0
 
     @abstractmethod
-    def losses(self, player: str, step: Step) -> Losses:
-        """The losses of one player's update.
+    def losses(self, optimizer: str, step: Step) -> Losses:
+        """The losses that `optimizer` minimizes in this step.
 
-        Of several processes each gives its own share's; what counts is their mean, and that of their
-        gradients. What is no mean over images asks `step.world`.
+        Each process computes those of its own share; their mean and the mean of their gradients count.
+        Whatever is not a mean over images asks `step.world`.
         """

@@ -17,7 +17,7 @@ class ClassifierStage(Stage):
         self.trained = classifier
         self.label_smoothing = label_smoothing
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         """Cross-entropy and the batch's accuracy."""
         logits = self.trained(step.batch.images).float()
         with torch.no_grad():

@@ -18,11 +18,11 @@ from typing import cast
 
 import torch
 import torch.nn.functional as F
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.config import Config, ConfigError
-from sftok.decoding.schedule import mask_schedule, sample_mask
+from sftok.decoding.schedule import MaskSchedule, sample_mask
 from sftok.distributed import SINGLE, World
 from sftok.frozen import Frozen
 from sftok.losses.adversarial import LeCam, hinge_discriminator_loss, hinge_generator_loss
@@ -45,27 +45,21 @@ class FineTuningConfig(Config):
     discriminator_start: int = Field(default=20_000, ge=0)
     """Updates before the discriminator joins; until then there is no adversarial loss."""
     discriminator_factor: float = Field(default=1.0, ge=0)
-    """Of both players' adversarial losses."""
+    """Weight of both adversarial losses, the model's and the discriminator's."""
     discriminator_weight: float = Field(default=0.5, ge=0)
     """Of the model's adversarial loss, fixed: not the adaptive weight of VQGAN."""
     lecam_weight: float = Field(default=0.001, ge=0)
     lecam_decay: float = Field(default=0.999, ge=0, lt=1)
     """Of the moving averages of logits; the release's."""
-    mask_schedule: str = "arccos"
-
-    @field_validator("mask_schedule")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        mask_schedule(name)
-        return name
+    mask_schedule: MaskSchedule = "arccos"
 
 
 class FineTuningStage(Stage):
     """The decoders against an image, and a discriminator against the decoders.
 
-    The players are `model` (decoder and pixel decoder) and `discriminator`; within a step the model is first,
-    and the discriminator judges the reconstructions of before its update. The teacher's codebook is a part of
-    the pixel decoder and trained with it, as in the release.
+    The optimizers are `model` (decoder and pixel decoder) and `discriminator`. Within a step the model is
+    updated first, and the discriminator judges the reconstructions made before that update. The teacher's
+    codebook is a part of the pixel decoder and trained with it, as in the release.
     """
 
     trained: nn.ModuleDict
@@ -100,26 +94,27 @@ class FineTuningStage(Stage):
 
     @property
     def networks(self) -> Mapping[str, Frozen]:
-        """The networks of others that the losses look through, by loss."""
-        return {"perceptual": self.perceptual.network, "discriminator": self.discriminator.features.network}
+        """The frozen networks under the losses, by loss."""
+        found = {"perceptual": self.perceptual.network, "discriminator": self.discriminator.network}
+        return {loss: network for loss, network in found.items() if network is not None}
 
-    def players(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
+    def optimizers(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
         """The model, then the discriminator's heads."""
         heads = [each for each in self.discriminator.named_parameters() if each[1].requires_grad]
         return {"model": self.trained.named_parameters(), "discriminator": heads}
 
-    def first_update(self, player: str) -> int:
+    def first_update(self, optimizer: str) -> int:
         """The discriminator joins at `discriminator_start`."""
-        return self.config.discriminator_start if player == "discriminator" else 0
+        return self.config.discriminator_start if optimizer == "discriminator" else 0
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator.
 
         Raises:
             ConfigError: this process's share of the batch does not suit the discriminator.
         """
         self._require_whole_groups(step)
-        return {"model": self._model, "discriminator": self._discriminator}[player](step)
+        return {"model": self._model, "discriminator": self._discriminator}[optimizer](step)
 
     def reconstruct(self, quantized: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
         """Images from frozen tokens by one guided, partly masked pass of the decoder.

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor
 
 from sftok.config import Config
 from sftok.data.batches import Batch
-from sftok.decoding.schedule import mask_schedule, sample_mask
+from sftok.decoding.schedule import MaskSchedule, sample_mask
 from sftok.distributed import SINGLE, World
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.generator import MaskGITGenerator
@@ -32,13 +32,7 @@ class GeneratorLossConfig(Config):
     """Of the loss at positions that were seen."""
     class_drop: float = Field(default=0.1, ge=0, le=1)
     """Probability that an image's class is replaced by the null class."""
-    mask_schedule: str = "arccos"
-
-    @field_validator("mask_schedule")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        mask_schedule(name)
-        return name
+    mask_schedule: MaskSchedule = "arccos"
 
 
 class GeneratorStage(Stage):
@@ -52,7 +46,7 @@ class GeneratorStage(Stage):
         self.token_ids = token_ids
         self.config = config
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         """Masked cross-entropy, and the share of masked ids whose most likely prediction is right."""
         model, ids = self.trained, self.token_ids(step.batch)
         shape = (step.world.size * len(ids), ids.shape[1])

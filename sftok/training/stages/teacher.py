@@ -15,7 +15,7 @@ class TeacherStage(Stage):
         super().__init__()
         self.trained = teacher
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         """The VQ-VAE objective on images in [0,1]."""
         reconstruction, quantized = self.trained(step.batch.images, step.world)
         pixels = F.mse_loss(reconstruction.float(), step.batch.images)

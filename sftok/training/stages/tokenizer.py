@@ -1,8 +1,8 @@
 """Stages 1 and 2 of the tokenizer: warming up, and distribution alignment (paper 3.2 and 3.3).
 
 Both predict the frozen teacher's codes from the latent tokens. In the warm-up every position is masked; in
-the alignment some positions are visible, and what they show is the question of the paper: the ground truth
-(vanilla, `replacement_ratio` 0) or the model's own first-step prediction (SFVR, `replacement_ratio` 1).
+the alignment some positions are visible, and the question of the paper is what they show: the ground truth
+(vanilla training) or the model's own first prediction (SFVR). `sftok.training.contexts` holds the answers.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ from collections.abc import Callable
 from typing import cast
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import nn
 
-from sftok.config import Config, choices_hint
+from sftok.config import Config
 from sftok.data.batches import Batch
-from sftok.decoding.schedule import MASK_SCHEDULES, sample_mask
+from sftok.decoding.schedule import MaskSchedule, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.decoder import Decoder
 from sftok.models.encoder import Encoder
 from sftok.quantizers.base import Quantized, Quantizer
+from sftok.training.contexts.base import ContextConfig
+from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.stages.base import Losses, Stage, Step
 
 
@@ -34,18 +36,11 @@ class TokenizerLossConfig(Config):
 
 
 class AlignmentConfig(Config):
-    """What the decoder's visible positions show in stage 2."""
+    """What the decoder sees in stage 2."""
 
-    replacement_ratio: float = Field(default=1.0, ge=0, le=1)
-    """Probability that a visible position shows the first-step prediction; 0 is vanilla training."""
-    mask_schedule: str = "arccos"
-
-    @field_validator("mask_schedule")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if name not in MASK_SCHEDULES:
-            raise ValueError(f"unknown mask schedule {name!r}: {choices_hint(name, MASK_SCHEDULES)}")
-        return name
+    context: ContextConfig = PredictionConfig()
+    """What visible positions show."""
+    mask_schedule: MaskSchedule = "arccos"
 
 
 TeacherCodes = Callable[[Batch], torch.Tensor]
@@ -79,7 +74,7 @@ class TokenizerStage(Stage):
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """What the decoder sees: code ids `[B,N]`, the mask id where a position is masked."""
 
-    def losses(self, player: str, step: Step) -> Losses:
+    def losses(self, optimizer: str, step: Step) -> Losses:
         """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
         codes = self.teacher_codes(step.batch).to(step.batch.images.device)
         encoder, quantizer = self.trained["encoder"], self.trained["quantizer"]
@@ -116,10 +111,9 @@ class WarmUpStage(TokenizerStage):
 
 
 class AlignmentStage(TokenizerStage):
-    """Stage 2: a random part is masked; each visible position shows the prediction or the ground truth.
+    """Stage 2: a random part is masked, and a context decides what visible positions show.
 
-    The prediction is the argmax of the decoder's fully masked pass, made without gradient; the targets are
-    always the teacher's codes.
+    The targets are always the teacher's codes.
     """
 
     def __init__(
@@ -132,22 +126,17 @@ class AlignmentStage(TokenizerStage):
         alignment: AlignmentConfig,
     ):
         super().__init__(encoder, quantizer, decoder, teacher_codes, loss)
-        self.alignment = alignment
+        self.mask_schedule = alignment.mask_schedule
+        self.context = alignment.context.build()
 
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
-        """A mixture of ground truth and first-step prediction, with the mask drawn over it."""
-        batch, num_codes = codes.shape
-        shape = (step.world.size * batch, num_codes)
-        drawn = sample_mask(shape, self.alignment.mask_schedule, step.generator)
-        masked = step.world.share(drawn).to(codes.device)
-        shown = codes
-        ratio = self.alignment.replacement_ratio
-        if ratio > 0:
-            draws = step.world.share(torch.rand(shape, generator=step.generator)).to(codes.device)
-            shown = torch.where(draws < ratio, self.first_prediction(quantized), codes)
-        return torch.where(masked, self.decoder.mask_id, shown)
+        """The context's codes under a random mask."""
 
-    @torch.no_grad()
-    def first_prediction(self, quantized: torch.Tensor) -> torch.Tensor:
-        """The most likely codes `[B,N]` of a single step: everything masked (M_1 in 3.2)."""
-        return self.decoder.first_pass(quantized).float().argmax(-1)
+        @torch.no_grad()
+        def first_logits() -> torch.Tensor:
+            return self.decoder.first_pass(quantized).float()
+
+        batch, num_codes = codes.shape
+        drawn = sample_mask((step.world.size * batch, num_codes), self.mask_schedule, step.generator)
+        masked = step.world.share(drawn).to(codes.device)
+        return torch.where(masked, self.decoder.mask_id, self.context(codes, first_logits, step))

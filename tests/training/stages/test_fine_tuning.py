@@ -16,13 +16,13 @@ from sftok.data.batches import Batch
 from sftok.decoding.schedule import DecodingConfig, sample_mask
 from sftok.distributed import World
 from sftok.models.decoder import DecoderConfig
-from sftok.models.discriminator import DinoDiscriminator, DinoDiscriminatorConfig
+from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
 from sftok.models.encoder import EncoderConfig
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.teacher.vqgan import VQGANConfig
 from sftok.training.loop import TrainingConfig, TrainingInterrupted, train
-from sftok.training.optimisation import OptimisationConfig
+from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Step
 from sftok.training.stages.fine_tuning import (
     FineTuningConfig,
@@ -53,8 +53,8 @@ LEARNING = TrainingConfig(
     gradient_accumulation=2,
     checkpoint_every=100,
     log_every=1,
-    optimisation=OptimisationConfig(learning_rate=1e-2, end_learning_rate=1e-3, warmup_steps=2, beta2=0.999),
-    players={"discriminator": OptimisationConfig(learning_rate=1e-3, end_learning_rate=1e-4, beta2=0.999)},
+    optimizer=OptimizerConfig(learning_rate=1e-2, end_learning_rate=1e-3, warmup_steps=2, beta2=0.999),
+    optimizers={"discriminator": OptimizerConfig(learning_rate=1e-3, end_learning_rate=1e-4, beta2=0.999)},
 )
 
 
@@ -137,9 +137,9 @@ def test_the_discriminator_alone_learns_from_its_losses() -> None:
     assert not any(gradients(tokenizer).values())
 
 
-def test_players_share_no_parameter_and_leave_out_what_is_frozen() -> None:
+def test_optimizers_share_no_parameter_and_leave_out_what_is_frozen() -> None:
     tokenizer, stage = build()
-    model, discriminator = ({id(each) for _, each in named} for named in stage.players().values())
+    model, discriminator = ({id(each) for _, each in named} for named in stage.optimizers().values())
     assert not model & discriminator
     assert model == {
         id(each) for part in (tokenizer.decoder, tokenizer.pixel_decoder) for each in part.parameters()

@@ -76,18 +76,18 @@ def test_classes_are_dropped_at_their_rate(rate, low, high):
 def test_every_parameter_of_the_model_gets_a_gradient():
     this = stage(class_drop=0.5)
     this.losses("model", step(count=60))["loss"].backward()
-    assert all(parameter.grad.abs().sum() > 0 for _, parameter in this.players()["model"])
+    assert all(parameter.grad.abs().sum() > 0 for _, parameter in this.optimizers()["model"])
 
 
 def test_it_learns_what_a_class_looks_like():
     this = stage(class_drop=0.2, label_smoothing=0.0)
-    optimiser = torch.optim.Adam(this.trained.parameters(), lr=1e-2)
+    optimizer = torch.optim.Adam(this.trained.parameters(), lr=1e-2)
     losses = []
     for index in range(80):
         loss = this.losses("model", step(index, count=24))["loss"]
-        optimiser.zero_grad()
+        optimizer.zero_grad()
         loss.backward()
-        optimiser.step()
+        optimizer.step()
         losses.append(loss.item())
     assert sum(losses[-10:]) < 0.5 * sum(losses[:10])
     hidden = torch.full((3, MODEL.num_tokens), this.trained.mask_id)

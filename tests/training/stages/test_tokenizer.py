@@ -13,6 +13,7 @@ from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.decoder import Decoder, DecoderConfig
 from sftok.models.encoder import Encoder, EncoderConfig
 from sftok.quantizers.optvq import OptVQ, OptVQConfig
+from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.stages.base import Step
 from sftok.training.stages.tokenizer import (
     AlignmentConfig,
@@ -56,7 +57,7 @@ def test_the_warm_up_runs_every_part_once(parts: tuple[Encoder, OptVQ, Decoder])
 def test_the_alignment_encodes_once_and_decodes_again_for_its_own_prediction(
     parts: tuple[Encoder, OptVQ, Decoder], ratio: float, passes: int
 ) -> None:
-    alignment = AlignmentConfig(replacement_ratio=ratio)
+    alignment = AlignmentConfig(context=PredictionConfig(replacement_ratio=ratio))
     calls = counted(AlignmentStage(*parts, lambda batch: CODES, TokenizerLossConfig(), alignment))
     assert calls == {"encoder": 1, "quantizer": 1, "decoder": passes}
 
@@ -67,7 +68,10 @@ def test_the_pass_without_gradient_leaves_the_decoder_its_gradient_under_autocas
     # Autocast keeps what it cast; older versions of torch gave the second pass the first one's casts, which
     # have no gradient, and the decoder stood still without a word.
     stage = AlignmentStage(
-        *parts, lambda batch: CODES, TokenizerLossConfig(), AlignmentConfig(replacement_ratio=1.0)
+        *parts,
+        lambda batch: CODES,
+        TokenizerLossConfig(),
+        AlignmentConfig(context=PredictionConfig(replacement_ratio=1.0)),
     )
     stage.train()
     with torch.autocast("cpu", torch.bfloat16):
@@ -102,7 +106,7 @@ def test_the_warm_up_shows_nothing(parts: tuple[Encoder, OptVQ, Decoder]) -> Non
 def test_visible_positions_show_the_truth_or_the_first_prediction(
     parts: tuple[Encoder, OptVQ, Decoder], ratio: float, schedule: str
 ) -> None:
-    alignment = AlignmentConfig(replacement_ratio=ratio, mask_schedule=schedule)
+    alignment = AlignmentConfig(context=PredictionConfig(replacement_ratio=ratio), mask_schedule=schedule)
     stage = AlignmentStage(*parts, lambda batch: MANY, TokenizerLossConfig(), alignment)
     passes, _ = seen_by_the_decoder(stage)
     generator = torch.Generator().manual_seed(5)
@@ -126,7 +130,9 @@ def test_the_loss_is_that_of_the_masked_codes_and_the_weighted_rest(
     for weight in parts[2].parameters():  # as initialised, every code is as likely to it
         weight.data.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())))
     weights = TokenizerLossConfig(quantizer_weight=0.3, unmasked_weight=0.25, label_smoothing=0.2)
-    stage = AlignmentStage(*parts, lambda batch: MANY, weights, AlignmentConfig(replacement_ratio=0.5))
+    stage = AlignmentStage(
+        *parts, lambda batch: MANY, weights, AlignmentConfig(context=PredictionConfig(replacement_ratio=0.5))
+    )
     passes, losses = seen_by_the_decoder(stage)
     shown, logits = passes[-1]
     masked = shown == 8

@@ -11,9 +11,9 @@ from sftok.config import ConfigError
 from sftok.models.decoder import Decoder, DecoderConfig
 from sftok.models.encoder import Encoder, EncoderConfig
 from sftok.quantizers.optvq import OptVQ, OptVQConfig
-from sftok.training.optimisation import OptimisationConfig, adamw, learning_rate
+from sftok.training.optimizer import OptimizerConfig, adamw, learning_rate
 
-PAPER = OptimisationConfig()
+PAPER = OptimizerConfig()
 
 
 def test_known_values_of_table_6() -> None:
@@ -27,7 +27,7 @@ def test_known_values_of_table_6() -> None:
 
 @given(total=st.integers(1, 5000), warmup=st.integers(0, 5000), step=st.integers(0, 5000))
 def test_the_rate_stays_within_its_bounds(total: int, warmup: int, step: int) -> None:
-    config = OptimisationConfig(learning_rate=1.0, end_learning_rate=0.1, warmup_steps=warmup)
+    config = OptimizerConfig(learning_rate=1.0, end_learning_rate=0.1, warmup_steps=warmup)
     rate = learning_rate(min(step, total), total, config)
     assert 0 < rate <= 1.0
     if step >= min(warmup, total // 2):
@@ -44,13 +44,13 @@ def test_norms_biases_and_embeddings_are_not_decayed() -> None:
 
 
 def test_betas_are_those_of_the_configuration() -> None:
-    groups = adamw(nn.Linear(2, 2).named_parameters(), OptimisationConfig(beta1=0.8, beta2=0.95)).param_groups
+    groups = adamw(nn.Linear(2, 2).named_parameters(), OptimizerConfig(beta1=0.8, beta2=0.95)).param_groups
     assert [group["betas"] for group in groups] == [(0.8, 0.95)] * 2
 
 
 def test_an_end_rate_above_the_start_is_refused() -> None:
     with pytest.raises(ConfigError, match="end_learning_rate"):
-        OptimisationConfig.build({"learning_rate": 1e-5, "end_learning_rate": 1e-4})
+        OptimizerConfig.build({"learning_rate": 1e-5, "end_learning_rate": 1e-4})
 
 
 def test_the_tokenizer_decays_what_the_release_decays() -> None:

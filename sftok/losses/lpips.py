@@ -1,0 +1,116 @@
+"""LPIPS (Zhang et al., 2018), the perceptual loss of Table 6, by the `lpips` package."""
+
+from __future__ import annotations
+
+import importlib.resources
+import warnings
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import lpips
+import torch
+from torch import Tensor, nn
+from torchvision.models import AlexNet_Weights, VGG16_Weights
+
+from sftok.frozen import Frozen
+from sftok.losses.perceptual import PerceptualConfig, PerceptualLoss
+from sftok.pretrained import load_published
+
+LPIPS_URLS = {"vgg": VGG16_Weights.IMAGENET1K_V1.url, "alex": AlexNet_Weights.IMAGENET1K_V1.url}
+"""The ImageNet weights under LPIPS by network; its own linear weights come with the `lpips` package."""
+
+LpipsNetwork = Literal["vgg", "alex"]
+
+
+class LpipsConfig(PerceptualConfig):
+    """What the members on VGG and on AlexNet share.
+
+    Attributes:
+        net: the network under LPIPS.
+        smallest: least side of an image in pixels that the network's pooling allows.
+    """
+
+    net: ClassVar[LpipsNetwork]
+    smallest: ClassVar[int]
+
+    def build(self) -> PerceptualLoss:  # type: ignore[override]
+        """The loss, on the published weights of its network."""
+        return LpipsLoss(lpips_network(self.net), self.smallest)
+
+    def check_weights(self) -> None:
+        """Load the network."""
+        lpips_network(self.net)
+
+
+class LpipsVGGConfig(LpipsConfig, name="lpips-vgg"):
+    """On VGG16, as the release trains."""
+
+    net = "vgg"
+    smallest = 16
+
+
+class LpipsAlexConfig(LpipsConfig, name="lpips-alex"):
+    """On AlexNet, with which LPIPS is usually measured."""
+
+    net = "alex"
+    smallest = 32
+
+
+class LpipsLoss(PerceptualLoss):
+    """LPIPS averaged over a batch, in float32.
+
+    Args:
+        network: as `lpips_network` returns it; kept frozen.
+        smallest: least side of an image in pixels that the network's pooling allows.
+    """
+
+    network: Frozen
+
+    def __init__(self, network: nn.Module, smallest: int = 16) -> None:
+        self.network = Frozen(network)
+        self.smallest = smallest
+
+    def __call__(self, reconstructions: Tensor, images: Tensor) -> Tensor:
+        """The scalar distance of two batches `[B, 3, H, W]` in [0, 1].
+
+        Raises:
+            ValueError: the images are too small for the network.
+        """
+        side = min(images.shape[-2:])
+        if side < self.smallest:
+            raise ValueError(
+                f"LPIPS needs {self.smallest} pixels a side, these images have {side}; "
+                "choose efficientnet-lite0, which resizes"
+            )
+        with torch.autocast(images.device.type, enabled=False):
+            distances: Tensor = self.network(reconstructions.float(), images.float(), normalize=True)
+        return distances.mean()
+
+
+def lpips_network(net: LpipsNetwork = "vgg", weights: Path | None = None) -> nn.Module:
+    """The `lpips` package's network, frozen: `network(left, right, normalize=True)` for images in [0, 1].
+
+    Args:
+        net: "vgg", with which the release trains, or "alex", with which LPIPS is usually measured.
+        weights: torchvision's ImageNet weights of that network; torch's hub cache by default.
+
+    Raises:
+        PretrainedError: the weights are missing or damaged.
+    """
+    with torch.device("meta"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as of 2022
+        network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
+    linear = importlib.resources.files(lpips) / "weights" / "v0.1" / f"{net}.pth"
+    with linear.open("rb") as file:
+        given = torch.load(file, map_location="cpu", weights_only=True)
+    network.load_state_dict(given, strict=False, assign=True)
+    trunk = list(network.net.state_dict())
+    load_published(
+        network.net,
+        f"LPIPS ({net})",
+        LPIPS_URLS[net],
+        weights,
+        # The package's "slice2.3.weight" is torchvision's "features.3.weight".
+        lambda given: {name: given[f"features.{name.partition('.')[2]}"] for name in trunk},
+    )
+    return network.eval().requires_grad_(False)

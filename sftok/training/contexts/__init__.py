@@ -1,0 +1,1 @@
+"""What visible positions show in stage 2, one file per answer."""

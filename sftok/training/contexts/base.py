@@ -1,0 +1,37 @@
+"""What every context has in common: what the decoder sees at visible positions while stage 2 trains it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from sftok.components import Component
+from sftok.training.stages.base import Step
+
+
+class Context(Protocol):
+    """Chooses the codes at visible positions; the mask is drawn before and laid over them afterwards."""
+
+    def __call__(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
+        """The codes that visible positions show.
+
+        Args:
+            codes: the teacher's, int64 `[B, N]`.
+            first_logits: computes the logits `[B, N, V]`, float32 and without gradient, of the pass in which
+                every position is masked (M_1 in Section 3.2). Not calling it saves that pass.
+            step: the update; random draws come from `step.uniform` or `step.generator`.
+
+        Returns:
+            Codes, int64 `[B, N]` in 0..V-1, at masked positions too.
+        """
+
+
+class ContextConfig(Component, family="context", package="sftok.training.contexts"):
+    """Which codes visible positions show."""
+
+    @abstractmethod
+    def build(self) -> Context:  # type: ignore[override]
+        """The context."""
