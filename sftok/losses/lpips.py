@@ -7,17 +7,18 @@ import warnings
 from pathlib import Path
 from typing import ClassVar, Literal
 
-import lpips
 import torch
 from torch import Tensor, nn
-from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 from sftok.frozen import Frozen
 from sftok.losses.perceptual import PerceptualConfig, PerceptualLoss
 from sftok.pretrained import load_published
 
-LPIPS_URLS = {"vgg": VGG16_Weights.IMAGENET1K_V1.url, "alex": AlexNet_Weights.IMAGENET1K_V1.url}
-"""The ImageNet weights under LPIPS by network; its own linear weights come with the `lpips` package."""
+LPIPS_URLS = {
+    "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",
+    "alex": "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth",
+}
+"""torchvision's ImageNet weights by network; LPIPS' own linear weights come with the `lpips` package."""
 
 LpipsNetwork = Literal["vgg", "alex"]
 
@@ -97,6 +98,8 @@ def lpips_network(net: LpipsNetwork = "vgg", weights: Path | None = None) -> nn.
     Raises:
         PretrainedError: the weights are missing or damaged.
     """
+    import lpips  # here, because it takes seconds that reading a configuration need not spend
+
     with torch.device("meta"), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as of 2022
         network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
@@ -143,6 +142,8 @@ def dino_vit_small(weights: Path | None = None) -> nn.Module:
     Raises:
         PretrainedError: the weights are missing or damaged.
     """
+    import timm  # here, because it takes seconds that reading a configuration need not spend
+
     with torch.device("meta"):
         network = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0)
     load_published(network, "DINO ViT-S/16", DINO_URL, weights)

@@ -12,7 +12,6 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.evaluation.config import EvaluationError
-from sftok.evaluation.extractors import EfficientNetLite0Extractor
 from sftok.frozen import Frozen
 from sftok.models.discriminator import Discriminator, DiscriminatorConfig, initialize_heads, normalized_block
 from sftok.pretrained import PretrainedError, describe_error
@@ -135,6 +134,9 @@ def efficientnet_lite0(weights: Path | None = None) -> nn.Module:
     Raises:
         PretrainedError: the package is not installed, or `weights` belong to another network.
     """
+    # Here, because it takes seconds that reading a configuration need not spend.
+    from sftok.evaluation.extractors import EfficientNetLite0Extractor
+
     path = None if weights is None else str(weights)
     try:
         network = EfficientNetLite0Extractor("efficientnet-lite0@224", ["1280"], path).network
