@@ -51,7 +51,10 @@ class Config(BaseModel):
                 raise ValueError(f"{name} must be a number, not a boolean, got {values[name]}")
         return values
 
-    @classmethod
+    # A component builds its part under the same name; typed without arguments, so that it may take its own.
+    build: ClassVar[Any]
+
+    @classmethod  # type: ignore[no-redef]
     def build(cls, values: dict[str, Any]) -> Self:
         """The record of `values`.
 

@@ -67,7 +67,7 @@ def generate_ids(
     return iterative_unmask(
         guided(model, labels, model.null_class, config),
         batch_size=len(labels),
-        length=model.config.num_tokens,
+        length=model.num_tokens,
         mask_id=model.mask_id,
         config=config.decoding,
         generator=generator,

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 from hypothesis import settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `tiny`
 
 settings.register_profile("sftok", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("sftok")

@@ -2,22 +2,19 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_models import generator_record, seeded
 
 from sftok.decoding.guidance import GenerationConfig
 from sftok.generation import generate, generate_ids
-from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+from sftok.models.generator import MaskGITGenerator
 
-CONFIG = GeneratorConfig(num_tokens=6, vocabulary=10, num_classes=3, width=16, depth=1, heads=2)
+CONFIG = generator_record(6, 10, 3)
 LABELS = torch.tensor([0, 1, 2, 1])
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.fixture
 def model() -> MaskGITGenerator:
-    model = MaskGITGenerator(CONFIG)
+    model = MaskGITGenerator.from_config(CONFIG)
     for parameter in model.parameters():
         parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=seeded(parameter.numel())))
     return model

@@ -2,41 +2,45 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
+from small_models import generator_record
 
 from sftok import hub
 from sftok.checkpoints import CheckpointError
 from sftok.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
-from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+from sftok.models.generator import MaskGITGenerator
 from sftok.models.titok import TITOK_SIZES, TiTok
 from sftok.models.tokenizer import SIZES, SFTok
-from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, VQGANConfig
+from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord, VQGANConfig
 
 REFERENCE = Path(__file__).parent / "data" / "reference"
 
-TINY = VQGANConfig(
+TINY = MaskGITVQGANRecord(
     image_size=8,
-    hidden_channels=4,
-    channel_multipliers=(1, 2),
-    num_res_blocks=1,
-    code_dim=3,
-    codebook_size=6,
-    norm_groups=2,
+    backbone=VQGANConfig(
+        hidden_channels=4,
+        channel_multipliers=(1, 2),
+        num_res_blocks=1,
+        code_dim=3,
+        codebook_size=6,
+        norm_groups=2,
+    ),
 )
 
 
 def tiny(seed: int = 0) -> MaskGITVQGAN:
-    return MaskGITVQGAN(TINY, torch.Generator().manual_seed(seed)).eval()
+    return MaskGITVQGAN.from_config(TINY, torch.Generator().manual_seed(seed)).eval()
 
 
 @pytest.fixture
 def random_tiny(monkeypatch):
     """The full sizes take seconds and gigabytes."""
-    monkeypatch.setattr(hub, "FULL_SIZES", {"tiny": lambda generator: MaskGITVQGAN(TINY, generator)})
+    monkeypatch.setattr(hub, "FULL_SIZES", {"tiny": partial(MaskGITVQGAN.from_config, TINY)})
 
 
 def test_every_full_size_is_one_of_the_papers_models():
@@ -91,8 +95,7 @@ def test_files_and_folders_open_as_what_they_hold(tmp_path):
 
 
 def test_a_generator_is_no_tokenizer(tmp_path):
-    config = GeneratorConfig(num_tokens=4, vocabulary=64, num_classes=3, width=8, depth=1, heads=2)
-    MaskGITGenerator(config).save_pretrained(tmp_path)
+    MaskGITGenerator.from_config(generator_record()).save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="a 'maskgit-generator', which is no tokenizer"):
         open_tokenizer(tmp_path)
 
@@ -103,7 +106,7 @@ def test_the_identity_is_of_weights_and_configuration():
     with torch.no_grad():
         model.pixel_decoder.codebook[0, 0] += 1e-6
     assert identity(model) != before
-    regrouped = MaskGITVQGAN(TINY.model_copy(update={"norm_groups": 4})).eval()
+    regrouped = MaskGITVQGAN(TINY.backbone.model_copy(update={"norm_groups": 4}), 8).eval()
     regrouped.load_state_dict(tiny().state_dict())
     assert identity(regrouped) != before
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from sftok.models.generator import SFTOK_MASKGIT, GeneratorConfig, MaskGITGenerator
+from sftok.models.generator import SFTOK_MASKGIT, MaskGITConfig, MaskGITGenerator
 from sftok.models.titok import TITOK_SIZES, TiTok
 from sftok.models.tokenizer import SFTOK_B, SFTOK_L, SFTok, SFTokConfig
 from sftok.released import (
@@ -67,21 +67,19 @@ def test_stage_two_lacks_the_pixel_decoder_only():
 
 def test_every_tensor_of_the_released_teacher_has_its_place():
     with torch.device("meta"):
-        teacher = MaskGITVQGAN(MASKGIT_VQGAN)
+        teacher = MaskGITVQGAN.from_config(MASKGIT_VQGAN)
     assert shapes(convert_maskgit_vqgan(released("maskgit_vqgan"))) == shapes(teacher.state_dict())
 
 
 def test_every_tensor_of_the_released_generator_has_its_place():
     with torch.device("meta"):
-        model = MaskGITGenerator(SFTOK_MASKGIT)
+        model = MaskGITGenerator.from_config(SFTOK_MASKGIT)
     assert shapes(convert_maskgit_generator(released("maskgit_generator"))) == shapes(model.state_dict())
 
 
 def test_a_converted_generator_is_the_bert_it_came_from():
     width, heads, ids, classes = 8, 2, 5, 3
-    model = MaskGITGenerator(
-        GeneratorConfig(num_tokens=4, vocabulary=ids, num_classes=classes, width=width, depth=1, heads=heads)
-    )
+    model = MaskGITConfig(width=width, depth=1, heads=heads).build(4, ids, classes)
     bert = {
         name: torch.randn(shape, generator=torch.Generator().manual_seed(place))
         for place, (name, shape) in enumerate(tiny_bert(width, ids, classes, positions=5).items())

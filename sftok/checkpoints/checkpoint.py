@@ -68,15 +68,8 @@ class Checkpoint:
             )
         pixels = {name: tensor for name, tensor in teacher.tensors.items() if _is_pixels(name)}
         # The teacher is convolutional: its weights fit any image size, and here it is the tokenizer's.
-        encoder = self.record.get("encoder")
-        if not isinstance(encoder, Mapping) or "image_size" not in encoder:
-            raise CheckpointError(f"{self.source}: its configuration has no encoder.image_size")
-        image_size = encoder["image_size"]
-        return replace(
-            self,
-            record={**self.record, "pixel_decoder": {**teacher.record, "image_size": image_size}},
-            tensors={**self.tensors, **pixels},
-        )
+        record = {**self.record, "pixel_decoder": teacher.record.get("backbone")}
+        return replace(self, record=record, tensors={**self.tensors, **pixels})
 
     def check_fit(self, expected: Mapping[str, Tensor]) -> None:
         """Compare with the state dict of a model that was built for it; only shapes are looked at.

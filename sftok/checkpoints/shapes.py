@@ -19,6 +19,7 @@ from sftok.released import ReleasedWeightsError
 HEAD_WIDTH = 64
 GENERATOR_HEADS = 16
 NORM_GROUPS = 32
+CODES_PER_SIDE = 16
 
 Tensors = Mapping[str, Tensor]
 Record = dict[str, Any]
@@ -33,24 +34,15 @@ def released_sftok(tensors: Tensors) -> Record:
     Raises:
         ReleasedWeightsError: a tensor is missing or of a shape that no model has.
     """
-    encoder = _encoder(tensors, "legacy")
-    rows, width = _shape(tensors, "decoder.embed_codes.weight", 2)
-    positions, _ = _shape(tensors, "decoder.code_positions", 2)
-    decoder = {
-        "num_latent_tokens": encoder["num_latent_tokens"],
-        "token_dim": encoder["token_dim"],
-        "num_codes": positions - 1,
-        "vocabulary": rows - 1,
-        **_transformer(tensors, "decoder", width),
-    }
-    codebook_size, token_dim = _shape(tensors, "quantizer.embedding", 2)
+    _, width = _shape(tensors, "decoder.embed_codes.weight", 2)
+    codebook_size, _ = _shape(tensors, "quantizer.embedding", 2)
     record: Record = {
-        "encoder": encoder,
-        "quantizer": {"codebook_size": codebook_size, "token_dim": token_dim},
-        "decoder": decoder,
+        **_encoder(tensors, "legacy"),
+        "quantizer": {"name": "optvq", "codebook_size": codebook_size},
+        "decoder": {"name": "vit", **_transformer(tensors, "decoder", width)},
     }
     if any(name.startswith("pixel_decoder.") for name in tensors):
-        record["pixel_decoder"] = _pixel_decoder(tensors, "pixel_decoder", positions - 1)
+        record["pixel_decoder"] = _backbone(tensors, "pixel_decoder")
         record["decoding"] = {"final_lookup": "soft"}
     return record
 
@@ -62,7 +54,7 @@ def released_titok_codes(tensors: Tensors) -> Record:
         ReleasedWeightsError: as `released_sftok`.
     """
     record = _titok(tensors, "legacy", use_l2_norm=True)
-    pixels = _pixel_decoder(tensors, "head.pixel_decoder", record["decoder"]["num_patches"])
+    pixels = _backbone(tensors, "head.pixel_decoder")
     return {**record, "head": {"kind": "codes", "pixel_decoder": pixels}}
 
 
@@ -75,9 +67,7 @@ def released_titok_pixels(tensors: Tensors) -> Record:
     record = _titok(tensors, "straight", use_l2_norm=False)
     outputs, _ = _shape(tensors, "head.to_pixels.weight", 2)
     patch_size = _root(outputs // 3, "head.to_pixels.weight")
-    grid = _root(record["decoder"]["num_patches"], "decoder.patch_positions")
-    head = {"kind": "pixels", "image_size": grid * patch_size, "patch_size": patch_size}
-    return {**record, "head": head}
+    return {**record, "head": {"kind": "pixels", "patch_size": patch_size}}
 
 
 def released_maskgit_vqgan(tensors: Tensors) -> Record:
@@ -86,7 +76,11 @@ def released_maskgit_vqgan(tensors: Tensors) -> Record:
     Raises:
         ReleasedWeightsError: as `released_sftok`.
     """
-    return _pixel_decoder(tensors, "pixel_decoder", num_codes=16**2)
+    backbone = _backbone(tensors, "pixel_decoder")
+    return {
+        "image_size": CODES_PER_SIDE * 2 ** (len(backbone["channel_multipliers"]) - 1),
+        "backbone": backbone,
+    }
 
 
 def released_maskgit_generator(tensors: Tensors) -> Record:
@@ -103,56 +97,58 @@ def released_maskgit_generator(tensors: Tensors) -> Record:
         raise ReleasedWeightsError(
             f"it is {width} wide, which {GENERATOR_HEADS} heads do not divide: give its configuration"
         )
-    return {
-        "num_tokens": positions - 1,
-        "vocabulary": vocabulary,
-        "num_classes": classes - 1,
+    model = {
+        "name": "maskgit",
         "width": width,
         "depth": _count(tensors, "blocks"),
         "heads": GENERATOR_HEADS,
         "mlp_ratio": hidden // width,
         "dropout": 0.1,
     }
+    return {
+        "model": model,
+        "num_tokens": positions - 1,
+        "vocabulary": vocabulary,
+        "num_classes": classes - 1,
+    }
 
 
 def _titok(tensors: Tensors, latent_layout: str, use_l2_norm: bool) -> Record:
-    encoder = _encoder(tensors, latent_layout)
-    positions, width = _shape(tensors, "decoder.patch_positions", 2)
-    codebook_size, token_dim = _shape(tensors, "quantizer.embedding", 2)
+    _, width = _shape(tensors, "decoder.patch_positions", 2)
+    codebook_size, _ = _shape(tensors, "quantizer.embedding", 2)
     return {
-        "encoder": encoder,
-        "quantizer": {"codebook_size": codebook_size, "token_dim": token_dim, "use_l2_norm": use_l2_norm},
-        "decoder": {
-            "num_latent_tokens": encoder["num_latent_tokens"],
-            "token_dim": encoder["token_dim"],
-            "num_patches": positions - 1,
-            **_transformer(tensors, "decoder", width),
-        },
+        **_encoder(tensors, latent_layout),
+        "quantizer": {"name": "vq", "codebook_size": codebook_size, "use_l2_norm": use_l2_norm},
+        "decoder": _transformer(tensors, "decoder", width),
     }
 
 
 def _encoder(tensors: Tensors, latent_layout: str) -> Record:
+    """The encoder's part of a tokenizer's record, the sizes of images and tokens included."""
     width, _, patch_size, _ = _shape(tensors, "encoder.patch_embed.weight", 4)
     positions, _ = _shape(tensors, "encoder.image_positions", 2)
     queries, _ = _shape(tensors, "encoder.queries", 2)
     token_dim, _ = _shape(tensors, "encoder.to_latents.weight", 2)
     return {
         "image_size": patch_size * _root(positions - 1, "encoder.image_positions"),
-        "patch_size": patch_size,
         "num_latent_tokens": queries,
         "token_dim": token_dim,
-        "latent_layout": latent_layout,
-        **_transformer(tensors, "encoder", width),
+        "encoder": {
+            "name": "vit",
+            "patch_size": patch_size,
+            "latent_layout": latent_layout,
+            **_transformer(tensors, "encoder", width),
+        },
     }
 
 
 def _transformer(tensors: Tensors, part: str, width: int) -> Record:
-    found = {"width": width, "depth": _count(tensors, rf"{part}\.blocks")}
-    # Of a width that no released model has, the heads are left to who knows them.
-    return found if width % HEAD_WIDTH else {**found, "heads": width // HEAD_WIDTH}
+    # Of a width that no released model has, the heads are left to who knows them: None is refused.
+    heads = None if width % HEAD_WIDTH else width // HEAD_WIDTH
+    return {"width": width, "depth": _count(tensors, rf"{part}\.blocks"), "heads": heads}
 
 
-def _pixel_decoder(tensors: Tensors, part: str, num_codes: int) -> Record:
+def _backbone(tensors: Tensors, part: str) -> Record:
     codebook_size, code_dim = _shape(tensors, f"{part}.codebook", 2)
     channels = [
         _shape(tensors, f"{part}.up.{level}.0.conv1.weight", 4)[0]
@@ -163,7 +159,7 @@ def _pixel_decoder(tensors: Tensors, part: str, num_codes: int) -> Record:
             f"the levels of its {part} have {channels} channels, no multiples of the first"
         )
     return {
-        "image_size": _root(num_codes, "decoder.code_positions") * 2 ** (len(channels) - 1),
+        "name": "maskgit-vqgan",
         "hidden_channels": channels[0],
         "channel_multipliers": [width // channels[0] for width in channels],
         "num_res_blocks": _count(tensors, rf"{part}\.mid"),

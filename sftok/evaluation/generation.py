@@ -84,7 +84,7 @@ def evaluate_generation(
     ]
     metrics = [Fidelity(reference, config.extra_metrics, fid="gfid") for reference in references]
     device = next(model.parameters()).device
-    places, shown = example_places(config, model.config.num_classes), {}
+    places, shown = example_places(config, model.num_classes), {}
     batches = torch.arange(config.num_images).split(config.batch_size)
     for samples in in_order(_sampler(model, decode_ids, config, extractors), batches, device):
         for metric in metrics:
@@ -151,7 +151,7 @@ def _sampler(
     def sample(places: Tensor) -> _Samples:
         # A generator for each batch: no draw depends on what was sampled before, or on which thread.
         noise = generator(config.seed, "generate", int(places[0]), device=device)
-        labels = balanced_labels(places, model.config.num_classes).to(device)
+        labels = balanced_labels(places, model.num_classes).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             ids = generate_ids(model, labels, config.generation, noise)
         pixels = to_uint8(decode_ids(ids, noise))
@@ -173,8 +173,8 @@ def _check(
         raise EvaluationError(
             f"{reference_set.name}: gfid needs two images at least, it has {len(reference_set)}"
         )
-    if reference_set.num_classes != model.config.num_classes:
+    if reference_set.num_classes != model.num_classes:
         raise EvaluationError(
             f"{reference_set.name} has {reference_set.num_classes} classes, the generator "
-            f"{model.config.num_classes}: compare it with images of the classes it was trained on"
+            f"{model.num_classes}: compare it with images of the classes it was trained on"
         )

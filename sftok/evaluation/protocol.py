@@ -209,7 +209,7 @@ def evaluate_teacher(
         chosen = codes[batch.indices].to(device)
         return teacher.decode(chosen), chosen
 
-    usage = CodebookUsage(teacher.config.codebook_size)
+    usage = CodebookUsage(teacher.codebook_size)
     usage.update(codes)
     metrics = bench.metrics()
     strip = bench.measure(reconstruct, codes, metrics, progress)

@@ -115,7 +115,7 @@ def teacher_codes(teacher: MaskGITVQGAN, image_set: ImageSet, cache: Path, batch
 
     content = {
         "teacher": content_hash(teacher.state_dict()),
-        "config": teacher.config.model_dump(mode="json"),
+        "config": teacher.record.model_dump(mode="json"),
         "data": image_set.fingerprint,
         "images": len(image_set),
     }

@@ -13,52 +13,60 @@ from einops import repeat
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from sftok.config import Config
-from sftok.models.layers import initialise_transformer, transformer
+from sftok.models.base import Decoder, DecoderConfig
+from sftok.models.layers import check_heads, initialise_transformer, transformer
 
 
-class DecoderConfig(Config):
-    """The shape of a decoder: N codes of a vocabulary of V, from K latent tokens."""
+class ViTDecoderConfig(DecoderConfig, name="vit"):
+    """A Vision Transformer over codes and latent tokens; the default is ViT-B (Section 4.1)."""
 
-    num_latent_tokens: int = Field(ge=1)
-    token_dim: int = Field(ge=1)
-    num_codes: int = Field(ge=1)
-    vocabulary: int = Field(ge=2)
-    width: int = Field(ge=1)
-    depth: int = Field(ge=1)
-    heads: int = Field(ge=1)
+    width: int = Field(default=768, ge=1)
+    depth: int = Field(default=12, ge=1)
+    heads: int = Field(default=12, ge=1)
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        check_heads(self.width, self.heads)
         return self
 
+    def build(
+        self,
+        num_latent_tokens: int,
+        token_dim: int,
+        num_codes: int,
+        vocabulary: int,
+        generator: torch.Generator | None = None,
+    ) -> ViTDecoder:
+        """A decoder with weights drawn from `generator` (None: seed 0)."""
+        return ViTDecoder(self, num_latent_tokens, token_dim, num_codes, vocabulary, generator)
 
-class Decoder(nn.Module):
-    """f_d of the paper: [M; Z_q] to the logits of M hat."""
 
-    def __init__(self, config: DecoderConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.config = config
+class ViTDecoder(Decoder):
+    """[M; Z_q] through the same blocks; the codes' positions come out as the logits of M hat."""
+
+    config: ViTDecoderConfig
+
+    def __init__(
+        self,
+        config: ViTDecoderConfig,
+        num_latent_tokens: int,
+        token_dim: int,
+        num_codes: int,
+        vocabulary: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(config, num_codes, vocabulary)
         width = config.width
-        self.embed_codes = nn.Embedding(config.vocabulary + 1, width)
+        self.embed_codes = nn.Embedding(vocabulary + 1, width)
         self.class_token = nn.Parameter(torch.empty(1, width))
-        self.code_positions = nn.Parameter(torch.empty(1 + config.num_codes, width))
-        self.embed_latents = nn.Linear(config.token_dim, width)
-        self.latent_positions = nn.Parameter(torch.empty(config.num_latent_tokens, width))
+        self.code_positions = nn.Parameter(torch.empty(1 + num_codes, width))
+        self.embed_latents = nn.Linear(token_dim, width)
+        self.latent_positions = nn.Parameter(torch.empty(num_latent_tokens, width))
         self.norm_in = nn.LayerNorm(width)
         self.blocks = transformer(width, config.depth, config.heads)
         self.norm_out = nn.LayerNorm(width)
-        self.head = nn.Sequential(
-            nn.Linear(width, 2 * width), nn.Tanh(), nn.Linear(2 * width, config.vocabulary)
-        )
+        self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.Tanh(), nn.Linear(2 * width, vocabulary))
         initialise_transformer(self, generator)
-
-    @property
-    def mask_id(self) -> int:
-        """The id that stands for an unknown code: V, one past the vocabulary."""
-        return self.config.vocabulary
 
     def forward(self, code_ids: Tensor, quantized: Tensor) -> Tensor:
         """Logits of every code.
@@ -75,8 +83,3 @@ class Decoder(nn.Module):
         latents = self.embed_latents(quantized) + self.latent_positions
         tokens = self.blocks(self.norm_in(torch.cat([codes, latents], dim=1)))
         return self.head(self.norm_out(tokens[:, 1 : codes.shape[1]]))
-
-    def first_pass(self, quantized: Tensor) -> Tensor:
-        """Logits `[B, N, V]` from the tokens `[B, K, Dq]` alone, every code masked: M_1 of 3.2."""
-        everywhere = (len(quantized), self.config.num_codes)
-        return self(torch.full(everywhere, self.mask_id, device=quantized.device), quantized)

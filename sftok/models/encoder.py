@@ -13,57 +13,73 @@ from einops import rearrange, repeat
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from sftok.config import Config
-from sftok.models.layers import initialise_transformer, transformer
+from sftok.models.base import Encoder, EncoderConfig
+from sftok.models.layers import check_heads, initialise_transformer, transformer
 
 
-class EncoderConfig(Config):
-    """The shape of an encoder.
+class ViTEncoderConfig(EncoderConfig, name="vit"):
+    """A Vision Transformer; the default is ViT-B with patches of 16 pixels (Section 4.1).
 
     `latent_layout` is how latents `[B, K, D]` meet the output projection: "straight" projects each token,
     "legacy" first reinterprets the memory as `[B, D, K]`, which mixes tokens and channels. The released
     weights were trained with "legacy" and need it.
     """
 
-    image_size: int = Field(ge=1)
-    patch_size: int = Field(ge=1)
-    width: int = Field(ge=1)
-    depth: int = Field(ge=1)
-    heads: int = Field(ge=1)
-    num_latent_tokens: int = Field(ge=1)
-    token_dim: int = Field(ge=1)
+    patch_size: int = Field(default=16, ge=1)
+    width: int = Field(default=768, ge=1)
+    depth: int = Field(default=12, ge=1)
+    heads: int = Field(default=12, ge=1)
     latent_layout: Literal["straight", "legacy"] = "straight"
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        if self.image_size % self.patch_size:
-            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        check_heads(self.width, self.heads)
         return self
 
-    @property
-    def num_patches(self) -> int:
-        """Patches an image, L_1 of the paper."""
-        return (self.image_size // self.patch_size) ** 2
+    def check(self, image_size: int) -> None:
+        """Refuse images that patches do not cover evenly.
+
+        Raises:
+            ValueError: names both sizes.
+        """
+        if image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {image_size}")
+
+    def build(
+        self,
+        image_size: int,
+        num_latent_tokens: int,
+        token_dim: int,
+        generator: torch.Generator | None = None,
+    ) -> ViTEncoder:
+        """An encoder of square images, with weights drawn from `generator` (None: seed 0)."""
+        return ViTEncoder(self, image_size, num_latent_tokens, token_dim, generator)
 
 
-class Encoder(nn.Module):
-    """f_e of the paper: images to continuous latent tokens Z_e."""
+class ViTEncoder(Encoder):
+    """Patches and K learned queries through the same blocks; the queries come out as Z_e."""
 
-    def __init__(self, config: EncoderConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.config = config
-        width, queries = config.width, config.num_latent_tokens
+    config: ViTEncoderConfig
+
+    def __init__(
+        self,
+        config: ViTEncoderConfig,
+        image_size: int,
+        num_latent_tokens: int,
+        token_dim: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
+        super().__init__(config, image_size, num_latent_tokens, token_dim)
+        width, num_patches = config.width, (image_size // config.patch_size) ** 2
         self.patch_embed = nn.Conv2d(3, width, config.patch_size, stride=config.patch_size)
         self.class_token = nn.Parameter(torch.empty(1, width))
-        self.image_positions = nn.Parameter(torch.empty(1 + config.num_patches, width))
-        self.queries = nn.Parameter(torch.empty(queries, width))
-        self.query_positions = nn.Parameter(torch.empty(queries, width))
+        self.image_positions = nn.Parameter(torch.empty(1 + num_patches, width))
+        self.queries = nn.Parameter(torch.empty(num_latent_tokens, width))
+        self.query_positions = nn.Parameter(torch.empty(num_latent_tokens, width))
         self.norm_in = nn.LayerNorm(width)
         self.blocks = transformer(width, config.depth, config.heads)
         self.norm_out = nn.LayerNorm(width)
-        self.to_latents = nn.Linear(width, config.token_dim)
+        self.to_latents = nn.Linear(width, token_dim)
         initialise_transformer(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -72,7 +88,7 @@ class Encoder(nn.Module):
         Raises:
             ValueError: they are of another size; one with as many patches would go through.
         """
-        side = self.config.image_size
+        side = self.image_size
         if images.shape[1:] != (3, side, side):
             raise ValueError(
                 f"images of shape {list(images.shape)}: this encoder takes [B, 3, {side}, {side}]"

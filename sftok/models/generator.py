@@ -17,18 +17,16 @@ from torch import Tensor, nn
 
 from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
-from sftok.models.layers import MLP, SelfAttention, attend
+from sftok.models.base import GeneratorConfig
+from sftok.models.layers import MLP, SelfAttention, attend, check_heads
 
 _NORM_EPSILON = 1e-12
 
 
-class GeneratorConfig(Config):
-    """The shape of a generator.
+class MaskGITConfig(GeneratorConfig, name="maskgit"):
+    """The shape of the transformer; the default is the release's.
 
     Attributes:
-        num_tokens: ids an image, K (N for a 2D tokenizer's codes).
-        vocabulary: what an id counts up to, V: the tokenizer's codebook.
-        num_classes: classes, of which a label names one.
         width: channels of a token.
         depth: transformer blocks.
         heads: attention heads; weights do not tell their number.
@@ -36,26 +34,48 @@ class GeneratorConfig(Config):
         dropout: of embeddings, attention weights and residual branches in training.
     """
 
-    num_tokens: int = Field(ge=1)
-    vocabulary: int = Field(ge=2)
-    num_classes: int = Field(ge=1)
-    width: int = Field(ge=1)
-    depth: int = Field(ge=1)
-    heads: int = Field(ge=1)
+    width: int = Field(default=768, ge=1)
+    depth: int = Field(default=24, ge=1)
+    heads: int = Field(default=16, ge=1)
     mlp_ratio: int = Field(default=4, ge=1)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.1, ge=0, lt=1)
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        check_heads(self.width, self.heads)
         return self
+
+    def build(
+        self,
+        num_tokens: int,
+        vocabulary: int,
+        num_classes: int,
+        generator: torch.Generator | None = None,
+    ) -> MaskGITGenerator:
+        """A generator with weights drawn from `generator` (None: seed 0)."""
+        return MaskGITGenerator(self, num_tokens, vocabulary, num_classes, generator)
+
+
+class GeneratorRecord(Config):
+    """What a saved generator is rebuilt from.
+
+    Attributes:
+        model: the network.
+        num_tokens: ids per image, K (N for a 2D tokenizer's codes).
+        vocabulary: the number of ids, V: the size of the tokenizer's codebook.
+        num_classes: classes, one of which a label names.
+    """
+
+    model: GeneratorConfig
+    num_tokens: int = Field(ge=1)
+    vocabulary: int = Field(ge=2)
+    num_classes: int = Field(ge=1)
 
 
 class PostNormBlock(nn.Module):
     """Attention and MLP, each around a residual and before a layer norm."""
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: MaskGITConfig) -> None:
         super().__init__()
         self.dropout = config.dropout
         self.attn = SelfAttention(config.width, config.heads)
@@ -74,38 +94,58 @@ class MaskGITGenerator(Pretrained):
     """p(ids | known ids, class): the class is one more token, in front."""
 
     architecture: ClassVar[str] = "maskgit-generator"
-    record_type: ClassVar[type[Config]] = GeneratorConfig
+    record_type: ClassVar[type[Config]] = GeneratorRecord
 
-    def __init__(self, config: GeneratorConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: MaskGITConfig,
+        num_tokens: int,
+        vocabulary: int,
+        num_classes: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
-        self.token_embedding = nn.Embedding(config.vocabulary + 1, config.width)
-        self.class_embedding = nn.Embedding(config.num_classes + 1, config.width)
-        self.position_embedding = nn.Parameter(torch.empty(1 + config.num_tokens, config.width))
+        self.num_tokens, self.vocabulary, self.num_classes = num_tokens, vocabulary, num_classes
+        self.token_embedding = nn.Embedding(vocabulary + 1, config.width)
+        self.class_embedding = nn.Embedding(num_classes + 1, config.width)
+        self.position_embedding = nn.Parameter(torch.empty(1 + num_tokens, config.width))
         self.norm_in = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
         self.blocks = nn.ModuleList(PostNormBlock(config) for _ in range(config.depth))
-        self.head = nn.Linear(config.width, config.vocabulary)
+        self.head = nn.Linear(config.width, vocabulary)
         self._initialise(generator or torch.Generator().manual_seed(0))
 
     @classmethod
-    def from_config(cls, config: GeneratorConfig, generator: torch.Generator | None = None) -> Self:
-        """A fresh generator with weights drawn from `generator` (None: seed 0)."""
-        return cls(config, generator)
+    def from_config(cls, config: GeneratorRecord, generator: torch.Generator | None = None) -> Self:
+        """A fresh generator with weights drawn from `generator` (None: seed 0).
+
+        Raises:
+            TypeError: the record is of a generator of another kind.
+        """
+        model = config.model.build(config.num_tokens, config.vocabulary, config.num_classes, generator)
+        if not isinstance(model, cls):
+            raise TypeError(f"the generator {config.model.reference!r} is not a {cls.__name__}")
+        return model
 
     @property
-    def record(self) -> GeneratorConfig:
-        """The configuration."""
-        return self.config
+    def record(self) -> GeneratorRecord:
+        """The configuration and what it was built for."""
+        return GeneratorRecord(
+            model=self.config,
+            num_tokens=self.num_tokens,
+            vocabulary=self.vocabulary,
+            num_classes=self.num_classes,
+        )
 
     @property
     def mask_id(self) -> int:
         """The id that stands for an unknown token: V, one past the vocabulary."""
-        return self.config.vocabulary
+        return self.vocabulary
 
     @property
     def null_class(self) -> int:
         """The label that stands for no class, learned by class drop: one past the last class."""
-        return self.config.num_classes
+        return self.num_classes
 
     def forward(self, ids: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
         """Logits of every id.
@@ -158,16 +198,10 @@ def drop_out(values: Tensor, rate: float, noise: torch.Generator | None) -> Tens
     return values * kept / (1 - rate)
 
 
-def _paper_size(num_tokens: int, vocabulary: int) -> GeneratorConfig:
-    """MaskGIT's transformer (4.3), on ImageNet's classes; 16 heads as in the release."""
-    return GeneratorConfig(
-        num_tokens=num_tokens,
-        vocabulary=vocabulary,
-        num_classes=1000,
-        width=768,
-        depth=24,
-        heads=16,
-        dropout=0.1,
+def _paper_size(num_tokens: int, vocabulary: int) -> GeneratorRecord:
+    """MaskGIT's transformer (4.3), on ImageNet's classes."""
+    return GeneratorRecord(
+        model=MaskGITConfig(), num_tokens=num_tokens, vocabulary=vocabulary, num_classes=1000
     )
 
 

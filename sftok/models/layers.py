@@ -86,6 +86,16 @@ class TransformerBlock(nn.Module):
         return tokens + self.mlp(self.norm2(tokens))
 
 
+def check_heads(width: int, heads: int) -> None:
+    """Refuse heads that do not divide the width.
+
+    Raises:
+        ValueError: names both.
+    """
+    if width % heads:
+        raise ValueError(f"heads {heads} does not divide width {width}")
+
+
 def transformer(width: int, depth: int, heads: int) -> nn.Sequential:
     """`depth` blocks in a row."""
     return nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))

@@ -21,27 +21,24 @@ from torch import Tensor, nn
 
 from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
-from sftok.models.encoder import Encoder, EncoderConfig
-from sftok.models.layers import initialise_transformer, transformer
-from sftok.quantizers.base import check_ids
-from sftok.quantizers.vq import VQ, VQConfig
-from sftok.teacher.vqgan import MASKGIT_VQGAN, PixelDecoder, VQGANConfig
+from sftok.models.base import BackboneConfig, Encoder, EncoderConfig
+from sftok.models.encoder import ViTEncoderConfig
+from sftok.models.layers import check_heads, initialise_transformer, transformer
+from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids
+from sftok.quantizers.vq import VQConfig
+from sftok.teacher.vqgan import MASKGIT_VQGAN
 
 
 class TiTokDecoderConfig(Config):
-    """The shape of a decoder: N patches from K latent tokens."""
+    """The shape of the decoder."""
 
-    num_latent_tokens: int = Field(ge=1)
-    token_dim: int = Field(ge=1)
-    num_patches: int = Field(ge=1)
     width: int = Field(ge=1)
     depth: int = Field(ge=1)
     heads: int = Field(ge=1)
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"heads {self.heads} does not divide width {self.width}")
+        check_heads(self.width, self.heads)
         return self
 
 
@@ -49,36 +46,33 @@ class CodesHeadConfig(Config):
     """A head that predicts the codes of a VQGAN, whose pixel decoder follows."""
 
     kind: Literal["codes"] = "codes"
-    pixel_decoder: VQGANConfig
+    pixel_decoder: BackboneConfig
 
-    @property
-    def image_size(self) -> int:
-        """Pixels a side."""
-        return self.pixel_decoder.image_size
+    def grid(self, image_size: int) -> int:
+        """Patches per side.
 
-    @property
-    def grid(self) -> int:
-        """Patches a side."""
-        return self.pixel_decoder.code_grid
+        Raises:
+            ValueError: they do not cover the image evenly.
+        """
+        self.pixel_decoder.check(image_size)
+        return self.pixel_decoder.code_grid(image_size)
 
 
 class PixelsHeadConfig(Config):
     """A head that predicts pixels."""
 
     kind: Literal["pixels"] = "pixels"
-    image_size: int = Field(ge=1)
     patch_size: int = Field(ge=1)
 
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        if self.image_size % self.patch_size:
-            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {self.image_size}")
-        return self
+    def grid(self, image_size: int) -> int:
+        """Patches per side.
 
-    @property
-    def grid(self) -> int:
-        """Patches a side."""
-        return self.image_size // self.patch_size
+        Raises:
+            ValueError: they do not cover the image evenly.
+        """
+        if image_size % self.patch_size:
+            raise ValueError(f"patch_size {self.patch_size} does not divide image_size {image_size}")
+        return image_size // self.patch_size
 
 
 HeadConfig = Annotated[CodesHeadConfig | PixelsHeadConfig, Field(discriminator="kind")]
@@ -87,42 +81,41 @@ HeadConfig = Annotated[CodesHeadConfig | PixelsHeadConfig, Field(discriminator="
 class TiTokConfig(Config):
     """The four parts, checked to fit each other."""
 
+    image_size: int = Field(ge=1)
+    num_latent_tokens: int = Field(ge=1)
+    token_dim: int = Field(ge=1)
     encoder: EncoderConfig
-    quantizer: VQConfig
+    quantizer: QuantizerConfig
     decoder: TiTokDecoderConfig
     head: HeadConfig
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        encoder, decoder, head = self.encoder, self.decoder, self.head
-        for left, right, same in (
-            (
-                "encoder.num_latent_tokens",
-                "decoder.num_latent_tokens",
-                (encoder.num_latent_tokens, decoder.num_latent_tokens),
-            ),
-            ("encoder.token_dim", "quantizer.token_dim", (encoder.token_dim, self.quantizer.token_dim)),
-            ("encoder.token_dim", "decoder.token_dim", (encoder.token_dim, decoder.token_dim)),
-            ("encoder.image_size", "head.image_size", (encoder.image_size, head.image_size)),
-            ("decoder.num_patches", "the head's number of patches", (decoder.num_patches, head.grid**2)),
-        ):
-            if same[0] != same[1]:
-                raise ValueError(f"{left} is {same[0]}, but {right} is {same[1]}")
+        self.encoder.check(self.image_size)
+        self.quantizer.check(self.token_dim)
+        self.head.grid(self.image_size)
         return self
 
 
 class TiTokDecoder(nn.Module):
     """Quantized latent tokens to one vector a patch, read off equal mask tokens that differ by position."""
 
-    def __init__(self, config: TiTokDecoderConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: TiTokDecoderConfig,
+        num_latent_tokens: int,
+        token_dim: int,
+        num_patches: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.num_patches = config, num_patches
         width = config.width
         self.class_token = nn.Parameter(torch.empty(1, width))
         self.mask_token = nn.Parameter(torch.empty(1, width))
-        self.patch_positions = nn.Parameter(torch.empty(1 + config.num_patches, width))
-        self.embed_latents = nn.Linear(config.token_dim, width)
-        self.latent_positions = nn.Parameter(torch.empty(config.num_latent_tokens, width))
+        self.patch_positions = nn.Parameter(torch.empty(1 + num_patches, width))
+        self.embed_latents = nn.Linear(token_dim, width)
+        self.latent_positions = nn.Parameter(torch.empty(num_latent_tokens, width))
         self.norm_in = nn.LayerNorm(width)
         self.blocks = transformer(width, config.depth, config.heads)
         self.norm_out = nn.LayerNorm(width)
@@ -130,7 +123,7 @@ class TiTokDecoder(nn.Module):
 
     def forward(self, quantized: Tensor) -> Tensor:
         """Quantized latents `[B, K, Dq]` to patches `[B, N, D]`."""
-        masks = repeat(self.mask_token, "one d -> (n one) d", n=self.config.num_patches)
+        masks = repeat(self.mask_token, "one d -> (n one) d", n=self.num_patches)
         patches = torch.cat([self.class_token, masks]) + self.patch_positions
         patches = repeat(patches, "n d -> b n d", b=quantized.shape[0])
         latents = self.embed_latents(quantized) + self.latent_positions
@@ -141,7 +134,13 @@ class TiTokDecoder(nn.Module):
 class CodesHead(nn.Module):
     """Patches to logits of a VQGAN's codes, to their expected embeddings, to pixels."""
 
-    def __init__(self, config: CodesHeadConfig, width: int, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self,
+        config: CodesHeadConfig,
+        width: int,
+        image_size: int,
+        generator: torch.Generator | None = None,
+    ) -> None:
         super().__init__()
         self.config = config
         vocabulary = config.pixel_decoder.codebook_size
@@ -150,7 +149,7 @@ class CodesHead(nn.Module):
         )
         generator = generator or torch.Generator().manual_seed(0)
         initialise_transformer(self.to_logits, generator)
-        self.pixel_decoder = PixelDecoder(config.pixel_decoder, generator)
+        self.pixel_decoder = config.pixel_decoder.build_decoder(image_size, generator)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
@@ -161,10 +160,14 @@ class PixelsHead(nn.Module):
     """Patches to their pixels, and one convolution across the seams."""
 
     def __init__(
-        self, config: PixelsHeadConfig, width: int, generator: torch.Generator | None = None
+        self,
+        config: PixelsHeadConfig,
+        width: int,
+        image_size: int,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.grid = config, config.grid(image_size)
         self.to_pixels = nn.Linear(width, 3 * config.patch_size**2)
         self.across_seams = nn.Conv2d(3, 3, 3, padding=1)
         initialise_transformer(self, generator)
@@ -175,7 +178,7 @@ class PixelsHead(nn.Module):
         pixels = rearrange(
             self.to_pixels(patches),
             "b (h w) (p q c) -> b c (h p) (w q)",
-            h=self.config.grid,
+            h=self.grid,
             p=size,
             q=size,
         )
@@ -193,7 +196,7 @@ class TiTok(Pretrained):
     record_type: ClassVar[type[Config]] = TiTokConfig
 
     def __init__(
-        self, encoder: Encoder, quantizer: VQ, decoder: TiTokDecoder, head: CodesHead | PixelsHead
+        self, encoder: Encoder, quantizer: Quantizer, decoder: TiTokDecoder, head: CodesHead | PixelsHead
     ) -> None:
         super().__init__()
         self.encoder = encoder
@@ -205,32 +208,43 @@ class TiTok(Pretrained):
     def from_config(cls, config: TiTokConfig, generator: torch.Generator | None = None) -> Self:
         """Fresh parts with weights drawn from `generator` (None: seed 0)."""
         generator = generator or torch.Generator().manual_seed(0)
+        tokens, width = (config.num_latent_tokens, config.token_dim), config.decoder.width
+        num_patches = config.head.grid(config.image_size) ** 2
         return cls(
-            Encoder(config.encoder, generator),
-            VQ(config.quantizer, generator),
-            TiTokDecoder(config.decoder, generator),
-            HEADS[config.head.kind](config.head, config.decoder.width, generator),
+            config.encoder.build(config.image_size, *tokens, generator),
+            config.quantizer.build(config.token_dim, generator),
+            TiTokDecoder(config.decoder, *tokens, num_patches, generator),
+            HEADS[config.head.kind](config.head, width, config.image_size, generator),
         )
 
     @property
     def record(self) -> TiTokConfig:
-        """The configurations of the parts."""
-        return TiTokConfig(
-            encoder=self.encoder.config,
-            quantizer=self.quantizer.config,
-            decoder=self.decoder.config,
-            head=self.head.config,
+        """The configurations of the parts.
+
+        Raises:
+            ConfigError: a part that the record cannot describe was injected.
+        """
+        return TiTokConfig.build(
+            {
+                "image_size": self.encoder.image_size,
+                "num_latent_tokens": self.encoder.num_latent_tokens,
+                "token_dim": self.encoder.token_dim,
+                "encoder": self.encoder.config,
+                "quantizer": getattr(self.quantizer, "config", None),
+                "decoder": self.decoder.config,
+                "head": self.head.config,
+            }
         )
 
     @property
     def image_size(self) -> int:
         """Pixels a side."""
-        return self.encoder.config.image_size
+        return self.encoder.image_size
 
     @property
     def num_tokens(self) -> int:
         """Ids an image, K."""
-        return self.encoder.config.num_latent_tokens
+        return self.encoder.num_latent_tokens
 
     @property
     def codebook_size(self) -> int:
@@ -257,42 +271,33 @@ class TiTok(Pretrained):
         return self.decode(self.encode(images))
 
 
-_VIT_BASE = {"width": 768, "depth": 12, "heads": 12}
-_VIT_LARGE = {"width": 1024, "depth": 24, "heads": 16}
+_BASE = {"width": 768, "depth": 12, "heads": 12}
+_LARGE = {"width": 1024, "depth": 24, "heads": 16}
 
-
-def _released(
-    encoder: dict[str, int],
-    decoder: dict[str, int],
-    codebook: VQConfig,
-    num_latent_tokens: int,
-    head: CodesHeadConfig | PixelsHeadConfig,
-    latent_layout: Literal["straight", "legacy"],
-) -> TiTokConfig:
-    """256 pixels, patch 16: 256 patches."""
-    shared = {"num_latent_tokens": num_latent_tokens, "token_dim": codebook.token_dim}
-    return TiTokConfig(
-        encoder=EncoderConfig(
-            image_size=256, patch_size=16, latent_layout=latent_layout, **encoder, **shared
-        ),
-        quantizer=codebook,
-        decoder=TiTokDecoderConfig(num_patches=256, **decoder, **shared),
-        head=head,
-    )
-
-
-_SMALL_CODES = VQConfig(codebook_size=4096, token_dim=12)
-_CODES = CodesHeadConfig(pixel_decoder=MASKGIT_VQGAN)
-
-TITOK_B64 = _released(_VIT_BASE, _VIT_BASE, _SMALL_CODES, 64, _CODES, "legacy")
-TITOK_L32 = _released(_VIT_LARGE, _VIT_LARGE, _SMALL_CODES, 32, _CODES, "legacy")
-TITOK_BL64 = _released(
-    _VIT_BASE,
-    _VIT_LARGE,
-    VQConfig(codebook_size=8192, token_dim=64, use_l2_norm=False),
-    64,
-    PixelsHeadConfig(image_size=256, patch_size=16),
-    "straight",
+TITOK_B64 = TiTokConfig(
+    image_size=256,
+    num_latent_tokens=64,
+    token_dim=12,
+    encoder=ViTEncoderConfig(latent_layout="legacy"),
+    quantizer=VQConfig(codebook_size=4096),
+    decoder=TiTokDecoderConfig(**_BASE),
+    head=CodesHeadConfig(pixel_decoder=MASKGIT_VQGAN.backbone),
+)
+TITOK_L32 = TITOK_B64.model_copy(
+    update={
+        "num_latent_tokens": 32,
+        "encoder": ViTEncoderConfig(latent_layout="legacy", **_LARGE),
+        "decoder": TiTokDecoderConfig(**_LARGE),
+    }
+)
+TITOK_BL64 = TiTokConfig(
+    image_size=256,
+    num_latent_tokens=64,
+    token_dim=64,
+    encoder=ViTEncoderConfig(),
+    quantizer=VQConfig(codebook_size=8192, use_l2_norm=False),
+    decoder=TiTokDecoderConfig(**_LARGE),
+    head=PixelsHeadConfig(patch_size=16),
 )
 TITOK_SIZES = {"titok-b64": TITOK_B64, "titok-bl64": TITOK_BL64, "titok-l32": TITOK_L32}
 """The released baselines of Table 1 by name; BL64 is the one with 8192 codes."""

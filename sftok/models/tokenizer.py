@@ -13,48 +13,55 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 import torch
-from pydantic import model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.decoding.schedule import DecodingConfig
 from sftok.decoding.unmask import OnStep, Unmasked, iterative_unmask
-from sftok.models.decoder import Decoder, DecoderConfig
-from sftok.models.encoder import Encoder, EncoderConfig
-from sftok.quantizers.base import Quantizer, check_ids
-from sftok.quantizers.optvq import OptVQ, OptVQConfig
-from sftok.teacher.vqgan import MASKGIT_VQGAN, PixelDecoder, VQGANConfig
+from sftok.models.base import BackboneConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, PixelDecoder
+from sftok.models.decoder import ViTDecoderConfig
+from sftok.models.encoder import ViTEncoderConfig
+from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids
+from sftok.quantizers.optvq import OptVQConfig
+from sftok.teacher.vqgan import MASKGIT_VQGAN
 
 
-class SFTokConfig(Config):
-    """The four parts, checked to fit each other."""
+class LatentTokenizerConfig(Config):
+    """The parts that stages 1 and 2 train, whatever teacher stands behind them; the default is SFTok-B.
 
-    encoder: EncoderConfig
-    quantizer: OptVQConfig
-    decoder: DecoderConfig
-    pixel_decoder: VQGANConfig
+    Attributes:
+        num_latent_tokens: ids per image, K.
+        token_dim: channels of a latent token, Dq.
+    """
+
+    num_latent_tokens: int = Field(default=64, ge=1)
+    token_dim: int = Field(default=32, ge=1)
+    encoder: EncoderConfig = ViTEncoderConfig()
+    quantizer: QuantizerConfig = OptVQConfig()
+    decoder: DecoderConfig = ViTDecoderConfig()
+
+    @model_validator(mode="after")
+    def _codes_fit_latents(self) -> Self:
+        self.quantizer.check(self.token_dim)
+        return self
+
+
+class SFTokConfig(LatentTokenizerConfig):
+    """All four parts, checked to fit each other and the images."""
+
+    image_size: int = Field(ge=1)
+    pixel_decoder: BackboneConfig
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
-        encoder, decoder, pixels = self.encoder, self.decoder, self.pixel_decoder
-        for left, right, same in (
-            ("encoder.image_size", "pixel_decoder.image_size", (encoder.image_size, pixels.image_size)),
-            (
-                "encoder.num_latent_tokens",
-                "decoder.num_latent_tokens",
-                (encoder.num_latent_tokens, decoder.num_latent_tokens),
-            ),
-            ("encoder.token_dim", "quantizer.token_dim", (encoder.token_dim, self.quantizer.token_dim)),
-            ("encoder.token_dim", "decoder.token_dim", (encoder.token_dim, decoder.token_dim)),
-            ("decoder.num_codes", "pixel_decoder.num_codes", (decoder.num_codes, pixels.num_codes)),
-            ("decoder.vocabulary", "pixel_decoder.codebook_size", (decoder.vocabulary, pixels.codebook_size)),
-        ):
-            if same[0] != same[1]:
-                raise ValueError(f"{left} is {same[0]}, but {right} is {same[1]}")
-        if encoder.num_latent_tokens > decoder.num_codes:
+        self.encoder.check(self.image_size)
+        self.pixel_decoder.check(self.image_size)
+        num_codes = self.pixel_decoder.num_codes(self.image_size)
+        if self.num_latent_tokens > num_codes:
             raise ValueError(
-                f"{encoder.num_latent_tokens} latent tokens for {decoder.num_codes} teacher codes: "
+                f"{self.num_latent_tokens} latent tokens for {num_codes} teacher codes: "
                 "more latent tokens than ids to predict compress nothing"
             )
         return self
@@ -104,11 +111,13 @@ class SFTok(Pretrained):
     ) -> Self:
         """Fresh parts with weights drawn from `generator` (None: seed 0)."""
         generator = generator or torch.Generator().manual_seed(0)
+        tokens, pixels = (config.num_latent_tokens, config.token_dim), config.pixel_decoder
+        num_codes = pixels.num_codes(config.image_size)
         return cls(
-            Encoder(config.encoder, generator),
-            OptVQ(config.quantizer, generator),
-            Decoder(config.decoder, generator),
-            PixelDecoder(config.pixel_decoder, generator),
+            config.encoder.build(config.image_size, *tokens, generator),
+            config.quantizer.build(config.token_dim, generator),
+            config.decoder.build(*tokens, num_codes, pixels.codebook_size, generator),
+            pixels.build_decoder(config.image_size, generator),
             decoding,
         )
 
@@ -126,9 +135,12 @@ class SFTok(Pretrained):
         """
         return SFTokRecord.build(
             {
+                "num_latent_tokens": self.encoder.num_latent_tokens,
+                "token_dim": self.encoder.token_dim,
                 "encoder": self.encoder.config,
                 "quantizer": getattr(self.quantizer, "config", None),
                 "decoder": self.decoder.config,
+                "image_size": self.encoder.image_size,
                 "pixel_decoder": self.pixel_decoder.config,
                 "decoding": self.decoding,
             }
@@ -137,12 +149,12 @@ class SFTok(Pretrained):
     @property
     def image_size(self) -> int:
         """Pixels a side."""
-        return self.encoder.config.image_size
+        return self.encoder.image_size
 
     @property
     def num_tokens(self) -> int:
         """Ids an image, K."""
-        return self.encoder.config.num_latent_tokens
+        return self.encoder.num_latent_tokens
 
     @property
     def codebook_size(self) -> int:
@@ -168,7 +180,7 @@ class SFTok(Pretrained):
         return iterative_unmask(
             lambda codes, step: self.decoder(codes, quantized),
             batch_size=ids.shape[0],
-            length=self.decoder.config.num_codes,
+            length=self.decoder.num_codes,
             mask_id=self.decoder.mask_id,
             config=decoding,
             generator=generator,
@@ -217,27 +229,7 @@ class SFTok(Pretrained):
         return self.decode(self.encode(images), decoding, generator, steps=steps)
 
 
-def _paper_size(width: int, depth: int, heads: int) -> SFTokConfig:
-    """Encoder ViT-B, patch 16, 64 tokens of 32 numbers; the decoder's size is what differs (Section 4.1)."""
-    return SFTokConfig(
-        encoder=EncoderConfig(
-            image_size=256, patch_size=16, width=768, depth=12, heads=12, num_latent_tokens=64, token_dim=32
-        ),
-        quantizer=OptVQConfig(codebook_size=8192, token_dim=32),
-        decoder=DecoderConfig(
-            num_latent_tokens=64,
-            token_dim=32,
-            num_codes=MASKGIT_VQGAN.num_codes,
-            vocabulary=MASKGIT_VQGAN.codebook_size,
-            width=width,
-            depth=depth,
-            heads=heads,
-        ),
-        pixel_decoder=MASKGIT_VQGAN,
-    )
-
-
-SFTOK_B = _paper_size(width=768, depth=12, heads=12)
-SFTOK_L = _paper_size(width=1024, depth=24, heads=16)
+SFTOK_B = SFTokConfig(image_size=MASKGIT_VQGAN.image_size, pixel_decoder=MASKGIT_VQGAN.backbone)
+SFTOK_L = SFTOK_B.model_copy(update={"decoder": ViTDecoderConfig(width=1024, depth=24, heads=16)})
 SIZES = {"sftok-b": SFTOK_B, "sftok-l": SFTOK_L}
-"""The paper's models by name."""
+"""The paper's models by name: they differ in the decoder alone (Section 4.1)."""

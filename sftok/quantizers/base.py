@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sftok.components import Component
 from sftok.distributed import SINGLE, World
 
 
@@ -56,6 +58,27 @@ class Quantizer(Protocol):
 
     def lookup(self, ids: Tensor) -> Tensor:
         """The code of each id: int64 `[B, K]` to `[B, K, Dq]`."""
+
+
+class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers"):
+    """How latents become ids. A member has `codebook_size`, as a field or as a property."""
+
+    if TYPE_CHECKING:  # a property here would shadow the field of a member
+
+        @property
+        def codebook_size(self) -> int:
+            """Number of codes."""
+
+    def check(self, token_dim: int) -> None:
+        """Refuse latents that the codebook does not suit.
+
+        Raises:
+            ValueError: latents of `token_dim` channels do not fit.
+        """
+
+    @abstractmethod
+    def build(self, token_dim: int, generator: torch.Generator | None = None) -> Quantizer:
+        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
 
 
 def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:

@@ -12,20 +12,22 @@ from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
-from sftok.config import Config
 from sftok.distributed import SINGLE, World
-from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
+from sftok.quantizers.base import Quantized, QuantizerConfig, commit, nearest, squared_distances
 
 
-class OptVQConfig(Config):
+class OptVQConfig(QuantizerConfig, name="optvq"):
     """A codebook of `codebook_size` codes; the defaults are the paper's (Table 6) and the release's."""
 
-    codebook_size: int = Field(ge=2)
-    token_dim: int = Field(ge=1)
+    codebook_size: int = Field(default=8192, ge=2)
     commitment_cost: float = Field(default=0.25, ge=0)
     use_l2_norm: bool = True
     sinkhorn_epsilon: float = Field(default=10.0, gt=0)
     sinkhorn_iterations: int = Field(default=5, ge=1)
+
+    def build(self, token_dim: int, generator: torch.Generator | None = None) -> OptVQ:
+        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        return OptVQ(self, token_dim, generator)
 
 
 @torch.no_grad()
@@ -67,11 +69,11 @@ class OptVQ(nn.Module):
     uniform in [-1/V, 1/V] and the map as the identity.
     """
 
-    def __init__(self, config: OptVQConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(self, config: OptVQConfig, token_dim: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Parameter(torch.empty(config.codebook_size, config.token_dim))
-        self.shared_linear = nn.Linear(config.token_dim, config.token_dim)
+        self.embedding = nn.Parameter(torch.empty(config.codebook_size, token_dim))
+        self.shared_linear = nn.Linear(token_dim, token_dim)
         generator = generator or torch.Generator().manual_seed(0)
         bound = 1 / config.codebook_size
         nn.init.uniform_(self.embedding, -bound, bound, generator=generator)

@@ -7,27 +7,29 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from sftok.config import Config
 from sftok.distributed import SINGLE, World
-from sftok.quantizers.base import Quantized, commit, nearest
+from sftok.quantizers.base import Quantized, QuantizerConfig, commit, nearest
 
 
-class VQConfig(Config):
-    """A codebook of `codebook_size` codes of `token_dim` numbers."""
+class VQConfig(QuantizerConfig, name="vq"):
+    """A codebook of `codebook_size` codes."""
 
-    codebook_size: int = Field(ge=2)
-    token_dim: int = Field(ge=1)
+    codebook_size: int = Field(default=8192, ge=2)
     commitment_cost: float = Field(default=0.25, ge=0)
     use_l2_norm: bool = True
+
+    def build(self, token_dim: int, generator: torch.Generator | None = None) -> VQ:
+        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        return VQ(self, token_dim, generator)
 
 
 class VQ(nn.Module):
     """A learned codebook; training and evaluation assign alike (Equation 1)."""
 
-    def __init__(self, config: VQConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(self, config: VQConfig, token_dim: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
         self.config = config
-        self.embedding = nn.Parameter(torch.empty(config.codebook_size, config.token_dim))
+        self.embedding = nn.Parameter(torch.empty(config.codebook_size, token_dim))
         bound = 1 / config.codebook_size
         generator = generator or torch.Generator().manual_seed(0)
         nn.init.uniform_(self.embedding, -bound, bound, generator=generator)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.distributed import SINGLE, World
+from sftok.models.base import BackboneConfig, PixelDecoder
 from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 from sftok.quantizers.optvq import sinkhorn
 
@@ -29,36 +30,23 @@ What the widest layer makes of them takes a gigabyte at the released width, and 
 """
 
 
-class VQGANConfig(Config):
-    """The shape of a VQGAN; encoder and decoder mirror each other.
+class VQGANConfig(BackboneConfig, name="maskgit-vqgan"):
+    """The shape of a VQGAN; encoder and decoder mirror each other. The defaults are the paper's teacher.
 
     Attributes:
-        image_size: pixels a side.
         hidden_channels: channels at full resolution, before the multiplier.
-        channel_multipliers: one a resolution, finest first; each but the last halves the image.
-        num_res_blocks: residual blocks a resolution, and in the middle.
-        code_dim: channels of a code, C.
-        codebook_size: codes, V.
+        channel_multipliers: one per resolution, finest first; each but the last halves the image.
+        num_res_blocks: residual blocks per resolution, and in the middle.
         norm_groups: groups of every group norm.
-        commitment_cost: weight of the commitment loss when the teacher itself is trained.
     """
 
-    image_size: int = Field(ge=1)
-    hidden_channels: int = Field(ge=1)
-    channel_multipliers: tuple[int, ...] = Field(min_length=1)
-    num_res_blocks: int = Field(ge=1)
-    code_dim: int = Field(ge=1)
-    codebook_size: int = Field(ge=2)
+    hidden_channels: int = Field(default=128, ge=1)
+    channel_multipliers: tuple[int, ...] = Field(default=(1, 1, 2, 2, 4), min_length=1)
+    num_res_blocks: int = Field(default=2, ge=1)
     norm_groups: int = Field(default=32, ge=1)
-    commitment_cost: float = Field(default=0.25, ge=0)
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        if self.image_size % self.factor:
-            raise ValueError(
-                f"image_size {self.image_size} is not a multiple of {self.factor}, "
-                f"which {len(self.channel_multipliers)} channel_multipliers ask for"
-            )
         for channels in (self.hidden_channels, *self.channels):
             if channels < 1 or channels % self.norm_groups:
                 raise ValueError(f"norm_groups {self.norm_groups} does not divide {channels} channels")
@@ -71,23 +59,16 @@ class VQGANConfig(Config):
 
     @property
     def factor(self) -> int:
-        """Pixels a code covers, a side."""
+        """Pixels per side that one code covers."""
         return 2 ** (len(self.channel_multipliers) - 1)
 
-    @property
-    def code_grid(self) -> int:
-        """Codes a side."""
-        return self.image_size // self.factor
+    def build_encoder(self, generator: torch.Generator | None = None) -> VQGANEncoder:
+        """The convolutional encoder, with weights drawn from `generator` (None: seed 0)."""
+        return VQGANEncoder(self, generator)
 
-    @property
-    def num_codes(self) -> int:
-        """Codes an image, N."""
-        return self.code_grid**2
-
-    @property
-    def images_at_once(self) -> int:
-        """Images of `PIXELS_AT_ONCE`."""
-        return max(1, PIXELS_AT_ONCE // self.image_size**2)
+    def build_decoder(self, image_size: int, generator: torch.Generator | None = None) -> VQGANDecoder:
+        """Codebook and convolutional decoder, with weights drawn from `generator` (None: seed 0)."""
+        return VQGANDecoder(self, image_size, generator)
 
 
 class ResidualBlock(nn.Module):
@@ -131,17 +112,17 @@ class VQGANEncoder(nn.Module):
         return self.conv_out(F.silu(self.norm_out(self.mid(hidden))))
 
 
-class PixelDecoder(nn.Module):
-    """Codes to images: the codebook and the convolutional decoder.
+class VQGANDecoder(PixelDecoder):
+    """The codebook and the convolutional decoder.
 
     Levels are numbered as in the encoder, 0 at full resolution, and run from the last to the first.
     """
 
-    def __init__(self, config: VQGANConfig, generator: torch.Generator | None = None) -> None:
-        super().__init__()
-        self.config = config
+    def __init__(
+        self, config: VQGANConfig, image_size: int, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__(config, image_size)
         groups, blocks, channels = config.norm_groups, config.num_res_blocks, config.channels
-        self.codebook = nn.Parameter(torch.empty(config.codebook_size, config.code_dim))
         self.conv_in = nn.Conv2d(config.code_dim, channels[-1], 3, padding=1)
         self.mid = _blocks(channels[-1], channels[-1], blocks, groups)
         widths = pairwise((*channels, channels[-1]))
@@ -151,21 +132,13 @@ class PixelDecoder(nn.Module):
         self.conv_out = nn.Conv2d(channels[0], 3, 3, padding=1)
         _initialise(self, generator)
 
-    def decode_codes(self, codes: Tensor) -> Tensor:
-        """Codes int64 `[B, N]` to images `[B, 3, H, W]`, not clamped."""
-        return self.decode_embeddings(self._grid(self.codebook[codes]))
-
-    def decode_soft(self, logits: Tensor) -> Tensor:
-        """The expected embeddings under logits `[B, N, V]` to images `[B, 3, H, W]`, not clamped."""
-        with torch.autocast(logits.device.type, enabled=False):
-            embeddings = logits.float().softmax(-1) @ self.codebook
-        return self.decode_embeddings(self._grid(embeddings))
-
     def decode_embeddings(self, embeddings: Tensor) -> Tensor:
         """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
         if torch.is_grad_enabled():
             return self._convolve(embeddings)
-        return torch.cat([self._convolve(part) for part in embeddings.split(self.config.images_at_once)])
+        return torch.cat(
+            [self._convolve(part) for part in embeddings.split(_images_at_once(self.image_size))]
+        )
 
     def _convolve(self, embeddings: Tensor) -> Tensor:
         hidden = self.up[-1](self.mid(self.conv_in(embeddings)))
@@ -173,52 +146,60 @@ class PixelDecoder(nn.Module):
             hidden = level(convolve(F.interpolate(hidden, scale_factor=2.0, mode="nearest")))
         return self.conv_out(F.silu(self.norm_out(hidden)))
 
-    def _grid(self, embeddings: Tensor) -> Tensor:
-        return rearrange(embeddings, "b (h w) c -> b c h w", h=self.config.code_grid)
+
+class MaskGITVQGANRecord(Config):
+    """What a saved teacher is rebuilt from."""
+
+    image_size: int = Field(ge=1)
+    backbone: BackboneConfig
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        self.backbone.check(self.image_size)
+        return self
 
 
 class MaskGITVQGAN(Pretrained):
     """The whole teacher: encoder, nearest code, pixel decoder."""
 
     architecture: ClassVar[str] = "maskgit-vqgan"
-    record_type: ClassVar[type[Config]] = VQGANConfig
+    record_type: ClassVar[type[Config]] = MaskGITVQGANRecord
 
-    def __init__(self, config: VQGANConfig, generator: torch.Generator | None = None) -> None:
+    def __init__(
+        self, backbone: BackboneConfig, image_size: int, generator: torch.Generator | None = None
+    ) -> None:
         super().__init__()
-        self.config = config
+        backbone.check(image_size)
+        self.backbone = backbone
+        self.image_size = image_size
         generator = generator or torch.Generator().manual_seed(0)
-        self.encoder = VQGANEncoder(config, generator)
-        self.pixel_decoder = PixelDecoder(config, generator)
+        self.encoder = backbone.build_encoder(generator)
+        self.pixel_decoder = backbone.build_decoder(image_size, generator)
 
     @classmethod
-    def from_config(cls, config: VQGANConfig, generator: torch.Generator | None = None) -> Self:
+    def from_config(cls, config: MaskGITVQGANRecord, generator: torch.Generator | None = None) -> Self:
         """A fresh teacher with weights drawn from `generator` (None: seed 0)."""
-        return cls(config, generator)
+        return cls(config.backbone, config.image_size, generator)
 
     @property
-    def record(self) -> VQGANConfig:
-        """The configuration."""
-        return self.config
-
-    @property
-    def image_size(self) -> int:
-        """Pixels a side."""
-        return self.config.image_size
+    def record(self) -> MaskGITVQGANRecord:
+        """The configuration of the backbone and the size of its images."""
+        return MaskGITVQGANRecord(image_size=self.image_size, backbone=self.backbone)
 
     @property
     def num_tokens(self) -> int:
-        """Codes an image, N."""
-        return self.config.num_codes
+        """Codes per image, N."""
+        return self.backbone.num_codes(self.image_size)
 
     @property
     def codebook_size(self) -> int:
         """What a code counts up to, V."""
-        return self.config.codebook_size
+        return self.backbone.codebook_size
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`, a part of them at a time."""
-        parts = images.split(self.config.images_at_once)
+        parts = images.split(_images_at_once(self.image_size))
         return torch.cat([nearest(self._latents(part), self.pixel_decoder.codebook) for part in parts])
 
     @torch.no_grad()
@@ -239,8 +220,10 @@ class MaskGITVQGAN(Pretrained):
         """
         latents, codebook = self._latents(images), self.pixel_decoder.codebook
         ids = _spread(latents, codebook, world) if self.training else nearest(latents, codebook)
-        quantized = commit(latents, codebook[ids], ids, self.config.commitment_cost)
-        grid = rearrange(quantized.quantized, "b (h w) c -> b c h w", h=self.config.code_grid)
+        quantized = commit(latents, codebook[ids], ids, self.backbone.commitment_cost)
+        grid = rearrange(
+            quantized.quantized, "b (h w) c -> b c h w", h=self.backbone.code_grid(self.image_size)
+        )
         return self.pixel_decoder.decode_embeddings(grid), quantized
 
     def _latents(self, images: Tensor) -> Tensor:
@@ -256,6 +239,10 @@ def _spread(latents: Tensor, codebook: Tensor, world: World) -> Tensor:
     contrasts = distances - distances.mean(1, keepdim=True)
     plan = sinkhorn(contrasts / contrasts.std().clamp_min(1e-8))
     return world.share(plan.argmax(1).view(everywhere.shape[:2]))
+
+
+def _images_at_once(image_size: int) -> int:
+    return max(1, PIXELS_AT_ONCE // image_size**2)
 
 
 def _norm(channels: int, groups: int) -> nn.GroupNorm:
@@ -279,12 +266,5 @@ def _initialise(module: nn.Module, generator: torch.Generator | None) -> None:
             nn.init.uniform_(child.codebook, -bound, bound, generator=generator)
 
 
-MASKGIT_VQGAN = VQGANConfig(
-    image_size=256,
-    hidden_channels=128,
-    channel_multipliers=(1, 1, 2, 2, 4),
-    num_res_blocks=2,
-    code_dim=256,
-    codebook_size=1024,
-)
-"""The teacher of the paper: factor 16, 256 codes an image, 1024 codes."""
+MASKGIT_VQGAN = MaskGITVQGANRecord(image_size=256, backbone=VQGANConfig())
+"""The teacher of the paper: factor 16, 256 codes per image, 1024 codes."""

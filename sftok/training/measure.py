@@ -86,10 +86,10 @@ def measure(
 ) -> dict[str, Any]:
     """Seconds of a forward pass and of a step of stage 2 or 3, parameters, and peak memory in bytes."""
     tokenizer = SFTok.from_config(config).to(device).eval()
-    side, shape = config.encoder.image_size, (batch_size, config.decoder.num_codes)
+    side, shape = config.image_size, (batch_size, tokenizer.decoder.num_codes)
     draws = torch.Generator().manual_seed(0)
     images = torch.rand(batch_size, 3, side, side, generator=draws)
-    codes = torch.randint(config.decoder.vocabulary, shape, generator=draws)
+    codes = torch.randint(tokenizer.decoder.vocabulary, shape, generator=draws)
     batch = Batch(images, labels=torch.zeros(batch_size).long(), indices=torch.arange(batch_size))
 
     def reconstruct() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import small_models
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,43 +14,14 @@ from sftok.analysis.context import ContextGaps
 from sftok.analysis.running import RunningMeans
 from sftok.analysis.steps import StepStatistics
 from sftok.decoding.schedule import DecodingConfig
-from sftok.models.decoder import DecoderConfig
-from sftok.models.encoder import EncoderConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import VQGANConfig
+from sftok.models.tokenizer import SFTok
 
 VOCABULARY, CODES = 8, 16
 
 
 @pytest.fixture(scope="module")
 def tokenizer() -> SFTok:
-    teacher = VQGANConfig(
-        image_size=8,
-        hidden_channels=4,
-        channel_multipliers=(1, 2),
-        num_res_blocks=1,
-        code_dim=4,
-        codebook_size=VOCABULARY,
-        norm_groups=2,
-    )
-    config = SFTokConfig(
-        encoder=EncoderConfig(
-            image_size=8, patch_size=4, width=8, depth=1, heads=2, num_latent_tokens=2, token_dim=4
-        ),
-        quantizer=OptVQConfig(codebook_size=8, token_dim=4),
-        decoder=DecoderConfig(
-            num_latent_tokens=2,
-            token_dim=4,
-            num_codes=CODES,
-            vocabulary=VOCABULARY,
-            width=8,
-            depth=1,
-            heads=2,
-        ),
-        pixel_decoder=teacher,
-    )
-    return SFTok.from_config(config).eval()
+    return SFTok.from_config(small_models.smaller_sftok_config()).eval()
 
 
 def batch(size: int = 5) -> tuple[torch.Tensor, torch.Tensor]:

@@ -29,7 +29,7 @@ class ByRule(Decoder):
 
     def __init__(self, rule: Rule) -> None:
         nn.Module.__init__(self)
-        self.config = type("Config", (), {"num_codes": CODES, "vocabulary": VOCABULARY})()
+        self.num_codes, self.vocabulary = CODES, VOCABULARY
         self.rule = rule
 
     def forward(self, codes: Tensor, quantized: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Ids(nn.Module):
 
 def tokenizer(rule: Rule) -> SFTok:
     encoder = nn.Identity()
-    encoder.config = type("Config", (), {"num_latent_tokens": 1})()  # type: ignore[assignment]
+    encoder.num_latent_tokens = 1  # type: ignore[assignment]
     return SFTok(encoder, Ids(), ByRule(rule), nn.Identity())  # type: ignore[arg-type]
 
 

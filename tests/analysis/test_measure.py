@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import small_models
 import torch
 from torch import Tensor
 
@@ -12,21 +13,8 @@ from sftok.analysis.config import AnalysisConfig
 from sftok.analysis.context import ContextGaps
 from sftok.analysis.measure import measure
 from sftok.data.base import MemoryImageSet
-from sftok.models.decoder import DecoderConfig
-from sftok.models.encoder import EncoderConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
-
-VQGAN = VQGANConfig(
-    image_size=8,
-    hidden_channels=4,
-    channel_multipliers=(1, 2),
-    num_res_blocks=1,
-    code_dim=4,
-    codebook_size=8,
-    norm_groups=2,
-)
+from sftok.models.tokenizer import SFTok
+from sftok.teacher.vqgan import MaskGITVQGAN
 
 
 class Seen:
@@ -44,23 +32,12 @@ class Seen:
 
 @pytest.fixture
 def tokenizer() -> SFTok:
-    return SFTok.from_config(
-        SFTokConfig(
-            encoder=EncoderConfig(
-                image_size=8, patch_size=4, width=8, depth=1, heads=2, num_latent_tokens=2, token_dim=4
-            ),
-            quantizer=OptVQConfig(codebook_size=8, token_dim=4),
-            decoder=DecoderConfig(
-                num_latent_tokens=2, token_dim=4, num_codes=16, vocabulary=8, width=8, depth=1, heads=2
-            ),
-            pixel_decoder=VQGAN,
-        )
-    )
+    return SFTok.from_config(small_models.smaller_sftok_config())
 
 
 @pytest.fixture
 def teacher() -> MaskGITVQGAN:
-    return MaskGITVQGAN.from_config(VQGAN)
+    return MaskGITVQGAN(small_models.smaller_sftok_config().pixel_decoder, 8)
 
 
 @pytest.fixture

@@ -34,8 +34,8 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def step(recipe: Recipe, tokenizer: SFTok, batch: Batch) -> Callable[[Precision], float]:
     decoder = tokenizer.decoder
-    shape = (len(batch.indices), decoder.config.num_codes)
-    codes = torch.randint(decoder.config.vocabulary, shape, generator=torch.Generator().manual_seed(1))
+    shape = (len(batch.indices), decoder.num_codes)
+    codes = torch.randint(decoder.vocabulary, shape, generator=torch.Generator().manual_seed(1))
     stage = AlignmentStage(
         tokenizer.encoder,
         tokenizer.quantizer,

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sftok.decoding.schedule import DecodingConfig
-from sftok.models.decoder import DecoderConfig
-from sftok.models.encoder import EncoderConfig
+from sftok.models.decoder import ViTDecoderConfig
+from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.tokenizer import SFTok, SFTokRecord
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
@@ -34,23 +34,15 @@ def vqgan_numbers() -> Tensors:
 @pytest.fixture(scope="session")
 def sftok_record() -> SFTokRecord:
     """The tiny reference, as its authors' stage 3 would save it."""
+    shape = {"width": 64, "depth": 2, "heads": 2}
     return SFTokRecord(
-        encoder=EncoderConfig(
-            image_size=32,
-            patch_size=8,
-            width=64,
-            depth=2,
-            heads=2,
-            num_latent_tokens=4,
-            token_dim=16,
-            latent_layout="legacy",
-        ),
-        quantizer=OptVQConfig(codebook_size=64, token_dim=16),
-        decoder=DecoderConfig(
-            num_latent_tokens=4, token_dim=16, num_codes=16, vocabulary=1024, width=64, depth=2, heads=2
-        ),
+        image_size=32,
+        num_latent_tokens=4,
+        token_dim=16,
+        encoder=ViTEncoderConfig(patch_size=8, latent_layout="legacy", **shape),
+        quantizer=OptVQConfig(codebook_size=64),
+        decoder=ViTDecoderConfig(**shape),
         pixel_decoder=VQGANConfig(
-            image_size=32,
             hidden_channels=32,
             channel_multipliers=(1, 1, 2, 2),
             num_res_blocks=1,
@@ -63,7 +55,7 @@ def sftok_record() -> SFTokRecord:
 
 @pytest.fixture(scope="session")
 def teacher(sftok_record: SFTokRecord) -> MaskGITVQGAN:
-    return MaskGITVQGAN(sftok_record.pixel_decoder, torch.Generator().manual_seed(5)).eval()
+    return MaskGITVQGAN(sftok_record.pixel_decoder, 32, torch.Generator().manual_seed(5)).eval()
 
 
 @pytest.fixture(scope="session")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -138,13 +137,6 @@ def test_no_shape_is_more_than_a_line(name, shape):
             said.append(str(error))
     assert said, "sizes are read off some of them"
     assert all(line.startswith("cut.bin: ") and "\n" not in line for line in said)
-
-
-@pytest.mark.parametrize("encoder", [None, [], {"patch_size": 16}])
-def test_a_record_that_says_no_image_size_is_completed_by_no_teacher(encoder):
-    stage2 = dataclasses.replace(interpret(released("sftok_b64_stage2")), record={"encoder": encoder})
-    with pytest.raises(CheckpointError, match=r"its configuration has no encoder\.image_size"):
-        stage2.completed_by(interpret(released("maskgit_vqgan")))
 
 
 def _build(file: WeightFile) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import small_models
 import torch
 from safetensors.torch import load_file, save_file
 from torch.testing import assert_close
@@ -12,7 +13,7 @@ from torch.testing import assert_close
 from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
-from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+from sftok.models.generator import MaskGITGenerator
 from sftok.models.titok import (
     CodesHeadConfig,
     PixelsHeadConfig,
@@ -21,7 +22,8 @@ from sftok.models.titok import (
     TiTokDecoderConfig,
 )
 from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.quantizers.vq import VQ, VQConfig
+from sftok.quantizers.tail_drop import TailDrop
+from sftok.quantizers.vq import VQConfig
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.weights import save_tensors
 
@@ -37,12 +39,13 @@ def same_weights(left, right):
 
 
 def titok(sftok, head) -> TiTok:
-    encoder = sftok.encoder.config
-    shape = {"num_latent_tokens": 4, "token_dim": 16, "width": 64, "depth": 1, "heads": 2}
     config = TiTokConfig(
-        encoder=encoder,
-        quantizer=VQConfig(codebook_size=10, token_dim=16),
-        decoder=TiTokDecoderConfig(num_patches=16, **shape),
+        image_size=32,
+        num_latent_tokens=4,
+        token_dim=16,
+        encoder=sftok.encoder.config,
+        quantizer=VQConfig(codebook_size=10),
+        decoder=TiTokDecoderConfig(width=64, depth=1, heads=2),
         head=head,
     )
     return TiTok.from_config(config, seeded(2)).eval()
@@ -103,10 +106,8 @@ def test_save_and_load_is_the_same_bit_for_bit(tmp_path, sftok, teacher, sftok_r
         sftok,
         teacher,
         titok(sftok, CodesHeadConfig(pixel_decoder=sftok_record.pixel_decoder)),
-        titok(sftok, PixelsHeadConfig(image_size=32, patch_size=8)),
-        MaskGITGenerator(
-            GeneratorConfig(num_tokens=4, vocabulary=64, num_classes=3, width=8, depth=1, heads=2)
-        ),
+        titok(sftok, PixelsHeadConfig(patch_size=8)),
+        MaskGITGenerator.from_config(small_models.generator_record()),
     ]
     for place, model in enumerate(models):
         folder = model.save_pretrained(tmp_path / str(place))
@@ -191,7 +192,7 @@ def test_a_released_encoder_of_another_width_needs_a_configuration(tmp_path, rel
         if name.startswith(("encoder", "latent"))
     }
     torch.save(released_stage3 | encoder, tmp_path / "sftok.bin")
-    with pytest.raises(CheckpointError, match=r"encoder\.heads: Field required.*config=CONFIG"):
+    with pytest.raises(CheckpointError, match=r"encoder\.heads = None: .*config=CONFIG"):
         SFTok.from_pretrained(tmp_path)
     values = sftok_record.model_dump(exclude={"decoding"})
     values["encoder"] |= {"width": 48, "heads": 3}
@@ -215,8 +216,7 @@ def test_loading_draws_nothing_and_leaves_the_global_state(tmp_path, sftok):
 
 
 def test_an_injected_quantizer_that_no_record_describes_is_not_saved(tmp_path, sftok):
-    vq = VQ(VQConfig(codebook_size=12, token_dim=16))
-    other = SFTok(sftok.encoder, vq, sftok.decoder, sftok.pixel_decoder)
+    other = SFTok(sftok.encoder, TailDrop(sftok.quantizer), sftok.decoder, sftok.pixel_decoder)
     with pytest.raises(ConfigError, match="quantizer"):
         other.save_pretrained(tmp_path / "folder")
     assert not (tmp_path / "folder").exists()

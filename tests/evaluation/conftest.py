@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+import small_models
 import torch
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
@@ -10,11 +11,8 @@ from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 from sftok.data.base import MemoryImageSet
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
 from sftok.evaluation.extractors import Extractor
-from sftok.models.decoder import DecoderConfig
-from sftok.models.encoder import EncoderConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.models.tokenizer import SFTok
+from sftok.teacher.vqgan import MaskGITVQGAN
 
 SIDE, CLASSES = 16, 4
 
@@ -69,20 +67,9 @@ def images(make_images: Callable[..., MemoryImageSet]) -> MemoryImageSet:
     return make_images()
 
 
-_VQGAN = VQGANConfig(
-    image_size=SIDE,
-    hidden_channels=8,
-    channel_multipliers=(1, 1, 2),
-    num_res_blocks=1,
-    code_dim=6,
-    codebook_size=24,
-    norm_groups=4,
-)
-
-
 @pytest.fixture
 def teacher() -> MaskGITVQGAN:
-    teacher = MaskGITVQGAN(_VQGAN)
+    teacher = MaskGITVQGAN.from_config(small_models.TEACHER)
     # As initialised, the codes hardly differ, and every image looks the same.
     teacher.pixel_decoder.codebook.data.mul_(50)
     return teacher
@@ -90,18 +77,7 @@ def teacher() -> MaskGITVQGAN:
 
 @pytest.fixture
 def tokenizer(teacher: MaskGITVQGAN) -> SFTok:
-    tokenizer = SFTok.from_config(
-        SFTokConfig(
-            encoder=EncoderConfig(
-                image_size=SIDE, patch_size=4, width=16, depth=1, heads=2, num_latent_tokens=4, token_dim=8
-            ),
-            quantizer=OptVQConfig(codebook_size=32, token_dim=8),
-            decoder=DecoderConfig(
-                num_latent_tokens=4, token_dim=8, num_codes=16, vocabulary=24, width=16, depth=1, heads=2
-            ),
-            pixel_decoder=_VQGAN,
-        )
-    )
+    tokenizer = SFTok.from_config(small_models.sftok_config())
     tokenizer.pixel_decoder.load_state_dict(teacher.pixel_decoder.state_dict())
     return tokenizer
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+import small_models
 import torch
 
 from sftok.config import ConfigError
@@ -16,7 +17,7 @@ from sftok.evaluation.generation import (
 from sftok.evaluation.protocol import Evaluation, Protocol
 from sftok.evaluation.reference import reference_features
 from sftok.generation import generate_ids
-from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+from sftok.models.generator import MaskGITGenerator
 
 CONFIG = GenerationEvaluationConfig(
     generation=GenerationConfig(steps=3, temperature=2.0, guidance_scale=1.0),
@@ -31,9 +32,7 @@ CONFIG = GenerationEvaluationConfig(
 @pytest.fixture
 def model() -> MaskGITGenerator:
     """Of the teacher's codes."""
-    model = MaskGITGenerator(
-        GeneratorConfig(num_tokens=16, vocabulary=24, num_classes=4, width=16, depth=1, heads=2)
-    )
+    model = MaskGITGenerator.from_config(small_models.generator_record(16, 24, 4))
     for parameter in model.parameters():
         noise = torch.Generator().manual_seed(parameter.numel())
         parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=noise))
@@ -167,7 +166,7 @@ def test_what_does_not_fit_is_refused_before_any_work(run, model, teacher, make_
     asked = (ExtractorConfig(name="efficientnet-lite0"),)
     with pytest.raises(EvaluationError, match="asks for"):
         run(CONFIG.model_copy(update={"extractors": asked}))
-    other = MaskGITGenerator(model.config.model_copy(update={"num_classes": 5}))
+    other = MaskGITGenerator.from_config(small_models.generator_record(16, 24, 5))
     with pytest.raises(EvaluationError, match=r"tiny/test has 4 classes, the generator 5"):
         evaluate_generation(other, teacher.decode, make_images(), CONFIG, [extractor], tmp_path)
     with pytest.raises(EvaluationError, match="gfid needs two images"):

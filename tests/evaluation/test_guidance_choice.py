@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+import small_models
 import torch
 
 from sftok.decoding.guidance_grid import GuidanceGrid
@@ -10,7 +11,7 @@ from sftok.evaluation import guidance_choice
 from sftok.evaluation.config import EvaluationError, ExtractorConfig, GenerationEvaluationConfig
 from sftok.evaluation.generation import evaluate_generation
 from sftok.evaluation.guidance_choice import GuidanceChoice, choose_guidance
-from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+from sftok.models.generator import MaskGITGenerator
 
 CONFIG = GenerationEvaluationConfig(
     num_images=12, extractors=(ExtractorConfig(name="classifier"),), extra_metrics=(), batch_size=8
@@ -20,9 +21,7 @@ POINTS = GuidanceGrid(scales=(0.0, 4.0), temperatures=(2.0,)).points(3, "arccos"
 
 @pytest.fixture
 def model() -> MaskGITGenerator:
-    model = MaskGITGenerator(
-        GeneratorConfig(num_tokens=16, vocabulary=24, num_classes=4, width=16, depth=1, heads=2)
-    )
+    model = MaskGITGenerator.from_config(small_models.generator_record(16, 24, 4))
     for parameter in model.parameters():
         noise = torch.Generator().manual_seed(parameter.numel())
         parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=noise))

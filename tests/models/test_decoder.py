@@ -4,13 +4,12 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from sftok.config import ConfigError
-from sftok.models.decoder import Decoder, DecoderConfig
+from sftok.models.base import Decoder, DecoderConfig
 
 
 @pytest.fixture
 def decoder(config) -> Decoder:
-    return Decoder(config.decoder)
+    return config.decoder.build(4, 8, 16, 24)
 
 
 @pytest.fixture
@@ -50,6 +49,14 @@ def test_every_parameter_and_the_latents_get_a_gradient(decoder, quantized):
     assert quantized.grad.abs().sum() > 0
 
 
+def test_the_first_prediction_is_that_of_masks_alone_and_without_gradient(decoder, quantized):
+    masked = torch.full((3, 16), decoder.mask_id)
+    predicted = decoder.first_prediction(quantized.requires_grad_())
+    assert torch.equal(predicted, decoder(masked, quantized).argmax(-1))
+    assert predicted.dtype == torch.int64
+    assert not predicted.requires_grad
+
+
 def test_config_refuses_heads_that_do_not_divide(config):
-    with pytest.raises(ConfigError, match="heads 3 does not divide width 16"):
-        DecoderConfig.build(config.decoder.model_dump() | {"heads": 3})
+    with pytest.raises(ValueError, match="heads 3 does not divide width 16"):
+        DecoderConfig.member_of(config.decoder.model_dump() | {"heads": 3})

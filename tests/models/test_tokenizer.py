@@ -103,7 +103,7 @@ def test_a_seed_fixes_the_weights(config):
 
 
 def test_another_quantizer_can_be_injected(tokenizer, images):
-    vq = VQ(VQConfig(codebook_size=12, token_dim=8))
+    vq = VQConfig(codebook_size=12).build(8)
     other = SFTok(tokenizer.encoder, vq, tokenizer.decoder, tokenizer.pixel_decoder)
     assert other.encode(images).max() < 12
     assert other.reconstruct(images, GREEDY, seeded()).shape == images.shape
@@ -129,34 +129,33 @@ def test_a_training_step_reaches_every_part(tokenizer, images, dtype):
 
 
 MISFITS = [
-    ("encoder.num_latent_tokens", 5, "encoder.num_latent_tokens is 5, but decoder.num_latent_tokens is 4"),
-    ("encoder.image_size", 32, "encoder.image_size is 32, but pixel_decoder.image_size is 16"),
-    ("quantizer.token_dim", 9, "encoder.token_dim is 8, but quantizer.token_dim is 9"),
-    ("decoder.token_dim", 9, "encoder.token_dim is 8, but decoder.token_dim is 9"),
-    ("decoder.num_codes", 4, "decoder.num_codes is 4, but pixel_decoder.num_codes is 16"),
-    ("decoder.vocabulary", 9, "decoder.vocabulary is 9, but pixel_decoder.codebook_size is 24"),
-    ("encoder.patch_size", 3, "patch_size 3 does not divide image_size 16"),
+    (
+        {"image_size": 18, "encoder": {"name": "vit", "patch_size": 9}},
+        "image_size 18 is not a multiple of 4",
+    ),
+    ({"encoder": {"name": "vit", "patch_size": 3}}, "patch_size 3 does not divide image_size 16"),
+    ({"num_latent_tokens": 17}, "17 latent tokens for 16 teacher codes"),
+    ({"quantizer": "optvg"}, "did you mean 'optvq'"),
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "message"), MISFITS)
-def test_parts_that_do_not_fit_are_refused(config, key, value, message):
-    values = config.model_dump()
-    part, field = key.split(".")
-    values[part][field] = value
+@pytest.mark.parametrize(("change", "message"), MISFITS)
+def test_parts_that_do_not_fit_are_refused(config, change, message):
     with pytest.raises(ConfigError, match=message):
-        SFTokConfig.build(values)
+        SFTokConfig.build(config.model_dump() | change)
 
 
-def test_more_latent_tokens_than_codes_are_refused(config):
-    values = config.model_dump()
-    values["encoder"]["num_latent_tokens"] = values["decoder"]["num_latent_tokens"] = 17
-    with pytest.raises(ConfigError, match="17 latent tokens for 16 teacher codes"):
-        SFTokConfig.build(values)
+def test_every_part_is_chosen_by_its_configuration(config, images):
+    changes = {"quantizer": {"name": "vq", "codebook_size": 12}}
+    chosen = SFTok.from_config(SFTokConfig.build(config.model_dump() | changes)).eval()
+    assert isinstance(chosen.quantizer, VQ)
+    assert chosen.encode(images).max() < 12
+    assert SFTok.from_record(chosen.record).record == chosen.record
 
 
 def test_the_papers_sizes():
     base, large = SIZES["sftok-b"], SIZES["sftok-l"]
     assert base.encoder == large.encoder
-    assert base.decoder.num_codes == 256
+    assert base.model_copy(update={"decoder": large.decoder}) == large
+    assert (base.num_latent_tokens, base.token_dim, base.quantizer.codebook_size) == (64, 32, 8192)
     assert (large.decoder.width, large.decoder.depth, large.decoder.heads) == (1024, 24, 16)

@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from sftok.models.decoder import Decoder, DecoderConfig
-from sftok.models.encoder import Encoder, EncoderConfig
-from sftok.quantizers.optvq import OptVQ, OptVQConfig
+from sftok.models.decoder import ViTDecoderConfig
+from sftok.models.encoder import ViTEncoderConfig
+from sftok.quantizers.optvq import OptVQConfig
 from sftok.released import convert_maskgit_vqgan, convert_sftok
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 
@@ -30,24 +30,13 @@ def sftok_numbers() -> dict[str, Tensor]:
 @pytest.fixture(scope="session")
 def released_sftok(sftok_numbers: dict[str, Tensor]) -> nn.ModuleDict:
     """Encoder, quantizer and decoder; the tiny reference has no pixel decoder."""
-    encoder = EncoderConfig(
-        image_size=32,
-        patch_size=8,
-        width=64,
-        depth=2,
-        heads=2,
-        num_latent_tokens=4,
-        token_dim=16,
-        latent_layout="legacy",
-    )
-    decoder = DecoderConfig(
-        num_latent_tokens=4, token_dim=16, num_codes=16, vocabulary=1024, width=64, depth=2, heads=2
-    )
+    shape = {"width": 64, "depth": 2, "heads": 2}
+    encoder = ViTEncoderConfig(patch_size=8, latent_layout="legacy", **shape)
     parts = nn.ModuleDict(
         {
-            "encoder": Encoder(encoder),
-            "quantizer": OptVQ(OptVQConfig(codebook_size=64, token_dim=16)),
-            "decoder": Decoder(decoder),
+            "encoder": encoder.build(32, 4, 16),
+            "quantizer": OptVQConfig(codebook_size=64).build(16),
+            "decoder": ViTDecoderConfig(**shape).build(4, 16, 16, 1024),
         }
     )
     parts.load_state_dict(convert_sftok(weights(sftok_numbers)))
@@ -62,14 +51,13 @@ def vqgan_numbers() -> dict[str, Tensor]:
 @pytest.fixture(scope="session")
 def released_vqgan(vqgan_numbers: dict[str, Tensor]) -> MaskGITVQGAN:
     config = VQGANConfig(
-        image_size=32,
         hidden_channels=32,
         channel_multipliers=(1, 2),
         num_res_blocks=1,
         code_dim=16,
         codebook_size=32,
     )
-    vqgan = MaskGITVQGAN(config)
+    vqgan = MaskGITVQGAN(config, 32)
     vqgan.load_state_dict(convert_maskgit_vqgan(weights(vqgan_numbers)))
     return vqgan.eval().requires_grad_(False)
 

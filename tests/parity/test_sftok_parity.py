@@ -11,7 +11,7 @@ from sftok.decoding.schedule import DecodingConfig
 from sftok.decoding.unmask import iterative_unmask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import PixelDecoder, VQGANConfig
+from sftok.teacher.vqgan import VQGANConfig
 
 
 def as_tokens(released):
@@ -78,7 +78,6 @@ def test_masked_cross_entropy(sftok_numbers):
 
 def test_images_to_ids_to_codes_through_the_tokenizer(released_sftok, sftok_numbers, generator):
     pixels = VQGANConfig(
-        image_size=32,
         hidden_channels=8,
         channel_multipliers=(1, 1, 1, 1),
         num_res_blocks=1,
@@ -86,7 +85,7 @@ def test_images_to_ids_to_codes_through_the_tokenizer(released_sftok, sftok_numb
         codebook_size=1024,
         norm_groups=4,
     )
-    tokenizer = SFTok(*released_sftok.values(), PixelDecoder(pixels))
+    tokenizer = SFTok(*released_sftok.values(), pixels.build_decoder(32))
     ids = tokenizer.encode(sftok_numbers["in.images"])
     assert torch.equal(ids, sftok_numbers["out.indices_nearest"])
     codes = tokenizer.decode_codes(ids, DecodingConfig(steps=8, temperature=0), generator).ids

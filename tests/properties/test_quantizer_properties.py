@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from sftok.quantizers.optvq import OptVQ, OptVQConfig, sinkhorn
-from sftok.quantizers.vq import VQ, VQConfig
+from sftok.quantizers.optvq import OptVQConfig, sinkhorn
+from sftok.quantizers.vq import VQConfig
 
 seeds = st.integers(0, 2**31)
 codebook_sizes = st.integers(2, 40)
@@ -18,8 +18,8 @@ def draw(*shape: int, seed: int) -> torch.Tensor:
 
 def quantizers(size: int, l2: bool, seed: int):
     generator = torch.Generator().manual_seed(seed)
-    yield OptVQ(OptVQConfig(codebook_size=size, token_dim=4, use_l2_norm=l2), generator)
-    yield VQ(VQConfig(codebook_size=size, token_dim=4, use_l2_norm=l2), generator)
+    yield OptVQConfig(codebook_size=size, use_l2_norm=l2).build(4, generator)
+    yield VQConfig(codebook_size=size, use_l2_norm=l2).build(4, generator)
 
 
 @given(codebook_sizes, st.booleans(), st.booleans(), seeds)

@@ -15,7 +15,7 @@ def draw(*shape: int, seed: int = 0) -> torch.Tensor:
 
 @pytest.fixture
 def quantizer() -> OptVQ:
-    return OptVQ(OptVQConfig(codebook_size=32, token_dim=6)).eval()
+    return OptVQConfig(codebook_size=32).build(6).eval()
 
 
 def textbook_sinkhorn(distances: torch.Tensor, epsilon: float, iterations: int) -> torch.Tensor:
@@ -103,8 +103,7 @@ def test_straight_through_gradient_is_that_of_the_normalised_latents(quantizer):
 
 
 def test_without_l2_norm_distances_are_plain():
-    config = OptVQConfig(codebook_size=3, token_dim=2, use_l2_norm=False)
-    quantizer = OptVQ(config).eval()
+    quantizer = OptVQConfig(codebook_size=3, use_l2_norm=False).build(2).eval()
     with torch.no_grad():
         quantizer.embedding.copy_(torch.tensor([[1.0, 0.0], [9.0, 0.0], [0.0, 1.0]]))
     assert quantizer.assign(torch.tensor([[[8.0, 0.0], [2.0, 0.0]]])).tolist() == [[1, 0]]

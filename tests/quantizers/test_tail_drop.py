@@ -13,7 +13,7 @@ K, DIM = 6, 4
 
 @pytest.fixture
 def quantizer() -> OptVQ:
-    return OptVQ(OptVQConfig(codebook_size=8, token_dim=DIM), torch.Generator().manual_seed(1)).eval()
+    return OptVQConfig(codebook_size=8).build(DIM, torch.Generator().manual_seed(1)).eval()
 
 
 def latents(batch: int = 64) -> torch.Tensor:

@@ -14,7 +14,7 @@ def draw(*shape: int) -> torch.Tensor:
 
 @pytest.fixture
 def quantizer() -> VQ:
-    return VQ(VQConfig(codebook_size=32, token_dim=6))
+    return VQConfig(codebook_size=32).build(6)
 
 
 def test_training_and_evaluation_assign_alike(quantizer):

@@ -5,10 +5,10 @@ import torch
 from torch.testing import assert_close
 
 from sftok.config import ConfigError
-from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, VQGANConfig
+from sftok.models.base import BackboneConfig
+from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord, VQGANConfig
 
 VALUES = {
-    "image_size": 12,
     "hidden_channels": 8,
     "channel_multipliers": (1, 1, 2),
     "num_res_blocks": 1,
@@ -20,7 +20,7 @@ VALUES = {
 
 @pytest.fixture
 def vqgan() -> MaskGITVQGAN:
-    return MaskGITVQGAN(VQGANConfig.build(VALUES)).eval()
+    return MaskGITVQGAN(VQGANConfig(**VALUES), 12).eval()
 
 
 @pytest.fixture
@@ -29,24 +29,32 @@ def images() -> torch.Tensor:
 
 
 def test_derived_sizes():
-    config = VQGANConfig.build(VALUES)
-    assert (config.factor, config.code_grid, config.num_codes) == (4, 3, 9)
-    assert (MASKGIT_VQGAN.factor, MASKGIT_VQGAN.code_grid, MASKGIT_VQGAN.num_codes) == (16, 16, 256)
+    for config, size, expected in (
+        (VQGANConfig(**VALUES), 12, (4, 3, 9)),
+        (MASKGIT_VQGAN.backbone, 256, (16, 16, 256)),
+    ):
+        assert (config.factor, config.code_grid(size), config.num_codes(size)) == expected
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"image_size": 14}, "image_size 14 is not a multiple of 4"),
         ({"norm_groups": 3}, "norm_groups 3 does not divide 8 channels"),
         ({"channel_multipliers": (2, 4), "norm_groups": 16}, "norm_groups 16 does not divide 8 channels"),
         ({"channel_multipliers": ()}, "channel_multipliers"),
-        ({"channels": 3}, "unknown key 'channels'"),
+        ({"channel": 3}, "unknown key 'channel'"),
     ],
 )
 def test_config_refuses(change, message):
-    with pytest.raises(ConfigError, match=message):
-        VQGANConfig.build(VALUES | change)
+    with pytest.raises(ValueError, match=message):
+        BackboneConfig.member_of({"name": "maskgit-vqgan", **VALUES, **change})
+
+
+def test_images_that_codes_do_not_cover_are_refused():
+    with pytest.raises(ConfigError, match="image_size 14 is not a multiple of 4"):
+        MaskGITVQGANRecord.build({"image_size": 14, "backbone": VQGANConfig(**VALUES)})
+    with pytest.raises(ValueError, match="image_size 14 is not a multiple of 4"):
+        MaskGITVQGAN(VQGANConfig(**VALUES), 14)
 
 
 def test_encode_takes_the_nearest_code(vqgan, images):
@@ -116,8 +124,8 @@ def test_bfloat16_autocast_trains(vqgan, images):
 
 
 def test_a_seed_fixes_the_weights():
-    config = VQGANConfig.build(VALUES)
-    one, same, other = (MaskGITVQGAN(config, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    config = VQGANConfig(**VALUES)
+    one, same, other = (MaskGITVQGAN(config, 12, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
     assert torch.equal(one.pixel_decoder.codebook, same.pixel_decoder.codebook)
     assert torch.equal(one.encoder.conv_in.weight, same.encoder.conv_in.weight)
     assert not torch.equal(one.encoder.conv_in.weight, other.encoder.conv_in.weight)

@@ -5,39 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
+import small_models
 from PIL import Image
 
-from sftok.models.decoder import DecoderConfig
-from sftok.models.encoder import EncoderConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
-
-PIXELS = VQGANConfig(
-    image_size=16,
-    hidden_channels=8,
-    channel_multipliers=(1, 1, 2),
-    num_res_blocks=1,
-    code_dim=6,
-    codebook_size=24,
-    norm_groups=4,
-)
-CONFIG = SFTokConfig(
-    encoder=EncoderConfig(
-        image_size=16, patch_size=4, width=16, depth=2, heads=2, num_latent_tokens=4, token_dim=8
-    ),
-    quantizer=OptVQConfig(codebook_size=32, token_dim=8),
-    decoder=DecoderConfig(
-        num_latent_tokens=4, token_dim=8, num_codes=16, vocabulary=24, width=16, depth=2, heads=2
-    ),
-    pixel_decoder=PIXELS,
-)
+from sftok.models.tokenizer import SFTok
+from sftok.teacher.vqgan import MaskGITVQGAN
 
 
 @pytest.fixture
 def tokenizer() -> SFTok:
-    return SFTok.from_config(CONFIG, torch.Generator().manual_seed(1)).eval()
+    return SFTok.from_config(small_models.sftok_config(depth=2), small_models.seeded(1)).eval()
 
 
 @pytest.fixture
@@ -47,7 +24,7 @@ def checkpoint(tokenizer: SFTok, tmp_path: Path) -> str:
 
 @pytest.fixture
 def teacher(tmp_path: Path) -> str:
-    return str(MaskGITVQGAN(PIXELS).save_pretrained(tmp_path / "teacher"))
+    return str(MaskGITVQGAN.from_config(small_models.TEACHER).save_pretrained(tmp_path / "teacher"))
 
 
 @pytest.fixture

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+import small_models
 import torch
 from einops import rearrange
 from PIL import Image
@@ -288,49 +290,13 @@ def test_info(checkpoint, tokenizer: SFTok, capsys):
 def test_a_seed_chooses_random_weights(monkeypatch, capsys):
     from sftok import hub
 
-    sizes = {"tiny": lambda generator: _tiny(generator)}
+    sizes = {"tiny": partial(SFTok.from_config, small_models.sftok_config())}
     monkeypatch.setattr(hub, "FULL_SIZES", sizes)
     found = []
     for seed in (0, 0, 1):
         assert main(["info", "--checkpoint", "random:tiny", "--seed", str(seed), "--format", "json"]) == 0
         found.append(json.loads(capsys.readouterr().out)["identity"])
     assert found[0] == found[1] != found[2]
-
-
-def _tiny(generator: torch.Generator) -> SFTok:
-    from sftok.models.tokenizer import SFTokConfig
-
-    values = {
-        "encoder": {
-            "image_size": 4,
-            "patch_size": 2,
-            "width": 4,
-            "depth": 1,
-            "heads": 1,
-            "num_latent_tokens": 2,
-            "token_dim": 2,
-        },
-        "quantizer": {"codebook_size": 4, "token_dim": 2},
-        "decoder": {
-            "num_latent_tokens": 2,
-            "token_dim": 2,
-            "num_codes": 4,
-            "vocabulary": 4,
-            "width": 4,
-            "depth": 1,
-            "heads": 1,
-        },
-        "pixel_decoder": {
-            "image_size": 4,
-            "hidden_channels": 2,
-            "channel_multipliers": (1, 1),
-            "num_res_blocks": 1,
-            "code_dim": 2,
-            "codebook_size": 4,
-            "norm_groups": 1,
-        },
-    }
-    return SFTok.from_config(SFTokConfig.build(values), generator)
 
 
 COMMON = {"-h", "--checkpoint", "--teacher", "--seed"}

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import small_models
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
@@ -22,14 +23,11 @@ from timm.models.vision_transformer import VisionTransformer
 from sftok.data.base import MemoryImageSet
 from sftok.data.batches import Batch, training_batches
 from sftok.distributed import joined
-from sftok.models.decoder import DecoderConfig
 from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
-from sftok.models.encoder import EncoderConfig
-from sftok.models.generator import GeneratorConfig, MaskGITGenerator
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.quantizers.optvq import OptVQConfig
+from sftok.models.generator import MaskGITGenerator
+from sftok.models.tokenizer import SFTok
 from sftok.quantizers.tail_drop import TailDrop
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
+from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.optimizer import OptimizerConfig
@@ -44,25 +42,6 @@ from sftok.training.stages.tokenizer import (
     WarmUpStage,
 )
 
-TEACHER = VQGANConfig(
-    image_size=16,
-    hidden_channels=8,
-    channel_multipliers=(1, 1, 2),
-    num_res_blocks=1,
-    code_dim=6,
-    codebook_size=24,
-    norm_groups=4,
-)
-CONFIG = SFTokConfig(
-    encoder=EncoderConfig(
-        image_size=16, patch_size=4, width=16, depth=1, heads=2, num_latent_tokens=4, token_dim=8
-    ),
-    quantizer=OptVQConfig(codebook_size=32, token_dim=8),
-    decoder=DecoderConfig(
-        num_latent_tokens=4, token_dim=8, num_codes=16, vocabulary=24, width=16, depth=1, heads=2
-    ),
-    pixel_decoder=TEACHER,
-)
 LEARNING = TrainingConfig(
     batch_size=8,
     gradient_accumulation=2,
@@ -83,13 +62,13 @@ def codes(batch: Batch) -> torch.Tensor:
 
 
 def tokenizer_stage(make: Callable[..., Stage], *more: Any) -> Stage:
-    tokenizer = SFTok.from_config(CONFIG)
+    tokenizer = SFTok.from_config(small_models.sftok_config())
     parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
     return make(*parts, codes, TokenizerLossConfig(label_smoothing=0.1), *more)
 
 
 def fine_tuning(drop_tails: bool = False) -> Stage:
-    tokenizer = SFTok.from_config(CONFIG)
+    tokenizer = SFTok.from_config(small_models.sftok_config())
     torch.manual_seed(0)
     # Smaller than the images, so that it sees random crops of them.
     vit = VisionTransformer(img_size=12, patch_size=4, embed_dim=12, depth=2, num_heads=2, num_classes=0)
@@ -106,12 +85,12 @@ def fine_tuning(drop_tails: bool = False) -> Stage:
 
 
 def generator() -> Stage:
-    model = GeneratorConfig(num_tokens=16, vocabulary=24, num_classes=2, width=16, depth=1, heads=2)
-    return GeneratorStage(MaskGITGenerator(model), codes, GeneratorLossConfig(class_drop=0.4))
+    model = MaskGITGenerator.from_config(small_models.generator_record(16, 24, 2))
+    return GeneratorStage(model, codes, GeneratorLossConfig(class_drop=0.4))
 
 
 STAGES: dict[str, Callable[[], Stage]] = {
-    "teacher": lambda: TeacherStage(MaskGITVQGAN(TEACHER)),
+    "teacher": lambda: TeacherStage(MaskGITVQGAN.from_config(small_models.TEACHER)),
     "warm-up": lambda: tokenizer_stage(WarmUpStage),
     "alignment": lambda: tokenizer_stage(
         AlignmentStage, AlignmentConfig(context=PredictionConfig(replacement_ratio=1.0))

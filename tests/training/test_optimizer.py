@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sftok.config import ConfigError
-from sftok.models.decoder import Decoder, DecoderConfig
-from sftok.models.encoder import Encoder, EncoderConfig
-from sftok.quantizers.optvq import OptVQ, OptVQConfig
+from sftok.models.decoder import ViTDecoderConfig
+from sftok.models.encoder import ViTEncoderConfig
+from sftok.quantizers.optvq import OptVQConfig
 from sftok.training.optimizer import OptimizerConfig, adamw, learning_rate
 
 PAPER = OptimizerConfig()
@@ -54,17 +54,12 @@ def test_an_end_rate_above_the_start_is_refused() -> None:
 
 
 def test_the_tokenizer_decays_what_the_release_decays() -> None:
-    encoder = EncoderConfig(
-        image_size=8, patch_size=4, width=8, depth=1, heads=2, num_latent_tokens=2, token_dim=4
-    )
-    decoder = DecoderConfig(
-        num_latent_tokens=2, token_dim=4, num_codes=4, vocabulary=8, width=8, depth=1, heads=2
-    )
+    shape = {"width": 8, "depth": 1, "heads": 2}
     parts = nn.ModuleDict(
         {
-            "encoder": Encoder(encoder),
-            "quantizer": OptVQ(OptVQConfig(codebook_size=8, token_dim=4)),
-            "decoder": Decoder(decoder),
+            "encoder": ViTEncoderConfig(patch_size=4, **shape).build(8, 2, 4),
+            "quantizer": OptVQConfig(codebook_size=8).build(4),
+            "decoder": ViTDecoderConfig(**shape).build(2, 4, 4, 8),
         }
     )
     decayed, _ = adamw(parts.named_parameters(), PAPER).param_groups

@@ -26,6 +26,8 @@ def start(world: int, *arguments: object) -> list[int]:
     processes = []
     for rank in range(world):
         place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
+        helpers = f"{WORKER.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
+        place["PYTHONPATH"] = helpers.rstrip(os.pathsep)
         environment = {**os.environ, **place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
         command = [sys.executable, str(WORKER), *map(str, arguments)]
         processes.append(subprocess.Popen(command, env=environment))

@@ -128,7 +128,7 @@ class FineTuningStage(Stage):
             `[B, 3, H, W]`, float32, not clamped; differentiable with respect to both decoders.
         """
         decoder, pixel_decoder = self.decoder, self.pixel_decoder
-        shape = (len(quantized), decoder.config.num_codes)
+        shape = (len(quantized), decoder.num_codes)
         with torch.no_grad():
             predicted = decoder.first_pass(quantized).argmax(-1)
         drawn = sample_mask((world.size * shape[0], shape[1]), self.config.mask_schedule, generator)

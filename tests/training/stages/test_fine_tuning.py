@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_models
 import torch
 import torch.nn.functional as F
 from timm.models.vision_transformer import VisionTransformer
@@ -15,12 +16,8 @@ from sftok.config import ConfigError
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import DecodingConfig, sample_mask
 from sftok.distributed import World
-from sftok.models.decoder import DecoderConfig
 from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
-from sftok.models.encoder import EncoderConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import VQGANConfig
+from sftok.models.tokenizer import SFTok
 from sftok.training.loop import TrainingConfig, TrainingInterrupted, train
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Step
@@ -30,24 +27,7 @@ from sftok.training.stages.fine_tuning import (
     SingleStepFineTuningStage,
 )
 
-CONFIG = SFTokConfig(
-    encoder=EncoderConfig(
-        image_size=16, patch_size=4, width=16, depth=1, heads=2, num_latent_tokens=4, token_dim=8
-    ),
-    quantizer=OptVQConfig(codebook_size=32, token_dim=8),
-    decoder=DecoderConfig(
-        num_latent_tokens=4, token_dim=8, num_codes=16, vocabulary=24, width=16, depth=1, heads=2
-    ),
-    pixel_decoder=VQGANConfig(
-        image_size=16,
-        hidden_channels=8,
-        channel_multipliers=(1, 1, 2),
-        num_res_blocks=1,
-        code_dim=6,
-        codebook_size=24,
-        norm_groups=4,
-    ),
-)
+CONFIG = small_models.sftok_config()
 LEARNING = TrainingConfig(
     batch_size=4,
     gradient_accumulation=2,

@@ -3,16 +3,17 @@ from __future__ import annotations
 import math
 
 import pytest
+import small_models
 import torch
 
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import sample_mask
-from sftok.models.generator import GeneratorConfig, MaskGITGenerator
+from sftok.models.generator import GeneratorRecord, MaskGITGenerator
 from sftok.training.stages.base import Step
 from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
 
-MODEL = GeneratorConfig(num_tokens=4, vocabulary=8, num_classes=3, width=16, depth=1, heads=2)
+MODEL = small_models.generator_record(4, 8, 3)
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -30,8 +31,8 @@ def step(index: int = 0, count: int = 12) -> Step:
     return Step(index, batch, seeded(index))
 
 
-def stage(model: GeneratorConfig = MODEL, **changes) -> GeneratorStage:
-    return GeneratorStage(MaskGITGenerator(model), class_ids, GeneratorLossConfig(**changes))
+def stage(model: GeneratorRecord = MODEL, **changes) -> GeneratorStage:
+    return GeneratorStage(MaskGITGenerator.from_config(model), class_ids, GeneratorLossConfig(**changes))
 
 
 def test_a_fresh_generator_guesses():
@@ -55,7 +56,7 @@ def test_the_model_sees_the_ids_masked_as_in_decoding():
 
 
 def test_the_loss_is_a_function_of_the_steps_generator():
-    this = stage(MODEL.model_copy(update={"dropout": 0.3}))
+    this = stage(small_models.generator_record(4, 8, 3, dropout=0.3))
     torch.manual_seed(1)
     first = this.losses("model", step(2))["loss"]
     torch.manual_seed(2)

@@ -10,8 +10,9 @@ import torch
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
-from sftok.models.decoder import Decoder, DecoderConfig
-from sftok.models.encoder import Encoder, EncoderConfig
+from sftok.models.base import Decoder, Encoder
+from sftok.models.decoder import ViTDecoderConfig
+from sftok.models.encoder import ViTEncoderConfig
 from sftok.quantizers.optvq import OptVQ, OptVQConfig
 from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.stages.base import Step
@@ -39,13 +40,9 @@ def counted(stage: TokenizerStage) -> Counter[str]:
 
 @pytest.fixture
 def parts() -> tuple[Encoder, OptVQ, Decoder]:
-    encoder = EncoderConfig(
-        image_size=8, patch_size=4, width=8, depth=1, heads=2, num_latent_tokens=2, token_dim=4
-    )
-    decoder = DecoderConfig(
-        num_latent_tokens=2, token_dim=4, num_codes=4, vocabulary=8, width=8, depth=1, heads=2
-    )
-    return Encoder(encoder), OptVQ(OptVQConfig(codebook_size=8, token_dim=4)), Decoder(decoder)
+    shape = {"width": 8, "depth": 1, "heads": 2}
+    encoder = ViTEncoderConfig(patch_size=4, **shape).build(8, 2, 4)
+    return encoder, OptVQConfig(codebook_size=8).build(4), ViTDecoderConfig(**shape).build(2, 4, 4, 8)
 
 
 def test_the_warm_up_runs_every_part_once(parts: tuple[Encoder, OptVQ, Decoder]) -> None:

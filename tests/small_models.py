@@ -1,0 +1,75 @@
+"""The smallest models of every kind, which all tests share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from sftok.models.decoder import ViTDecoderConfig
+from sftok.models.encoder import ViTEncoderConfig
+from sftok.models.generator import GeneratorRecord, MaskGITConfig
+from sftok.models.tokenizer import SFTokConfig
+from sftok.quantizers.optvq import OptVQConfig
+from sftok.teacher.vqgan import MaskGITVQGANRecord, VQGANConfig
+
+BACKBONE = VQGANConfig(
+    hidden_channels=8,
+    channel_multipliers=(1, 1, 2),
+    num_res_blocks=1,
+    code_dim=6,
+    codebook_size=24,
+    norm_groups=4,
+)
+TEACHER = MaskGITVQGANRecord(image_size=16, backbone=BACKBONE)
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def sftok_config(depth: int = 1, **changes: Any) -> SFTokConfig:
+    """4 latent tokens of 8 channels and 32 codes, for 16 teacher codes of 24, on images of 16 pixels."""
+    shape = {"width": 16, "depth": depth, "heads": 2}
+    return SFTokConfig(
+        **{
+            "image_size": TEACHER.image_size,
+            "num_latent_tokens": 4,
+            "token_dim": 8,
+            "encoder": ViTEncoderConfig(patch_size=4, **shape),
+            "quantizer": OptVQConfig(codebook_size=32),
+            "decoder": ViTDecoderConfig(**shape),
+            "pixel_decoder": BACKBONE,
+            **changes,
+        }
+    )
+
+
+def smaller_sftok_config() -> SFTokConfig:
+    """2 latent tokens of 4 channels and 8 codes, for 16 teacher codes of 8, on images of 8 pixels."""
+    shape = {"width": 8, "depth": 1, "heads": 2}
+    pixel_decoder = VQGANConfig(
+        hidden_channels=4,
+        channel_multipliers=(1, 2),
+        num_res_blocks=1,
+        code_dim=4,
+        codebook_size=8,
+        norm_groups=2,
+    )
+    return SFTokConfig(
+        image_size=8,
+        num_latent_tokens=2,
+        token_dim=4,
+        encoder=ViTEncoderConfig(patch_size=4, **shape),
+        quantizer=OptVQConfig(codebook_size=8),
+        decoder=ViTDecoderConfig(**shape),
+        pixel_decoder=pixel_decoder,
+    )
+
+
+def generator_record(
+    num_tokens: int = 4, vocabulary: int = 8, num_classes: int = 3, **changes: Any
+) -> GeneratorRecord:
+    """A MaskGIT generator without dropout, one block deep."""
+    model = MaskGITConfig(**{"width": 16, "depth": 1, "heads": 2, "dropout": 0.0, **changes})
+    return GeneratorRecord(model=model, num_tokens=num_tokens, vocabulary=vocabulary, num_classes=num_classes)
