@@ -20,7 +20,7 @@ class EfficientNetLossConfig(PerceptualConfig, name="efficientnet-lite0"):
     resolution: int = Field(default=64, ge=32)
     """Side in pixels to which images are resized."""
 
-    def build(self) -> PerceptualLoss:  # type: ignore[override]
+    def build(self) -> PerceptualLoss:
         """The loss."""
         return EfficientNetLoss(EfficientNetFeatures(efficientnet_lite0(), self.resolution))
 

@@ -34,7 +34,7 @@ class LpipsConfig(PerceptualConfig):
     net: ClassVar[LpipsNetwork]
     smallest: ClassVar[int]
 
-    def build(self) -> PerceptualLoss:  # type: ignore[override]
+    def build(self) -> PerceptualLoss:
         """The loss, on the published weights of its network."""
         return LpipsLoss(lpips_network(self.net), self.smallest)
 

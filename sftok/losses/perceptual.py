@@ -28,7 +28,7 @@ class PerceptualConfig(Component, family="perceptual_loss", package="sftok.losse
     """Which perceptual loss; the paper's is `lpips-vgg` (Table 6)."""
 
     @abstractmethod
-    def build(self) -> PerceptualLoss:  # type: ignore[override]
+    def build(self) -> PerceptualLoss:
         """The loss, on the published weights of its network.
 
         Raises:

@@ -41,7 +41,7 @@ class DinoDiscriminatorConfig(DiscriminatorConfig, name="dino"):
     norm_batch: int = Field(default=8, ge=1)
     """Images that are normalized together."""
 
-    def build(self, generator: torch.Generator | None = None) -> Discriminator:  # type: ignore[override]
+    def build(self, generator: torch.Generator | None = None) -> Discriminator:
         """The discriminator, on DINO's published weights."""
         return DinoDiscriminator(self, dino_vit_small(), generator)
 

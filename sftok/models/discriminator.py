@@ -36,7 +36,7 @@ class DiscriminatorConfig(Component, family="discriminator", package="sftok.mode
     """Which discriminator; the paper's is `dino`."""
 
     @abstractmethod
-    def build(self, generator: torch.Generator | None = None) -> Discriminator:  # type: ignore[override]
+    def build(self, generator: torch.Generator | None = None) -> Discriminator:
         """The discriminator, on the published weights of its network.
 
         Args:

@@ -27,7 +27,7 @@ class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0
     norm_batch: int = Field(default=8, ge=1)
     """Images that are normalized together."""
 
-    def build(self, generator: torch.Generator | None = None) -> Discriminator:  # type: ignore[override]
+    def build(self, generator: torch.Generator | None = None) -> Discriminator:
         """The discriminator, on the embedded weights."""
         return ProjectedDiscriminator(self, efficientnet_lite0(), generator)
 

@@ -33,5 +33,5 @@ class ContextConfig(Component, family="context", package="sftok.training.context
     """Which codes visible positions show."""
 
     @abstractmethod
-    def build(self) -> Context:  # type: ignore[override]
+    def build(self) -> Context:
         """The context."""

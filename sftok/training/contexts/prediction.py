@@ -19,7 +19,7 @@ class PredictionConfig(ContextConfig, name="prediction"):
     replacement_ratio: float = Field(default=1.0, ge=0, le=1)
     """Probability that a visible position shows the prediction: 1 is SFVR, 0 is vanilla training."""
 
-    def build(self) -> Context:  # type: ignore[override]
+    def build(self) -> Context:
         """The context."""
         return Prediction(self.replacement_ratio)
 

@@ -28,11 +28,9 @@ from sftok.frozen import Frozen
 from sftok.losses.adversarial import LeCam, hinge_discriminator_loss, hinge_generator_loss
 from sftok.losses.diff_augment import diff_augment
 from sftok.losses.perceptual import PerceptualLoss
-from sftok.models.decoder import Decoder
+from sftok.models.base import Decoder, Encoder, PixelDecoder
 from sftok.models.discriminator import Discriminator
-from sftok.models.encoder import Encoder
 from sftok.quantizers.base import Quantized
-from sftok.teacher.vqgan import PixelDecoder
 from sftok.training.stages.base import Losses, Stage, Step
 
 
@@ -129,8 +127,7 @@ class FineTuningStage(Stage):
         """
         decoder, pixel_decoder = self.decoder, self.pixel_decoder
         shape = (len(quantized), decoder.num_codes)
-        with torch.no_grad():
-            predicted = decoder.first_pass(quantized).argmax(-1)
+        predicted = decoder.first_prediction(quantized)
         drawn = sample_mask((world.size * shape[0], shape[1]), self.config.mask_schedule, generator)
         masked = world.share(drawn).to(quantized.device)
         logits = decoder(torch.where(masked, decoder.mask_id, predicted), quantized)

@@ -19,8 +19,7 @@ from sftok.config import Config
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import MaskSchedule, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
-from sftok.models.decoder import Decoder
-from sftok.models.encoder import Encoder
+from sftok.models.base import Decoder, Encoder
 from sftok.quantizers.base import Quantized, Quantizer
 from sftok.training.contexts.base import ContextConfig
 from sftok.training.contexts.prediction import PredictionConfig
