@@ -1,1 +1,1 @@
-"""The paper's argument, measured: what each decoding step knows, and what a context is worth."""
+"""Analyses of a tokenizer's predictions, one per file: each describes the numbers that it measures."""

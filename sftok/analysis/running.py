@@ -1,30 +1,44 @@
-"""Running means of per-position quantities, by name; any split and order of the data agree."""
+"""Running means of quantities by name and coordinates; any split and order of the data agree."""
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Self
 
 from torch import Tensor
 
 
+class Number(NamedTuple):
+    """A value, what it is of, and the coordinates that it was measured at."""
+
+    metric: str
+    coordinates: Mapping[str, Any]
+    value: float
+
+
 class RunningMeans:
-    """Sums and counts, in double precision."""
+    """Sums and counts in double precision."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._counts: dict[str, int] = {}
+        self._sums: dict[tuple[str, tuple[tuple[str, Any], ...]], float] = {}
+        self._counts: dict[tuple[str, tuple[tuple[str, Any], ...]], int] = {}
 
-    def update(self, name: str, values: Tensor) -> None:
+    def update(self, metric: str, values: Tensor, **coordinates: Any) -> None:
         """Add every entry of `values`."""
-        self._sums[name] = self._sums.get(name, 0.0) + float(values.double().sum())
-        self._counts[name] = self._counts.get(name, 0) + values.numel()
+        key = (metric, tuple(coordinates.items()))
+        self._sums[key] = self._sums.get(key, 0.0) + float(values.double().sum())
+        self._counts[key] = self._counts.get(key, 0) + values.numel()
 
     def merge(self, other: Self) -> None:
         """Add what `other` has seen."""
-        for name, total in other._sums.items():
-            self._sums[name] = self._sums.get(name, 0.0) + total
-            self._counts[name] = self._counts.get(name, 0) + other._counts[name]
+        for key, total in other._sums.items():
+            self._sums[key] = self._sums.get(key, 0.0) + total
+            self._counts[key] = self._counts.get(key, 0) + other._counts[key]
 
-    def compute(self) -> dict[str, float]:
-        """The mean of each quantity that has any entry."""
-        return {name: self._sums[name] / count for name, count in self._counts.items() if count}
+    def compute(self) -> list[Number]:
+        """The mean of every quantity that has any entry, in the order in which they were first seen."""
+        return [
+            Number(metric, dict(coordinates), self._sums[metric, coordinates] / count)
+            for (metric, coordinates), count in self._counts.items()
+            if count
+        ]

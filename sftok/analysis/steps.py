@@ -1,7 +1,7 @@
 """What each step of a decoding predicts, against the teacher's codes and the final prediction (Figure 4a).
 
-At step i the decoder's distribution `p_i` over codes stands at every position. Two questions of 3.2: how far
-is it from the ground truth `m_g`, and how far from what the decoding ends with, `p_T`?
+At step i the decoder has a distribution `p_i` over codes at every position. Section 3.2 asks two questions:
+how far is it from the ground truth `m_g`, and how far from `p_T`, which the decoding ends with?
 """
 
 from __future__ import annotations
@@ -9,25 +9,72 @@ from __future__ import annotations
 from typing import Self
 
 import torch
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from sftok.analysis.running import RunningMeans
+from sftok.analysis.base import ACCURACY, AnalysisConfig
+from sftok.analysis.running import Number, RunningMeans
 from sftok.decoding.schedule import DecodingConfig
+from sftok.evaluation.config import EvaluationConfig
+from sftok.metrics.quantity import Quantity
 from sftok.models.tokenizer import SFTok
+
+
+class StepsConfig(AnalysisConfig, name="steps"):
+    """Figure 4a; the paper gives T = 8 (Section 3.2) and nothing else."""
+
+    quantities = (
+        Quantity(
+            name="kl_to_truth",
+            label="KL from the truth",
+            direction=-1,
+            unit="nats",
+            meaning="cross-entropy of the true code",
+        ),
+        Quantity(
+            name="kl_to_final",
+            label="KL from the final prediction",
+            direction=-1,
+            unit="nats",
+            meaning="KL(p_T || p_i)",
+        ),
+        ACCURACY,
+        Quantity(
+            name="agreement_with_final",
+            label="Top-1 agreement with the final prediction",
+            direction=1,
+            meaning="share of codes whose likeliest prediction is the final one",
+        ),
+    )
+
+    steps: int = Field(default=8, ge=2)
+    """Decoding steps T, each of which is looked at."""
+    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    schedule: str = "arccos"
+
+    def build(self) -> StepStatistics:
+        """The statistic, before any batch."""
+        decoding = DecodingConfig(steps=self.steps, temperature=self.temperature, schedule=self.schedule)
+        return StepStatistics(decoding)
+
+    def fitted(self, evaluation: EvaluationConfig, *, single_step: bool) -> Self:
+        """Decode as the evaluation does."""
+        changes = {"temperature": evaluation.temperature, "schedule": evaluation.schedule}
+        return self.model_copy(update=changes)
 
 
 class StepStatistics:
     """Per step: KL divergence and top-1 agreement with the truth and with the final prediction.
 
     `kl_to_truth` is `KL(m_g || p_i)`, the cross-entropy on the teacher's code, since the truth is one code;
-    `kl_to_final` is `KL(p_T || p_i)`. Both are in nats, means over all positions; `masked_...` are means over
-    the positions that were still masked when the step began, the ones that it predicts.
+    `kl_to_final` is `KL(p_T || p_i)`. Means over all positions (coordinate `positions` is `all`), and over
+    those that were still masked when the step began, which it predicts (`masked`). `step` counts from 1.
     """
 
-    def __init__(self, decoding: DecodingConfig):
+    def __init__(self, decoding: DecodingConfig) -> None:
         self.decoding = decoding
-        self.means = [RunningMeans() for _ in range(decoding.steps)]
+        self.means = RunningMeans()
 
     @torch.no_grad()
     def update(self, tokenizer: SFTok, ids: Tensor, codes: Tensor, generator: torch.Generator) -> None:
@@ -39,21 +86,21 @@ class StepStatistics:
 
         final = tokenizer.decode_codes(ids, self.decoding, generator, on_step)
         last = seen[-1][1]
-        for means, (masked, log_probabilities) in zip(self.means, seen, strict=True):
-            found = _compare(log_probabilities, last, codes, final.ids)
-            for name, values in found.items():
-                means.update(name, values)
+        of_decoding = {"steps": self.decoding.steps, "temperature": self.decoding.temperature}
+        for step, (masked, log_probabilities) in enumerate(seen, 1):
+            place = of_decoding | {"step": step}
+            for metric, values in _compare(log_probabilities, last, codes, final.ids).items():
+                self.means.update(metric, values, **place, positions="all")
                 if masked.any():
-                    means.update(f"masked_{name}", values[masked])
+                    self.means.update(metric, values[masked], **place, positions="masked")
 
     def merge(self, other: Self) -> None:
         """Add what `other`, of the same decoding, has seen."""
-        for means, more in zip(self.means, other.means, strict=True):
-            means.merge(more)
+        self.means.merge(other.means)
 
-    def compute(self) -> list[dict[str, float]]:
+    def compute(self) -> list[Number]:
         """The means of each step, from the first."""
-        return [means.compute() for means in self.means]
+        return self.means.compute()
 
 
 def _compare(log_probabilities: Tensor, last: Tensor, codes: Tensor, final: Tensor) -> dict[str, Tensor]:

@@ -1,49 +1,68 @@
-"""What an evaluation is asked to do: the decoding steps, the metrics and the feature spaces, as data.
+"""What an evaluation is asked to do: decoding steps, metrics and feature spaces, as data.
 
 Importing this module loads no network code, so that planning and the command line stay quick.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from sftok.config import Config
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.schedule import DecodingConfig, MaskSchedule
+from sftok.evaluation.extractors.base import ExtractorConfig
+from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.metrics.base import EvaluationError, MetricConfig, Need, describe
+from sftok.metrics.code_accuracy import CodeAccuracyConfig
+from sftok.metrics.codebook_use import CodebookUseConfig
+from sftok.metrics.fid import GFIDConfig, RFIDConfig
+from sftok.metrics.inception_score import InceptionScoreConfig
+from sftok.metrics.precision_recall import PrecisionRecallConfig
+from sftok.metrics.psnr import PSNRConfig
+from sftok.metrics.ssim import SSIMConfig
 
-EFFICIENTNET_RESOLUTIONS = (48, 64, 96, 128, 224)
-"""Input sides in pixels at which EfficientNet-Lite0 is registered; each is a feature space of its own."""
+__all__ = ["EvaluationConfig", "EvaluationError", "ExtractorConfig", "GenerationEvaluationConfig"]
 
-ExtraMetric = Literal["kid", "precision_recall", "lpips"]
-
-
-class EvaluationError(RuntimeError):
-    """An evaluation that cannot be done; the message is one line: what, where, and the remedy."""
+Precision = Literal["fp32", "bf16"]
 
 
-class ExtractorConfig(Config):
-    """A feature space for rFID and IS."""
+class MeasuredConfig(Config):
+    """What the evaluations of reconstructions and of generated images have in common."""
 
-    name: Literal["efficientnet-lite0", "classifier", "inception-v3-compat"]
-    resolution: Literal[48, 64, 96, 128, 224] = 64
-    """Input side of `efficientnet-lite0` in pixels; the other networks know their own."""
+    extractors: tuple[ExtractorConfig, ...] = (InceptionV3Config(),)
+    """Feature spaces of the metrics of features."""
+    metrics: tuple[MetricConfig, ...] = ()
+    batch_size: int = Field(default=250, ge=1)
+    """Images made together; with noise, the draws depend on it."""
+    precision: Precision = "fp32"
+    """Of the passes of the decoder or the generator alone; everything else is always fp32."""
+    seed: int = Field(default=0, ge=0)
+
+    provides: ClassVar[frozenset[Need]]
+    """What there is for metrics to read."""
+    lacks: ClassVar[str]
+    """The end of the sentence about a metric that needs anything else."""
 
     @model_validator(mode="after")
-    def _only_efficientnet_is_resized(self) -> Self:
-        if self.name != "efficientnet-lite0" and self.resolution != 64:
-            raise ValueError(f"resolution belongs to efficientnet-lite0; {self.name} has its own")
+    def _can_measure_each_once(self) -> Self:
+        refuse_repeats("extractors", [extractor.label for extractor in self.extractors])
+        refuse_repeats("metrics", [quantity.name for each in self.metrics for quantity in each.quantities])
+        for metric in self.metrics:
+            if missing := metric.needs - self.provides:
+                needed = ", ".join(sorted(missing))
+                raise ValueError(f"metrics: {metric.reference} needs {needed}, {self.lacks}")
         return self
 
     @property
-    def label(self) -> str:
-        """The name that goes with every number: `efficientnet-lite0@64`, `classifier`, ..."""
-        return f"{self.name}@{self.resolution}" if self.name == "efficientnet-lite0" else self.name
+    def described(self) -> dict[str, dict[str, Any]]:
+        """The quantities of its metrics by name; see `sftok.metrics.base.describe`."""
+        return describe(self.metrics)
 
 
-class EvaluationConfig(Config):
+class EvaluationConfig(MeasuredConfig):
     """How a tokenizer is evaluated; the defaults are the paper's protocol and the release's temperature."""
 
     steps: tuple[int, ...] = Field(default=(1, 2, 4, 8, 16), min_length=1)
@@ -52,24 +71,21 @@ class EvaluationConfig(Config):
     """Of the Gumbel noise in decoding, annealed linearly to 0."""
     schedule: MaskSchedule = "arccos"
     final_lookup: Literal["hard", "soft"] = "hard"
-    extractors: tuple[ExtractorConfig, ...] = (ExtractorConfig(name="inception-v3-compat"),)
-    extra_metrics: tuple[ExtraMetric, ...] = ()
-    """Slow metrics beside rfid, is, psnr, ssim and the code metrics."""
-    batch_size: int = Field(default=250, ge=1)
-    """Images decoded together; with noise, the draws depend on it."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the decoder's passes alone; encoding, pixels and features are always fp32."""
-    seed: int = Field(default=0, ge=0)
+    metrics: tuple[MetricConfig, ...] = (
+        RFIDConfig(),
+        InceptionScoreConfig(),
+        PSNRConfig(),
+        SSIMConfig(),
+        CodeAccuracyConfig(),
+        CodebookUseConfig(),
+    )
+
+    provides = frozenset({"images", "originals", "ids", "codes", "features", "logits"})
+    lacks = "which reconstructions do not have"
 
     @model_validator(mode="after")
-    def _asks_for_each_once(self) -> Self:
-        _refuse_repeats(
-            {
-                "steps": self.steps,
-                "extractors": [extractor.label for extractor in self.extractors],
-                "extra_metrics": self.extra_metrics,
-            }
-        )
+    def _decodes_each_once(self) -> Self:
+        refuse_repeats("steps", self.steps)
         for steps in self.steps:
             self.decoding(steps)
         return self
@@ -84,38 +100,24 @@ class EvaluationConfig(Config):
         )
 
 
-class GenerationEvaluationConfig(Config):
+class GenerationEvaluationConfig(MeasuredConfig):
     """How a generator is evaluated; the defaults are the usual protocol on ImageNet, 50,000 samples."""
 
     generation: GenerationConfig = GenerationConfig()
     num_images: int = Field(default=50_000, ge=2)
     """Samples, as many of each class as of any other."""
-    extractors: tuple[ExtractorConfig, ...] = (ExtractorConfig(name="inception-v3-compat"),)
-    extra_metrics: tuple[Literal["kid", "precision_recall"], ...] = ("precision_recall",)
-    """Metrics beside gfid and is."""
-    batch_size: int = Field(default=250, ge=1)
-    """Images sampled together; with noise, the draws depend on it."""
-    precision: Literal["fp32", "bf16"] = "fp32"
-    """Of the generator's passes alone; pixels and features are always fp32."""
-    seed: int = Field(default=0, ge=0)
+    metrics: tuple[MetricConfig, ...] = (GFIDConfig(), InceptionScoreConfig(), PrecisionRecallConfig())
     example_classes: int = Field(default=10, ge=1)
     """Classes of which samples are kept as images, spread evenly over all."""
     examples_per_class: int = Field(default=8, ge=1)
     choice: str = "fixed beforehand"
-    """How the sampling's guidance and temperature were chosen; part of the protocol."""
+    """How guidance and temperature were chosen; part of the protocol."""
 
-    @model_validator(mode="after")
-    def _asks_for_each_once(self) -> Self:
-        _refuse_repeats(
-            {
-                "extractors": [extractor.label for extractor in self.extractors],
-                "extra_metrics": self.extra_metrics,
-            }
-        )
-        return self
+    provides = frozenset({"images", "features", "logits", "reference_set"})
+    lacks = "which generated images do not have"
 
 
-def _refuse_repeats(named: Mapping[str, Sequence[object]]) -> None:
-    for what, values in named.items():
-        if len(set(values)) != len(values):
-            raise ValueError(f"{what} names something twice: {list(values)}")
+def refuse_repeats(what: str, values: Sequence[object]) -> None:
+    """Raise ValueError if `values` has something twice."""
+    if len(set(values)) != len(values):
+        raise ValueError(f"{what} names something twice: {list(values)}")

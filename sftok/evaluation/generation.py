@@ -1,11 +1,11 @@
-"""The protocol for generators: samples of every class against a reference set (Section 4.3, Table 2).
+"""The evaluation of generators: samples of every class against a reference set (Section 4.3, Table 2).
 
 ```
 labels, balanced -> generator -> ids -> images -> uint8 -> features -> gfid, is, precision, recall
 ```
 
-Feature spaces, rounding and metrics are those of reconstructions (`sftok.evaluation.protocol`). A seed fixes
-every number bit for bit on one machine, whatever torch's number of threads. To choose the guidance, give
+Feature spaces, rounding and metrics are those of reconstructions (`sftok.evaluation.reconstruction`). A seed
+fixes every number bit for bit on one machine, whatever torch's number of threads. To choose the guidance, use
 training or validation images as the reference set; test images are for the number that is reported.
 """
 
@@ -19,34 +19,31 @@ import torch
 from torch import Tensor
 
 from sftok.data.base import ImageSet
-from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
-from sftok.evaluation.extractors import Extractor, Features, check_asked
-from sftok.evaluation.fidelity import Fidelity, to_uint8
-from sftok.evaluation.protocol import Evaluation, MetricRow, OnProgress, Protocol
-from sftok.evaluation.reference import Reference, reference_features
+from sftok.evaluation.config import GenerationEvaluationConfig
+from sftok.evaluation.examples import example_labels, example_places, of_classes
+from sftok.evaluation.extractors.base import Extractor, check_asked
+from sftok.evaluation.pixels import to_uint8
+from sftok.evaluation.protocol import (
+    Evaluation,
+    GenerationProtocol,
+    OnProgress,
+    networks,
+    own_settings,
+    rows_of,
+)
+from sftok.evaluation.reference import reference_features
 from sftok.evaluation.workers import in_order
 from sftok.generation import DecodeIds, generate_ids
+from sftok.metrics.base import EvaluationError, Measured, Reference, build_metrics
 from sftok.models.generator import MaskGITGenerator
 from sftok.randomness import generator
-
-
-class GenerationProtocol(Protocol):
-    """As of reconstructions; n_images are the samples."""
-
-    reference: str = "another set of images"
-    n_reference: int
-    """Images in the reference set, of which `data` is the fingerprint."""
-    labels: str = "every class in turn"
-    sampling: str
-    """Steps and mask schedule, and how guidance and temperature were chosen; not the choice itself."""
-    pixel_metrics: str = "none"
 
 
 @dataclass(frozen=True)
 class _Samples:
     places: Tensor
     pixels: Tensor
-    features: dict[str, Features]
+    measured: Measured
 
 
 def evaluate_generation(
@@ -56,88 +53,71 @@ def evaluate_generation(
     config: GenerationEvaluationConfig,
     extractors: Sequence[Extractor],
     cache_dir: Path,
-    on_progress: OnProgress = lambda fraction: None,
+    *,
     references: Sequence[Reference] | None = None,
+    on_progress: OnProgress = lambda fraction: None,
 ) -> Evaluation:
-    """Sample images of every class and hold them against `reference_set`.
+    """Sample images of every class and compare them with `reference_set`.
 
     Args:
         model: the generator.
         decode_ids: its ids to images, called from several threads; the tokenizer in evaluation mode.
         reference_set: of the same classes.
-        config: sampling, number of images, batch size, precision, seed.
+        config: sampling, number of images, metrics, batch size, precision, seed.
         extractors: `config.extractors`, built.
         cache_dir: where features of the reference set are kept between calls.
-        on_progress: told the fraction done.
-        references: `reference_set` in each of the spaces, if it is at hand.
+        references: `reference_set` in each of the spaces, if the caller has it already.
+        on_progress: called with the fraction done.
 
     Returns:
-        Rows `gfid`, `is` and the extra metrics in each feature space, with the sampling's steps and
-        temperature; as the examples `S1`, `S2`, ... a sample each of the classes of `example_labels`.
+        Rows of subject `generation` with the sampling's steps and temperature; examples `S1`, `S2`, ...,
+        one sample each of the classes of `example_labels`.
 
     Raises:
         EvaluationError: extractors or a reference set that do not fit the configuration or the model.
+        PretrainedError: published weights that a metric needs are missing.
     """
-    _check(model, reference_set, config, extractors)
-    references = references or [
+    num_classes = model.num_classes
+    _check(num_classes, reference_set, config, extractors)
+    spaces = references or [
         reference_features(extractor, reference_set, cache_dir, config.batch_size) for extractor in extractors
     ]
-    metrics = [Fidelity(reference, config.extra_metrics, fid="gfid") for reference in references]
     device = next(model.parameters()).device
-    places, shown = example_places(config, model.num_classes), {}
+    metrics = build_metrics(config.metrics, {"images", "reference_set"}, spaces, device)
+    places, shown = example_places(config, num_classes), {}
     batches = torch.arange(config.num_images).split(config.batch_size)
     for samples in in_order(_sampler(model, decode_ids, config, extractors), batches, device):
         for metric in metrics:
-            metric.update(samples)
-        for row in torch.isin(samples.places, places).nonzero().flatten():
-            shown[int(samples.places[row])] = samples.pixels[row]
+            metric.update(samples.measured)
+        for place in torch.isin(samples.places, places).nonzero().flatten():
+            shown[int(samples.places[place])] = samples.pixels[place]
         on_progress((int(samples.places[-1]) + 1) / config.num_images)
-    rows = [
-        MetricRow(
-            steps=config.generation.steps,
-            temperature=config.generation.temperature,
-            metric=name,
-            extractor=metric.extractor,
-            value=value,
-            n_images=config.num_images,
-        )
-        for metric in metrics
-        for name, value in metric.compute().items()
-    ]
+    sampling = config.generation
     protocol = GenerationProtocol(
-        extractors={extractor.label: extractor.weights for extractor in extractors},
+        extractors=networks(extractors, metrics),
         data=reference_set.fingerprint,
         n_images=config.num_images,
         n_reference=len(reference_set),
-        sampling=f"{config.generation.steps} steps, {config.generation.mask_schedule}; {config.choice}",
+        metrics=own_settings(config.metrics),
+        sampling=f"{sampling.steps} steps, {sampling.mask_schedule}; {config.choice}",
         precision=config.precision,
     )
+    coordinates = {"steps": sampling.steps, "temperature": sampling.temperature}
     examples = {
         f"S{number}": torch.stack([shown[int(place)] for place in column]).numpy()
         for number, column in enumerate(places, 1)
     }
-    return Evaluation(rows, protocol, examples)
+    return Evaluation(
+        rows=rows_of(metrics, "generation", config.num_images, **coordinates),
+        metrics=config.described,
+        protocol=protocol,
+        examples=examples | of_classes(example_labels(config, num_classes), reference_set),
+    )
 
 
 def balanced_labels(places: Tensor, num_classes: int) -> Tensor:
     """The label of each sample, int64 `[n]` by place: every class in turn."""
     return places % num_classes
-
-
-def example_labels(config: GenerationEvaluationConfig, num_classes: int) -> Tensor:
-    """The classes of which samples are kept, int64 `[c]`, ascending and spread evenly over all."""
-    sampled = min(num_classes, config.num_images)
-    count = min(config.example_classes, sampled)
-    return torch.arange(count) * sampled // count
-
-
-def example_places(config: GenerationEvaluationConfig, num_classes: int) -> Tensor:
-    """Which samples are kept, int64 `[n, c]`: a line holds one of each class of `example_labels`.
-
-    There are `config.examples_per_class` lines, or fewer where so many were not sampled of each class.
-    """
-    lines = min(config.examples_per_class, max(1, config.num_images // num_classes))
-    return example_labels(config, num_classes) + num_classes * torch.arange(lines).unsqueeze(1)
 
 
 def _sampler(
@@ -154,27 +134,29 @@ def _sampler(
         labels = balanced_labels(places, model.num_classes).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             ids = generate_ids(model, labels, config.generation, noise)
-        pixels = to_uint8(decode_ids(ids, noise))
-        return _Samples(
-            places, pixels.cpu(), {extractor.label: extractor(pixels) for extractor in extractors}
-        )
+        images = decode_ids(ids, noise)
+        pixels = to_uint8(images)
+        features = {extractor.label: extractor(pixels) for extractor in extractors}
+        return _Samples(places, pixels.cpu(), Measured(images=images, features=features))
 
     return sample
 
 
 def _check(
-    model: MaskGITGenerator,
+    num_classes: int,
     reference_set: ImageSet,
     config: GenerationEvaluationConfig,
     extractors: Sequence[Extractor],
 ) -> None:
     check_asked(config.extractors, extractors)
+    for metric in config.metrics:
+        metric.check_weights()
     if len(reference_set) < 2:
         raise EvaluationError(
-            f"{reference_set.name}: gfid needs two images at least, it has {len(reference_set)}"
+            f"{reference_set.name}: gfid needs at least two images, it has {len(reference_set)}"
         )
-    if reference_set.num_classes != model.num_classes:
+    if reference_set.num_classes != num_classes:
         raise EvaluationError(
-            f"{reference_set.name} has {reference_set.num_classes} classes, the generator "
-            f"{model.num_classes}: compare it with images of the classes it was trained on"
+            f"{reference_set.name} has {reference_set.num_classes} classes, the generator {num_classes}: "
+            "compare it with images of the classes it was trained on"
         )

@@ -1,34 +1,35 @@
 """Choosing a generator's guidance and temperature: the point of a grid with the lowest gFID.
 
-The reference are training images, or images held out of them. Test images are for the number that is
-reported, at the one point that is chosen here.
+The reference is training images, or images held out of them. Test images are for the number that is reported,
+at the one point that is chosen here.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sftok.data.base import ImageSet
 from sftok.decoding.guidance import GenerationConfig
 from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
-from sftok.evaluation.extractors import Extractor
+from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.generation import evaluate_generation
-from sftok.evaluation.protocol import OnProgress
+from sftok.evaluation.protocol import OnProgress, Progress
 from sftok.evaluation.reference import reference_features
 from sftok.generation import DecodeIds
+from sftok.metrics.fid import GFIDConfig
 from sftok.models.generator import MaskGITGenerator
 
 
 @dataclass(frozen=True)
 class GuidanceChoice:
-    """What a grid gave.
+    """The numbers of a grid.
 
     Attributes:
         points: each sampling with its gFID, in the order of the grid.
-        chosen: the one of the lowest gFID; of equal ones the first.
+        chosen: the one with the lowest gFID; the first of equal ones.
     """
 
     points: list[tuple[GenerationConfig, float]]
@@ -45,17 +46,18 @@ def choose_guidance(
     cache_dir: Path,
     on_progress: OnProgress = lambda fraction: None,
 ) -> GuidanceChoice:
-    """Sample at every point, with the same noise at each, and hold the samples against `reference_set`.
+    """Sample at every point, with the same noise at each, and compare the samples with `reference_set`.
 
     Args:
         model: the generator.
         decode_ids: its ids to images; see `evaluate_generation`.
         reference_set: training or validation images.
         points: the samplings to choose among, not empty.
-        config: number of images, batch size, precision, seed; the one extractor; its sampling is not read.
+        config: number of images, batch size, precision, seed and the one extractor; its sampling and its
+            metrics are not read.
         extractor: that extractor, built.
         cache_dir: where features of the reference set are kept.
-        on_progress: told the fraction done.
+        on_progress: called with the fraction done.
 
     Raises:
         EvaluationError: as `evaluate_generation`; or there are no points to choose among.
@@ -65,20 +67,23 @@ def choose_guidance(
     found: list[tuple[GenerationConfig, float]] = []
     # Once for all points: of a training set it is gigabytes.
     reference = reference_features(extractor, reference_set, cache_dir, config.batch_size)
-    for number, point in enumerate(points):
-        told = _part(on_progress, number, len(points))
-        own = config.model_copy(update={"generation": point})
+    progress = Progress(on_progress, [1] * len(points))
+    for point in points:
         measured = evaluate_generation(
-            model, decode_ids, reference_set, own, [extractor], cache_dir, told, [reference]
+            model,
+            decode_ids,
+            reference_set,
+            config.model_copy(update={"generation": point, "metrics": (GFIDConfig(),)}),
+            [extractor],
+            cache_dir,
+            references=[reference],
+            on_progress=progress,
         )
-        found.append((point, next(row.value for row in measured.rows if row.metric == "gfid")))
+        progress.next_phase()
+        found.append((point, measured.rows[0]["value"]))
     return GuidanceChoice(found, min(found, key=lambda item: _order(item[1]))[0])
 
 
 def _order(gfid: float) -> float:
-    # What is not a number compares with nothing, and would win by standing first.
+    # NaN compares as false with everything, and would win by standing first.
     return math.inf if math.isnan(gfid) else gfid
-
-
-def _part(on_progress: OnProgress, number: int, count: int) -> Callable[[float], None]:
-    return lambda fraction: on_progress((number + fraction) / count)

@@ -1,8 +1,8 @@
-"""What evaluation keeps on disk: features of the originals, and the teacher's codes of them.
+"""What evaluation keeps on disk: features of the reference images, and the teacher's codes of the originals.
 
-Files are named by the hash of all that their content depends on (network, weights, images and their
-order), unlike torch-fidelity's cache, whose files are named by the data set's and the network's names.
-A damaged file is computed again, and the log says so.
+Files are named by the hash of all that their content depends on (network, weights, images and their order).
+torch-fidelity's cache names its files by the data set and the network alone. A damaged file is logged and
+computed again.
 """
 
 from __future__ import annotations
@@ -12,55 +12,30 @@ import itertools
 import json
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
-from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
 from sftok.data.base import ImageSet
 from sftok.data.batches import ordered_batches
-from sftok.evaluation.extractors import Extractor, Features
-from sftok.evaluation.linear_algebra import moments, reproducible
+from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.workers import in_order
+from sftok.metrics.base import Features, Reference
+from sftok.metrics.inception_score import inception_score
+from sftok.metrics.linear_algebra import moments, reproducible
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 
 _VERSION = 1
-"""Of the files' content; a change of it makes every file anew."""
+"""Of the files' content; another version computes every file again."""
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The originals in a feature space.
-
-    Attributes:
-        extractor: the feature space's label.
-        features: float32 `[N, F]`.
-        mean: float64 `[F]`.
-        covariance: float64 `[F, F]`.
-        inception_score: of the originals.
-    """
-
-    extractor: str
-    features: Tensor
-    mean: Tensor
-    covariance: Tensor
-    inception_score: float
-
-    @property
-    def statistics(self) -> dict[str, np.ndarray]:
-        """Mean and covariance as torch-fidelity names them."""
-        return {"mu": self.mean.numpy(), "sigma": self.covariance.numpy()}
-
-
 def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, batch_size: int) -> Reference:
-    """The originals of `image_set` in the space of `extractor`, read from `cache` or computed into it."""
+    """The images of `image_set` in the space of `extractor`, read from `cache` or computed into it."""
 
     @reproducible
     def compute() -> dict[str, Tensor]:
@@ -68,12 +43,11 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         parts = in_order(extractor, map(image_set.images, places), extractor.device)
         whole = _in_one_piece(parts, len(image_set))
         mean, covariance = moments(whole.features)
-        return {
-            "features": whole.features,
-            "mean": mean,
-            "covariance": covariance,
-            "inception_score": torch.tensor(inception_score(whole.logits), dtype=torch.float64),
-        }
+        found = {"features": whole.features, "mean": mean, "covariance": covariance}
+        if whole.logits is not None:
+            score = inception_score(whole.logits)
+            found["inception_score"] = torch.tensor(score, dtype=torch.float64)
+        return found
 
     content = {
         "extractor": extractor.label,
@@ -82,27 +56,28 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         "images": len(image_set),
     }
     tensors = _cached(cache, f"features-{extractor.label}", content, compute)
+    score = tensors.get("inception_score")
     return Reference(
         extractor=extractor.label,
         features=tensors["features"],
         mean=tensors["mean"],
         covariance=tensors["covariance"],
-        inception_score=tensors["inception_score"].item(),
+        inception_score=None if score is None else score.item(),
     )
 
 
 def _in_one_piece(parts: Iterator[Features], images: int) -> Features:
-    """All parts in their order; of a million images there is no room for a second copy of everything."""
+    """All parts in their order, with no second copy: of a million images there would be no room for one."""
     first = next(parts)
-    whole = Features(
-        first.features.new_empty(images, first.features.shape[1]),
-        first.logits.new_empty(images, first.logits.shape[1]),
-    )
+    features = first.features.new_empty(images, first.features.shape[1])
+    logits = None if first.logits is None else first.logits.new_empty(images, first.logits.shape[1])
     end = 0
     for part in itertools.chain([first], parts):
         start, end = end, end + len(part.features)
-        whole.features[start:end], whole.logits[start:end] = part.features, part.logits
-    return whole
+        features[start:end] = part.features
+        if logits is not None and part.logits is not None:
+            logits[start:end] = part.logits
+    return Features(features, logits)
 
 
 def teacher_codes(teacher: MaskGITVQGAN, image_set: ImageSet, cache: Path, batch_size: int) -> Tensor:
@@ -120,11 +95,6 @@ def teacher_codes(teacher: MaskGITVQGAN, image_set: ImageSet, cache: Path, batch
         "images": len(image_set),
     }
     return _cached(cache, "teacher-codes", content, compute)["codes"].long()
-
-
-def inception_score(logits: Tensor) -> float:
-    """exp of the mean divergence of the class predictions from their mean, over all of `logits` `[N, C]`."""
-    return isc_features_to_metric(logits, splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN]
 
 
 def _cached(

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from sftok.evaluation.config import EvaluationError
 from sftok.frozen import Frozen
 from sftok.models.discriminator import Discriminator, DiscriminatorConfig, initialize_heads, normalized_block
 from sftok.pretrained import PretrainedError, describe_error
@@ -134,16 +133,16 @@ def efficientnet_lite0(weights: Path | None = None) -> nn.Module:
     Raises:
         PretrainedError: the package is not installed, or `weights` belong to another network.
     """
-    # Here, because it takes seconds that reading a configuration need not spend.
-    from sftok.evaluation.extractors import EfficientNetLite0Extractor
+    # Here, because timm takes seconds to load, and reading a configuration needs no network.
+    from sftok.models.efficientnet import load_efficientnet_lite0, packaged_weights
 
-    path = None if weights is None else str(weights)
     try:
-        network = EfficientNetLite0Extractor("efficientnet-lite0@224", ["1280"], path).network
-    except EvaluationError as error:
+        path = weights or packaged_weights()
+    except FileNotFoundError as error:
         raise PretrainedError(str(error)) from None
+    try:
+        return load_efficientnet_lite0(path)
     except Exception as error:  # unpickling a damaged file may raise anything
         raise PretrainedError(
             f"efficientnet-lite0: {path} cannot be used ({describe_error(error)})"
         ) from None
-    return network.eval().requires_grad_(False)

@@ -194,6 +194,7 @@ class TiTok(Pretrained):
 
     architecture: ClassVar[str] = "titok"
     record_type: ClassVar[type[Config]] = TiTokConfig
+    single_step: ClassVar[bool] = True
 
     def __init__(
         self, encoder: Encoder, quantizer: Quantizer, decoder: TiTokDecoder, head: CodesHead | PixelsHead

@@ -19,7 +19,7 @@ _Result = TypeVar("_Result")
 
 
 _ROWS_AT_ONCE = 2**15
-"""In float64 at once: all features of ImageNet's training images would take 21 GB, and centred again."""
+"""In float64 at once: all features of ImageNet's training images would take 21 GB, and centered again."""
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,8 +28,8 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     mean = np.sum([part.double().numpy().sum(axis=0) for part in parts], axis=0) / len(features)
     covariance = np.zeros((features.shape[1], features.shape[1]))
     for part in parts:
-        centred = part.double().numpy() - mean
-        covariance += centred.T @ centred
+        centered = part.double().numpy() - mean
+        covariance += centered.T @ centered
     return torch.from_numpy(mean), torch.from_numpy(covariance / (len(features) - 1))
 
 

@@ -1,0 +1,81 @@
+"""LPIPS with AlexNet, as the release measures it; its ImageNet weights must be at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+
+from sftok.metrics.accumulators import MeanOverImages
+from sftok.metrics.base import EvaluationError, Measured, MetricConfig, Setup
+from sftok.metrics.quantity import Quantity
+from sftok.weights import content_hash
+
+_SMALLEST = 32
+
+
+class LPIPSConfig(MetricConfig, name="lpips"):
+    """Learned perceptual distance."""
+
+    quantities = (
+        Quantity(name="lpips", label="LPIPS", direction=-1, meaning="perceptual distance to the original"),
+    )
+    needs = frozenset({"images", "originals"})
+
+    def build(self, setup: Setup) -> LPIPS:
+        """The metric, before any batch, with its network on the device.
+
+        Raises:
+            PretrainedError: the weights are missing or damaged.
+        """
+        return LPIPS(_network().to(setup.device))
+
+    def check_weights(self) -> None:
+        """Load AlexNet's weights.
+
+        Raises:
+            PretrainedError: they are missing or damaged.
+        """
+        _network()
+
+
+class LPIPS(MeanOverImages):
+    """Learned perceptual distance to the original, averaged over images; 0 for identical ones.
+
+    Args:
+        network: `sftok.pretrained.lpips_network("alex")`.
+    """
+
+    name = "lpips"
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    @torch.no_grad()
+    def per_image(self, batch: Measured) -> Tensor:
+        """The distance of each image, `[B]`.
+
+        Raises:
+            EvaluationError: the images are too small for the network.
+        """
+        assert batch.images is not None
+        side = min(batch.images.shape[-2:])
+        if side < _SMALLEST:
+            raise EvaluationError(
+                f"lpips: AlexNet needs {_SMALLEST} pixels a side, these have {side}; leave it out"
+            )
+        return self.network(batch.images, batch.originals, normalize=True).flatten()
+
+    @property
+    def weights(self) -> Mapping[str, str]:
+        """SHA-256 of the network's weights."""
+        return {self.name: content_hash(self.network.state_dict())}
+
+
+def _network() -> nn.Module:
+    # Here, because it loads timm, lpips and torchvision, and planning needs none of them.
+    from sftok.pretrained import lpips_network
+
+    return lpips_network("alex")

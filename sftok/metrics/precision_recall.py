@@ -1,0 +1,52 @@
+"""Precision and recall of distributions by torch-fidelity (arXiv 1904.06991)."""
+
+from __future__ import annotations
+
+from sftok.metrics.accumulators import OfFeatures
+from sftok.metrics.base import MetricConfig, Setup
+from sftok.metrics.linear_algebra import reproducible
+from sftok.metrics.quantity import Quantity
+
+_PAIRS_AT_ONCE = 2000
+
+
+class PrecisionRecallConfig(MetricConfig, name="precision_recall"):
+    """Precision and recall."""
+
+    quantities = (
+        Quantity(
+            name="precision",
+            label="Precision",
+            direction=1,
+            meaning="share of reconstructed or generated images that lie among real ones",
+        ),
+        Quantity(
+            name="recall",
+            label="Recall",
+            direction=1,
+            meaning="share of real images that lie among reconstructed or generated ones",
+        ),
+    )
+    needs = frozenset({"features"})
+
+    def build(self, setup: Setup) -> PrecisionRecall:
+        """The metric, before any batch."""
+        return PrecisionRecall(setup.require_reference())
+
+
+class PrecisionRecall(OfFeatures):
+    """Precision and recall against the reference."""
+
+    @reproducible
+    def compute(self) -> dict[str, float]:
+        """`precision` and `recall` in [0, 1]."""
+        from torch_fidelity.metric_prc import prc_features_to_metric
+
+        shares = prc_features_to_metric(
+            self.features,
+            self.reference.features,
+            prc_batch_size=_PAIRS_AT_ONCE,
+            save_cpu_ram=True,
+            verbose=False,
+        )
+        return {name: shares[name] for name in ("precision", "recall")}
