@@ -15,8 +15,7 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sftok.components import Component
-from sftok.evaluation.config import ExtractorConfig
-from sftok.evaluation.extractors import build_extractor
+from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.losses.efficientnet_lite0 import EfficientNetLoss
 from sftok.losses.lpips import LpipsAlexConfig, LpipsLoss, LpipsVGGConfig, lpips_network
 from sftok.losses.perceptual import PerceptualConfig
@@ -128,7 +127,7 @@ def test_lpips_is_the_packages_own(hub: Path) -> None:
 
 def test_the_embedded_efficientnet_is_evaluations() -> None:
     network = efficientnet_lite0()
-    measures = build_extractor(ExtractorConfig(name="efficientnet-lite0", resolution=64)).network.network
+    measures = EfficientNetLite0Config(resolution=64).build().network.network
     assert_holds(network, measures.state_dict())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     assert not any(parameter.requires_grad for parameter in network.parameters())

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from sftok.losses.lpips import lpips_network
 from sftok.metrics.accumulators import MeanOverImages
 from sftok.metrics.base import EvaluationError, Measured, MetricConfig, Setup
 from sftok.metrics.quantity import Quantity
@@ -29,7 +30,7 @@ class LPIPSConfig(MetricConfig, name="lpips"):
         Raises:
             PretrainedError: the weights are missing or damaged.
         """
-        return LPIPS(_network().to(setup.device))
+        return LPIPS(lpips_network("alex").to(setup.device))
 
     def check_weights(self) -> None:
         """Load AlexNet's weights.
@@ -37,14 +38,14 @@ class LPIPSConfig(MetricConfig, name="lpips"):
         Raises:
             PretrainedError: they are missing or damaged.
         """
-        _network()
+        lpips_network("alex")
 
 
 class LPIPS(MeanOverImages):
     """Learned perceptual distance to the original, averaged over images; 0 for identical ones.
 
     Args:
-        network: `sftok.pretrained.lpips_network("alex")`.
+        network: `lpips_network("alex")`.
     """
 
     name = "lpips"
@@ -72,10 +73,3 @@ class LPIPS(MeanOverImages):
     def weights(self) -> Mapping[str, str]:
         """SHA-256 of the network's weights."""
         return {self.name: content_hash(self.network.state_dict())}
-
-
-def _network() -> nn.Module:
-    # Here, because it loads timm, lpips and torchvision, and planning needs none of them.
-    from sftok.pretrained import lpips_network
-
-    return lpips_network("alex")

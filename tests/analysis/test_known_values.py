@@ -1,15 +1,16 @@
-"""Known values: decoders written down by hand, whose divergences and cross-entropies follow on paper."""
+"""Known values: decoders written by hand, whose divergences and cross-entropies follow on paper."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sftok.analysis.context import CONTEXTS, ContextGaps
+from sftok.analysis.contexts import CONTEXTS, Context, ContextStatistics
 from sftok.analysis.steps import StepStatistics
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.decoder import Decoder
@@ -78,17 +79,34 @@ def alike() -> tuple[Tensor, Tensor]:
     return kinds.unsqueeze(1), kinds.unsqueeze(1).expand(IMAGES, CODES).clone()
 
 
-def gaps(rule: Rule, ids: Tensor, codes: Tensor, contexts: tuple[str, ...] = CONTEXTS) -> dict[str, float]:
-    found = ContextGaps((0.5,), contexts)
-    found.update(tokenizer(rule), ids, codes, torch.Generator().manual_seed(0))
-    return found.compute()[0.5]
+def contexts(rule: Rule, ids: Tensor, codes: Tensor, of: tuple[Context, ...] = CONTEXTS) -> dict[str, Any]:
+    """Gaps by name, and the quantities of each context by its name: `found["own"]["accuracy"]`."""
+    statistics = ContextStatistics((0.5,), of)
+    statistics.update(tokenizer(rule), ids, codes, torch.Generator().manual_seed(0))
+    found: dict[str, Any] = {}
+    for metric, coordinates, value in statistics.compute():
+        assert coordinates["visible"] == 0.5
+        context = coordinates.get("context")
+        (found if context is None else found.setdefault(context, {}))[metric] = value
+    return found
+
+
+def steps(rule: Rule, count: int) -> list[dict[str, float]]:
+    """The values of all positions at each step."""
+    statistics = StepStatistics(DecodingConfig(steps=count, temperature=0.0))
+    statistics.update(tokenizer(rule), *alike(), torch.Generator().manual_seed(0))
+    found: list[dict[str, float]] = [{} for _ in range(count)]
+    for metric, coordinates, value in statistics.compute():
+        if coordinates["positions"] == "all":
+            found[coordinates["step"] - 1][metric] = value
+    return found
 
 
 def test_where_codes_are_a_function_of_the_ids_no_context_gains_anything() -> None:
-    found = gaps(the_token, *alike())
+    found = contexts(the_token, *alike())
     for context in CONTEXTS:
-        assert found[f"ce_{context}"] == pytest.approx(0, abs=1e-6)
-        assert found[f"accuracy_{context}"] == 1.0
+        assert found[context]["cross_entropy"] == pytest.approx(0, abs=1e-6)
+        assert found[context]["accuracy"] == 1.0
     for gap in ("information_gain", "computation_gain", "second_pass_gain", "exposure_gap"):
         assert found[gap] == pytest.approx(0, abs=1e-6)
 
@@ -96,37 +114,33 @@ def test_where_codes_are_a_function_of_the_ids_no_context_gains_anything() -> No
 def test_true_codes_are_worth_a_bit_and_own_codes_nothing_but_error() -> None:
     # H(m|Z) = log 2 and H(m|Z, true codes) = 0. The first prediction is always 0 (a tie), so a decoder that
     # trusts it is right for half of the images and sure of the wrong code for the others.
-    found = gaps(the_visible_ones, *alike())
-    assert found["ce_single"] == pytest.approx(math.log(2))
-    assert found["ce_true"] == pytest.approx(0, abs=1e-6)
+    found = contexts(the_visible_ones, *alike())
+    assert found["single"]["cross_entropy"] == pytest.approx(math.log(2))
+    assert found["true"]["cross_entropy"] == pytest.approx(0, abs=1e-6)
     assert found["information_gain"] == pytest.approx(math.log(2), abs=1e-6)
-    assert found["ce_own"] == pytest.approx(SURE / 2)
+    assert found["own"]["cross_entropy"] == pytest.approx(SURE / 2)
     assert found["computation_gain"] < 0
     assert found["exposure_gap"] == pytest.approx(SURE / 2)
-    assert found["accuracy_own"] == found["accuracy_single"] == 0.5
-    assert found["accuracy_true"] == 1.0
+    assert found["own"]["accuracy"] == found["single"]["accuracy"] == 0.5
+    assert found["true"]["accuracy"] == 1.0
 
 
 def test_the_bound_is_what_the_distribution_promises() -> None:
-    # C.2: E[max p] is 1/2 of a guess and 1 of a certainty, right or wrong.
-    found = gaps(the_visible_ones, *alike())
-    assert found["bound_single"] == pytest.approx(0.5)
-    assert found["bound_true"] == found["bound_own"] == pytest.approx(1.0)
+    # C.2: E[max p] is 1/2 for a guess and 1 for a certainty, right or wrong.
+    found = contexts(the_visible_ones, *alike())
+    assert found["single"]["accuracy_bound"] == pytest.approx(0.5)
+    assert found["true"]["accuracy_bound"] == found["own"]["accuracy_bound"] == pytest.approx(1.0)
 
 
 def test_only_the_contexts_that_are_asked_for_are_measured() -> None:
-    found = gaps(the_visible_ones, *alike(), contexts=("single",))
-    assert set(found) == {"ce_single", "accuracy_single", "bound_single"}
-    with pytest.raises(ValueError, match="owns"):
-        ContextGaps((0.5,), ("single", "owns"))
+    found = contexts(the_visible_ones, *alike(), of=("single",))
+    assert found.keys() == {"single"}
+    assert found["single"].keys() == {"cross_entropy", "accuracy", "accuracy_bound"}
 
 
-def test_a_decoder_that_ignores_its_context_is_at_its_end_at_every_step() -> None:
-    ids, codes = alike()
-    steps = StepStatistics(DecodingConfig(steps=4, temperature=0.0))
-    steps.update(tokenizer(always(0.75)), ids, codes, torch.Generator().manual_seed(0))
+def test_a_decoder_that_ignores_its_context_has_its_final_prediction_at_every_step() -> None:
     expected = -(math.log(0.75) + math.log(0.25)) / 2
-    for step in steps.compute():
+    for step in steps(always(0.75), 4):
         assert step["kl_to_truth"] == pytest.approx(expected)
         assert step["kl_to_final"] == pytest.approx(0, abs=1e-7)
         assert step["accuracy"] == 0.5
@@ -139,21 +153,20 @@ def test_the_divergence_of_two_known_distributions() -> None:
         masked = bool((codes == VOCABULARY).all())
         return always(0.75 if masked else 0.5)(codes, quantized)
 
-    steps = StepStatistics(DecodingConfig(steps=2, temperature=0.0))
-    steps.update(tokenizer(rule), *alike(), torch.Generator().manual_seed(0))
-    first, last = steps.compute()
+    first, last = steps(rule, 2)
     assert first["kl_to_final"] == pytest.approx((math.log(0.5 / 0.75) + math.log(0.5 / 0.25)) / 2, abs=1e-6)
     assert last["kl_to_final"] == pytest.approx(0, abs=1e-7)
 
 
-def test_merged_parts_are_the_whole() -> None:
+@pytest.mark.parametrize(
+    "new", [lambda: StepStatistics(DecodingConfig(steps=3, temperature=0.0)), ContextStatistics]
+)
+def test_merged_parts_are_the_whole(new: Callable[[], Any]) -> None:
     ids, codes = alike()
-    whole, left, right = (StepStatistics(DecodingConfig(steps=3, temperature=0.0)) for _ in range(3))
-    decoder = tokenizer(the_visible_ones)
-    draws = torch.Generator().manual_seed(0)
-    whole.update(decoder, ids, codes, draws)
-    left.update(decoder, ids[:2], codes[:2], draws)
-    right.update(decoder, ids[2:], codes[2:], draws)
+    whole, left, right = new(), new(), new()
+    decoder = tokenizer(the_token)
+    for part, chosen in ((whole, slice(None)), (left, slice(2)), (right, slice(2, None))):
+        part.update(decoder, ids[chosen], codes[chosen], torch.Generator().manual_seed(0))
     left.merge(right)
     for one, other in zip(left.compute(), whole.compute(), strict=True):
-        assert one == pytest.approx(other)
+        assert one == (other.metric, other.coordinates, pytest.approx(other.value, abs=1e-6))

@@ -11,9 +11,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 from experiments.recipe import Recipe
 from sftok.data.base import MemoryImageSet
 from sftok.decoding.schedule import DecodingConfig
-from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
-from sftok.evaluation.extractors import build_extractor
-from sftok.evaluation.protocol import evaluate
+from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.reconstruction import evaluate
 from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 
@@ -43,12 +42,12 @@ def test_evaluation_pass(
         {
             "steps": (8,),
             "temperature": 0.0,
-            "extractors": (ExtractorConfig(name="efficientnet-lite0"),),
+            "extractors": ("efficientnet-lite0",),
             "precision": precision,
         }
     )
-    extractors = [build_extractor(config.extractors[0])]
+    extractors = [config.extractors[0].build()]
     teacher = MaskGITVQGAN(recipe.teacher_config())
-    arguments = (tokenizer, teacher, image_set, config, extractors, tmp_path)
-    found = benchmark.pedantic(evaluate, arguments, rounds=3, warmup_rounds=1)
-    assert {row.metric for row in found.rows} >= {"rfid", "is", "psnr"}
+    arguments = (tokenizer, image_set, config, extractors, tmp_path)
+    found = benchmark.pedantic(evaluate, arguments, {"teacher": teacher}, rounds=3, warmup_rounds=1)
+    assert {row["metric"] for row in found.rows} >= {"rfid", "is", "psnr"}

@@ -1,42 +1,35 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import pytest
 import small_models
 import torch
 from torch import Tensor, nn
-from torch_fidelity.feature_extractor_base import FeatureExtractorBase
 
 from sftok.data.base import MemoryImageSet
-from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
-from sftok.evaluation.extractors import Extractor
+from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.extractors.base import Extractor
+from sftok.models.generator import MaskGITGenerator
 from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 
 SIDE, CLASSES = 16, 4
 
 
-class TinyExtractor(FeatureExtractorBase):
+class TinyExtractor:
     """A fixed random projection of the pixels; counts the images it has seen."""
 
-    def __init__(self, seed: int = 0):
-        super().__init__("tiny", ["features", "logits"])
-        generator = torch.Generator().manual_seed(seed)
-        self.weight = nn.Parameter(
-            torch.randn(3 * SIDE * SIDE, 12, generator=generator) / 30, requires_grad=False
-        )
+    def __init__(self, classes: int | None = CLASSES) -> None:
+        self.weight = torch.randn(3 * SIDE * SIDE, 12, generator=torch.Generator().manual_seed(0)) / 30
+        self.classes = classes
         self.seen = 0
 
-    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         self.seen += len(pixels)
         features = (pixels.flatten(1).float() / 255 - 0.5) @ self.weight
-        layers = {"features": features, "logits": 4 * features[:, :CLASSES]}
-        return tuple(layers[name] for name in self.features_list)
-
-    @staticmethod
-    def get_provided_features_list() -> tuple[str, ...]:
-        return "features", "logits"
+        return features, None if self.classes is None else 4 * features[:, : self.classes]
 
 
 @pytest.fixture
@@ -48,6 +41,11 @@ def tiny() -> TinyExtractor:
 def extractor(tiny: TinyExtractor) -> Extractor:
     # It stands in for the classifier: a label that a configuration can ask for.
     return Extractor("classifier", "0" * 64, tiny, chunk=7, device=torch.device("cpu"))
+
+
+@pytest.fixture
+def without_logits(extractor: Extractor) -> Extractor:
+    return dataclasses.replace(extractor, network=TinyExtractor(classes=None))
 
 
 @pytest.fixture
@@ -70,7 +68,7 @@ def images(make_images: Callable[..., MemoryImageSet]) -> MemoryImageSet:
 @pytest.fixture
 def teacher() -> MaskGITVQGAN:
     teacher = MaskGITVQGAN.from_config(small_models.TEACHER)
-    # As initialised, the codes hardly differ, and every image looks the same.
+    # As initialized, the codes hardly differ, and every image looks the same.
     teacher.pixel_decoder.codebook.data.mul_(50)
     return teacher
 
@@ -84,6 +82,14 @@ def tokenizer(teacher: MaskGITVQGAN) -> SFTok:
 
 @pytest.fixture
 def config() -> EvaluationConfig:
-    return EvaluationConfig(
-        steps=(1, 3), extractors=(ExtractorConfig(name="classifier"),), batch_size=16, temperature=2.0
-    )
+    return EvaluationConfig(steps=(1, 3), extractors=("classifier",), batch_size=16, temperature=2.0)
+
+
+@pytest.fixture
+def model() -> MaskGITGenerator:
+    """A generator of the teacher's codes."""
+    model = MaskGITGenerator.from_config(small_models.generator_record(16, 24, 4))
+    for parameter in model.parameters():
+        noise = torch.Generator().manual_seed(parameter.numel())
+        parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=noise))
+    return model

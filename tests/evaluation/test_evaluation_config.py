@@ -1,14 +1,28 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from sftok.config import ConfigError
-from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
+from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.extractors.base import ExtractorConfig
 
 
-def test_a_label_states_the_resolution_where_there_is_a_choice():
-    assert ExtractorConfig(name="efficientnet-lite0", resolution=48).label == "efficientnet-lite0@48"
-    assert ExtractorConfig(name="classifier").label == "classifier"
+@pytest.mark.parametrize(
+    ("value", "label"),
+    [
+        ({"name": "efficientnet-lite0", "resolution": 48}, "efficientnet-lite0@48"),
+        ("efficientnet-lite0", "efficientnet-lite0@64"),
+        ("classifier", "classifier"),
+        ("inception-v3-compat", "inception-v3-compat"),
+    ],
+)
+def test_a_label_states_the_resolution_where_there_is_a_choice(value, label):
+    config = ExtractorConfig.member_of(value)
+    assert config.label == label
+    assert config.in_domain == (label == "classifier")
 
 
 @pytest.mark.parametrize(
@@ -18,12 +32,12 @@ def test_a_label_states_the_resolution_where_there_is_a_choice():
         ({"steps": (1, 1)}, "steps names something twice"),
         ({"steps": (0,)}, "steps"),
         ({"schedule": "arcos"}, "arccos"),
+        ({"extractors": ["classifier", "classifier"]}, "extractors names something twice"),
+        ({"extractors": ["inception"]}, "inception-v3-compat"),
         (
-            {"extractors": [{"name": "classifier"}, {"name": "classifier"}]},
-            "extractors names something twice",
+            {"extractors": [{"name": "classifier", "resolution": 48}]},
+            "unknown key 'resolution' of the extractor 'classifier'",
         ),
-        ({"extractors": [{"name": "inception"}]}, "inception-v3-compat"),
-        ({"extractors": [{"name": "classifier", "resolution": 48}]}, "resolution belongs to efficientnet"),
         ({"extractors": [{"name": "efficientnet-lite0", "resolution": 65}]}, "64"),
         ({"temprature": 1.0}, "temperature"),
     ],
@@ -34,5 +48,21 @@ def test_a_configuration_that_cannot_be_used_is_refused(values, message):
 
 
 def test_it_survives_json():
-    config = EvaluationConfig(extractors=(ExtractorConfig(name="efficientnet-lite0"),), steps=(2, 4))
+    config = EvaluationConfig.build(
+        {
+            "extractors": ["efficientnet-lite0"],
+            "steps": (2, 4),
+            "metrics": [{"name": "kid", "subset_size": 9}],
+        }
+    )
     assert EvaluationConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_planning_loads_no_network_code():
+    script = (
+        "import sys, sftok.evaluation.config, sftok.analysis.steps, sftok.analysis.contexts\n"
+        "from sftok.components import _import_all\n"
+        "_import_all('sftok.metrics'); _import_all('sftok.evaluation.extractors')\n"
+        "sys.exit(bool({'timm', 'torch_fidelity', 'lpips', 'torchvision'} & sys.modules.keys()))"
+    )
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0

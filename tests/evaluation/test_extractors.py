@@ -6,19 +6,20 @@ import torch
 import torch.nn.functional as F
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-from torch_fidelity.registry import FEATURE_EXTRACTORS_REGISTRY
 
 from sftok.evaluation.classifier import Classifier, ClassifierConfig
-from sftok.evaluation.config import EFFICIENTNET_RESOLUTIONS, EvaluationError, ExtractorConfig
-from sftok.evaluation.extractors import Extractor, _in_order, _packaged_efficientnet, build_extractor
+from sftok.evaluation.config import EvaluationError
+from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, build_extractors
+from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
+from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
+from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.models.efficientnet import in_order, packaged_weights
 from sftok.weights import content_hash, save_tensors
-
-EFFICIENTNET = ExtractorConfig(name="efficientnet-lite0", resolution=64)
 
 
 @pytest.fixture(scope="module")
 def efficientnet() -> Extractor:
-    return build_extractor(EFFICIENTNET)
+    return EfficientNetLite0Config().build()
 
 
 @pytest.fixture(scope="module")
@@ -27,14 +28,9 @@ def pixels() -> torch.Tensor:
     return torch.randint(0, 256, (6, 3, 28, 28), dtype=torch.uint8, generator=generator)
 
 
-def test_they_are_registered_with_torch_fidelity():
-    names = {f"efficientnet-lite0@{resolution}" for resolution in EFFICIENTNET_RESOLUTIONS} | {"classifier"}
-    assert names <= FEATURE_EXTRACTORS_REGISTRY.keys()
-
-
 def test_efficientnet_is_timms_network_with_the_packages_weights(efficientnet, pixels):
     network = timm.create_model("tf_efficientnet_lite0", pretrained=False).eval()
-    network.load_state_dict(_in_order(torch.load(_packaged_efficientnet(), weights_only=True), network))
+    network.load_state_dict(in_order(torch.load(packaged_weights(), weights_only=True), network))
     resized = F.interpolate(pixels.float() / 255, (64, 64), mode="bicubic", antialias=True)
     images = (resized - 0.5) / 0.5
     found = efficientnet(pixels)
@@ -54,7 +50,7 @@ def test_efficientnet_knows_its_classes(efficientnet):
     disc = torch.tensor([255.0, 140.0, 10.0])[:, None, None] * shade
     ground = torch.tensor([60.0, 120.0, 50.0])[:, None, None].expand_as(disc)
     image = torch.where(radius < 0.75, disc, ground).byte()[None]
-    wide = build_extractor(EFFICIENTNET.model_copy(update={"resolution": 128}))
+    wide = EfficientNetLite0Config(resolution=128).build()
     assert {522, 722} <= set(wide(image).logits.topk(5).indices[0].tolist())  # croquet and ping-pong ball
 
 
@@ -76,7 +72,7 @@ def test_weights_of_another_network_are_refused(tmp_path):
     path = tmp_path / "other.pth"
     torch.save({"weight": torch.zeros(3)}, path)
     with pytest.raises(EvaluationError, match="damaged or another network's"):
-        build_extractor(EFFICIENTNET, path)
+        EfficientNetLite0Config().build(weights=path)
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "classifier", "inception-v3-compat"])
@@ -84,7 +80,7 @@ def test_a_damaged_file_is_named(tmp_path, name):
     path = tmp_path / "weights.pth"
     path.write_bytes(b"not weights" * 50)
     with pytest.raises(EvaluationError, match=r"weights\.pth is damaged"):
-        build_extractor(ExtractorConfig(name=name), path)
+        ExtractorConfig.find(name)().build(weights=path)
 
 
 def test_no_code_in_a_weight_file_runs(tmp_path):
@@ -95,7 +91,7 @@ def test_no_code_in_a_weight_file_runs(tmp_path):
     path = tmp_path / "weights.pth"
     torch.save(Evil(), path)
     with pytest.raises(EvaluationError, match="damaged or another network's"):
-        build_extractor(ExtractorConfig(name="inception-v3-compat"), path)
+        InceptionV3Config().build(weights=path)
     assert not (tmp_path / "ran").exists()
 
 
@@ -104,7 +100,7 @@ def test_missing_inception_weights_are_never_fetched(tmp_path, monkeypatch):
     with pytest.raises(
         EvaluationError, match=r"no weights at .*checkpoints.*; fetch https://.*or name its path"
     ):
-        build_extractor(ExtractorConfig(name="inception-v3-compat"))
+        InceptionV3Config().check_weights()
 
 
 def test_inception_weights_in_torchs_hub_cache_are_used(tmp_path, monkeypatch, pixels):
@@ -117,15 +113,16 @@ def test_inception_weights_in_torchs_hub_cache_are_used(tmp_path, monkeypatch, p
     folder.mkdir()
     torch.save(own.state_dict(), folder / "weights-inception-2015-12-05-6726825d.pth")
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    found = build_extractor(ExtractorConfig(name="inception-v3-compat"))(pixels[:2])
+    found = InceptionV3Config().build()(pixels[:2])
     features, logits = own(pixels[:2])
     assert torch.equal(found.features, features)
     assert torch.equal(found.logits, logits)
 
 
-def test_the_classifier_needs_a_path():
+def test_the_classifier_needs_a_path_and_has_no_published_weights():
     with pytest.raises(EvaluationError, match="name the safetensors file"):
-        build_extractor(ExtractorConfig(name="classifier"))
+        ClassifierExtractorConfig().build()
+    ClassifierExtractorConfig().check_weights()
 
 
 def test_the_classifier_and_images_of_its_size(tmp_path):
@@ -133,8 +130,8 @@ def test_the_classifier_and_images_of_its_size(tmp_path):
     classifier = Classifier(config)
     path = tmp_path / "model.safetensors"
     save_tensors(path, classifier.state_dict(), {"config": config.model_dump_json()})
-    extractor = build_extractor(ExtractorConfig(name="classifier"), path)
-    # Not the file's: a header's order is another one in every process.
+    _, extractor = build_extractors([EfficientNetLite0Config(), ClassifierExtractorConfig()], "cpu", path)
+    # Of the tensors: a file's header has another order in every process.
     assert extractor.weights == content_hash(classifier.state_dict())
     images = torch.randint(0, 256, (5, 3, 28, 28), dtype=torch.uint8)
     found = extractor(images)
@@ -142,3 +139,12 @@ def test_the_classifier_and_images_of_its_size(tmp_path):
     assert found.features.shape == (5, 12)
     with pytest.raises(EvaluationError, match="28x28"):
         extractor(images[..., :20, :20])
+
+
+def test_a_network_may_have_no_logits(pixels):
+    def mean(images: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return images.float().mean((2, 3)), None
+
+    found = Extractor("mean", "0" * 64, mean, chunk=4, device=torch.device("cpu"))(pixels)
+    assert found.features.shape == (6, 3)
+    assert found.logits is None

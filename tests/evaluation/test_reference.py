@@ -31,6 +31,13 @@ def test_another_content_is_another_file(extractor, images, make_images, tmp_pat
     assert len(list(tmp_path.iterdir())) == 5
 
 
+def test_a_feature_space_without_logits_has_no_inception_score(without_logits, images, tmp_path):
+    for _ in ("computed", "read"):
+        found = reference_features(without_logits, images, tmp_path, 16)
+        assert found.inception_score is None
+        assert found.provides == {"features"}
+
+
 @pytest.mark.parametrize(
     "damage", [lambda data: data[:-3], lambda data: b"", lambda data: data[:-1] + b"\x01"]
 )

@@ -6,10 +6,10 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch_fidelity.metric_fid import fid_features_to_statistics
 
-from sftok.evaluation import linear_algebra
-from sftok.evaluation.fidelity import frechet_distance
-from sftok.evaluation.linear_algebra import reproducible
-from sftok.evaluation.reference import Reference
+from sftok.metrics import linear_algebra
+from sftok.metrics.base import Reference
+from sftok.metrics.fid import frechet_distance
+from sftok.metrics.linear_algebra import reproducible
 
 
 def blas_threads() -> set[int]:

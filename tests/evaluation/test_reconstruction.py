@@ -1,26 +1,34 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
-from sftok.evaluation import bench
-from sftok.evaluation.config import EvaluationConfig, EvaluationError, ExtractorConfig
-from sftok.evaluation.fidelity import Fidelity, to_uint8
-from sftok.evaluation.metrics import PSNR, Reconstructions
-from sftok.evaluation.protocol import Evaluation, Protocol, evaluate, evaluate_real, evaluate_teacher
+from sftok.evaluation.config import EvaluationConfig, EvaluationError
+from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
+from sftok.evaluation.pixels import to_uint8
+from sftok.evaluation.protocol import Evaluation, Protocol
+from sftok.evaluation.reconstruction import evaluate
 from sftok.evaluation.reference import reference_features
+from sftok.metrics import lpips
+from sftok.metrics.base import Measured
+from sftok.metrics.fid import FrechetDistance
+from sftok.metrics.kid import KIDConfig
+from sftok.metrics.lpips import LPIPSConfig
+from sftok.metrics.psnr import PSNR
 from sftok.pretrained import PretrainedError
 from sftok.weights import content_hash
 
 
 def values(evaluation: Evaluation) -> dict[tuple[int | None, str, str], float]:
-    return {(row.steps, row.metric, row.extractor): row.value for row in evaluation.rows}
+    return {(row.get("steps"), row["metric"], row["extractor"]): row["value"] for row in evaluation.rows}
 
 
 @pytest.fixture
 def run(tokenizer, teacher, images, extractor, tmp_path):
     def run(config: EvaluationConfig, **changes) -> Evaluation:
-        return evaluate(tokenizer, teacher, images, config, [extractor], tmp_path, **changes)
+        return evaluate(tokenizer, images, config, [extractor], tmp_path, teacher=teacher, **changes)
 
     return run
 
@@ -32,8 +40,10 @@ def test_every_metric_at_every_number_of_steps(run, config, images):
         expected |= {(steps, metric, "") for metric in ("psnr", "ssim", "code_accuracy")}
         expected |= {(steps, metric, "classifier") for metric in ("rfid", "is")}
     assert values(found).keys() == expected
-    assert {row.n_images for row in found.rows} == {len(images)}
-    assert {row.temperature for row in found.rows if row.steps} == {2.0}
+    assert {(row["subject"], row["n_images"]) for row in found.rows} == {("tokenizer", len(images))}
+    assert {row["temperature"] for row in found.rows if "steps" in row} == {2.0}
+    assert {row["metric"] for row in found.rows} == found.metrics.keys()
+    assert json.loads(json.dumps(found.result())) == found.result()
 
 
 @pytest.mark.parametrize(("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])
@@ -84,15 +94,12 @@ def test_numbers_are_those_of_the_tokenizers_own_reconstruction(
     originals = images.pixels / 255
     decoding = config.model_copy(update={"temperature": 0.0}).decoding(3)
     reconstructed = tokenizer.reconstruct(originals, decoding, torch.Generator())
-    codes = torch.zeros(len(originals), 1, dtype=torch.int64)
-    batch = Reconstructions(
+    batch = Measured(
         originals=originals,
         images=reconstructed,
-        codes=codes,
-        teacher_codes=codes,
         features={"classifier": extractor(to_uint8(reconstructed))},
     )
-    for metric in (PSNR(), Fidelity(reference_features(extractor, images, tmp_path, 16))):
+    for metric in (PSNR(), FrechetDistance(reference_features(extractor, images, tmp_path, 16), "rfid")):
         metric.update(batch)
         for name, value in metric.compute().items():
             assert values(found)[3, name, metric.extractor] == pytest.approx(value, rel=1e-4)
@@ -117,10 +124,11 @@ def test_bf16_is_close_and_another_protocol(run, config):
 
 def test_examples_are_uint8_strips_by_name(run, config, images):
     found = run(config)
-    assert found.examples.keys() == {"original", "T1", "T3"}
-    for strip in found.examples.values():
-        assert strip.shape == (16, 3, 16, 16)
-        assert strip.dtype == "uint8"
+    assert found.examples.keys() == {"original", "T1", "T3", "labels", "class_names"}
+    for name in ("original", "T1", "T3"):
+        assert found.examples[name].shape == (16, 3, 16, 16)
+        assert found.examples[name].dtype == "uint8"
+    assert found.examples["labels"][:4].tolist() == [0, 1, 2, 3]
     assert (found.examples["original"][0] == images.pixels[images.targets == 0][0].numpy()).all()
 
 
@@ -133,35 +141,58 @@ def test_progress_rises_to_one(run, config):
     assert len(seen) > 8
 
 
-def test_the_teacher_bounds_code_metrics(teacher, images, config, extractor, tmp_path):
-    found = evaluate_teacher(teacher, images, config, [extractor], tmp_path)
-    assert {row.metric for row in found.rows} >= {"rfid", "is", "psnr", "ssim", "codebook_usage"}
-    assert {row.steps for row in found.rows} == {None}
-    assert found.examples.keys() == {"original", "teacher"}
+def test_a_tokenizer_without_steps_is_measured_once_beside_the_real_images(
+    teacher, images, config, extractor, tmp_path
+):
+    found = evaluate(teacher, images, config, [extractor], tmp_path, subject="teacher", include_real=True)
+    codebook = {"codebook_usage", "codebook_entropy", "codebook_perplexity"}
+    assert {row["metric"] for row in found.rows} == {"rfid", "is", "psnr", "ssim"} | codebook
+    assert not any({"steps", "temperature"} & row.keys() for row in found.rows)
+    (real,) = (row for row in found.rows if row["subject"] == "real")
+    score = reference_features(extractor, images, tmp_path, 16).inception_score
+    assert (real["metric"], real["extractor"], real["value"]) == ("is", "classifier", score)
+    assert found.examples.keys() >= {"original", "teacher"}
     reconstructed = teacher.decode(teacher.encode(images.pixels / 255))
     place = (images.targets == 0).nonzero()[0].item()
     off_by = found.examples["teacher"][0].astype(int) - to_uint8(reconstructed[place]).numpy().astype(int)
     assert abs(off_by).max() <= 1
 
 
-def test_the_weights_of_lpips_are_part_of_the_protocol(images, config, extractor, tmp_path, monkeypatch):
-    config = config.model_copy(update={"extra_metrics": ("lpips",)})
-    found = []
+def test_a_single_step_tokenizer_is_measured_as_one_step(
+    teacher, images, config, extractor, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(teacher, "single_step", True, raising=False)
+    found = evaluate(teacher, images, config, [extractor], tmp_path)
+    assert {row.get("steps") for row in found.rows if row["metric"] == "psnr"} == {1}
+    assert "T1" in found.examples
+
+
+def test_without_the_teacher_no_codes_are_compared(tokenizer, images, config, extractor, tmp_path, run):
+    found, full = evaluate(tokenizer, images, config, [extractor], tmp_path), run(config)
+    assert values(full).keys() - values(found).keys() == {(steps, "code_accuracy", "") for steps in (1, 3)}
+    assert all(values(full)[key] == value for key, value in values(found).items())
+
+
+def test_a_feature_space_without_logits_gives_no_inception_score(
+    tokenizer, images, config, without_logits, tmp_path
+):
+    found = evaluate(tokenizer, images, config, [without_logits], tmp_path, include_real=True)
+    assert {row["metric"] for row in found.rows if row["extractor"]} == {"rfid"}
+
+
+def test_the_weights_and_the_settings_of_metrics_are_part_of_the_protocol(run, config, monkeypatch):
+    found = [run(config).protocol]
+    assert found[0].metrics == {}
     for bias in (0.0, 1.0):
         network = torch.nn.Linear(2, 2)
         torch.nn.init.constant_(network.bias, bias)
-        monkeypatch.setattr(bench, "lpips_network", lambda net, network=network: network)
-        protocol = evaluate_real(images, config, [extractor], tmp_path).protocol
-        assert protocol.extractors["lpips"] == content_hash(network.state_dict())
-        found.append(protocol.fingerprint)
-    assert found[0] != found[1]
-
-
-def test_real_images_have_an_inception_score_and_the_same_protocol(run, images, config, extractor, tmp_path):
-    found = evaluate_real(images, config, [extractor], tmp_path)
-    assert [(row.steps, row.metric) for row in found.rows] == [(None, "is")]
-    assert found.rows[0].value == reference_features(extractor, images, tmp_path, 16).inception_score
-    assert found.protocol == run(config).protocol
+        monkeypatch.setattr(lpips, "lpips_network", lambda net, network=network: network)
+        monkeypatch.setattr(lpips.LPIPS, "per_image", lambda self, batch: batch.images[:, 0, 0, 0])
+        found.append(run(config.model_copy(update={"metrics": (LPIPSConfig(),)})).protocol)
+        assert found[-1].extractors["lpips"] == content_hash(network.state_dict())
+    found.append(run(config.model_copy(update={"metrics": (KIDConfig(subset_size=20),)})).protocol)
+    assert found[-1].metrics == {"kid": {"subset_size": 20}}
+    assert len({protocol.fingerprint for protocol in found}) == 4
 
 
 def test_the_fingerprint_is_of_everything():
@@ -173,7 +204,7 @@ def test_the_fingerprint_is_of_everything():
 
 
 def test_extractors_that_were_not_asked_for_are_refused(run, config):
-    asked = (ExtractorConfig(name="efficientnet-lite0"),)
+    asked = (EfficientNetLite0Config(),)
     with pytest.raises(
         EvaluationError, match=r"asks for \['efficientnet-lite0@64'\], given are \['classifier'\]"
     ):
@@ -183,7 +214,7 @@ def test_extractors_that_were_not_asked_for_are_refused(run, config):
 def test_lpips_without_weights_is_refused_before_any_work(run, config, tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
     with pytest.raises(PretrainedError, match=r"LPIPS \(alex\): no weights at"):
-        run(config.model_copy(update={"extra_metrics": ("lpips",)}))
+        run(config.model_copy(update={"metrics": (LPIPSConfig(),)}))
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,146 @@
+"""What holds for every metric of the family."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import lpips
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sftok.components import _import_all
+from sftok.config import ConfigError
+from sftok.evaluation.config import EvaluationConfig, GenerationEvaluationConfig
+from sftok.metrics import lpips as lpips_module
+from sftok.metrics.base import Features, Metric, MetricConfig, Setup, build_metrics, describe
+from sftok.metrics.quantity import Quantity
+from batches import COUNT, VOCABULARY, draw, part, reference, whole
+
+_import_all(MetricConfig.package)
+METRICS = sorted(name for name in MetricConfig.members if ":" not in name)
+CPU = torch.device("cpu")
+SETUP = Setup(device=CPU, reference=reference(draw(0)), codebook_size=VOCABULARY)
+WHOLE = whole()
+
+ORDER_MATTERS = {"kid"}
+"""They draw subsets of the images."""
+
+
+@pytest.fixture(autouse=True, scope="module")
+def alexnet() -> Iterator[None]:
+    """LPIPS with weights drawn at random."""
+    with torch.random.fork_rng(devices=[]), pytest.MonkeyPatch.context() as patched:
+        torch.manual_seed(0)
+        network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False).eval()
+        patched.setattr(lpips_module, "lpips_network", lambda net: network.requires_grad_(False))
+        yield
+
+
+def build(name: str) -> Metric:
+    return MetricConfig.find(name)().build(SETUP)
+
+
+@pytest.mark.parametrize("name", METRICS)
+@settings(max_examples=10, deadline=None)
+@given(
+    order=st.permutations(range(COUNT)),
+    cuts=st.sets(st.integers(1, COUNT - 1), max_size=4),
+    merged=st.booleans(),
+)
+def test_any_split_and_order_of_the_data_agree(name, order, cuts, merged):
+    order = sorted(order) if name in ORDER_MATTERS else order
+    expected, found = build(name), build(name)
+    expected.update(WHOLE)
+    for start, stop in zip([0, *sorted(cuts)], [*sorted(cuts), COUNT], strict=True):
+        target = build(name) if merged else found
+        target.update(part(WHOLE, order[start:stop]))
+        if merged:
+            found.merge(target)
+    assert found.compute() == pytest.approx(expected.compute(), rel=1e-6)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_its_values_are_those_it_describes_and_computing_or_resetting_leaves_no_trace(name):
+    config = MetricConfig.find(name)()
+    metric = config.build(SETUP)
+    with pytest.raises(ValueError, match=r"nothing was seen|fewer than two"):
+        metric.compute()
+    metric.update(WHOLE)
+    values = metric.compute()
+    assert list(values) == [quantity.name for quantity in config.quantities] == list(describe([config]))
+    assert metric.compute() == values
+    metric.reset()
+    metric.update(WHOLE)
+    assert metric.compute() == values
+    assert metric.extractor == ("tiny" if config.of_features else "")
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_it_does_without_what_it_does_not_need(name):
+    config = MetricConfig.find(name)()
+    with_rest = build(name)
+    with_rest.update(WHOLE)
+    fields = {need: getattr(WHOLE, need) for need in config.needs & {"images", "originals", "ids", "codes"}}
+    if "codes" in config.needs:
+        fields["teacher_codes"] = WHOLE.teacher_codes
+    features = {"tiny": WHOLE.features["tiny"]}
+    if "logits" not in config.needs:
+        features = {"tiny": Features(features["tiny"].features)}
+    alone = build(name)
+    alone.update(type(WHOLE)(**fields, features=features if config.of_features else {}))
+    assert alone.compute() == with_rest.compute()
+
+
+def test_one_metric_is_built_for_each_feature_space_that_has_what_it_needs():
+    with_logits = reference(draw(0))
+    without = reference(Features(draw(1).features))
+    configs = [MetricConfig.find(name)() for name in ("is", "rfid", "psnr", "code_accuracy", "codebook_use")]
+    built = build_metrics(configs, {"images", "originals", "ids"}, [with_logits, without], CPU, 8)
+    assert [type(metric).__name__ for metric in built] == [
+        "InceptionScore",
+        "FrechetDistance",
+        "FrechetDistance",
+        "PSNR",
+        "CodebookUse",
+    ]
+
+
+def test_a_description_says_what_numbers_mean_and_whether_they_have_a_feature_space():
+    described = describe([MetricConfig.find("rfid")(), MetricConfig.find("psnr")()])
+    assert described["rfid"]["of_features"]
+    assert not described["psnr"]["of_features"]
+    assert Quantity.model_validate(described["rfid"]).heading == "rFID ↓"
+    assert Quantity.model_validate(described["psnr"]).heading == "PSNR (dB) ↑"
+
+
+def test_a_description_is_read_without_torch():
+    script = "import sys; from sftok.metrics.quantity import Quantity; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("config", "metrics", "message"),
+    [
+        (EvaluationConfig, ["rfdi"], "did you mean 'rfid'"),
+        (EvaluationConfig, ["psnr", "psnr"], "metrics names something twice"),
+        (EvaluationConfig, ["gfid"], "gfid needs reference_set, which reconstructions do not have"),
+        (EvaluationConfig, [{"name": "kid", "subset": 3}], "unknown key 'subset' of the metric 'kid'"),
+        (GenerationEvaluationConfig, ["kid", "kid"], "metrics names something twice"),
+        (GenerationEvaluationConfig, ["psnr"], "psnr needs originals, which generated images do not have"),
+    ],
+)
+def test_metrics_that_cannot_be_measured_are_refused(config, metrics, message):
+    with pytest.raises(ConfigError, match=message):
+        config.build({"metrics": metrics})
+
+
+def test_weights_are_looked_for_without_measuring_anything(monkeypatch):
+    asked = []
+    monkeypatch.setattr(lpips_module, "lpips_network", asked.append)
+    for name in METRICS:
+        MetricConfig.find(name)().check_weights()
+    assert asked == ["alex"]

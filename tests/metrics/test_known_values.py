@@ -1,0 +1,211 @@
+"""Values that follow from a definition, or that another implementation gives."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import lpips
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+from torch_fidelity import calculate_metrics, registry
+from torch_fidelity.feature_extractor_base import FeatureExtractorBase
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from sftok.metrics.base import EvaluationError, Features, Measured, MetricConfig, Setup
+from sftok.metrics.code_accuracy import CodeAccuracy
+from sftok.metrics.codebook_use import CodebookUse
+from sftok.metrics.fid import frechet_distance
+from sftok.metrics.inception_score import InceptionScore, inception_score
+from sftok.metrics.lpips import LPIPS
+from sftok.metrics.luma import luma
+from sftok.metrics.psnr import PSNR
+from sftok.metrics.ssim import SSIM
+from batches import COUNT, SPACE, draw, reference, whole
+
+REFERENCE, OTHER = reference(draw(0)), draw(1, 1.3)
+WHOLE = whole()
+
+
+def pair(images: Tensor, originals: Tensor) -> Measured:
+    return Measured(images=images, originals=originals)
+
+
+def test_frechet_distance_is_its_definition():
+    covariance = OTHER.features.double().T.cov().numpy()
+    mean = OTHER.features.double().mean(0).numpy()
+    root = scipy.linalg.sqrtm(covariance @ REFERENCE.covariance.numpy())
+    difference = mean - REFERENCE.mean.numpy()
+    expected = difference @ difference + np.trace(covariance + REFERENCE.covariance.numpy() - 2 * root.real)
+    assert frechet_distance(OTHER.features, REFERENCE) == pytest.approx(expected, rel=1e-6)
+    assert frechet_distance(REFERENCE.features, REFERENCE) == pytest.approx(0, abs=1e-4)
+
+
+def test_inception_score_of_certain_and_of_uniform_predictions():
+    assert inception_score(100 * torch.eye(5).repeat(4, 1)) == pytest.approx(5)
+    assert inception_score(torch.zeros(7, 5)) == pytest.approx(1)
+
+
+def test_a_feature_space_without_logits_has_no_inception_score():
+    metric = InceptionScore(REFERENCE)
+    metric.update(Measured(features={SPACE: Features(OTHER.features)}))
+    with pytest.raises(ValueError, match="tiny has no logits"):
+        metric.compute()
+
+
+class Pixels(Dataset[Tensor]):
+    """Images that are their own features."""
+
+    def __init__(self, features: Tensor) -> None:
+        self.features = features
+
+    def __getitem__(self, index: int) -> Tensor:
+        return self.features[index].view(3, 2, 1)
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+
+class PixelExtractor(FeatureExtractorBase):
+    """Pixels as features, and their first four as logits."""
+
+    def __init__(self, name: str, features_list: list[str], **_: object) -> None:
+        super().__init__(name, features_list)
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, ...]:
+        layers = {"features": pixels.flatten(1).float(), "logits": pixels.flatten(1)[:, :4].float() / 50}
+        return tuple(layers[name] for name in self.features_list)
+
+    @staticmethod
+    def get_provided_features_list() -> tuple[str, ...]:
+        return "features", "logits"
+
+    @staticmethod
+    def get_default_feature_layer_for_metric(metric: str) -> str:
+        return "logits" if metric == "isc" else "features"
+
+    @staticmethod
+    def can_be_compiled() -> bool:
+        return False
+
+
+def test_the_metrics_of_features_are_torch_fidelitys(monkeypatch):
+    """Against `calculate_metrics`, which extracts features by itself."""
+    monkeypatch.setitem(registry.FEATURE_EXTRACTORS_REGISTRY, SPACE, PixelExtractor)
+    draws = torch.Generator().manual_seed(0)
+    real, fake = (torch.randint(low, 256, (50, 6), dtype=torch.uint8, generator=draws) for low in (0, 60))
+    official = calculate_metrics(
+        input1=Pixels(fake),
+        input2=Pixels(real),
+        feature_extractor=SPACE,
+        fid=True,
+        isc=True,
+        kid=True,
+        prc=True,
+        isc_splits=1,
+        samples_shuffle=False,
+        kid_subset_size=50,
+        cuda=False,
+        cache=False,
+        save_cpu_ram=True,
+        verbose=False,
+    )
+    of_real = reference(Features(real.float(), real[:, :4].float() / 50))
+    setup = Setup(device=torch.device("cpu"), reference=of_real)
+    found: dict[str, float] = {}
+    for name in ("rfid", "is", "kid", "precision_recall"):
+        metric = MetricConfig.find(name)().build(setup)
+        metric.update(Measured(features={SPACE: Features(fake.float(), fake[:, :4].float() / 50)}))
+        found |= metric.compute()
+    assert found == pytest.approx(
+        {
+            "rfid": official["frechet_inception_distance"],
+            "is": official["inception_score_mean"],
+            "kid": official["kernel_inception_distance_mean"],
+            "precision": official["precision"],
+            "recall": official["recall"],
+        },
+        rel=1e-4,
+    )
+
+
+def test_psnr_is_the_mean_of_the_images_own():
+    pairs = zip(luma(WHOLE.images), luma(WHOLE.originals), strict=True)
+    expected = torch.stack([peak_signal_noise_ratio(*each, data_range=1.0) for each in pairs])
+    torch.testing.assert_close(PSNR().per_image(WHOLE), expected)
+
+
+def test_gray_images_have_their_known_values_and_identical_ones_finite_values():
+    gray = torch.full((1, 3, 12, 12), 0.5)
+    assert PSNR().per_image(pair(gray + 0.1, gray)).item() == pytest.approx(20.0, abs=1e-4)
+    assert PSNR().per_image(pair(gray, gray)).item() == pytest.approx(100.0)
+    assert SSIM().per_image(pair(gray, gray)).item() == pytest.approx(1.0)
+
+
+def test_ssim_is_torchmetrics_without_its_reflected_borders():
+    _, maps = structural_similarity_index_measure(
+        luma(WHOLE.images)[:, None].double(),
+        luma(WHOLE.originals)[:, None].double(),
+        data_range=1.0,
+        reduction="none",
+        return_full_image=True,
+    )
+    expected = maps[..., 5:-5, 5:-5].mean(dim=(1, 2, 3))
+    torch.testing.assert_close(SSIM().per_image(WHOLE), expected, atol=1e-7, rtol=0)
+
+
+@pytest.fixture(scope="module")
+def alexnet() -> LPIPS:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+        return LPIPS(network.eval().requires_grad_(False))
+
+
+def test_lpips_is_the_networks_distance_of_images_in_0_to_1(alexnet):
+    by_hand = alexnet.network(2 * WHOLE.images - 1, 2 * WHOLE.originals - 1).flatten()
+    torch.testing.assert_close(alexnet.per_image(WHOLE), by_hand, rtol=1e-5, atol=1e-7)
+    assert alexnet.per_image(pair(WHOLE.images, WHOLE.images)).tolist() == [0.0] * COUNT
+
+
+def test_images_too_small_for_a_metric_are_refused(alexnet):
+    small = torch.rand(2, 3, 10, 14)
+    with pytest.raises(ValueError, match="11 pixels"):
+        SSIM().update(pair(small, small))
+    with pytest.raises(EvaluationError, match="32 pixels"):
+        alexnet.update(pair(small, small))
+
+
+def test_code_accuracy_counts_matches():
+    codes = torch.arange(6).repeat(2, 1)
+    teacher = codes.clone()
+    teacher[0, :3] = 8
+    metric = CodeAccuracy()
+    metric.update(Measured(codes=codes, teacher_codes=teacher))
+    assert metric.compute() == {"code_accuracy": 0.75}
+    with pytest.raises(ValueError, match="this batch has none"):
+        metric.update(dataclasses.replace(WHOLE, codes=None))
+
+
+def test_codebook_use_of_known_counts():
+    metric = CodebookUse(8)
+    metric.update(Measured(ids=torch.tensor([[0, 1], [2, 3]])))
+    assert metric.compute() == pytest.approx(
+        {"codebook_usage": 0.5, "codebook_entropy": 2.0, "codebook_perplexity": 4.0}
+    )
+    metric.update(Measured(ids=torch.full((1000, 100), 5)))
+    assert metric.compute()["codebook_entropy"] < 0.01
+    assert not math.isnan(metric.compute()["codebook_perplexity"])
+
+
+@pytest.mark.parametrize(("name", "missing"), [("rfid", "reference"), ("codebook_use", "codebook")])
+def test_a_metric_says_what_it_lacks(name, missing):
+    with pytest.raises(ValueError, match=missing):
+        MetricConfig.find(name)().build(Setup(device=torch.device("cpu")))
