@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import lpips
 import pytest
 import torch
+from batches import COUNT, VOCABULARY, draw, part, reference, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -18,7 +19,6 @@ from sftok.evaluation.config import EvaluationConfig, GenerationEvaluationConfig
 from sftok.metrics import lpips as lpips_module
 from sftok.metrics.base import Features, Metric, MetricConfig, Setup, build_metrics, describe
 from sftok.metrics.quantity import Quantity
-from batches import COUNT, VOCABULARY, draw, part, reference, whole
 
 _import_all(MetricConfig.package)
 METRICS = sorted(name for name in MetricConfig.members if ":" not in name)

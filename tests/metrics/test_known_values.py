@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from batches import COUNT, SPACE, draw, reference, whole
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics, registry
@@ -28,7 +29,6 @@ from sftok.metrics.lpips import LPIPS
 from sftok.metrics.luma import luma
 from sftok.metrics.psnr import PSNR
 from sftok.metrics.ssim import SSIM
-from batches import COUNT, SPACE, draw, reference, whole
 
 REFERENCE, OTHER = reference(draw(0)), draw(1, 1.3)
 WHOLE = whole()
