@@ -1,4 +1,4 @@
-"""Models that training uses but never changes: the encoder in stage 3, networks of perceptual losses."""
+"""Models that training uses but does not change: the encoder in stage 3, networks under losses."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ class Frozen:
         self.module = module.eval().requires_grad_(False)
 
     def on(self, device: torch.device) -> Any:
-        """The module, brought to `device` if it is elsewhere: whoever moves a stage does not see it."""
+        """The module, moved to `device` if necessary, because moving a stage does not move it."""
         parameter = next(self.module.parameters(), None)
         if parameter is not None and parameter.device != device:
             self.module.to(device)
         return self.module
 
     def __call__(self, first: Tensor, *others: Any, **options: Any) -> Any:
-        """Whatever the module says of its inputs, where the first is; gradients flow through it to them."""
+        """Call the module on the device of its first input; gradients flow through it to the inputs."""
         return self.on(first.device)(first, *others, **options)

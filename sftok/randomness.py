@@ -1,6 +1,6 @@
-"""Where every random draw comes from: a seed and a purpose (such as a step), never a global state.
+"""Sources of random draws: a seed and a purpose (such as a step), never the global state.
 
-A generator that is a function of `(seed, purpose, step)` makes resuming exact without storing its state.
+Because a generator is a function of `(seed, purpose, step)`, resuming is exact without storing its state.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 
 
 def derived_seed(seed: int, *parts: object) -> int:
-    """A 63-bit seed that depends on `seed` and `parts` alone."""
+    """A 63-bit seed that depends only on `seed` and `parts`."""
     text = "/".join(str(part) for part in (seed, *parts))
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") >> 1
 
@@ -24,8 +24,8 @@ def generator(seed: int, *parts: object, device: torch.device | str = "cpu") -> 
 
 
 @contextlib.contextmanager
-def seeded_initialisation(seed: int) -> Iterator[None]:
-    """Layers built inside draw their first weights from `seed`; the global state is put back after."""
+def seeded_initialization(seed: int) -> Iterator[None]:
+    """Layers built inside draw their initial weights from `seed`; the global state is restored afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initialisation"))
         yield

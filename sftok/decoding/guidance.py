@@ -1,8 +1,8 @@
-"""Classifier-free guidance of the generator, and how much of it each sampling step has (Section 4.3).
+"""Classifier-free guidance of the generator, and its scale at each sampling step (Section 4.3).
 
 Guided logits are `conditional + scale * (conditional - unconditional)`. A schedule maps progress r in [0, 1),
-step over steps, to the share of the full scale: early steps, which settle the composition, may go unguided
-for variety. 1d-tokenizer counts the scale of its power-cosine schedule from 1: its scale s is s - 1 here.
+the step over the number of steps, to a share of the full scale: early steps, which settle the composition,
+may go without guidance for variety. A scale s of 1d-tokenizer's power-cosine schedule is s - 1 here.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from sftok.decoding.schedule import DecodingConfig, MaskSchedule
 from sftok.decoding.unmask import Predict
 
 ConditionalLogits = Callable[[Tensor, Tensor], Tensor]
-"""Ids `[B, K]` and labels `[B]` to logits `[B, K, V]`."""
+"""Maps ids `[B, K]` and labels `[B]` to logits `[B, K, V]`."""
 
 GUIDANCE_SCHEDULES: Mapping[str, Callable[[float, float], float]] = {
     "constant": lambda progress, power: 1.0,
     "linear": lambda progress, power: progress,
     "power-cosine": lambda progress, power: (1 - math.cos(math.pi * progress**power)) / 2,
 }
-"""Share of the scale as a function of progress and power, by name; "power-cosine" alone reads the power."""
+"""Share of the scale as a function of progress and power, by name; only "power-cosine" reads the power."""
 
 
 class GenerationConfig(Config):
-    """How an image's ids are sampled from a generator; the defaults are the paper's steps and the release.
+    """How ids are sampled from a generator; the defaults are the paper's steps, and otherwise the release's.
 
     Attributes:
         steps: predictions, T.
         temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic.
-        mask_schedule: a name of `sftok.decoding.schedule.MASK_SCHEDULES`.
-        guidance_scale: 0 is no guidance, under every schedule.
+        mask_schedule: how many ids stay masked after each step.
+        guidance_scale: 0 means no guidance under any schedule.
         guidance_schedule: a name of `GUIDANCE_SCHEDULES`.
-        guidance_power: of "power-cosine"; the larger, the later guidance sets in.
+        guidance_power: exponent of "power-cosine"; guidance sets in later for larger ones.
     """
 
     steps: int = Field(default=8, ge=1)
@@ -57,12 +57,12 @@ class GenerationConfig(Config):
 
     @property
     def decoding(self) -> DecodingConfig:
-        """What the unmasking loop reads of it."""
+        """The part that the unmasking loop reads."""
         return DecodingConfig(steps=self.steps, temperature=self.temperature, schedule=self.mask_schedule)
 
 
 def guidance_scales(config: GenerationConfig) -> list[float]:
-    """The scale of each step."""
+    """The guidance scale of each step."""
     share = GUIDANCE_SCHEDULES[config.guidance_schedule]
     return [
         config.guidance_scale * share(step / config.steps, config.guidance_power)
@@ -73,8 +73,8 @@ def guidance_scales(config: GenerationConfig) -> list[float]:
 def guided(logits: ConditionalLogits, labels: Tensor, null_class: int, config: GenerationConfig) -> Predict:
     """The guided predictions of a class-conditional model, for `iterative_unmask`.
 
-    A step with a scale is one call on the batch twice, with its labels and with the null class; a step
-    without is one call on the batch.
+    A guided step calls the model once on the batch repeated twice, with its labels and with the null class; a
+    step with scale 0 calls it once on the batch.
 
     Args:
         logits: the model.
@@ -83,7 +83,7 @@ def guided(logits: ConditionalLogits, labels: Tensor, null_class: int, config: G
         config: steps and guidance.
 
     Returns:
-        A function of ids `[B, K]` and the step to float32 logits `[B, K, V]`.
+        A function that maps ids `[B, K]` and the step to float32 logits `[B, K, V]`.
     """
     scales = guidance_scales(config)
     both = torch.cat([labels, torch.full_like(labels, null_class)])

@@ -1,7 +1,7 @@
-"""The grid of samplings among which a generator's guidance and temperature are chosen.
+"""The grid from which a generator's guidance and temperature are chosen.
 
-A choice needs numbers, which come from training or validation images
-(`sftok.evaluation.guidance_choice`); the grid itself is the same for all that are compared.
+The choice is made by numbers measured against training or validation images
+(`sftok.evaluation.guidance_choice`); all generators that are compared have the same grid.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from sftok.decoding.guidance import GenerationConfig
 
 
 class GuidanceGrid(Config):
-    """Every schedule at every scale and temperature; the defaults surround the release's sampling.
+    """Every schedule at every scale and temperature; the defaults surround the release's values.
 
     Attributes:
         schedules: names of `sftok.decoding.guidance.GUIDANCE_SCHEDULES`.
-        scales: of the guidance; 0 is no guidance, so it is tried once and not with each schedule.
-        temperatures: of the sampling's noise.
-        power: of "power-cosine".
+        scales: guidance scales; 0 means no guidance and is tried once, not with each schedule.
+        temperatures: temperatures of the Gumbel noise.
+        power: exponent of "power-cosine".
     """
 
     schedules: tuple[str, ...] = Field(default=("constant", "linear", "power-cosine"), min_length=1)
@@ -37,7 +37,7 @@ class GuidanceGrid(Config):
             ("temperatures", self.temperatures),
         ):
             if len(set(values)) != len(values):
-                raise ValueError(f"{name} names something twice: {list(values)}")
+                raise ValueError(f"{name} has duplicates: {list(values)}")
         for schedule in self.schedules:
             for scale in self.scales:
                 for temperature in self.temperatures:
@@ -47,7 +47,7 @@ class GuidanceGrid(Config):
         return self
 
     def points(self, steps: int, mask_schedule: str) -> list[GenerationConfig]:
-        """The samplings of the grid, each once, all in `steps` steps under `mask_schedule`."""
+        """The points of the grid, without duplicates, all with these steps and this mask schedule."""
         found: dict[GenerationConfig, None] = {}
         for temperature in self.temperatures:
             for scale in self.scales:

@@ -57,7 +57,7 @@ class DecodingConfig(Config):
         temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic.
         schedule: the mask schedule.
         final_lookup: "hard" decodes the chosen codes, "soft" the expectation of their embeddings under the
-            last step's logits, as fine-tuning (stage 3) trains it.
+            last step's logits, with which fine-tuning (stage 3) trains.
     """
 
     steps: int = Field(default=8, ge=1)

@@ -1,8 +1,7 @@
-"""Iterative unmasking: the one loop by which decoder and MaskGIT generator predict codes (Section 3.2).
+"""Iterative unmasking: the loop in which both decoder and MaskGIT generator predict codes (Section 3.2).
 
-All codes start masked. Each step predicts every masked code, keeps the most confident predictions and
-masks the others again, fewer each time. The arithmetic is the release's: confidence is the chosen logit
-plus Gumbel noise.
+All codes start masked. Each step predicts every masked code, keeps the most confident predictions and masks
+the others again, fewer each time. As in the release, confidence is the chosen logit plus Gumbel noise.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from torch import Tensor
 from sftok.decoding.schedule import DecodingConfig, masked_counts
 
 Predict = Callable[[Tensor, int], Tensor]
-"""Ids `[B, N]` (masked ones included) and the step from 0 to logits `[B, N, V]`."""
+"""Maps ids `[B, N]`, masked ones included, and the step (from 0) to logits `[B, N, V]`."""
 
 OnStep = Callable[[int, Tensor, Tensor, Tensor], None]
-"""An observer of `(step, ids_before, logits, ids_after)`; it must not change them."""
+"""Observes `(step, ids_before, logits, ids_after)` and must not change them."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +47,12 @@ def iterative_unmask(
     """Predict `length` codes for each of `batch_size` samples in `config.steps` steps.
 
     Args:
-        predict: the model, called once a step.
+        predict: the model, called once per step.
         batch_size: B.
         length: N.
         mask_id: the id of a masked code.
         config: steps, temperature and schedule.
-        generator: source of the Gumbel noise, untouched at temperature 0; its device is where ids live.
+        generator: source of the Gumbel noise, unused at temperature 0; the ids are on its device.
         on_step: called after each step.
     """
     ids = torch.full((batch_size, length), mask_id, device=generator.device)
@@ -74,14 +73,14 @@ def _reveal(
     temperature: float,
     generator: torch.Generator,
 ) -> Tensor:
-    """Fill the masked positions, then mask the `keep_masked` least confident ones of them again."""
+    """Fill the masked positions, then mask the `keep_masked` least confident ones again."""
     scores = logits.float()
     masked = ids == mask_id
     chosen = _add_gumbel(scores, temperature, generator).argmax(-1)
     confidence = scores.gather(-1, chosen.unsqueeze(-1)).squeeze(-1).masked_fill(~masked, torch.inf)
     confidence = _add_gumbel(confidence, temperature, generator)
     filled = torch.where(masked, chosen, ids)
-    # By rank, not by a threshold: equal confidences (common in bfloat16) would mask too many.
+    # By rank, because a threshold would mask too many at equal confidences, which are common in bfloat16.
     least_confident = confidence.argsort(dim=1, stable=True)[:, :keep_masked]
     return filled.scatter(1, least_confident, mask_id)
 

@@ -1,4 +1,4 @@
-"""The adversarial game of stage 3: hinge losses of both players, and LeCam regularisation (Table 6)."""
+"""The adversarial losses of stage 3: hinge losses of both sides, and LeCam regularization (Table 6)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from sftok.distributed import SINGLE, World
 
 
 def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
-    """`(E max(0, 1 - D(x)) + E max(0, 1 + D(G))) / 2`: 1 for a discriminator that says 0 of everything.
+    """`(E max(0, 1 - D(x)) + E max(0, 1 + D(G))) / 2`: 1 for a discriminator that always outputs 0.
 
     Args:
-        real_logits: of images, any shape.
-        fake_logits: of reconstructions, any shape.
+        real_logits: logits of images, of any shape.
+        fake_logits: logits of reconstructions, of any shape.
     """
     return 0.5 * (F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean())
 
 
 def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
-    """`-E D(G)`: the generator wants its reconstructions called real."""
+    """`-E D(G)`: low if the discriminator takes reconstructions for real."""
     return -fake_logits.mean()
 
 
 class LeCam(nn.Module):
-    """LeCam regularisation (Tseng et al., 2021), in the release's form on the batch's mean logits.
+    """LeCam regularization (Tseng et al., 2021), in the release's form on mean logits of the batch.
 
     `max(0, r - f_avg)^2 + max(0, r_avg - f)^2`, where r and f are the mean logits of images and of
-    reconstructions, and `_avg` their moving averages, which start at 0. The averages are buffers: they are
+    reconstructions, and `_avg` are their moving averages, which start at 0. The averages are buffers and
     part of a checkpoint.
     """
 
@@ -44,10 +44,13 @@ class LeCam(nn.Module):
     def forward(self, real_logits: Tensor, fake_logits: Tensor, world: World = SINGLE) -> Tensor:
         """The penalty against the averages so far, which then move towards these logits.
 
-        `world` has the other logits of the batch, if these are one process's.
+        Args:
+            real_logits: logits of images, of any shape.
+            fake_logits: logits of reconstructions, of any shape.
+            world: the processes that hold the other logits of the batch.
         """
         real, fake = world.mean(real_logits.float().mean()), world.mean(fake_logits.float().mean())
-        # The averages are copied, because the graph must not see them move.
+        # Copies, because the averages change before the backward pass.
         above = F.relu(real - self.fake.clone()).square()
         below = F.relu(self.real.clone() - fake).square()
         with torch.no_grad():

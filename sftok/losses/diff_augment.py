@@ -1,8 +1,8 @@
-"""DiffAug: the same random, differentiable changes to what a discriminator sees, real or not.
+"""DiffAugment (Zhao et al., 2020): random, differentiable changes to everything that a discriminator sees.
 
-Zhao et al., 2020, as StyleGAN-T and VAR use it: translation, colour, cutout, always all three. They apply
-it to images in [-1, 1]; the release does so to images in [0, 1], which we follow: what is moved in or cut
-out is black, and colours change twice as much.
+As in StyleGAN-T and VAR, every image gets a translation, a color change and a cutout. They augment images in
+[-1, 1]; here, as in the release, images are in [0, 1]: new and cut pixels are black, and colors change twice
+as much.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ _TRANSLATION, _CUTOUT = 0.125, 0.2
 
 
 def diff_augment(images: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
-    """Change each image on its own.
+    """Change each image independently.
 
     Args:
         images: `[B, 3, H, W]` in [0, 1].
         generator: source of every draw.
-        world: who has the rest of the batch, if these images are one process's share; all draw for all.
+        world: the processes that share the batch; each draws for all of it.
 
     Returns:
         `[B, 3, H, W]`, no longer within [0, 1]; differentiable with respect to `images`.
@@ -31,16 +31,16 @@ def diff_augment(images: Tensor, generator: torch.Generator, world: World = SING
     count = world.size * len(images)
     draws = torch.rand(7, count, generator=generator, device=generator.device)
     draws = world.share(draws, dim=1).to(images.device)
-    return _cut_out(_recolour(_translate(images, draws[:2]), draws[2:5]), draws[5:])
+    return _cut_out(_recolor(_translate(images, draws[:2]), draws[2:5]), draws[5:])
 
 
 def _translate(images: Tensor, draws: Tensor) -> Tensor:
-    """Move by up to an eighth of each side, whole pixels, black moving in."""
+    """Shift by up to an eighth of each side, in whole pixels, with black behind."""
     sources = []
     for extent, draw in zip(images.shape[-2:], draws, strict=True):
         most = round(extent * _TRANSLATION)
         shift = (draw * (2 * most + 1)).floor().long() - most
-        # Counted in the image with a black frame of one pixel around it.
+        # Indices into the image padded with one black pixel.
         pixels = torch.arange(1, extent + 1, device=images.device)
         sources.append((shift[:, None] + pixels).clamp(0, extent + 1))
     height, width = images.shape[-2:]
@@ -49,18 +49,18 @@ def _translate(images: Tensor, draws: Tensor) -> Tensor:
     return F.pad(images, (1, 1, 1, 1)).gather(2, rows).gather(3, columns)
 
 
-def _recolour(images: Tensor, draws: Tensor) -> Tensor:
-    """Brightness by -0.5 to 0.5, saturation times 0 to 2, contrast times 0.5 to 1.5."""
+def _recolor(images: Tensor, draws: Tensor) -> Tensor:
+    """Add -0.5 to 0.5 to brightness, scale saturation by 0 to 2 and contrast by 0.5 to 1.5."""
     brightness, saturation, contrast = rearrange(draws, "n b -> n b 1 1 1")
     images = images + (brightness - 0.5)
-    grey = images.mean(dim=1, keepdim=True)
-    images = grey + (images - grey) * (2 * saturation)
+    gray = images.mean(dim=1, keepdim=True)
+    images = gray + (images - gray) * (2 * saturation)
     middle = images.mean(dim=(1, 2, 3), keepdim=True)
     return middle + (images - middle) * (0.5 + contrast)
 
 
 def _cut_out(images: Tensor, draws: Tensor) -> Tensor:
-    """Blacken a box of a fifth of each side, anywhere, also partly outside."""
+    """Blacken a box of a fifth of each side at a random place, possibly partly outside the image."""
     inside = []
     for extent, draw in zip(images.shape[-2:], draws, strict=True):
         size = round(extent * _CUTOUT)

@@ -1,4 +1,4 @@
-"""Cross-entropy on teacher codes, masked positions first (Section 3.1; weights of Table 6)."""
+"""Cross-entropy on teacher codes, with more weight at masked positions (Section 3.1, Table 6)."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ def masked_cross_entropy(
     label_smoothing: float = 0.0,
     world: World = SINGLE,
 ) -> Tensor:
-    """Weighted mean over positions: weight 1 where the code was masked, `unmasked_weight` where seen.
+    """Weighted mean over positions: weight 1 where the code was masked, otherwise `unmasked_weight`.
 
     Args:
         logits: `[B, N, V]`, any float type; the loss is computed in float32.
         targets: int64 `[B, N]`, the teacher's codes.
         mask: bool `[B, N]`, True where the code was masked.
-        unmasked_weight: weight of the seen positions.
+        unmasked_weight: weight of visible positions.
         label_smoothing: probability spread evenly over the vocabulary.
-        world: who has the rest of the batch, if this is one process's share of it.
+        world: the processes that share the batch.
 
     Returns:
-        A float32 scalar in nats, normalised by the sum of weights; 0 where all weights are. The mean over
-        processes is the whole batch's: sums differ between shares, so all are normalised by their mean.
+        A float32 scalar in nats, normalized by the sum of weights; 0 if all weights are 0. Every process
+        normalizes by the mean of their sums, so that the mean over processes is the loss of the whole batch.
     """
     with torch.autocast(logits.device.type, enabled=False):
         losses = F.cross_entropy(

@@ -7,10 +7,10 @@ from torch import nn
 
 
 class WeightAverage:
-    """`average = decay * average + (1 - decay) * weights`, with the decay warmed up over the first updates.
+    """`average = decay * average + (1 - decay) * weights`, with a warm-up of the decay.
 
-    The warm-up, `min(decay, (1 + t) / (10 + t))`, is the release's: without it a short run would average
-    in its random start.
+    The decay of update t is `min(decay, (1 + t) / (10 + t))`, as in the release: without the warm-up, the
+    random initial weights would dominate the average of a short run.
     """
 
     def __init__(self, module: nn.Module, decay: float):

@@ -1,4 +1,4 @@
-"""How a training ends that was asked to stop; in a file of its own, which imports no torch."""
+"""The exception of a stopped training, in its own file, because importing this needs no torch."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Number formats of a training step, and how a CPU is set up to run it fast.
+"""Number formats of a training step, and a CPU's setup for speed.
 
-What attention does in bf16 on a CPU stands in `sftok.models.layers.attend`.
+`sftok.models.layers.attend` says what attention does in bf16 on a CPU.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 
 Precision = Literal["fp32", "bf16", "fp16"]
-"""fp16 is bf16 with more digits and a small range: its losses are scaled (`scaler`)."""
+"""fp16 has more digits but less range than bf16, so its losses are scaled (`scaler`)."""
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -31,19 +31,19 @@ def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 SMALLEST_SCALE = 1.0
-"""With a smaller factor than this a gradient that overflows is no matter of scale."""
+"""A gradient that overflows even at this scale has another cause."""
 
 
 def scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler:
-    """What multiplies losses, so that small gradients do not vanish in fp16; otherwise it does nothing.
+    """Scales losses so that small gradients do not vanish in fp16; disabled otherwise.
 
-    An update whose gradient overflows is skipped, and the factor halved; after 2,000 good ones it is doubled.
+    An update whose gradient overflows is skipped and halves the scale; 2,000 good ones in a row double it.
     """
     return torch.amp.GradScaler(device.type, enabled=precision == "fp16")
 
 
 def keep_freed_memory() -> None:
-    """Tell glibc to keep large freed blocks: giving them back costs a page fault per page, every step."""
+    """Make glibc keep large freed blocks: returning them costs a page fault per page and step."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             libc = ctypes.CDLL("libc.so.6")

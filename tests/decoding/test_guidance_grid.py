@@ -29,7 +29,7 @@ def test_all_points_take_the_same_steps() -> None:
     ("values", "message"),
     [
         ({"schedules": ("liner",)}, "did you mean 'linear'"),
-        ({"schedules": ("linear", "linear")}, "schedules names something twice"),
+        ({"schedules": ("linear", "linear")}, "schedules has duplicates"),
         ({"scales": (-1.0,)}, "guidance_scale"),
         ({"scales": ()}, "scales"),
         ({"temperatures": (-1.0,)}, "temperature"),

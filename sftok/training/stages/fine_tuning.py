@@ -1,13 +1,12 @@
 """Stage 3 of the tokenizer, fine-tuning: towards pixels, as a VQGAN is trained (paper 3.3, Table 6).
 
-Encoder and quantizer are frozen: an image keeps its tokens. The decoder and the pixel decoder behind it,
-frozen until here, are trained together through the soft codebook lookup, by which pixels have a gradient
-with respect to logits. What decoding shows at the end must then be the same expectation of codes:
-`DecodingConfig.final_lookup` "soft".
+Encoder and quantizer are frozen: an image keeps its tokens. The decoder and the pixel decoder, frozen until
+then, are trained together through the soft codebook lookup, which gives pixels a gradient with respect to
+logits. Decoding must then end with the same lookup: `DecodingConfig.final_lookup` "soft".
 
-What the decoder sees is as in stage 2 with replacement ratio 1 (Table 6: guided mask, replace prob 1.0): a
-mask is drawn, and every visible position shows the first-step prediction, made without gradient. The teacher
-has no part in it: the losses are on pixels alone, at masked and visible positions alike.
+The decoder sees what it sees in stage 2 with replacement ratio 1 (Table 6: guided mask, replace prob 1.0): a
+mask is drawn, and visible positions show the first prediction, made without gradient. The teacher is not
+involved: losses are on pixels alone.
 """
 
 from __future__ import annotations
@@ -35,25 +34,25 @@ from sftok.training.stages.base import Losses, Stage, Step
 
 
 class FineTuningConfig(Config):
-    """The weights of the losses of stage 3; the defaults are Table 6, and the release where it is silent."""
+    """The weights of stage 3's losses; the defaults are Table 6, or the release where the table is silent."""
 
     reconstruction_weight: float = Field(default=1.0, ge=0)
-    """Of the squared error (L2)."""
+    """Weight of the squared error (L2)."""
     perceptual_weight: float = Field(default=1.0, ge=0)
     discriminator_start: int = Field(default=20_000, ge=0)
-    """Updates before the discriminator joins; until then there is no adversarial loss."""
+    """Updates before the discriminator starts; until then there is no adversarial loss."""
     discriminator_factor: float = Field(default=1.0, ge=0)
     """Weight of both adversarial losses, the model's and the discriminator's."""
     discriminator_weight: float = Field(default=0.5, ge=0)
-    """Of the model's adversarial loss, fixed: not the adaptive weight of VQGAN."""
+    """Weight of the model's adversarial loss; fixed, unlike the adaptive weight of VQGAN."""
     lecam_weight: float = Field(default=0.001, ge=0)
     lecam_decay: float = Field(default=0.999, ge=0, lt=1)
-    """Of the moving averages of logits; the release's."""
+    """Decay of the moving averages of logits, as in the release."""
     mask_schedule: MaskSchedule = "arccos"
 
 
 class FineTuningStage(Stage):
-    """The decoders against an image, and a discriminator against the decoders.
+    """The decoders learn to reconstruct images, and a discriminator to tell reconstructions from images.
 
     The optimizers are `model` (decoder and pixel decoder) and `discriminator`. Within a step the model is
     updated first, and the discriminator judges the reconstructions made before that update. The teacher's
@@ -82,12 +81,12 @@ class FineTuningStage(Stage):
 
     @property
     def decoder(self) -> Decoder:
-        """Latent tokens to codes."""
+        """Predicts codes from latent tokens."""
         return cast(Decoder, self.trained["decoder"])
 
     @property
     def pixel_decoder(self) -> PixelDecoder:
-        """Codes to pixels."""
+        """Decodes codes to pixels."""
         return cast(PixelDecoder, self.trained["pixel_decoder"])
 
     @property
@@ -97,30 +96,30 @@ class FineTuningStage(Stage):
         return {loss: network for loss, network in found.items() if network is not None}
 
     def optimizers(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
-        """The model, then the discriminator's heads."""
+        """The model's, then that of the discriminator's heads."""
         heads = [each for each in self.discriminator.named_parameters() if each[1].requires_grad]
         return {"model": self.trained.named_parameters(), "discriminator": heads}
 
     def first_update(self, optimizer: str) -> int:
-        """The discriminator joins at `discriminator_start`."""
+        """The discriminator starts at `discriminator_start`."""
         return self.config.discriminator_start if optimizer == "discriminator" else 0
 
     def losses(self, optimizer: str, step: Step) -> Losses:
         """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator.
 
         Raises:
-            ConfigError: this process's share of the batch does not suit the discriminator.
+            ConfigError: the discriminator's groups do not divide this process's share of the batch.
         """
         self._require_whole_groups(step)
         return {"model": self._model, "discriminator": self._discriminator}[optimizer](step)
 
     def reconstruct(self, quantized: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
-        """Images from frozen tokens by one guided, partly masked pass of the decoder.
+        """Decode frozen tokens to images with one guided, partly masked pass of the decoder.
 
         Args:
             quantized: `[B, K, Dq]`.
             generator: source of the mask.
-            world: who has the rest of the batch, if these tokens are one process's share.
+            world: the processes that share the batch of which these tokens are a part.
 
         Returns:
             `[B, 3, H, W]`, float32, not clamped; differentiable with respect to both decoders.
@@ -172,35 +171,35 @@ class FineTuningStage(Stage):
         }
 
     def _require_whole_groups(self, step: Step) -> None:
-        """The discriminator's groups must not depend on how many processes share the batch."""
+        """Ensure that the discriminator's groups do not depend on the number of processes."""
         share, group = len(step.batch.images), self.discriminator.norm_batch
         if step.world.size > 1 and share % group:
             raise ConfigError(
-                f"the discriminator normalises over {group} images, and {share} a process is no multiple "
-                "of it; start fewer processes, or enlarge stage3.training.batch_size"
+                f"the discriminator normalizes over {group} images, which does not divide the {share} images "
+                "of a process; start fewer processes, or increase stage3.training.batch_size"
             )
 
     def _logits(self, images: Tensor, step: Step) -> Tensor:
-        # In float32: an adversarial gradient is a small difference of large numbers.
+        # In float32, because an adversarial gradient is a small difference of large numbers.
         with torch.autocast(images.device.type, enabled=False):
             augmented = diff_augment(images, step.generator, step.world)
             return self.discriminator(augmented, step.generator)
 
 
 class SingleStepFineTuningStage(FineTuningStage):
-    """Stage 3 of a tokenizer that predicts everything at once (TiTok): the decoder never sees a code."""
+    """Stage 3 of a tokenizer that predicts all codes at once (TiTok): the decoder never sees a code."""
 
     def reconstruct(self, quantized: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
-        """Images from frozen tokens by one pass with every position masked; nothing is drawn.
+        """Decode frozen tokens to images with one fully masked pass; nothing is drawn.
 
-        Args and returned value are those of `FineTuningStage.reconstruct`.
+        Arguments and result are those of `FineTuningStage.reconstruct`.
         """
         return self.pixel_decoder.decode_soft(self.decoder.first_pass(quantized)).float()
 
 
 @contextlib.contextmanager
 def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Within, passes through `module` give its parameters no gradient, only its inputs."""
+    """Inside, passes through `module` give gradients to its inputs but not to its parameters."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

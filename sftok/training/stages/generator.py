@@ -1,7 +1,7 @@
 """Training the MaskGIT generator on a frozen tokenizer's ids (Section 3.3, "Image Generation").
 
-A random part of an image's ids is masked and predicted from the rest and the class. The class is dropped now
-and then, in favour of a learned null class: what classifier-free guidance compares with.
+A random part of an image's ids is masked and predicted from the rest and the class. Some classes are replaced
+by a learned null class, for classifier-free guidance.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from sftok.models.generator import MaskGITGenerator
 from sftok.training.stages.base import Losses, Stage, Step
 
 TokenIds = Callable[[Batch], Tensor]
-"""The tokenizer's ids, int64 `[B, K]`, of a batch: `sftok.tokens.TokenCache`, or computed."""
+"""The tokenizer's ids, int64 `[B, K]`, of a batch: cached (`sftok.tokens.TokenCache`) or computed."""
 
 
 class GeneratorLossConfig(Config):
-    """What the generator is trained on; the defaults are the release's, the paper says "as MaskGIT"."""
+    """The generator's loss; the defaults are the release's, because the paper only says "as MaskGIT"."""
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
     unmasked_weight: float = Field(default=0.1, ge=0)
-    """Of the loss at positions that were seen."""
+    """Weight of the loss at visible positions."""
     class_drop: float = Field(default=0.1, ge=0, le=1)
     """Probability that an image's class is replaced by the null class."""
     mask_schedule: MaskSchedule = "arccos"
 
 
 class GeneratorStage(Stage):
-    """The generator against the tokenizer's ids; of a batch it reads labels and places, not pixels."""
+    """The generator learns the tokenizer's ids; it reads labels and indices of a batch, but no pixels."""
 
     trained: MaskGITGenerator
 
@@ -47,7 +47,7 @@ class GeneratorStage(Stage):
         self.config = config
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """Masked cross-entropy, and the share of masked ids whose most likely prediction is right."""
+        """Masked cross-entropy, and the accuracy at masked ids."""
         model, ids = self.trained, self.token_ids(step.batch)
         shape = (step.world.size * len(ids), ids.shape[1])
         drawn = sample_mask(shape, self.config.mask_schedule, step.generator)
@@ -63,7 +63,7 @@ class GeneratorStage(Stage):
             world=step.world,
         )
         with torch.no_grad():
-            # Widened: on a CPU the argmax of bfloat16 takes ten times that of float32.
+            # In float32: on a CPU, the argmax of bfloat16 is ten times slower.
             hits = (logits.float().argmax(-1) == ids) & masked
             accuracy = hits.sum() / step.world.mean(masked.sum().float())
         return {"loss": loss, "masked_accuracy": accuracy}
@@ -76,6 +76,6 @@ class GeneratorStage(Stage):
 
 
 def _dropout_noise(step: Step, device: torch.device) -> torch.Generator:
-    """This process's own source of dropout, which alone depends on how many processes share the batch."""
+    """This process's source of dropout, the only draws that depend on the number of processes."""
     seeds = torch.randint(2**63 - 1, (step.world.size,), generator=step.generator)
     return torch.Generator(device).manual_seed(int(seeds[step.world.rank]))

@@ -1,4 +1,4 @@
-"""Training the teacher: a MaskGIT-VQGAN by reconstruction, for profiles that have no released one."""
+"""Training the teacher, a MaskGIT-VQGAN, by reconstruction, for profiles without a released one."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from sftok.training.stages.base import Losses, Stage, Step
 
 
 class TeacherStage(Stage):
-    """Squared error of the pixels plus the quantizer's loss."""
+    """Squared error on pixels plus the quantizer's loss."""
 
     def __init__(self, teacher: MaskGITVQGAN):
         super().__init__()
         self.trained = teacher
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """The VQ-VAE objective on images in [0,1]."""
+        """The VQ-VAE objective on images in [0, 1]."""
         reconstruction, quantized = self.trained(step.batch.images, step.world)
         pixels = F.mse_loss(reconstruction.float(), step.batch.images)
         return {

@@ -27,7 +27,7 @@ from sftok.training.stages.base import Losses, Stage, Step
 
 
 class TokenizerLossConfig(Config):
-    """The weights of the loss of stages 1 and 2; the defaults are Table 6."""
+    """The weights of the losses of stages 1 and 2; the defaults are Table 6."""
 
     quantizer_weight: float = Field(default=1.0, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -43,11 +43,11 @@ class AlignmentConfig(Config):
 
 
 TeacherCodes = Callable[[Batch], torch.Tensor]
-"""The teacher's codes `[B,N]` of a batch: from the cache on disk, or computed."""
+"""The teacher's codes, int64 `[B, N]`, of a batch: cached on disk or computed."""
 
 
 class TokenizerStage(Stage):
-    """Encoder, quantizer and decoder against the teacher's codes."""
+    """Encoder, quantizer and decoder learn to predict the teacher's codes."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class TokenizerStage(Stage):
 
     @property
     def decoder(self) -> Decoder:
-        """Latent tokens and visible codes to logits."""
+        """Predicts logits from latent tokens and visible codes."""
         return cast(Decoder, self.trained["decoder"])
 
     @abstractmethod
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
-        """What the decoder sees: code ids `[B,N]`, the mask id where a position is masked."""
+        """What the decoder sees: codes, int64 `[B, N]`, with the mask id at masked positions."""
 
     def losses(self, optimizer: str, step: Step) -> Losses:
         """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
@@ -80,7 +80,7 @@ class TokenizerStage(Stage):
         quantized: Quantized = quantizer(encoder(step.batch.images), step.generator, step.world)
         visible = self.visible_codes(codes, quantized.quantized, step)
         masked = visible == self.decoder.mask_id
-        # Widened once: on a CPU the argmax of bfloat16 takes ten times that of float32.
+        # In float32: on a CPU, the argmax of bfloat16 is ten times slower.
         logits = self.decoder(visible, quantized.quantized).float()
         reconstruction = masked_cross_entropy(
             logits,

@@ -244,7 +244,7 @@ def test_it_learns_a_few_images_and_leaves_their_tokens_alone(tmp_path: Path) ->
 def test_groups_of_the_discriminator_are_not_torn_apart_by_processes() -> None:
     _, stage = build()
     torn = Step(0, next(batches(0)), torch.Generator(), world=World(rank=0, size=2))
-    with pytest.raises(ConfigError, match="normalises over 8 images, and 4 a process is no multiple"):
+    with pytest.raises(ConfigError, match="normalizes over 8 images, which does not divide the 4 images"):
         stage.losses("model", torn)
 
 
