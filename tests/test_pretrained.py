@@ -1,9 +1,10 @@
-"""Published weights: found or asked for in one clear line, checked, and never unpickled blindly."""
+"""Published weights: found or requested in one clear line, checked, and never unpickled blindly."""
 
 from __future__ import annotations
 
 import pickle
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import lpips
@@ -16,13 +17,14 @@ from torch import nn
 
 from sftok.components import Component
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
-from sftok.losses.efficientnet_lite0 import EfficientNetLoss
-from sftok.losses.lpips import LpipsAlexConfig, LpipsLoss, LpipsVGGConfig, lpips_network
+from sftok.losses.lpips import LpipsLoss, lpips_network
 from sftok.losses.perceptual import PerceptualConfig
-from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig, dino_vit_small
+from sftok.models.dino import DinoDiscriminatorConfig, dino_vit_small
 from sftok.models.discriminator import DiscriminatorConfig
-from sftok.models.efficientnet_lite0 import ProjectedDiscriminator, efficientnet_lite0
+from sftok.models.efficientnet_lite0 import efficientnet_lite0
 from sftok.pretrained import PretrainedError
+
+Weights = dict[str, torch.Tensor]
 
 
 @pytest.fixture(autouse=True)
@@ -35,80 +37,78 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return checkpoints
 
 
-def small_vit() -> VisionTransformer:
-    return VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=3, num_heads=2, num_classes=0)
-
-
 @pytest.fixture
-def tiny_dino(monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-    """Random weights for a tiny ViT, which stands in the place of ViT-S/16."""
-    monkeypatch.setattr(timm, "create_model", lambda *_, **__: small_vit())
+def tiny_dino(monkeypatch: pytest.MonkeyPatch) -> Weights:
+    """Random weights for a tiny ViT, which takes the place of ViT-S/16."""
+
+    def vit(*_: object, **__: object) -> VisionTransformer:
+        return VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=3, num_heads=2, num_classes=0)
+
+    monkeypatch.setattr(timm, "create_model", vit)
     generator = torch.Generator().manual_seed(0)
-    return {
-        name: torch.randn(value.shape, generator=generator)
-        for name, value in small_vit().state_dict().items()
-    }
+    return {name: torch.randn(value.shape, generator=generator) for name, value in vit().state_dict().items()}
 
 
-def assert_holds(network: nn.Module, weights: dict[str, torch.Tensor]) -> None:
+def assert_holds(network: nn.Module, weights: Weights) -> None:
     state = network.state_dict()
     assert all(torch.equal(state[name], value) for name, value in weights.items())
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_missing_weights_are_asked_for(hub: Path) -> None:
-    with pytest.raises(
-        PretrainedError, match=r"DINO ViT-S/16: no weights at .*; download https://.*, or pass its"
-    ):
-        dino_vit_small()
-    for net, file in (("vgg", "vgg16-397923af.pth"), ("alex", "alexnet-owt-7be5be79.pth")):
-        with pytest.raises(
-            PretrainedError, match=rf"LPIPS \({net}\): no weights at {hub}/{file}; download https://"
-        ):
-            lpips_network(net)
-    with pytest.raises(PretrainedError, match=r"no weights at .*elsewhere\.pth"):
-        dino_vit_small(hub / "elsewhere.pth")
+@pytest.mark.parametrize(
+    ("family", "name", "network", "file"),
+    [
+        (PerceptualConfig, "lpips-vgg", "LPIPS (vgg)", "vgg16-397923af.pth"),
+        (PerceptualConfig, "lpips-alex", "LPIPS (alex)", "alexnet-owt-7be5be79.pth"),
+        (DiscriminatorConfig, "dino", "DINO ViT-S/16", "dino_deitsmall16_pretrain.pth"),
+    ],
+)
+def test_missing_weights_are_requested(
+    hub: Path, family: type[Component], name: str, network: str, file: str
+) -> None:
+    with pytest.raises(PretrainedError) as caught:
+        family.member_of(name).check_weights()
+    assert str(caught.value).startswith(f"{network}: no weights at {hub / file}; download https://")
+    assert str(caught.value).endswith(f"{file} and put it there, or pass its path")
 
 
-def test_dino_from_the_hub_cache(hub: Path, tiny_dino: dict[str, torch.Tensor]) -> None:
+def test_dino_is_loaded_from_the_hub_cache_or_a_path(hub: Path, tiny_dino: Weights) -> None:
+    safetensors.torch.save_file(tiny_dino, hub / "dino.safetensors")
+    assert_holds(dino_vit_small(hub / "dino.safetensors"), tiny_dino)
     torch.save(tiny_dino, hub / "dino_deitsmall16_pretrain.pth")
-    assert_holds(dino_vit_small(), tiny_dino)
+    config = DinoDiscriminatorConfig(depths=(1,))
+    config.check_weights()
+    assert_holds(config.build().network.module, tiny_dino)
 
 
-def test_dino_from_safetensors(tmp_path: Path, tiny_dino: dict[str, torch.Tensor]) -> None:
-    path = tmp_path / "dino.safetensors"
-    safetensors.torch.save_file(tiny_dino, path)
-    assert_holds(dino_vit_small(path), tiny_dino)
+@pytest.mark.parametrize("load", [dino_vit_small, lpips_network, efficientnet_lite0])
+def test_weights_of_another_network_are_refused(
+    hub: Path, tiny_dino: Weights, load: Callable[..., nn.Module]
+) -> None:
+    torch.save({"norm.weight": torch.ones(3)}, hub / "other.pth")
+    with pytest.raises(PretrainedError, match=r"other\.pth (is damaged or another|cannot be used)"):
+        load(weights=hub / "other.pth")
 
 
-def test_weights_of_another_network_are_refused(tmp_path: Path, tiny_dino: dict[str, torch.Tensor]) -> None:
-    path = tmp_path / "other.pth"
-    torch.save({"norm.weight": torch.ones(3)}, path)
-    for load in (dino_vit_small, lpips_network, efficientnet_lite0):
-        arguments = {"weights": path}
-        with pytest.raises(PretrainedError, match=r"other\.pth (is damaged or another|cannot be used)"):
-            load(**arguments)
-
-
-def test_a_cut_file_is_refused(tmp_path: Path, tiny_dino: dict[str, torch.Tensor]) -> None:
-    path = tmp_path / "cut.pth"
+def test_a_truncated_file_is_refused(hub: Path, tiny_dino: Weights) -> None:
+    path = hub / "truncated.pth"
     torch.save(tiny_dino, path)
     path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(PretrainedError, match=r"cut\.pth is damaged"):
+    with pytest.raises(PretrainedError, match=r"truncated\.pth is damaged"):
         dino_vit_small(path)
 
 
-def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+def test_code_in_a_file_is_not_run(hub: Path) -> None:
     class Attack:
         def __reduce__(self) -> tuple[object, tuple[str]]:
-            return Path.touch, (tmp_path / "touched",)
+            return Path.touch, (hub / "touched",)
 
-    path = tmp_path / "attack.pth"
+    path = hub / "attack.pth"
     path.write_bytes(pickle.dumps({"cls_token": Attack()}, protocol=2))
     with pytest.raises(PretrainedError, match=r"attack\.pth is damaged"):
         dino_vit_small(path)
-    assert not (tmp_path / "touched").exists()
+    assert not (hub / "touched").exists()
 
 
 def test_lpips_is_the_packages_own(hub: Path) -> None:
@@ -118,10 +118,12 @@ def test_lpips_is_the_packages_own(hub: Path) -> None:
     trunk = reference.net.state_dict()
     given = {f"features.{name.partition('.')[2]}": value for name, value in trunk.items()}
     torch.save(given | {"classifier.1.bias": torch.zeros(3)}, hub / "alexnet-owt-7be5be79.pth")
-    network = lpips_network("alex")
+    loss = PerceptualConfig.member_of("lpips-alex").build()
+    assert isinstance(loss, LpipsLoss)
+    assert loss.smallest == 32
     left, right = torch.rand(2, 2, 3, 35, 35, generator=torch.Generator().manual_seed(0))
     expected = reference(left, right, normalize=True)
-    assert torch.equal(network(left, right, normalize=True), expected)
+    assert torch.equal(loss.network(left, right, normalize=True), expected)
     assert expected.min() > 0
 
 
@@ -130,53 +132,10 @@ def test_the_embedded_efficientnet_is_evaluations() -> None:
     measures = EfficientNetLite0Config(resolution=64).build().network.network
     assert_holds(network, measures.state_dict())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-    assert not any(parameter.requires_grad for parameter in network.parameters())
 
 
-def test_a_dino_discriminator_holds_the_published_weights(
-    hub: Path, tiny_dino: dict[str, torch.Tensor]
-) -> None:
-    torch.save(tiny_dino, hub / "dino_deitsmall16_pretrain.pth")
-    config = DinoDiscriminatorConfig(depths=(1,))
+@pytest.mark.parametrize("family", [PerceptualConfig, DiscriminatorConfig])
+def test_parts_on_the_embedded_network_are_built_as_configured(family: type[Component]) -> None:
+    config = family.member_of({"name": "efficientnet-lite0", "resolution": 48})
     config.check_weights()
-    heads = config.build()
-    assert isinstance(heads, DinoDiscriminator)
-    assert_holds(heads.features.network.module, tiny_dino)
-
-
-def test_parts_on_the_embedded_network_are_built_as_configured() -> None:
-    heads = DiscriminatorConfig.member_of({"name": "efficientnet-lite0", "resolution": 48}).build()
-    assert isinstance(heads, ProjectedDiscriminator)
-    assert heads.features.resolution == 48
-    config = PerceptualConfig.member_of({"name": "efficientnet-lite0", "resolution": 32})
-    config.check_weights()
-    loss = config.build()
-    assert isinstance(loss, EfficientNetLoss)
-    assert loss.features.resolution == 32
-
-
-@pytest.mark.parametrize(("config", "smallest"), [(LpipsVGGConfig(), 16), (LpipsAlexConfig(), 32)])
-def test_lpips_is_built_as_configured(
-    monkeypatch: pytest.MonkeyPatch, config: PerceptualConfig, smallest: int
-) -> None:
-    asked = []
-    monkeypatch.setattr("sftok.losses.lpips.lpips_network", lambda net: asked.append(net) or nn.Identity())
-    loss = config.build()
-    assert isinstance(loss, LpipsLoss)
-    assert (f"lpips-{asked[0]}", loss.smallest) == (config.reference, smallest)
-
-
-@pytest.mark.parametrize(
-    ("family", "name", "network"),
-    [
-        (PerceptualConfig, "lpips-vgg", "LPIPS (vgg)"),
-        (PerceptualConfig, "lpips-alex", "LPIPS (alex)"),
-        (DiscriminatorConfig, "dino", "DINO ViT-S/16"),
-    ],
-)
-def test_a_check_of_weights_names_the_missing_network(
-    family: type[Component], name: str, network: str
-) -> None:
-    with pytest.raises(PretrainedError) as caught:
-        family.member_of(name).check_weights()
-    assert str(caught.value).startswith(f"{network}: no weights at ")
+    assert config.build().features.resolution == 48

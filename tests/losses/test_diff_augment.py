@@ -1,4 +1,4 @@
-"""DiffAug against a pixel by pixel reference; it is differentiable and a function of its generator."""
+"""DiffAugment against a pixel by pixel reference; it is differentiable and a function of its generator."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def reference(image: torch.Tensor, draws: list[float]) -> torch.Tensor:
             if 0 <= y + dy < height and 0 <= x + dx < width:
                 moved[:, y, x] = image[:, y + dy, x + dx]
     bright = moved + draws[2] - 0.5
-    grey = bright.mean(0)
-    saturated = grey + (bright - grey) * 2 * draws[3]
+    gray = bright.mean(0)
+    saturated = gray + (bright - gray) * 2 * draws[3]
     contrasted = saturated.mean() + (saturated - saturated.mean()) * (0.5 + draws[4])
     box_y, box_x = round(height / 5), round(width / 5)
     top = math.floor(draws[5] * (height + 1 - box_y % 2)) - box_y // 2
@@ -41,7 +41,7 @@ def test_against_the_reference() -> None:
     torch.testing.assert_close(diff_augment(images, generator()), expected, rtol=0, atol=1e-6)
 
 
-def test_the_generator_alone_decides() -> None:
+def test_only_the_generator_decides() -> None:
     images = torch.rand(4, 3, 8, 8, generator=generator(1))
     first = diff_augment(images, generator(5))
     torch.rand(3)  # the global state does not matter
@@ -49,7 +49,7 @@ def test_the_generator_alone_decides() -> None:
     assert not torch.equal(first, diff_augment(images, generator(6)))
 
 
-def test_images_are_changed_each_on_its_own() -> None:
+def test_each_image_is_changed_independently() -> None:
     images = torch.rand(1, 3, 8, 8, generator=generator(1)).expand(3, -1, -1, -1)
     changed = diff_augment(images, generator())
     assert not torch.equal(changed[0], changed[1])

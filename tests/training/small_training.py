@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
 
+import pytest
 import torch
 from torch import nn
 
 from sftok.data.batches import Batch
-from sftok.training.loop import TrainingConfig
+from sftok.training.interruption import TrainingInterrupted
+from sftok.training.loop import BatchSource, TrainingConfig, train
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Losses, Stage, Step
 
@@ -22,14 +25,18 @@ CONFIG = TrainingConfig(
 
 
 class Recorder:
-    def __init__(self, stop_after: int | None = None):
+    """A monitor that keeps the curve, and stops or kills the training after some updates."""
+
+    def __init__(self, stop_after: int | None = None, kill_at: int | None = None):
         self.lines: list[dict[str, Any]] = []
         self.resumed_at: int | None = None
         self.done = 0
-        self.stop_after = stop_after
+        self.stop_after, self.kill_at = stop_after, kill_at
 
     def progress(self, done: int, total: int) -> None:
         self.done = done
+        if done == self.kill_at:
+            raise KeyboardInterrupt
 
     def record(self, values: dict[str, Any]) -> None:
         self.lines.append(values)
@@ -46,6 +53,46 @@ def batches(start: int) -> Iterator[Batch]:
     for index in range(start, 1000):
         images = torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(index))
         yield Batch(images=images, labels=torch.zeros(4, dtype=torch.long), indices=torch.arange(4))
+
+
+S = TypeVar("S", bound=Stage)
+
+
+def run(
+    stage: S,
+    folder: Path,
+    monitor: Recorder | None = None,
+    steps: int = 10,
+    source: BatchSource = batches,
+    config: TrainingConfig = CONFIG,
+    **changes: Any,
+) -> S:
+    """Train `stage` in `folder` under `config` with `changes`, and return it."""
+    folder.mkdir(exist_ok=True)
+    config = config.model_copy(update=changes)
+    train(stage, source, steps, config, seed=1, folder=folder, monitor=monitor or Recorder())
+    return stage
+
+
+def assert_same_bits(one: nn.Module, other: nn.Module) -> None:
+    expected = other.state_dict()
+    assert all(torch.equal(value, expected[name]) for name, value in one.state_dict().items())
+
+
+def assert_resumes(
+    make: Callable[[], S], folder: Path, stop_after: int, steps: int = 10, **options: Any
+) -> tuple[S, Recorder]:
+    """A training that is stopped and resumed has the curve and the bits of one that is not."""
+    whole, parts = Recorder(), Recorder(stop_after)
+    expected = run(make(), folder / "whole", whole, steps, **options)
+    with pytest.raises(TrainingInterrupted, match=f"after {stop_after} of {steps}"):
+        run(make(), folder / "parts", parts, steps, **options)
+    parts.stop_after = None
+    resumed = run(make(), folder / "parts", parts, steps, **options)
+    assert parts.resumed_at == stop_after
+    assert parts.lines == whole.lines
+    assert_same_bits(resumed, expected)
+    return resumed, parts
 
 
 class NoisyRegression(Stage):
@@ -76,5 +123,5 @@ class Plain(Stage):
     def losses(self, optimizer: str, step: Step) -> Losses:
         predicted = self.trained(step.batch.images.mean((2, 3)))
         self.computed_in.add(predicted.dtype)
-        # In float32, as every real loss is: the first scale of fp16 is itself no number of fp16.
+        # In float32, as every real loss is: the first scale of fp16 cannot be represented in fp16.
         return {"loss": (predicted.float() - 1).square().mean()}

@@ -7,12 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from small_training import CONFIG, NoisyRegression, Recorder, batches
+from small_training import NoisyRegression, Recorder, assert_resumes, run
 from torch import nn
 
 from sftok.config import ConfigError
 from sftok.training import loop
-from sftok.training.loop import TrainingInterrupted, train
 from sftok.training.optimizer import OptimizerConfig, learning_rate
 from sftok.training.stages.base import Losses, Stage, Step
 
@@ -45,46 +44,27 @@ class Rivals(Stage):
         return {"loss": (self.rival(step.shared["guess"]) + noise).square().mean()}
 
 
-def train_rivals(
-    folder: Path, monitor: Recorder, steps: int = 10, **changes: Any
-) -> tuple[Rivals, dict[str, torch.Tensor]]:
-    folder.mkdir(exist_ok=True)
-    stage = Rivals()
-    config = CONFIG.model_copy(update=changes)
-    train(stage, batches, steps, config, seed=1, folder=folder, monitor=monitor)
-    return stage, stage.state_dict()
-
-
 @pytest.mark.parametrize("stop_after", [2, 3, 4, 5, 9])
 @pytest.mark.parametrize("accumulation", [1, 2])
 def test_two_optimizers_resume_bit_for_bit_across_the_start_of_one(
     tmp_path: Path, stop_after: int, accumulation: int
 ) -> None:
-    whole, parts = Recorder(), Recorder(stop_after)
-    _, expected = train_rivals(tmp_path / "whole", whole, gradient_accumulation=accumulation)
-    with pytest.raises(TrainingInterrupted):
-        train_rivals(tmp_path / "parts", parts, gradient_accumulation=accumulation)
-    parts.stop_after = None
-    _, resumed = train_rivals(tmp_path / "parts", parts, gradient_accumulation=accumulation)
-    assert parts.lines == whole.lines
-    assert all(torch.equal(resumed[name], expected[name]) for name in expected)
+    assert_resumes(Rivals, tmp_path, stop_after, gradient_accumulation=accumulation)
 
 
 def test_an_optimizer_that_starts_later_does_nothing_until_then(tmp_path: Path) -> None:
     recorder = Recorder()
-    before, _ = train_rivals(tmp_path / "before", recorder, steps=4)
+    before = run(Rivals(), tmp_path / "before", recorder, steps=4)
     assert before.seen == 0
     assert torch.equal(before.rival.weight, Rivals().rival.weight)
     assert not any("rival_loss" in line for line in recorder.lines)
-    after, _ = train_rivals(tmp_path / "after", recorder, steps=5)
+    after = run(Rivals(), tmp_path / "after", recorder, steps=5)
     assert after.seen == 1
     assert not torch.equal(after.rival.weight, Rivals().rival.weight)
     assert {"loss", "grad_norm", "rival_loss", "rival_grad_norm"} <= set(recorder.lines[-1])
 
 
-def test_a_learning_rate_schedule_starts_with_its_optimizer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_learning_rate_starts_with_its_optimizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
     def rate(update: int, total: int, config: OptimizerConfig) -> float:
@@ -92,18 +72,17 @@ def test_a_learning_rate_schedule_starts_with_its_optimizer(
         return learning_rate(update, total, config)
 
     monkeypatch.setattr(loop, "learning_rate", rate)
-    own = OptimizerConfig(learning_rate=5e-3, end_learning_rate=1e-3)
-    train_rivals(tmp_path, Recorder(), optimizers={"rival": own})
+    run(Rivals(), tmp_path, optimizers={"rival": OptimizerConfig(learning_rate=5e-3, end_learning_rate=1e-3)})
     assert [entry for entry in asked if entry[0] == 5e-3] == [(5e-3, update, 6) for update in range(6)]
 
 
 def test_each_optimizer_has_the_configuration_of_its_name(tmp_path: Path) -> None:
     slow = OptimizerConfig(learning_rate=1e-9, end_learning_rate=0.0, weight_decay=0.0)
-    stage, _ = train_rivals(tmp_path, Recorder(), optimizers={"rival": slow})
+    stage = run(Rivals(), tmp_path, optimizers={"rival": slow})
     torch.testing.assert_close(stage.rival.weight, Rivals().rival.weight, rtol=0, atol=1e-7)
     assert not torch.equal(stage.trained[0].weight, NoisyRegression().trained[0].weight)
 
 
 def test_an_unknown_optimizer_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown optimizer 'rivals'; did you mean 'rival'\?"):
-        train_rivals(tmp_path, Recorder(), optimizers={"rivals": OptimizerConfig()})
+        run(Rivals(), tmp_path, optimizers={"rivals": OptimizerConfig()})
