@@ -6,42 +6,65 @@ import pytest
 import torch
 
 from sftok.config import ConfigError
-from sftok.decoding.schedule import MASK_SCHEDULES, DecodingConfig, mask_schedule, masked_counts, sample_mask
+from sftok.decoding.guidance import GenerationConfig
+from sftok.decoding.schedule import MASK_SCHEDULES, DecodingConfig, masked_counts, sample_mask
+from sftok.evaluation.config import EvaluationConfig
+from sftok.training.stages.fine_tuning import FineTuningConfig
+from sftok.training.stages.generator import GeneratorLossConfig
+from sftok.training.stages.tokenizer import AlignmentConfig
 
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
-def test_known_values():
-    assert MASK_SCHEDULES["arccos"](0.5) == pytest.approx(2 / 3)
-    assert MASK_SCHEDULES["cosine"](0.5) == pytest.approx(math.sqrt(0.5))
-    assert MASK_SCHEDULES["linear"](0.25) == 0.75
-    assert MASK_SCHEDULES["square"](0.5) == 0.75
-    assert MASK_SCHEDULES["cubic"](0.5) == 0.875
-    assert MASK_SCHEDULES["sqrt"](0.25) == 0.5
+@pytest.mark.parametrize(
+    ("name", "fraction"),
+    [
+        ("arccos", 2 / 3),
+        ("cosine", math.sqrt(0.5)),
+        ("linear", 0.5),
+        ("square", 0.75),
+        ("cubic", 0.875),
+        ("sqrt", 1 - math.sqrt(0.5)),
+    ],
+)
+def test_known_values_halfway(name, fraction):
+    assert MASK_SCHEDULES[name](0.5) == pytest.approx(fraction)
 
 
-def test_an_unknown_schedule_lists_the_choices():
-    with pytest.raises(ConfigError, match=r"'arcos'; did you mean 'arccos'\? choices: arccos, cosine"):
-        mask_schedule("arcos")
-    with pytest.raises(ConfigError, match="schedule = 'arcos': unknown mask schedule"):
-        DecodingConfig.build({"schedule": "arcos"})
+CONFIGS = [
+    (DecodingConfig, "schedule"),
+    (GenerationConfig, "mask_schedule"),
+    (AlignmentConfig, "mask_schedule"),
+    (FineTuningConfig, "mask_schedule"),
+    (GeneratorLossConfig, "mask_schedule"),
+    (EvaluationConfig, "schedule"),
+]
+
+
+@pytest.mark.parametrize(("config", "field"), CONFIGS)
+def test_every_configuration_refuses_an_unknown_schedule_with_the_choices(config, field):
+    problem = (
+        rf"{field} = 'arcos': unknown mask schedule 'arcos'; did you mean 'arccos'\? choices: arccos, cosine"
+    )
+    with pytest.raises(ConfigError, match=problem):
+        config.build({field: "arcos"})
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("field", "value"),
     [
-        {"steps": 0},
-        {"temperature": -1},
-        {"temperature": float("inf")},
-        {"final_lookup": "medium"},
-        {"step": 2},
+        ("steps", 0),
+        ("temperature", -1),
+        ("temperature", float("inf")),
+        ("final_lookup", "medium"),
+        ("step", 2),
     ],
 )
-def test_config_refuses(change):
-    with pytest.raises(ConfigError, match=next(iter(change))):
-        DecodingConfig.build(change)
+def test_an_unusable_decoding_is_refused(field, value):
+    with pytest.raises(ConfigError, match=field):
+        DecodingConfig.build({field: value})
 
 
 def test_masked_counts_known_values():
@@ -52,17 +75,12 @@ def test_masked_counts_known_values():
 
 
 def test_sample_mask_is_fixed_by_its_generator():
-    assert torch.equal(sample_mask((4, 16), "arccos", seeded(1)), sample_mask((4, 16), "arccos", seeded(1)))
-    assert not torch.equal(
-        sample_mask((4, 16), "arccos", seeded(1)), sample_mask((4, 16), "arccos", seeded(2))
-    )
+    first, same, other = (sample_mask((4, 16), "arccos", seeded(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
 
 
-def test_sample_mask_masks_what_the_schedule_says_everywhere_alike():
+def test_every_position_is_masked_as_often_as_the_schedule_says():
     mask = sample_mask((20000, 10), "arccos", seeded()).float()
     # The mean of 2/pi arccos(u), u uniform, is 2/pi; every position has it.
     assert mask.mean(0) == pytest.approx(torch.full((10,), 2 / math.pi), abs=0.015)
-
-
-def test_sample_mask_always_masks_something():
-    assert sample_mask((500, 2), "sqrt", seeded()).any(1).all()

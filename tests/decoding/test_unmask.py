@@ -17,19 +17,12 @@ def constant(logits):
     return lambda ids, step: logits
 
 
-def test_one_step_is_the_argmax_at_any_temperature():
+@pytest.mark.parametrize(("steps", "temperature"), [(1, 9), (4, 0)])
+def test_one_step_and_temperature_zero_draw_nothing(steps, temperature):
     logits, generator = torch.randn(B, N, V, generator=seeded()), seeded(1)
-    before = generator.get_state()
-    unmasked = iterative_unmask(constant(logits), B, N, V, DecodingConfig(steps=1, temperature=9), generator)
+    before, config = generator.get_state(), DecodingConfig(steps=steps, temperature=temperature)
+    unmasked = iterative_unmask(constant(logits), B, N, V, config, generator)
     assert torch.equal(unmasked.ids, logits.argmax(-1))
-    assert torch.equal(generator.get_state(), before)
-
-
-def test_temperature_zero_draws_nothing():
-    generator = seeded()
-    before = generator.get_state()
-    logits = torch.randn(B, N, V, generator=seeded(1))
-    iterative_unmask(constant(logits), B, N, V, DecodingConfig(steps=4, temperature=0), generator)
     assert torch.equal(generator.get_state(), before)
 
 
@@ -37,15 +30,12 @@ def test_the_most_confident_code_is_kept_first():
     logits = torch.zeros(1, 4, 2)
     logits[0, :, 1] = torch.tensor([1.0, 4.0, 2.0, 3.0])
     kept = []
-    iterative_unmask(
-        constant(logits),
-        1,
-        4,
-        2,
-        DecodingConfig(steps=4, temperature=0, schedule="linear"),
-        seeded(),
-        on_step=lambda step, before, scores, after: kept.append((after != 2)[0].nonzero().flatten().tolist()),
-    )
+
+    def observe(step, before, scores, after):
+        kept.append((after != 2)[0].nonzero().flatten().tolist())
+
+    config = DecodingConfig(steps=4, temperature=0, schedule="linear")
+    iterative_unmask(constant(logits), 1, 4, 2, config, seeded(), on_step=observe)
     assert kept == [[1], [1, 3], [1, 2, 3], [0, 1, 2, 3]]
 
 
@@ -62,10 +52,10 @@ def test_predict_sees_the_steps_and_its_own_earlier_codes():
 
 
 @pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_a_code_that_is_known_stays_however_sure_the_model_is_of_others(temperature):
+def test_a_known_code_stays_even_if_the_model_is_more_confident_about_others(temperature):
     def predict(ids, step):
         logits = torch.randn(B, N, V, generator=seeded(step))
-        return logits - 100 * (ids != V).unsqueeze(-1)  # of what it knows it is the least sure
+        return logits - 100 * (ids != V).unsqueeze(-1)  # least confident where codes are known
 
     known = torch.full((B, N), V)
 
@@ -89,16 +79,13 @@ def test_the_last_steps_logits_are_returned():
 
 
 def test_equal_confidences_do_not_mask_more_than_scheduled():
-    counts = []
-    iterative_unmask(
-        constant(torch.zeros(B, N, V, dtype=torch.bfloat16)),
-        B,
-        N,
-        V,
-        DecodingConfig(steps=4, temperature=0),
-        seeded(),
-        on_step=lambda step, before, scores, after: counts.append((after == V).sum(1).tolist()),
-    )
+    counts, config = [], DecodingConfig(steps=4, temperature=0)
+
+    def observe(step, before, scores, after):
+        counts.append((after == V).sum(1).tolist())
+
+    flat = constant(torch.zeros(B, N, V, dtype=torch.bfloat16))
+    iterative_unmask(flat, B, N, V, config, seeded(), on_step=observe)
     assert counts == [[count] * B for count in masked_counts("arccos", 4, N)]
 
 
@@ -113,19 +100,12 @@ def test_noise_is_fixed_by_the_seed_and_changes_with_it():
 
 def test_the_first_draw_follows_the_softmax_at_its_temperature():
     logits, samples = torch.tensor([0.0, 1.0, 2.0]), 20000
-    first = []
-    iterative_unmask(
-        constant(logits.expand(samples, 2, 3)),
-        samples,
-        2,
-        3,
-        DecodingConfig(steps=2, temperature=2.0, schedule="linear"),
-        seeded(),
-        on_step=lambda step, before, scores, after: first.append(after),
-    )
+    first, config = [], DecodingConfig(steps=2, temperature=2.0, schedule="linear")
+    model = constant(logits.expand(samples, 2, 3))
+    iterative_unmask(model, samples, 2, 3, config, seeded(), on_step=lambda *seen: first.append(seen[-1]))
     revealed = first[0][first[0] != 3]
-    # Temperature is annealed to 1 at step 1 of 2; of two drawn codes the one of higher noisy logit stays,
-    # so compare with an independent simulation of just that.
+    # The temperature is annealed to 1 at step 1 of 2. Of two drawn codes, the one with the higher noisy logit
+    # stays: compare with an independent simulation of exactly that.
     gumbel = -torch.empty(samples, 2, 3).exponential_(generator=seeded(5)).log()
     drawn = (logits + gumbel).argmax(-1)
     confidence = logits[drawn] - torch.empty(samples, 2).exponential_(generator=seeded(6)).log()

@@ -31,17 +31,22 @@ def test_known_value():
     assert loss.item() == pytest.approx(expected)
 
 
-def test_everything_masked_is_plain_cross_entropy(case):
+@pytest.mark.parametrize(
+    ("everywhere", "options", "same"),
+    [
+        (True, {}, {}),
+        (False, {"unmasked_weight": 1.0}, {}),
+        (True, {"label_smoothing": 0.1}, {"label_smoothing": 0.1}),
+    ],
+    ids=["everything masked", "equal weights", "label smoothing"],
+)
+def test_it_is_plain_cross_entropy_where_all_positions_count_alike(case, everywhere, options, same):
     logits, targets, mask = case
-    assert_close(masked_cross_entropy(logits, targets, torch.ones_like(mask)), plain(logits, targets))
+    loss = masked_cross_entropy(logits, targets, mask | everywhere, **options)
+    assert_close(loss, plain(logits, targets, **same))
 
 
-def test_weight_one_ignores_the_mask(case):
-    logits, targets, mask = case
-    assert_close(masked_cross_entropy(logits, targets, mask, unmasked_weight=1.0), plain(logits, targets))
-
-
-def test_weight_zero_ignores_seen_positions(case):
+def test_weight_zero_ignores_visible_positions(case):
     logits, targets, mask = case
     logits.requires_grad_()
     loss = masked_cross_entropy(logits, targets, mask, unmasked_weight=0.0)
@@ -50,15 +55,9 @@ def test_weight_zero_ignores_seen_positions(case):
     assert logits.grad[~mask].abs().max() == 0
 
 
-def test_no_weight_at_all_is_zero_not_nan(case):
+def test_the_loss_is_zero_and_not_nan_without_any_weight(case):
     logits, targets, mask = case
     assert masked_cross_entropy(logits, targets, torch.zeros_like(mask), unmasked_weight=0.0) == 0
-
-
-def test_label_smoothing_is_torchs(case):
-    logits, targets, mask = case
-    loss = masked_cross_entropy(logits, targets, torch.ones_like(mask), label_smoothing=0.1)
-    assert_close(loss, plain(logits, targets, label_smoothing=0.1))
 
 
 def test_bfloat16_logits_give_a_float32_loss(case):
