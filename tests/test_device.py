@@ -1,4 +1,4 @@
-"""The device is the one that was asked for, or an error that says what to do."""
+"""The device is the requested one, or an error says what to do."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_a_missing_gpu_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPat
 
 @pytest.fixture
 def rounding() -> Iterator[None]:
-    """Puts back what is said of TF32; torch's own setting cannot be deleted, as monkeypatch would."""
+    """Restores the TF32 settings; PyTorch's cannot be deleted, as monkeypatch would."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
     yield
     torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
@@ -32,7 +32,7 @@ def rounding() -> Iterator[None]:
 
 @pytest.mark.usefixtures("rounding")
 @pytest.mark.parametrize("tf32", [True, False])
-def test_each_process_of_a_machine_has_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch, tf32: bool) -> None:
+def test_each_process_of_a_machine_has_its_own_gpu(monkeypatch: pytest.MonkeyPatch, tf32: bool) -> None:
     chosen = []
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 4)

@@ -1,4 +1,4 @@
-"""A frozen module: out of the tree of its owner, never trained, transparent to gradients."""
+"""A frozen module: outside the module tree of its owner, never trained, transparent to gradients."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Owner(nn.Module):
         self.held = Frozen(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)))
 
 
-def test_it_is_no_part_of_its_owner() -> None:
+def test_it_is_not_part_of_its_owner() -> None:
     owner = Owner().train()
     assert list(owner.parameters()) == []
     assert owner.state_dict() == {}

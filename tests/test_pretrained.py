@@ -69,7 +69,7 @@ def test_missing_weights_are_requested(
 ) -> None:
     with pytest.raises(PretrainedError) as caught:
         family.member_of(name).check_weights()
-    assert str(caught.value).startswith(f"{network}: no weights at {hub / file}; download https://")
+    assert str(caught.value).startswith(f"{network}: no weights at {hub / file}; fetch https://")
     assert str(caught.value).endswith(f"{file} and put it there, or pass its path")
 
 

@@ -39,58 +39,43 @@ def curve(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
+def trained(folder: Path, world: int) -> Path:
+    assert start(world, "all", folder, STEPS) == [0] * world
+    return folder
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("alone")
-    assert start(1, "all", folder, STEPS) == [0]
-    return folder
+    return trained(tmp_path_factory.mktemp("alone"), 1)
 
 
 @pytest.fixture(scope="module")
 def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("together")
-    assert start(2, "all", folder, STEPS) == [0, 0]
-    return folder
+    return trained(tmp_path_factory.mktemp("together"), 2)
 
 
-@pytest.mark.parametrize(
-    "stage", ["teacher", "warm-up", "alignment", "half-replaced", "fine-tuning", "generator"]
-)
+STAGES = [
+    *("teacher", "warm-up", "alignment", "half-replaced"),
+    *("fine-tuning", "fine-tuning-of-tails", "generator"),
+]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_two_processes_have_the_losses_of_one(alone: Path, together: Path, stage: str) -> None:
     expected, found = curve(alone / stage), curve(together / stage)
     assert len(expected) == STEPS
     for one, two in zip(expected, found, strict=True):
-        norms = {name for name in one if name.endswith("grad_norm")}
-        losses = one.keys() - norms
         assert two.keys() == one.keys()
-        assert {name: two[name] for name in losses} == pytest.approx(
-            {name: one[name] for name in losses}, rel=1e-5, abs=1e-7
-        )
-        # A norm gathers the rounding of all gradients: an AMD EPYC is within 1e-5, an Intel Xeon just not.
-        assert {name: two[name] for name in norms} == pytest.approx(
-            {name: one[name] for name in norms}, rel=3e-5
-        )
-
-
-def test_tails_are_drawn_for_the_whole_batch_in_stage_3(alone: Path, together: Path) -> None:
-    expected, found = curve(alone / "fine-tuning-of-tails"), curve(together / "fine-tuning-of-tails")
-    assert len(expected) == STEPS
-    for one, two in zip(expected, found, strict=True):
-        losses = {name for name in one if name.endswith("loss")}
-        assert "reconstruction_loss" in losses
-        assert {name: two[name] for name in losses} == pytest.approx(
-            {name: one[name] for name in losses}, rel=1e-5, abs=1e-7
-        )
-
-
-def test_both_optimizers_of_stage_3_were_compared(together: Path) -> None:
-    assert {"gan_loss", "discriminator_lecam_loss", "discriminator_grad_norm"} <= set(
-        curve(together / "fine-tuning")[-1]
-    )
+        for name, value in one.items():
+            # A norm collects the rounding of all gradients: within 1e-5 on an AMD EPYC, not on an Intel Xeon.
+            tolerance = 3e-5 if name.endswith("grad_norm") else 1e-5
+            assert two[name] == pytest.approx(value, rel=tolerance, abs=1e-7), name
+    if stage.startswith("fine-tuning"):
+        assert {"gan_loss", "discriminator_lecam_loss", "discriminator_grad_norm"} <= set(found[-1])
 
 
 @pytest.mark.parametrize("kill_at", [1, 5])
-def test_a_killed_pair_goes_on_with_the_same_bits(tmp_path: Path, together: Path, kill_at: int) -> None:
+def test_a_killed_pair_resumes_with_the_same_bits(tmp_path: Path, together: Path, kill_at: int) -> None:
     codes = start(2, "fine-tuning", tmp_path, STEPS, kill_at)
     assert codes[0] == -9
     assert codes[1] != 0

@@ -15,7 +15,6 @@ from torch import Tensor
 from sftok.config import Config
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import MaskSchedule, sample_mask
-from sftok.distributed import SINGLE, World
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.generator import MaskGITGenerator
 from sftok.training.stages.base import Losses, Stage, Step
@@ -52,7 +51,7 @@ class GeneratorStage(Stage):
         shape = (step.world.size * len(ids), ids.shape[1])
         drawn = sample_mask(shape, self.config.mask_schedule, step.generator)
         masked = step.world.share(drawn).to(ids.device)
-        labels = self.drop_classes(step.batch.labels.to(ids.device), step.generator, step.world)
+        labels = self.drop_classes(step.batch.labels.to(ids.device), step)
         logits = model(ids.masked_fill(masked, model.mask_id), labels, _dropout_noise(step, ids.device))
         loss = masked_cross_entropy(
             logits,
@@ -68,10 +67,9 @@ class GeneratorStage(Stage):
             accuracy = hits.sum() / step.world.mean(masked.sum().float())
         return {"loss": loss, "masked_accuracy": accuracy}
 
-    def drop_classes(self, labels: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
+    def drop_classes(self, labels: Tensor, step: Step) -> Tensor:
         """Labels int64 `[B]`, each replaced by the null class with probability `class_drop`."""
-        draws = torch.rand(world.size * len(labels), generator=generator, device=generator.device)
-        dropped = world.share(draws).to(labels.device) < self.config.class_drop
+        dropped = step.uniform(labels.shape).to(labels.device) < self.config.class_drop
         return labels.masked_fill(dropped, self.trained.null_class)
 
 
