@@ -1,7 +1,7 @@
 """The in-domain classifier: a feature space for rFID and IS where ImageNet features mean little.
 
-A small convolutional network of pairs of 3x3 convolutions, the first of each pair halving the image.
-On Fashion-MNIST (28x28) 1,500 steps of batch 256 at a peak learning rate of 4e-3 reach 92 % on test images.
+A small network of pairs of 3x3 convolutions; the first of each pair halves the resolution. On Fashion-MNIST
+(28x28), 1,500 steps of batch size 256 with a peak learning rate of 4e-3 reach 92 % accuracy on test images.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sftok.evaluation.config import EvaluationError
 from sftok.weights import load_tensors
 
 CONFIG_KEY = "config"
-"""Where a weight file's metadata holds the model's configuration, as JSON."""
+"""The key of a weight file's metadata that holds the model's configuration as JSON."""
 
 
 class ClassifierConfig(Config):
@@ -26,7 +26,7 @@ class ClassifierConfig(Config):
     image_size: int = Field(ge=2)
     num_classes: int = Field(ge=2)
     channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
-    """One a resolution, each half the one before; the last is the width of the features."""
+    """One per resolution, each half the one before; the last is the width of the features."""
 
 
 class Classifier(nn.Module):
@@ -42,7 +42,7 @@ class Classifier(nn.Module):
             inputs = outputs
         self.body = nn.Sequential(*layers)
         self.head = nn.Linear(config.channels[-1], config.num_classes)
-        # Depth-last memory is what the CPU's convolutions work in; it costs a copy per layer otherwise.
+        # The CPU's convolutions work in this layout; any other costs a copy per layer.
         self.to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> Tensor:
@@ -55,7 +55,7 @@ class Classifier(nn.Module):
 
 
 def load_classifier(path: Path) -> Classifier:
-    """The trained classifier of a safetensors file that names its configuration, in evaluation mode.
+    """Load a trained classifier, in evaluation mode, from a safetensors file that holds its configuration.
 
     Raises:
         EvaluationError: the file holds no classifier.

@@ -1,8 +1,8 @@
-"""Running a function over batches on every core, with results in order and the same on any number of cores.
+"""Running a function over batches on every core; results come in order and do not depend on the cores.
 
-Each worker is one thread whose torch operations use one core. That beats one batch spread over all cores:
-no operation waits for the slowest core, and parts that torch cannot split, such as small sorts, run side by
-side.
+Each worker is one thread whose torch operations use one core. This is faster than spreading one batch over
+all cores: no operation waits for the slowest core, and operations that torch cannot split, such as small
+sorts, run in parallel.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ Result = TypeVar("Result")
 def in_order(
     function: Callable[[Item], Result], items: Iterable[Item], device: torch.device
 ) -> Iterator[Result]:
-    """`function` of each of `items`, in their order, computed ahead by as many workers as torch has threads.
+    """Yield `function(item)` for each of `items`, in order, computed ahead by worker threads.
 
-    On a CPU everything runs with one torch thread a worker, so results do not depend on their number. A GPU
-    has one worker. `function` runs without gradients.
+    On a CPU there are as many workers as torch has threads, and each uses one torch thread, so that results
+    do not depend on their number. A GPU has one worker. `function` runs without gradients.
     """
     threads = torch.get_num_threads()
     workers = threads if device.type == "cpu" else 1
@@ -40,7 +40,7 @@ def in_order(
         try:
             for item in items:
                 pending.append(pool.submit(run, item))
-                # Two a worker keep all busy; more would only hold memory.
+                # Two items per worker keep all of them busy; more would only use memory.
                 if len(pending) >= 2 * workers:
                     yield pending.popleft().result()
             while pending:

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sftok.analysis.contexts import CONTEXTS, Context, ContextStatistics
+from sftok.analysis.running import RunningMeans
 from sftok.analysis.steps import StepStatistics
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.decoder import Decoder
@@ -91,13 +94,14 @@ def contexts(rule: Rule, ids: Tensor, codes: Tensor, of: tuple[Context, ...] = C
     return found
 
 
-def steps(rule: Rule, count: int) -> list[dict[str, float]]:
-    """The values of all positions at each step."""
+def steps(rule: Rule, count: int, positions: str = "all") -> list[dict[str, float]]:
+    """The values of all positions, or of the masked ones, at each step."""
     statistics = StepStatistics(DecodingConfig(steps=count, temperature=0.0))
     statistics.update(tokenizer(rule), *alike(), torch.Generator().manual_seed(0))
     found: list[dict[str, float]] = [{} for _ in range(count)]
     for metric, coordinates, value in statistics.compute():
-        if coordinates["positions"] == "all":
+        assert (coordinates["steps"], coordinates["temperature"]) == (count, 0.0)
+        if coordinates["positions"] == positions:
             found[coordinates["step"] - 1][metric] = value
     return found
 
@@ -158,6 +162,14 @@ def test_the_divergence_of_two_known_distributions() -> None:
     assert last["kl_to_final"] == pytest.approx(0, abs=1e-7)
 
 
+def test_steps_differ_between_all_and_masked_positions_once_a_code_is_visible() -> None:
+    everywhere, masked = (steps(the_visible_ones, 4, positions) for positions in ("all", "masked"))
+    assert masked[0] == everywhere[0], "at the first step everything is masked"
+    # From the second step on, masked positions follow the visible zeros, wrong for every other image.
+    assert masked[1]["accuracy"] == 0.5
+    assert masked[-1]["agreement_with_final"] == 1.0
+
+
 @pytest.mark.parametrize(
     "new", [lambda: StepStatistics(DecodingConfig(steps=3, temperature=0.0)), ContextStatistics]
 )
@@ -170,3 +182,13 @@ def test_merged_parts_are_the_whole(new: Callable[[], Any]) -> None:
     left.merge(right)
     for one, other in zip(left.compute(), whole.compute(), strict=True):
         assert one == (other.metric, other.coordinates, pytest.approx(other.value, abs=1e-6))
+
+
+@given(st.lists(st.floats(-100, 100), min_size=1, max_size=30), st.integers(0, 30))
+def test_running_means_agree_for_any_split(values: list[float], cut: int) -> None:
+    whole, left, right = RunningMeans(), RunningMeans(), RunningMeans()
+    for means, part in ((whole, values), (left, values[:cut]), (right, values[cut:])):
+        means.update("x", torch.tensor(part, dtype=torch.float64), step=1)
+    left.merge(right)
+    (merged,), (expected,) = left.compute(), whole.compute()
+    assert merged == ("x", {"step": 1}, pytest.approx(expected.value))

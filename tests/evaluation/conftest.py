@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import small_models
@@ -9,13 +10,29 @@ import torch
 from torch import Tensor, nn
 
 from sftok.data.base import MemoryImageSet
-from sftok.evaluation.config import EvaluationConfig
+from sftok.decoding.guidance import GenerationConfig
+from sftok.evaluation.config import EvaluationConfig, GenerationEvaluationConfig
 from sftok.evaluation.extractors.base import Extractor
+from sftok.evaluation.generation import evaluate_generation
+from sftok.evaluation.protocol import Evaluation
+from sftok.evaluation.reconstruction import evaluate
 from sftok.models.generator import MaskGITGenerator
 from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 
 SIDE, CLASSES = 16, 4
+
+ARGUMENTS = frozenset({"teacher", "on_progress"})
+"""Of an evaluation, beside its configuration."""
+
+GENERATION = GenerationEvaluationConfig(
+    generation=GenerationConfig(steps=3, temperature=2.0, guidance_scale=1.0),
+    num_images=30,
+    extractors=("classifier",),
+    batch_size=8,
+    example_classes=4,
+    examples_per_class=2,
+)
 
 
 class TinyExtractor:
@@ -83,6 +100,32 @@ def tokenizer(teacher: MaskGITVQGAN) -> SFTok:
 @pytest.fixture
 def config() -> EvaluationConfig:
     return EvaluationConfig(steps=(1, 3), extractors=("classifier",), batch_size=16, temperature=2.0)
+
+
+@pytest.fixture
+def reconstruct(tokenizer, teacher, images, extractor, config, tmp_path) -> Callable[..., Evaluation]:
+    """Evaluate the tokenizer; arguments change the configuration."""
+
+    def run(**changes: Any) -> Evaluation:
+        arguments = {"teacher": teacher} | {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
+        asked = config.model_copy(update=changes)
+        return evaluate(tokenizer, images, asked, [extractor], tmp_path, **arguments)
+
+    return run
+
+
+@pytest.fixture
+def generate(model, teacher, images, extractor, tmp_path) -> Callable[..., Evaluation]:
+    """Evaluate the generator; arguments change the configuration."""
+
+    def run(**changes: Any) -> Evaluation:
+        arguments = {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
+        asked = GENERATION.model_copy(update=changes)
+        return evaluate_generation(
+            model, lambda ids, noise: teacher.decode(ids), images, asked, [extractor], tmp_path, **arguments
+        )
+
+    return run
 
 
 @pytest.fixture

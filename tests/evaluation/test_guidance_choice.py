@@ -31,7 +31,7 @@ def choose(model, teacher, images, extractor, tmp_path):
     return choose
 
 
-def test_the_lowest_gfid_is_chosen_of_all_that_are_measured(choose):
+def test_the_point_with_the_lowest_gfid_is_chosen(choose):
     found = choose()
     assert [point for point, _ in found.points] == POINTS
     by_gfid = sorted(found.points, key=lambda item: item[1])
@@ -54,7 +54,7 @@ def test_each_point_has_the_number_of_an_evaluation_of_it(
     assert alone.rows[0]["value"] == gfid
 
 
-def test_what_is_not_a_number_is_never_chosen_over_one(choose, monkeypatch):
+def test_nan_is_never_chosen_over_a_number(choose, monkeypatch):
     values = iter((math.nan, 3.0, 2.0, 2.0))
 
     class Measured:
@@ -72,6 +72,6 @@ def test_progress_rises_to_one(choose):
     assert seen[-1] == 1
 
 
-def test_nothing_to_choose_among_is_said(choose):
+def test_an_empty_grid_is_refused(choose):
     with pytest.raises(EvaluationError, match="no guidance to choose among"):
         choose(points=[])
