@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from sftok.config import Config
-from sftok.evaluation.config import EvaluationError
+from sftok.metrics.base import EvaluationError
 from sftok.weights import load_tensors
 
 CONFIG_KEY = "config"

@@ -16,6 +16,7 @@ from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.generation import evaluate_generation
 from sftok.evaluation.protocol import Evaluation
 from sftok.evaluation.reconstruction import evaluate
+from sftok.generation import DecodeIds
 from sftok.models.generator import MaskGITGenerator
 from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
@@ -24,15 +25,6 @@ SIDE, CLASSES = 16, 4
 
 ARGUMENTS = frozenset({"teacher", "on_progress"})
 """Of an evaluation, beside its configuration."""
-
-GENERATION = GenerationEvaluationConfig(
-    generation=GenerationConfig(steps=3, temperature=2.0, guidance_scale=1.0),
-    num_images=30,
-    extractors=("classifier",),
-    batch_size=8,
-    example_classes=4,
-    examples_per_class=2,
-)
 
 
 class TinyExtractor:
@@ -115,15 +107,30 @@ def reconstruct(tokenizer, teacher, images, extractor, config, tmp_path) -> Call
 
 
 @pytest.fixture
-def generate(model, teacher, images, extractor, tmp_path) -> Callable[..., Evaluation]:
+def generation_config() -> GenerationEvaluationConfig:
+    return GenerationEvaluationConfig(
+        generation=GenerationConfig(steps=3, temperature=2.0, guidance_scale=1.0),
+        num_images=30,
+        extractors=("classifier",),
+        batch_size=8,
+        example_classes=4,
+        examples_per_class=2,
+    )
+
+
+@pytest.fixture
+def decode(teacher) -> DecodeIds:
+    return lambda ids, noise: teacher.decode(ids)
+
+
+@pytest.fixture
+def generate(model, decode, images, extractor, generation_config, tmp_path) -> Callable[..., Evaluation]:
     """Evaluate the generator; arguments change the configuration."""
 
     def run(**changes: Any) -> Evaluation:
         arguments = {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
-        asked = GENERATION.model_copy(update=changes)
-        return evaluate_generation(
-            model, lambda ids, noise: teacher.decode(ids), images, asked, [extractor], tmp_path, **arguments
-        )
+        asked = generation_config.model_copy(update=changes)
+        return evaluate_generation(model, decode, images, asked, [extractor], tmp_path, **arguments)
 
     return run
 

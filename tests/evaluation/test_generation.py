@@ -5,7 +5,7 @@ import small_models
 import torch
 
 from sftok.decoding.guidance import GenerationConfig
-from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
+from sftok.evaluation.config import EvaluationError
 from sftok.evaluation.generation import balanced_labels, evaluate_generation
 from sftok.evaluation.pixels import to_uint8
 from sftok.evaluation.protocol import Evaluation, Protocol
@@ -92,12 +92,13 @@ def test_the_protocol_says_how_the_sampling_was_chosen_but_not_what_was_chosen(g
     assert other.fingerprint != same.fingerprint
 
 
-def test_what_does_not_fit_is_refused_before_any_work(model, teacher, make_images, extractor, tmp_path):
-    config = GenerationEvaluationConfig(extractors=("classifier",))
+def test_what_does_not_fit_is_refused_before_any_work(
+    model, decode, make_images, extractor, generation_config, tmp_path
+):
     other = MaskGITGenerator.from_config(small_models.generator_record(16, 24, 5))
     for generator, images, message in (
         (other, make_images(), r"tiny/test has 4 classes, the generator 5"),
         (model, make_images(1), "gfid needs at least two images"),
     ):
         with pytest.raises(EvaluationError, match=message):
-            evaluate_generation(generator, teacher.decode, images, config, [extractor], tmp_path)
+            evaluate_generation(generator, decode, images, generation_config, [extractor], tmp_path)

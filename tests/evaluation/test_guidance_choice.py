@@ -6,52 +6,29 @@ import pytest
 
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.evaluation import guidance_choice
-from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
-from sftok.evaluation.generation import evaluate_generation
+from sftok.evaluation.config import EvaluationError
 from sftok.evaluation.guidance_choice import GuidanceChoice, choose_guidance
 
-CONFIG = GenerationEvaluationConfig(num_images=12, extractors=("classifier",), batch_size=8)
 POINTS = GuidanceGrid(scales=(0.0, 4.0), temperatures=(2.0,)).points(3, "arccos")
 
 
 @pytest.fixture
-def choose(model, teacher, images, extractor, tmp_path):
+def choose(model, decode, images, extractor, generation_config, tmp_path):
     def choose(points=POINTS, **changes) -> GuidanceChoice:
-        return choose_guidance(
-            model,
-            lambda ids, noise: teacher.decode(ids),
-            images,
-            points,
-            CONFIG,
-            extractor,
-            tmp_path,
-            **changes,
-        )
+        arguments = (points, generation_config, extractor, tmp_path)
+        return choose_guidance(model, decode, images, *arguments, **changes)
 
     return choose
 
 
-def test_the_point_with_the_lowest_gfid_is_chosen(choose):
+def test_the_point_with_the_lowest_gfid_is_chosen(choose, generate):
     found = choose()
     assert [point for point, _ in found.points] == POINTS
-    by_gfid = sorted(found.points, key=lambda item: item[1])
-    assert found.chosen == by_gfid[0][0]
+    assert found.chosen == min(found.points, key=lambda item: item[1])[0]
     assert len({gfid for _, gfid in found.points}) > 1
-
-
-def test_each_point_has_the_number_of_an_evaluation_of_it(
-    choose, model, teacher, images, extractor, tmp_path
-):
-    point, gfid = choose().points[1]
-    alone = evaluate_generation(
-        model,
-        lambda ids, noise: teacher.decode(ids),
-        images,
-        CONFIG.model_copy(update={"generation": point}),
-        [extractor],
-        tmp_path,
-    )
-    assert alone.rows[0]["value"] == gfid
+    point, gfid = found.points[1]
+    (row,) = (row for row in generate(generation=point).rows if row["metric"] == "gfid")
+    assert row["value"] == gfid
 
 
 def test_nan_is_never_chosen_over_a_number(choose, monkeypatch):

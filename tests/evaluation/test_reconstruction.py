@@ -169,3 +169,8 @@ def test_a_model_that_has_diverged_gives_no_numbers(reconstruct, tokenizer):
     tokenizer.pixel_decoder.codebook.data.fill_(torch.nan)
     with pytest.raises(EvaluationError, match="not finite"):
         reconstruct()
+
+
+def test_one_image_is_too_few(tokenizer, make_images, config, extractor, tmp_path):
+    with pytest.raises(EvaluationError, match="rfid needs at least two images, it has 1"):
+        evaluate(tokenizer, make_images(1), config, [extractor], tmp_path)
