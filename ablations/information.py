@@ -9,7 +9,7 @@ Command: `python -m experiments run information`
 Expected: shares every artifact with `appendix_c`.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="information",
@@ -34,19 +34,10 @@ EXPERIMENT = Experiment(
             text="True codes are information: given them, the cross-entropy is lower than without",
             source="Equation 4, with the truth as context",
             metric="cross_entropy",
-            comparisons=(
-                Comparison(
-                    better=Point(row="vanilla", metric="ce_true_visible_25"),
-                    worse=Point(row="vanilla", metric="ce_single_visible_25"),
-                ),
-                Comparison(
-                    better=Point(row="vanilla", metric="ce_true_visible_50"),
-                    worse=Point(row="vanilla", metric="ce_single_visible_50"),
-                ),
-                Comparison(
-                    better=Point(row="vanilla", metric="ce_true_visible_75"),
-                    worse=Point(row="vanilla", metric="ce_single_visible_75"),
-                ),
+            order=(
+                "vanilla@context=true,visible=0.25 < vanilla@context=single,visible=0.25",
+                "vanilla@context=true,visible=0.5 < vanilla@context=single,visible=0.5",
+                "vanilla@context=true,visible=0.75 < vanilla@context=single,visible=0.75",
             ),
         ),
         Claim(
@@ -54,15 +45,9 @@ EXPERIMENT = Experiment(
             text="One pass of a deeper decoder predicts better than the second pass over own codes",
             source="Equal computing, without a context",
             metric="cross_entropy",
-            comparisons=(
-                Comparison(
-                    better=Point(row="deeper-decoder", metric="ce_single_visible_50"),
-                    worse=Point(row="sfvr-warm-up", metric="ce_own_visible_50"),
-                ),
-                Comparison(
-                    better=Point(row="deeper-decoder", metric="ce_single_visible_50"),
-                    worse=Point(row="sfvr-warm-up", metric="ce_second_pass_visible_50"),
-                ),
+            order=(
+                "deeper-decoder@context=single,visible=0.5 < sfvr-warm-up@context=own,visible=0.5",
+                "deeper-decoder@context=single,visible=0.5 < sfvr-warm-up@context=second_pass,visible=0.5",
             ),
         ),
         Claim(
@@ -70,25 +55,14 @@ EXPERIMENT = Experiment(
             text="A single-step decoder of the same size predicts better than two passes over own codes",
             source="Half the computing, without a context",
             metric="cross_entropy",
-            comparisons=(
-                Comparison(
-                    better=Point(row="single-step", metric="ce_single_visible_50"),
-                    worse=Point(row="sfvr-warm-up", metric="ce_own_visible_50"),
-                ),
-            ),
+            order="single-step@context=single,visible=0.5 < sfvr-warm-up@context=own,visible=0.5",
         ),
         Claim(
             name="own-codes-gain-less-than-the-truth",
             text="What the own codes gain is less than what true codes do",
             source="Equation 4, own codes against true ones",
-            metric="gain",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(
-                    better=Point(row="vanilla", metric="information_gain_visible_50"),
-                    worse=Point(row="sfvr-warm-up", metric="computation_gain_visible_50"),
-                ),
-            ),
+            metric="information_gain",
+            order="vanilla@visible=0.5 > sfvr-warm-up:computation_gain@visible=0.5",
         ),
     ),
 )

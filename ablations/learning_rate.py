@@ -8,7 +8,7 @@ Command: `python -m experiments study learning-rate`
 Expected: a trial at the cpu profile trains a tokenizer anew, about five minutes on two cores.
 """
 
-from experiments.study import FloatRange, MedianPruner, Sampler, Study
+from experiments.specs import FloatRange, MedianPruner, Sampler, Study
 
 STUDY = Study(
     name="learning-rate",

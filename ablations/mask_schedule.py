@@ -7,7 +7,7 @@ Command: `python -m experiments study mask-schedule`
 Expected: six trainings at most, about five minutes each at the cpu profile; every pair is measured once.
 """
 
-from experiments.study import Choice, Sampler, Study
+from experiments.specs import Choice, Sampler, Study
 
 STUDY = Study(
     name="mask-schedule",

@@ -7,7 +7,7 @@ Command: `python -m experiments study sampling`
 Expected: one tokenizer is trained; a trial then takes less than a minute at the cpu profile.
 """
 
-from experiments.study import Choice, FloatRange, Sampler, Study
+from experiments.specs import Choice, FloatRange, Sampler, Study
 
 STUDY = Study(
     name="sampling",

@@ -8,7 +8,7 @@ Command: `python -m experiments run stage3`
 Expected: after `run table4` only stage 3 itself is new.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="stage3",
@@ -56,30 +56,20 @@ EXPERIMENT = Experiment(
             name="stage-3-improves-rfid",
             text="Fine-tuning towards pixels improves rFID: 1.44 against 4.33",
             source="Section 3.3, Tables 1 and 4",
-            comparisons=(
-                Comparison(better=Point(row="stages-1-2-3", steps=8), worse=Point(row="stages-1-2", steps=8)),
-            ),
+            order="stages-1-2-3@8 < stages-1-2@8",
         ),
         # The row of stage 3 is decoded otherwise than the one before it; these two hold the lookup fixed.
         Claim(
             name="stage-3-improves-rfid-of-hard-codes",
             text="Fine-tuning towards pixels improves rFID, both decoded with hard codes",
             source="Section 3.3",
-            comparisons=(
-                Comparison(
-                    better=Point(row="stages-1-2-3-hard", steps=8), worse=Point(row="stages-1-2", steps=8)
-                ),
-            ),
+            order="stages-1-2-3-hard@8 < stages-1-2@8",
         ),
         Claim(
             name="stage-3-improves-rfid-of-soft-codes",
             text="Fine-tuning towards pixels improves rFID, both decoded with the soft lookup",
             source="Section 3.3",
-            comparisons=(
-                Comparison(
-                    better=Point(row="stages-1-2-3", steps=8), worse=Point(row="stages-1-2-soft", steps=8)
-                ),
-            ),
+            order="stages-1-2-3@8 < stages-1-2-soft@8",
         ),
     ),
 )

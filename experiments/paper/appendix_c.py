@@ -11,7 +11,7 @@ Expected: after `run table3` two tokenizers are new, about 10 minutes a seed at 
 single-step one is also the start of `table1`'s TiTok-B.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="appendix_c",
@@ -47,40 +47,21 @@ EXPERIMENT = Experiment(
             text="Given the predicted codes, the cross-entropy is lower than in single-step prediction",
             source="Equations 2 to 4, Appendix C.1",
             metric="cross_entropy",
-            comparisons=(
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="ce_own_visible_25"),
-                    worse=Point(row="sfvr-warm-up", metric="ce_single_visible_25"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="ce_own_visible_50"),
-                    worse=Point(row="sfvr-warm-up", metric="ce_single_visible_50"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="ce_own_visible_75"),
-                    worse=Point(row="sfvr-warm-up", metric="ce_single_visible_75"),
-                ),
+            order=(
+                "sfvr-warm-up@context=own,visible=0.25 < sfvr-warm-up@context=single,visible=0.25",
+                "sfvr-warm-up@context=own,visible=0.5 < sfvr-warm-up@context=single,visible=0.5",
+                "sfvr-warm-up@context=own,visible=0.75 < sfvr-warm-up@context=single,visible=0.75",
             ),
         ),
         Claim(
             name="higher-accuracy-given-predictions",
             text="Given the predicted codes, the top-1 accuracy is higher than in single-step prediction",
             source="Appendix C.2",
-            metric="top_1",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="accuracy_own_visible_25"),
-                    worse=Point(row="sfvr-warm-up", metric="accuracy_single_visible_25"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="accuracy_own_visible_50"),
-                    worse=Point(row="sfvr-warm-up", metric="accuracy_single_visible_50"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="accuracy_own_visible_75"),
-                    worse=Point(row="sfvr-warm-up", metric="accuracy_single_visible_75"),
-                ),
+            metric="accuracy",
+            order=(
+                "sfvr-warm-up@context=own,visible=0.25 > sfvr-warm-up@context=single,visible=0.25",
+                "sfvr-warm-up@context=own,visible=0.5 > sfvr-warm-up@context=single,visible=0.5",
+                "sfvr-warm-up@context=own,visible=0.75 > sfvr-warm-up@context=single,visible=0.75",
             ),
         ),
         Claim(
@@ -88,20 +69,10 @@ EXPERIMENT = Experiment(
             text="The bound of the top-1 accuracy is higher given the predicted codes",
             source="Appendix C.2",
             metric="accuracy_bound",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="bound_own_visible_25"),
-                    worse=Point(row="sfvr-warm-up", metric="bound_single_visible_25"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="bound_own_visible_50"),
-                    worse=Point(row="sfvr-warm-up", metric="bound_single_visible_50"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="bound_own_visible_75"),
-                    worse=Point(row="sfvr-warm-up", metric="bound_single_visible_75"),
-                ),
+            order=(
+                "sfvr-warm-up@context=own,visible=0.25 > sfvr-warm-up@context=single,visible=0.25",
+                "sfvr-warm-up@context=own,visible=0.5 > sfvr-warm-up@context=single,visible=0.5",
+                "sfvr-warm-up@context=own,visible=0.75 > sfvr-warm-up@context=single,visible=0.75",
             ),
         ),
         Claim(
@@ -109,19 +80,10 @@ EXPERIMENT = Experiment(
             text="Trained on ground truth, a decoder predicts worse from its own codes than from true ones",
             source="Section 3.2",
             metric="cross_entropy",
-            comparisons=(
-                Comparison(
-                    better=Point(row="vanilla", metric="ce_true_visible_25"),
-                    worse=Point(row="vanilla", metric="ce_own_visible_25"),
-                ),
-                Comparison(
-                    better=Point(row="vanilla", metric="ce_true_visible_50"),
-                    worse=Point(row="vanilla", metric="ce_own_visible_50"),
-                ),
-                Comparison(
-                    better=Point(row="vanilla", metric="ce_true_visible_75"),
-                    worse=Point(row="vanilla", metric="ce_own_visible_75"),
-                ),
+            order=(
+                "vanilla@context=true,visible=0.25 < vanilla@context=own,visible=0.25",
+                "vanilla@context=true,visible=0.5 < vanilla@context=own,visible=0.5",
+                "vanilla@context=true,visible=0.75 < vanilla@context=own,visible=0.75",
             ),
         ),
         Claim(
@@ -129,31 +91,17 @@ EXPERIMENT = Experiment(
             text="Trained on ground truth, multi-step prediction is inferior to single-step prediction",
             source="Section 3.2",
             metric="cross_entropy",
-            comparisons=(
-                Comparison(
-                    better=Point(row="vanilla", metric="ce_single_visible_50"),
-                    worse=Point(row="vanilla", metric="ce_own_visible_50"),
-                ),
-            ),
+            order="vanilla@context=single,visible=0.5 < vanilla@context=own,visible=0.5",
         ),
         Claim(
             name="sfvr-closes-the-exposure-gap",
             text="SFVR aligns training and inference: its own codes cost it less, against true ones",
             source="Section 3.2",
             metric="exposure_gap",
-            comparisons=(
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="exposure_gap_visible_25"),
-                    worse=Point(row="vanilla", metric="exposure_gap_visible_25"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="exposure_gap_visible_50"),
-                    worse=Point(row="vanilla", metric="exposure_gap_visible_50"),
-                ),
-                Comparison(
-                    better=Point(row="sfvr-warm-up", metric="exposure_gap_visible_75"),
-                    worse=Point(row="vanilla", metric="exposure_gap_visible_75"),
-                ),
+            order=(
+                "sfvr-warm-up@visible=0.25 < vanilla@visible=0.25",
+                "sfvr-warm-up@visible=0.5 < vanilla@visible=0.5",
+                "sfvr-warm-up@visible=0.75 < vanilla@visible=0.75",
             ),
         ),
     ),

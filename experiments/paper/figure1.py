@@ -6,7 +6,7 @@ Command: `python -m experiments run figure1`
 Expected: shares everything with `table1`.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figure1",
@@ -31,18 +31,18 @@ EXPERIMENT = Experiment(
             name="rfid-falls-with-steps-after-stage-3",
             text="Reconstruction improves with the number of decoding steps: rFID at 8 below that at 1",
             source="Figure 1a",
-            comparisons=(
-                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="sftok-b", steps=1)),
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="sftok-l", steps=1)),
+            order=(
+                "sftok-b@8 < sftok-b@1",
+                "sftok-l@8 < sftok-l@1",
             ),
         ),
         Claim(
             name="best-of-64-tokens",
             text="At equal length SFTok-L outperforms the other systems",
             source="Figure 1b",
-            comparisons=(
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="titok-b", steps=1)),
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="one-d-piece-b", steps=1)),
+            order=(
+                "sftok-l@8 < titok-b@1",
+                "sftok-l@8 < one-d-piece-b@1",
             ),
         ),
     ),

@@ -6,7 +6,7 @@ Command: `python -m experiments run figure15`
 Expected: shares every artifact with `table1`.
 """
 
-from experiments.spec import Experiment, Gallery, Row
+from experiments.specs import Experiment, Gallery, Row
 
 EXPERIMENT = Experiment(
     name="figure15",

@@ -9,7 +9,7 @@ Command: `python -m experiments run figure4a`
 Expected: shares every training and evaluation with `table3`; an analysis takes seconds.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figure4a",
@@ -32,75 +32,56 @@ EXPERIMENT = Experiment(
             name="final-prediction-is-not-the-truth",
             text="A substantial gap lies between the ground truth and the final prediction",
             source="Section 3.2, Figure 4a",
-            metric="top_1",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(
-                    better=Point(row="vanilla", steps=8, metric="step_agreement_with_final"),
-                    worse=Point(row="vanilla", steps=8, metric="step_accuracy"),
-                ),
-            ),
+            metric="agreement_with_final",
+            order="vanilla@step=8,positions=all > vanilla:accuracy@step=8,positions=all",
         ),
         Claim(
             name="first-step-is-close-to-the-final-prediction",
             text="The first step's distribution is close to the final prediction's, closer than to the truth",
             source="Section 3.2, Figure 4a",
-            metric="kl",
-            comparisons=(
-                Comparison(
-                    better=Point(row="vanilla", steps=1, metric="step_kl_to_final"),
-                    worse=Point(row="vanilla", steps=1, metric="step_kl_to_truth"),
-                ),
-            ),
+            metric="kl_to_final",
+            order="vanilla@step=1,positions=all < vanilla:kl_to_truth@step=1,positions=all",
         ),
         Claim(
             name="steps-approach-the-final-prediction",
             text="With more steps the divergence from the final prediction shrinks",
             source="Section 3.2, Figure 4a",
-            metric="step_kl_to_final",
-            comparisons=(
-                Comparison(better=Point(row="vanilla", steps=3), worse=Point(row="vanilla", steps=1)),
-                Comparison(better=Point(row="vanilla", steps=5), worse=Point(row="vanilla", steps=3)),
-                Comparison(better=Point(row="vanilla", steps=7), worse=Point(row="vanilla", steps=5)),
+            metric="kl_to_final",
+            order=(
+                "vanilla@step=3,positions=all < vanilla@step=1,positions=all",
+                "vanilla@step=5,positions=all < vanilla@step=3,positions=all",
+                "vanilla@step=7,positions=all < vanilla@step=5,positions=all",
             ),
         ),
         Claim(
             name="accuracy-rises-with-steps",
             text="With more steps the top-1 accuracy rises",
             source="Section 3.2, Figure 4a",
-            metric="step_accuracy",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(better=Point(row="vanilla", steps=8), worse=Point(row="vanilla", steps=1)),
-            ),
+            metric="accuracy",
+            order="vanilla@step=8,positions=all > vanilla@step=1,positions=all",
         ),
         Claim(
             name="agreement-rises-with-steps",
             text="With more steps the top-1 agreement with the final prediction rises",
             source="Section 3.2, Figure 4a",
-            metric="step_agreement_with_final",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(better=Point(row="vanilla", steps=8), worse=Point(row="vanilla", steps=1)),
-            ),
+            metric="agreement_with_final",
+            order="vanilla@step=8,positions=all > vanilla@step=1,positions=all",
         ),
         Claim(
             name="discrepancy-is-amplified",
             text="Trained on ground truth, the discrepancy from it is amplified from step to step",
             source="Section 3.2",
-            metric="step_kl_to_truth",
-            comparisons=(
-                Comparison(better=Point(row="vanilla", steps=1), worse=Point(row="vanilla", steps=8)),
-            ),
+            metric="kl_to_truth",
+            order="vanilla@step=1,positions=all < vanilla@step=8,positions=all",
         ),
         Claim(
             name="sfvr-mitigates-the-discrepancy",
             text="SFVR mitigates it: at the last step its predictions are closer to the ground truth",
             source="Section 3.2",
-            metric="step_kl_to_truth",
-            comparisons=(
-                Comparison(better=Point(row="sfvr", steps=8), worse=Point(row="vanilla", steps=8)),
-                Comparison(better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="vanilla", steps=8)),
+            metric="kl_to_truth",
+            order=(
+                "sfvr@step=8,positions=all < vanilla@step=8,positions=all",
+                "sfvr-warm-up@step=8,positions=all < vanilla@step=8,positions=all",
             ),
         ),
     ),

@@ -8,7 +8,7 @@ Command: `python -m experiments run figure5`
 Expected: shares every artifact with `table1`.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Gallery, Point, Row
+from experiments.specs import Claim, Experiment, Gallery, Row
 
 EXPERIMENT = Experiment(
     name="figure5",
@@ -35,12 +35,11 @@ EXPERIMENT = Experiment(
             text="SFTok preserves fine-grained details more effectively than the other methods",
             source="Figure 5, Section 4.2",
             metric="ssim",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="titok-b", steps=1)),
-                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="one-d-piece-b", steps=1)),
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="titok-b", steps=1)),
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="one-d-piece-b", steps=1)),
+            order=(
+                "sftok-b@8 > titok-b@1",
+                "sftok-b@8 > one-d-piece-b@1",
+                "sftok-l@8 > titok-b@1",
+                "sftok-l@8 > one-d-piece-b@1",
             ),
         ),
     ),

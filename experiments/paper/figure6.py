@@ -7,7 +7,7 @@ Command: `python -m experiments run figure6`
 Expected: shares every artifact with `table2`.
 """
 
-from experiments.spec import Experiment, Row
+from experiments.specs import Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figure6",

@@ -7,7 +7,7 @@ Command: `python -m experiments run figure7`
 Expected: shares every artifact with `table3`.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Gallery, Point, Row
+from experiments.specs import Claim, Experiment, Gallery, Row
 
 EXPERIMENT = Experiment(
     name="figure7",
@@ -27,12 +27,7 @@ EXPERIMENT = Experiment(
             text="With more decoding steps the details in the image become more refined",
             source="Figure 7, Section 4.4",
             metric="ssim",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(
-                    better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr-warm-up", steps=1)
-                ),
-            ),
+            order="sfvr-warm-up@8 > sfvr-warm-up@1",
         ),
     ),
 )

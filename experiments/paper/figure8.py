@@ -7,7 +7,7 @@ Command: `python -m experiments run figure8`
 Expected: shares every artifact with `table3`.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figure8",
@@ -37,23 +37,14 @@ EXPERIMENT = Experiment(
             name="rfid-falls-with-steps",
             text="rFID falls from 1 to 8 decoding steps",
             source="Figure 8",
-            comparisons=(
-                Comparison(
-                    better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr-warm-up", steps=1)
-                ),
-            ),
+            order="sfvr-warm-up@8 < sfvr-warm-up@1",
         ),
         Claim(
             name="is-rises-with-steps",
             text="The Inception Score rises from 1 to 8 decoding steps",
             source="Figure 8",
             metric="is",
-            lower_is_better=False,
-            comparisons=(
-                Comparison(
-                    better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr-warm-up", steps=1)
-                ),
-            ),
+            order="sfvr-warm-up@8 > sfvr-warm-up@1",
         ),
     ),
 )

@@ -8,7 +8,7 @@ Command: `python -m experiments run figures9_14`
 Expected: shares every artifact with `table1`.
 """
 
-from experiments.spec import Claim, Comparison, Curve, Experiment, Point, Row
+from experiments.specs import Claim, Curve, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figures9_14",
@@ -33,35 +33,35 @@ EXPERIMENT = Experiment(
             text="SFTok-L ends with a lower reconstruction loss than SFTok-B",
             source="Figure 13, Appendix E.1",
             metric="final_reconstruction_loss",
-            comparisons=(Comparison(better=Point(row="sftok-l"), worse=Point(row="sftok-b")),),
+            order="sftok-l < sftok-b",
         ),
         Claim(
             name="larger-decoder-perceptual-loss",
             text="SFTok-L ends with a lower perceptual loss than SFTok-B",
             source="Figure 11, Appendix E.1",
             metric="final_perceptual_loss",
-            comparisons=(Comparison(better=Point(row="sftok-l"), worse=Point(row="sftok-b")),),
+            order="sftok-l < sftok-b",
         ),
         Claim(
             name="larger-decoder-gan-loss",
             text="SFTok-L ends with a lower GAN loss than SFTok-B",
             source="Figure 10, Appendix E.1",
             metric="final_gan_loss",
-            comparisons=(Comparison(better=Point(row="sftok-l"), worse=Point(row="sftok-b")),),
+            order="sftok-l < sftok-b",
         ),
         Claim(
             name="larger-decoder-discriminator-loss",
             text="SFTok-L ends with a lower discriminator loss than SFTok-B",
             source="Figure 9, Appendix E.1",
             metric="final_discriminator_loss",
-            comparisons=(Comparison(better=Point(row="sftok-l"), worse=Point(row="sftok-b")),),
+            order="sftok-l < sftok-b",
         ),
         Claim(
             name="larger-decoder-total-loss",
             text="SFTok-L ends with a lower total loss than SFTok-B",
             source="Figure 14, Appendix E.1",
             metric="final_loss",
-            comparisons=(Comparison(better=Point(row="sftok-l"), worse=Point(row="sftok-b")),),
+            order="sftok-l < sftok-b",
         ),
     ),
 )

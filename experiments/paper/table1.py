@@ -8,7 +8,7 @@ Command: `python -m experiments run table1`
 Expected: after `run table4` the cpu profile takes under an hour more on two cores.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="table1",
@@ -183,33 +183,27 @@ EXPERIMENT = Experiment(
             name="sftok-beats-titok",
             text="SFTok-B reconstructs better than the single-step TiTok-B: 1.44 against 1.70 rFID",
             source="Table 1",
-            comparisons=(
-                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="titok-b", steps=1)),
-            ),
+            order="sftok-b@8 < titok-b@1",
         ),
         Claim(
             name="sftok-beats-one-d-piece",
             text="SFTok-B reconstructs better than One-D-Piece-B: 1.44 against 2.39 rFID",
             source="Table 1",
-            comparisons=(
-                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="one-d-piece-b", steps=1)),
-            ),
+            order="sftok-b@8 < one-d-piece-b@1",
         ),
         Claim(
             name="larger-decoder-helps",
             text="SFTok-L's larger decoder reconstructs better than SFTok-B's: 1.21 against 1.44 rFID",
             source="Table 1",
-            comparisons=(
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="sftok-b", steps=8)),
-            ),
+            order="sftok-l@8 < sftok-b@8",
         ),
         Claim(
             name="fewer-tokens-than-2d-and-better",
             text="SFTok-L outperforms models of a lower compression rate: MaskGIT and VQGAN with 256 tokens",
             source="Section 4.2",
-            comparisons=(
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="maskgit")),
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="vqgan")),
+            order=(
+                "sftok-l@8 < maskgit",
+                "sftok-l@8 < vqgan",
             ),
         ),
     ),

@@ -9,7 +9,7 @@ Command: `python -m experiments run table2`
 Expected: after `run table1` the cpu profile takes about a quarter of an hour more on two cores.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="table2",
@@ -92,9 +92,9 @@ EXPERIMENT = Experiment(
             text="Generation on SFTok's tokens outperforms MaskGIT: 2.32 and 2.29 against 6.18 gFID",
             source="Section 4.3",
             metric="gfid",
-            comparisons=(
-                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="maskgit", steps=8)),
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="maskgit", steps=8)),
+            order=(
+                "sftok-b@8 < maskgit@8",
+                "sftok-l@8 < maskgit@8",
             ),
         ),
         Claim(
@@ -102,9 +102,9 @@ EXPERIMENT = Experiment(
             text="It outperforms the other transformers of the table, TiTok-B-64 among them: 2.48 gFID",
             source="Section 4.3",
             metric="gfid",
-            comparisons=(
-                Comparison(better=Point(row="sftok-b", steps=8), worse=Point(row="titok-b", steps=8)),
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="titok-b", steps=8)),
+            order=(
+                "sftok-b@8 < titok-b@8",
+                "sftok-l@8 < titok-b@8",
             ),
         ),
         Claim(
@@ -112,9 +112,7 @@ EXPERIMENT = Experiment(
             text="SFTok-L's tokens give better images than SFTok-B's: 2.29 against 2.32 gFID",
             source="Table 2",
             metric="gfid",
-            comparisons=(
-                Comparison(better=Point(row="sftok-l", steps=8), worse=Point(row="sftok-b", steps=8)),
-            ),
+            order="sftok-l@8 < sftok-b@8",
         ),
     ),
 )

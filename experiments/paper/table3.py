@@ -7,7 +7,7 @@ Command: `python -m experiments run table3`
 Expected: after `run table4` only the two rows without a warm-up are new.
 """
 
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="table3",
@@ -44,23 +44,19 @@ EXPERIMENT = Experiment(
             name="sfvr-beats-vanilla",
             text="SFVR reconstructs better than vanilla training: 4.40 against 6.47 rFID",
             source="Table 3",
-            comparisons=(Comparison(better=Point(row="sfvr", steps=8), worse=Point(row="vanilla", steps=8)),),
+            order="sfvr@8 < vanilla@8",
         ),
         Claim(
             name="warm-up-helps",
             text="The warm-up improves SFVR further: 4.33 against 4.40 rFID",
             source="Table 3",
-            comparisons=(
-                Comparison(better=Point(row="sfvr-warm-up", steps=8), worse=Point(row="sfvr", steps=8)),
-            ),
+            order="sfvr-warm-up@8 < sfvr@8",
         ),
         Claim(
             name="vanilla-gets-worse-with-steps",
             text="Vanilla multi-step decoding is inferior to single-step prediction",
             source="Section 3.2",
-            comparisons=(
-                Comparison(better=Point(row="vanilla", steps=1), worse=Point(row="vanilla", steps=8)),
-            ),
+            order="vanilla@1 < vanilla@8",
         ),
     ),
 )

@@ -1,16 +1,19 @@
-"""What an experiment is: data that names its rows, the published numbers and the claims it stands for.
+"""What an experiment is: data that names its rows, the published numbers and the claims.
 
-A spec has no control flow and imports no torch. A row is an entry, not code: the overrides that make it
-differ from the profile. See `experiments/paper/` for the specs themselves.
+A spec has no control flow and imports no torch. A row is an entry, not code: the overrides by which it differs
+from the profile. The specs themselves are in `experiments/paper/` and `ablations/`.
 """
 
 from __future__ import annotations
 
+import csv
+import importlib.resources
 import re
 from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
+from experiments.specs.claims import Claim
 from sftok.config import Config, choices_hint
 
 
@@ -75,6 +78,21 @@ class Setting(Config):
     """Why there is no key, or how its value reads."""
 
 
+def read_settings(package: str, file: str) -> tuple[Setting, ...]:
+    """The settings in a tab-separated file of a package: category, parameter, three stages, key and note."""
+    with (importlib.resources.files(package) / file).open(encoding="utf-8") as lines:
+        return tuple(
+            Setting(
+                category=line["category"],
+                parameter=line["parameter"],
+                published=(line["stage 1"], line["stage 2"], line["stage 3"]),
+                key=line["key"],
+                note=line["note"],
+            )
+            for line in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
+        )
+
+
 class Gallery(Config):
     """Pictures that a figure shows, drawn from the examples of the rows' evaluations."""
 
@@ -82,35 +100,6 @@ class Gallery(Config):
     """As in the paper: `Figure 5: reconstructions by several systems`."""
     layout: Literal["systems", "steps", "classes"]
     """The same images by every row; by one row at every number of steps; or class by class."""
-
-
-class Point(Config):
-    """One measured cell: a row at a number of decoding steps."""
-
-    row: str
-    steps: int | None = Field(default=None, ge=1)
-    """None where the metric knows no decoding: of a teacher, or of training. Of a metric that each step of a
-    decoding has (`experiments.records.quantities`), the step, from 1."""
-    metric: str = ""
-    """If it is not the claim's: what is compared may be two quantities of one row."""
-
-
-class Comparison(Config):
-    """`better` has a better value of the claim's metric than `worse`."""
-
-    better: Point
-    worse: Point
-
-
-class Claim(Config):
-    """A sentence of the paper that the rows can support or contradict."""
-
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
-    text: str
-    source: str
-    metric: str = "rfid"
-    lower_is_better: bool = True
-    comparisons: tuple[Comparison, ...] = Field(min_length=1)
 
 
 class Experiment(Config):
@@ -132,7 +121,7 @@ class Experiment(Config):
     """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
     curves: tuple[Curve, ...] = ()
     """Training curves that are results (Figures 4b, 9 to 14)."""
-    analyses: tuple[Literal["steps", "contexts"], ...] = ()
+    analyses: tuple[str, ...] = ()
     """What is measured of each trained row beside its evaluation: what every decoding step knows (Figure 4a),
     what a context is worth (Appendix C)."""
     galleries: tuple[Gallery, ...] = ()
@@ -166,15 +155,15 @@ class Experiment(Config):
             )
         for claim in self.claims:
             for comparison in claim.comparisons:
-                for point in (comparison.better, comparison.worse):
+                for point in (comparison.left, comparison.right):
                     if point.row not in names:
-                        hint = choices_hint(point.row, names)
                         raise ValueError(
-                            f"{self.name}: claim {claim.name!r} names no row {point.row!r}; {hint}"
+                            f"{self.name}: claim {claim.name!r} names the unknown row {point.row!r}; "
+                            f"{choices_hint(point.row, names)}"
                         )
                     if point.row not in measured:
                         raise ValueError(
-                            f"{self.name}: claim {claim.name!r} needs row {point.row!r}, which is not run"
+                            f"{self.name}: claim {claim.name!r} needs row {point.row!r}, which is not trained here"
                         )
         return self
 

@@ -1,0 +1,45 @@
+"""Artifacts, requests and locks on disk."""
+
+from __future__ import annotations
+
+from experiments.store.files import StoreError, read_json, readable_json, write_first_json, write_json
+from experiments.store.requests import StoredArtifact, StoredRequest, StoredRow, stored_requests
+from experiments.store.results import RESULT, Measured, Result, read_result
+from experiments.store.store import (
+    CANNOT_WRITE,
+    CHECKPOINT,
+    CONFIG,
+    DENIED,
+    EXAMPLES,
+    LOST_OTHERS,
+    METRICS,
+    PROGRESS,
+    TOKENS,
+    Store,
+)
+
+__all__ = [
+    "CANNOT_WRITE",
+    "CHECKPOINT",
+    "CONFIG",
+    "DENIED",
+    "EXAMPLES",
+    "LOST_OTHERS",
+    "METRICS",
+    "PROGRESS",
+    "RESULT",
+    "TOKENS",
+    "Measured",
+    "Result",
+    "Store",
+    "StoreError",
+    "StoredArtifact",
+    "StoredRequest",
+    "StoredRow",
+    "read_json",
+    "read_result",
+    "readable_json",
+    "stored_requests",
+    "write_first_json",
+    "write_json",
+]

@@ -1,0 +1,68 @@
+"""JSON files that are written whole or not at all, and read with a line that names the file."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sftok.unfinished import unfinished
+
+
+class StoreError(RuntimeError):
+    """The store, or a file of it, cannot be used; the message names the path and the remedy."""
+
+
+def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = False) -> None:
+    """Write `content` under a temporary name and rename it: a reader sees the old or the new file, whole.
+
+    With `flush`, it is on the disk before it has its name: a power cut leaves no empty file.
+    """
+    temporary = unfinished(path)
+    try:
+        with temporary.open("w") as file:
+            file.write(json.dumps(content, indent=1, sort_keys=True))
+            if flush:
+                file.flush()
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_first_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` unless the file exists; of several processes, on several machines, exactly one does."""
+    draft = unfinished(path)
+    try:
+        draft.write_text(json.dumps(content, indent=1, sort_keys=True))
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_json(path: Path, remedy: str = "delete it and run again") -> dict[str, Any] | None:
+    """The object in a JSON file; None if there is no such file.
+
+    Raises:
+        StoreError: the file is damaged.
+    """
+    try:
+        content = json.loads(path.read_text())
+        if not isinstance(content, dict):
+            raise ValueError(f"not an object: {content!r:.20}")
+    except FileNotFoundError:
+        return None
+    except (ValueError, OSError) as error:
+        raise StoreError(f"{path}: damaged ({' '.join(str(error).split())}); {remedy}") from None
+    return content
+
+
+def readable_json(path: Path) -> dict[str, Any] | None:
+    """`read_json`, but None for a damaged file, too."""
+    with contextlib.suppress(StoreError):
+        return read_json(path)
+    return None

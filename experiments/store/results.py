@@ -1,0 +1,84 @@
+"""What `result.json` of a finished artifact holds; whatever does not fit this record is not finished."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+
+from experiments.store.files import StoreError, read_json
+
+Number = Annotated[float, Strict()]
+
+RESULT = "result.json"
+
+MAKE_AGAIN = "run the command again to make it again"
+
+
+class Measured(BaseModel):
+    """One number: a line of the results.
+
+    Further fields are coordinates, such as `steps`, `temperature`, `step`, `context`: what it was measured at.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    subject: str
+    metric: str
+    extractor: str = ""
+    """The feature space; empty for metrics of pixels and codes."""
+    value: Number
+    n_images: int
+
+
+class Provenance(BaseModel):
+    """Where and how an artifact was made."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    started: str
+    seconds: Number
+    commit: str = "unknown"
+
+
+class Result(BaseModel):
+    """The result of a finished artifact; a kind may have further fields of its own."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    provenance: Provenance
+    files: dict[str, int]
+    """The other files of the artifact with their sizes in bytes."""
+    rows: tuple[Measured, ...] = ()
+    metrics: dict[str, dict[str, Any]] = Field(default={})
+    """How each metric of `rows` describes itself."""
+    protocol: dict[str, Any] = Field(default={})
+
+
+def read_result(folder: Path) -> Result | None:
+    """The result of the artifact in `folder`; None if it is not there.
+
+    Raises:
+        StoreError: the file is damaged or of another version, or another file of the artifact is missing or cut.
+    """
+    path = folder / RESULT
+    content = read_json(path, MAKE_AGAIN)
+    if content is None:
+        return None
+    try:
+        result = Result.model_validate(content)
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join(map(str, problem["loc"]))
+        raise StoreError(
+            f"{path}: damaged or of another version ({where}: {problem['msg']}); {MAKE_AGAIN}"
+        ) from None
+    for name, size in result.files.items():
+        try:
+            found = (folder / name).stat().st_size
+        except OSError:
+            raise StoreError(f"{folder / name}: missing; {MAKE_AGAIN}") from None
+        if found != size:
+            raise StoreError(f"{folder / name}: has {found} bytes instead of {size}; {MAKE_AGAIN}")
+    return result
