@@ -22,8 +22,8 @@ STUDY = Study(
     space={
         "learning rate": FloatRange(
             keys=(
-                "stage1.training.optimisation.learning_rate",
-                "stage2.training.optimisation.learning_rate",
+                "stage1.training.optimizer.learning_rate",
+                "stage2.training.optimizer.learning_rate",
             ),
             low=5e-4,
             high=1e-2,
@@ -31,8 +31,8 @@ STUDY = Study(
         ),
         "weight decay": FloatRange(
             keys=(
-                "stage1.training.optimisation.weight_decay",
-                "stage2.training.optimisation.weight_decay",
+                "stage1.training.optimizer.weight_decay",
+                "stage2.training.optimizer.weight_decay",
             ),
             low=1e-5,
             high=1e-1,

@@ -23,19 +23,19 @@ EXPERIMENT = Experiment(
         Row(
             name="stages-1-2",
             label="Stages 1 and 2, hard codes",
-            overrides={"stage2.replacement_ratio": 1.0},
+            overrides={"stage2.context.replacement_ratio": 1.0},
             published={"rfid": 4.33},
         ),
         Row(
             name="stages-1-2-soft",
             label="Stages 1 and 2, soft lookup",
-            overrides={"stage2.replacement_ratio": 1.0, "evaluation.final_lookup": "soft"},
+            overrides={"stage2.context.replacement_ratio": 1.0, "evaluation.final_lookup": "soft"},
         ),
         Row(
             name="stages-1-2-3",
             label="Stages 1, 2 and 3, soft lookup",
             overrides={
-                "stage2.replacement_ratio": 1.0,
+                "stage2.context.replacement_ratio": 1.0,
                 "fine_tuned": True,
                 "evaluation.final_lookup": "soft",
             },
@@ -45,7 +45,7 @@ EXPERIMENT = Experiment(
             name="stages-1-2-3-hard",
             label="Stages 1, 2 and 3, hard codes",
             overrides={
-                "stage2.replacement_ratio": 1.0,
+                "stage2.context.replacement_ratio": 1.0,
                 "fine_tuned": True,
                 "evaluation.final_lookup": "hard",
             },

@@ -14,19 +14,15 @@ from pydantic import Field, ValidationError, model_validator
 
 from experiments.generation_recipe import GenerationRecipe, GeneratorRecipe
 from sftok.analysis.config import AnalysisConfig
+from sftok.components import NAME
 from sftok.config import Config, ConfigError, choices_hint, explain
 from sftok.data import AugmentationConfig, DataConfig
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
-from sftok.losses.perceptual import PerceptualConfig
-from sftok.models.decoder import DecoderConfig
-from sftok.models.discriminator import DinoDiscriminatorConfig, DiscriminatorConfig
-from sftok.models.encoder import EncoderConfig
-from sftok.models.tokenizer import SFTokConfig
-from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import VQGANConfig
+from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
+from sftok.teacher.vqgan import MASKGIT_VQGAN
 from sftok.training.loop import TrainingConfig
-from sftok.training.optimisation import OptimisationConfig
+from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
@@ -39,13 +35,8 @@ class TeacherRecipe(Config):
 
     checkpoint: str | None = Field(default=None, min_length=1)
     """The weights of a teacher that is trained already (a file, folder or hub id), such as the released one;
-    then nothing below is done, and the sizes must be its own."""
-    hidden_channels: int = 128
-    channel_multipliers: tuple[int, ...] = (1, 1, 2, 2, 4)
-    num_res_blocks: int = 2
-    code_dim: int = 256
-    codebook_size: int = 1024
-    norm_groups: int = 32
+    then nothing below is trained, and the sizes must be its own."""
+    backbone: BackboneConfig = MASKGIT_VQGAN
     seed: int = 0
     steps: int = Field(default=300_000, ge=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
@@ -59,30 +50,6 @@ class ClassifierRecipe(Config):
     steps: int = Field(default=1500, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
-
-
-class TransformerSize(Config):
-    """Width, depth and heads of a ViT; the default is ViT-B."""
-
-    width: int = Field(default=768, ge=1)
-    depth: int = Field(default=12, ge=1)
-    heads: int = Field(default=12, ge=1)
-
-
-class TokenizerRecipe(Config):
-    """The sizes of encoder, quantizer and decoder (paper 4.1, Table 6: SFTok-B)."""
-
-    patch_size: int = Field(default=16, ge=1)
-    num_latent_tokens: int = Field(default=64, ge=1)
-    encoder: TransformerSize = TransformerSize()
-    decoder: TransformerSize = TransformerSize()
-    latent_layout: Literal["straight", "legacy"] = "straight"
-    codebook_size: int = Field(default=8192, ge=2)
-    token_dim: int = Field(default=32, ge=1)
-    commitment_cost: float = Field(default=0.25, ge=0)
-    use_l2_norm: bool = True
-    sinkhorn_epsilon: float = Field(default=10.0, gt=0)
-    sinkhorn_iterations: int = Field(default=5, ge=1)
 
 
 class WarmUpRecipe(Config):
@@ -108,7 +75,7 @@ class FineTuningRecipe(FineTuningConfig):
     perceptual: PerceptualConfig = PerceptualConfig()
     discriminator: DiscriminatorConfig = DinoDiscriminatorConfig()
     training: TrainingConfig = TrainingConfig(
-        batch_size=64, gradient_accumulation=2, optimisation=OptimisationConfig(beta2=0.999)
+        batch_size=64, gradient_accumulation=2, optimizer=OptimizerConfig(beta2=0.999)
     )
 
     @model_validator(mode="after")
@@ -166,7 +133,7 @@ class Recipe(Config):
     """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
-    tokenizer: TokenizerRecipe = TokenizerRecipe()
+    tokenizer: LatentTokenizerConfig = LatentTokenizerConfig()
     loss: TokenizerLossConfig = TokenizerLossConfig()
     tokenizer_steps: int = Field(default=1_000_000, ge=1)
     """Stages 1 and 2 together, the same for every row of a table: equal total steps (paper 4.4)."""
@@ -220,58 +187,32 @@ class Recipe(Config):
         """The latent tokens that are decoded in the evaluation: a share of them, and at least one."""
         return max(1, round(self.evaluation.kept_share * self.tokenizer.num_latent_tokens))
 
-    def teacher_config(self) -> VQGANConfig:
-        """The teacher's model."""
-        recipe = self.teacher
-        return VQGANConfig(
-            image_size=self.data.image_size,
-            hidden_channels=recipe.hidden_channels,
-            channel_multipliers=recipe.channel_multipliers,
-            num_res_blocks=recipe.num_res_blocks,
-            code_dim=recipe.code_dim,
-            codebook_size=recipe.codebook_size,
-            norm_groups=recipe.norm_groups,
-        )
-
     def tokenizer_config(self) -> SFTokConfig:
-        """The tokenizer's model, with every derived size computed."""
-        recipe, teacher = self.tokenizer, self.teacher_config()
-        return SFTokConfig(
-            encoder=EncoderConfig(
-                image_size=self.data.image_size,
-                patch_size=recipe.patch_size,
-                num_latent_tokens=recipe.num_latent_tokens,
-                token_dim=recipe.token_dim,
-                latent_layout=recipe.latent_layout,
-                **recipe.encoder.model_dump(),
-            ),
-            quantizer=OptVQConfig(
-                codebook_size=recipe.codebook_size,
-                token_dim=recipe.token_dim,
-                commitment_cost=recipe.commitment_cost,
-                use_l2_norm=recipe.use_l2_norm,
-                sinkhorn_epsilon=recipe.sinkhorn_epsilon,
-                sinkhorn_iterations=recipe.sinkhorn_iterations,
-            ),
-            decoder=DecoderConfig(
-                num_latent_tokens=recipe.num_latent_tokens,
-                token_dim=recipe.token_dim,
-                num_codes=teacher.num_codes,
-                vocabulary=teacher.codebook_size,
-                **recipe.decoder.model_dump(),
-            ),
-            pixel_decoder=teacher,
+        """The tokenizer's model: its own parts, the images' size and the teacher's pixel decoder."""
+        return SFTokConfig.model_validate(
+            {
+                **dict(self.tokenizer),
+                "image_size": self.data.image_size,
+                "pixel_decoder": self.teacher.backbone,
+            }
         )
 
 
 def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
-    """`values` (nested) with every dotted key of `changes` replaced; unknown keys are left for the record."""
+    """`values` (nested) with every dotted key of `changes` replaced; unknown keys are left for the record.
+
+    Another component's settings mean nothing to a new one: a changed `name` drops those that it replaces.
+    """
     result = dict(values)
-    for dotted, value in changes.items():
+    for dotted in sorted(changes, key=lambda key: not f".{key}".endswith(f".{NAME}")):
         head, _, rest = dotted.partition(".")
+        value = changes[dotted]
         if rest:
             nested = result.get(head)
-            result[head] = overlay(nested if isinstance(nested, Mapping) else {}, {rest: value})
+            kept = nested if isinstance(nested, Mapping) else {}
+            if rest == NAME and kept.get(NAME) != value:
+                kept = {}
+            result[head] = overlay(kept, {rest: value})
         else:
             result[head] = value
     return result

@@ -22,13 +22,13 @@ EXPERIMENT = Experiment(
         Row(
             name="sfvr-warm-up",
             label="SFTok-B (SFVR + warm-up)",
-            overrides={"stage2.replacement_ratio": 1.0},
+            overrides={"stage2.context.replacement_ratio": 1.0},
             published={"rfid": 4.33},
         ),
         Row(
             name="vanilla",
             label="Vanilla",
-            overrides={"stage1.steps": 0, "stage2.replacement_ratio": 0.0},
+            overrides={"stage1.steps": 0, "stage2.context.replacement_ratio": 0.0},
             published={"rfid": 6.47},
         ),
     ),

@@ -23,19 +23,19 @@ EXPERIMENT = Experiment(
         Row(
             name="vanilla",
             label="Vanilla",
-            overrides={"stage1.steps": 0, "stage2.replacement_ratio": 0.0},
+            overrides={"stage1.steps": 0, "stage2.context.replacement_ratio": 0.0},
             published={"rfid": 6.47},
         ),
         Row(
             name="sfvr",
             label="SFVR, no warm-up",
-            overrides={"stage1.steps": 0, "stage2.replacement_ratio": 1.0},
+            overrides={"stage1.steps": 0, "stage2.context.replacement_ratio": 1.0},
             published={"rfid": 4.40},
         ),
         Row(
             name="sfvr-warm-up",
             label="SFVR + warm-up",
-            overrides={"stage2.replacement_ratio": 1.0},
+            overrides={"stage2.context.replacement_ratio": 1.0},
             published={"rfid": 4.33},
         ),
     ),

@@ -22,19 +22,19 @@ EXPERIMENT = Experiment(
         Row(
             name="ratio-0.5",
             label="SFTok-B, ratio 0.5",
-            overrides={"stage2.replacement_ratio": 0.5},
+            overrides={"stage2.context.replacement_ratio": 0.5},
             published={"rfid": 4.96},
         ),
         Row(
             name="ratio-0.8",
             label="SFTok-B, ratio 0.8",
-            overrides={"stage2.replacement_ratio": 0.8},
+            overrides={"stage2.context.replacement_ratio": 0.8},
             published={"rfid": 4.59},
         ),
         Row(
             name="ratio-1.0",
             label="SFTok-B, ratio 1.0",
-            overrides={"stage2.replacement_ratio": 1.0},
+            overrides={"stage2.context.replacement_ratio": 1.0},
             published={"rfid": 4.33},
         ),
     ),

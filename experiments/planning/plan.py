@@ -7,19 +7,19 @@ from __future__ import annotations
 
 import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from experiments.artifacts import Artifact
-from experiments.planning.analyses import plan_analysis
-from experiments.planning.evaluation import plan_evaluation
-from experiments.planning.rows import PlannedRow, plan_row
-from experiments.planning.training import plan_teacher
+from experiments.artifacts.base import Artifact
+from experiments.planning.rows import PlannedRow, plan_reference, plan_row
 from experiments.profiles.base import Profile
 from experiments.recipe import Overlay, Recipe, resolve
-from experiments.spec import Experiment
+from experiments.specs import Experiment
 from sftok.config import ConfigError, overlap
+
+ALL = "all"
+"""The name under which every experiment is meant."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +35,12 @@ class Plan:
     artifacts: tuple[Artifact, ...]
     rows: tuple[PlannedRow, ...]
     reference: Artifact | None
-    """The evaluation of the teacher itself and of the real images; none where no row is run."""
-
-    def users(self, node: Artifact) -> int:
-        """How many rows and seeds use `node`, directly or through others."""
-        return self._users[node]
+    """The evaluation of the teacher itself and of the real images; None where no row is run."""
 
     @functools.cached_property
-    def _users(self) -> Counter[Artifact]:
-        return Counter(node for row in self.rows for node in row.artifacts)
+    def users(self) -> Counter[Artifact]:
+        """How many rows and seeds use each artifact, directly or through others."""
+        return Counter(artifact for row in self.rows for artifact in row.artifacts)
 
     @property
     def unshared_count(self) -> int:
@@ -77,20 +74,12 @@ def plan(
     for seed in seeds:
         for row in experiment.trained_rows:
             recipe = resolve(profile.overlay, profile.overlay_of(row), overrides)
-            planned = plan_row(row, recipe, seed, fingerprints)
-            analyses = (
-                plan_analysis(name, planned.evaluation, recipe, f"{name} of {row.name}, seed {seed}")
-                for name in experiment.analyses
-            )
-            rows.append(replace(planned, analyses=tuple(analyses)))
+            rows.append(plan_row(row, recipe, seed, fingerprints, experiment.analyses))
     base = resolve(profile.overlay, overrides)
-    made: dict[Artifact, None] = {}
-    for each in rows:
-        for end in each.measurements:
-            made |= dict.fromkeys(end.with_inputs())
-    measured = _reference(base, fingerprints)
-    # Where teachers are swept, the base's own may be the bound of none of the rows.
-    reference = measured if measured.inputs["teacher"] in made else None
+    made = dict.fromkeys(artifact for row in rows for artifact in row.artifacts)
+    measured = plan_reference(base, fingerprints)
+    # Where teachers are swept, the base's own may bound none of the rows.
+    reference = measured if measured.teacher in made else None
     ordered = dict.fromkeys(reference.with_inputs()) | made if reference else made
     return Plan(
         experiment=experiment,
@@ -102,6 +91,39 @@ def plan(
         rows=tuple(rows),
         reference=reference,
     )
+
+
+def combined(plans: Sequence[Plan]) -> Plan:
+    """The union of plans of one profile, seeds and overrides; its rows are named `table1.sftok-b`."""
+    named = [
+        (f"{plan.experiment.name}.{row.name}", f"{plan.experiment.name}: {row.label}", row)
+        for plan in plans
+        for row in plan.experiment.trained_rows
+    ]
+    experiment = Experiment(
+        name=ALL,
+        kind="table",
+        title="All tables, figures and ablations",
+        source=", ".join(plan.experiment.name for plan in plans),
+        description="Everything in one plan, so that what several of them need is made once.",
+        rows=tuple(row.model_copy(update={"name": name, "label": label}) for name, label, row in named),
+    )
+    return replace(
+        plans[0],
+        experiment=experiment,
+        artifacts=tuple(dict.fromkeys(artifact for plan in plans for artifact in plan.artifacts)),
+        rows=tuple(
+            replace(row, row=f"{plan.experiment.name}.{row.row}") for plan in plans for row in plan.rows
+        ),
+        reference=next((plan.reference for plan in plans if plan.reference is not None), None),
+    )
+
+
+def splits_read(experiments: Iterable[Experiment], recipe: Recipe) -> set[str]:
+    """The splits that the rows of `experiments` read beside the training images."""
+    rows = [row for experiment in experiments for row in experiment.trained_rows]
+    generates = any(row.measures == "generation" for row in rows)
+    return {recipe.evaluation.split} | ({recipe.generation.choice_split} if generates else set())
 
 
 def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) -> None:
@@ -117,8 +139,3 @@ def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) ->
                         f"{key} is what the rows of {experiment.name} differ in (row {row.name!r} sets "
                         f"{own}); it cannot be set for all of them"
                     )
-
-
-def _reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
-    inputs = {"teacher": plan_teacher(recipe, fingerprints)}
-    return plan_evaluation(recipe, inputs, fingerprints, label="evaluation of the teacher")

@@ -1,141 +1,96 @@
-"""What was asked for: a plan on disk, with the command and the data, for everybody who comes later.
-
-A report, a `status` in another terminal and a cluster job all read the same file: none of them plans again.
-"""
+"""A plan as the request that is stored: everything that readers would otherwise have to plan, or torch, for."""
 
 from __future__ import annotations
 
-import logging
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
-from experiments.artifacts import artifacts_from_json, artifacts_to_json
+from experiments.planning.metrics import described
 from experiments.planning.plan import Plan
-from experiments.planning.rows import PlannedRow
-from experiments.profiles.base import Profile
-from experiments.recipe import Recipe
-from experiments.spec import Experiment
-from experiments.store import Store, StoreError, read_json, write_json
-from sftok.config import ConfigError
-
-log = logging.getLogger(__name__)
+from experiments.planning.settings import setting_lines
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+from experiments.store import StoredRequest, StoredRow
 
 
-class Request:
-    """A plan, and how it came about."""
-
-    def __init__(self, plan: Plan, command: str, data: str, requested: str):
-        self.plan = plan
-        self.command = command
-        """The line that a person can type again."""
-        self.data = data
-        """The data set, for people."""
-        self.requested = requested
-
-    def save(self, store: Store) -> Path:
-        """Write the request; it replaces an earlier one for the same experiment and profile."""
-        path = store.root / "requests" / f"{self.plan.experiment.name}.{self.plan.profile.name}.json"
-        self.write(path)
-        return path
-
-    def write(self, path: Path) -> None:
-        """Write the request to `path`, for `load`."""
-        write_json(
-            path,
-            {
-                "command": self.command,
-                "data": self.data,
-                "requested": self.requested,
-                "plan": _plan_to_json(self.plan),
-            },
-        )
-
-    @classmethod
-    def load(cls, path: Path) -> Request:
-        """The request that `save` wrote.
-
-        Raises:
-            StoreError: the file is damaged, or another version of this package wrote it.
-            FileNotFoundError: there is none.
-        """
-        content = read_json(path)
-        if content is None:
-            raise FileNotFoundError(path)
-        try:
-            plan = _plan_from_json(content["plan"])
-            return cls(plan, content["command"], content["data"], content["requested"])
-        except (ConfigError, KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path}: another version of this package wrote it ({error}); use that version, or delete "
-                "the file and ask again: what is finished stays"
-            ) from None
-
-
-def command_line(arguments: list[str]) -> str:
+def command_line(arguments: Iterable[str]) -> str:
     """The line that a person can type again."""
     return shlex.join(["python", "-m", "experiments", *arguments])
 
 
-def new_request(plan: Plan, arguments: list[str], data: str) -> Request:
-    """A request made now by `python -m experiments` with `arguments`."""
-    return Request(plan, command_line(arguments), data, datetime.now(UTC).isoformat(timespec="seconds"))
+def new_request(plan: Plan, arguments: Iterable[str], data: str, source: Mapping[str, str]) -> StoredRequest:
+    """A request made now by `python -m experiments` with `arguments`.
 
-
-def stored_requests(store: Store) -> list[Request]:
-    """All requests of a store, the latest first; a line says which of them cannot be read."""
-    requests = []
-    for path in sorted((store.root / "requests").glob("*.json")):
-        try:
-            requests.append(Request.load(path))
-        except StoreError as error:
-            log.warning("left out: %s", error)
-    return sorted(requests, key=lambda request: request.requested, reverse=True)
-
-
-def _plan_to_json(plan: Plan) -> dict[str, Any]:
-    return {
-        "experiment": plan.experiment.model_dump(mode="json"),
-        "profile": plan.profile.model_dump(mode="json"),
-        "seeds": list(plan.seeds),
-        "overrides": dict(plan.overrides),
-        "recipe": plan.recipe.model_dump(mode="json"),
-        "artifacts": artifacts_to_json(plan.artifacts),
-        "rows": [
-            {
-                "row": row.row,
-                "seed": row.seed,
-                "training": [artifact.name for artifact in row.training],
-                "evaluation": row.evaluation.name,
-                "analyses": [artifact.name for artifact in row.analyses],
-            }
-            for row in plan.rows
-        ],
-        "reference": plan.reference.name if plan.reference else None,
-    }
-
-
-def _plan_from_json(content: Mapping[str, Any]) -> Plan:
-    artifacts = artifacts_from_json(content["artifacts"])
-    return Plan(
-        experiment=Experiment.build(content["experiment"]),
-        profile=Profile.build(content["profile"]),
-        seeds=tuple(content["seeds"]),
-        overrides=content["overrides"],
-        recipe=Recipe.build(content["recipe"]),
-        artifacts=tuple(artifacts.values()),
+    `data` describes the data set; `source` is the file of an experiment from outside the package.
+    """
+    rows = {row.name: plan.recipe_of(row.name) for row in _own_rows(plan)}
+    return StoredRequest(
+        command=command_line(arguments),
+        data=data,
+        requested=datetime.now(UTC).isoformat(timespec="seconds"),
+        experiment=plan.experiment,
+        profile=plan.profile.name,
+        meaningless=plan.profile.meaningless,
+        threads=plan.profile.threads,
+        seeds=plan.seeds,
+        overrides=dict(plan.overrides),
+        recipe=plan.recipe.model_dump(mode="json"),
+        recipes={name: recipe.model_dump(mode="json") for name, recipe in rows.items()},
+        primary_extractor=plan.recipe.evaluation.primary.label,
+        metrics=described(plan),
+        facts={name: _facts(plan, name) for name in rows},
+        settings=tuple(line.model_dump() for line in setting_lines(plan.experiment, plan.recipe)),
+        costs=_costs(plan) if plan.experiment.costs else {},
+        source=dict(source),
+        artifacts=tuple(artifact.stored() for artifact in plan.artifacts),
         rows=tuple(
-            PlannedRow(
-                row=row["row"],
-                seed=row["seed"],
-                training=tuple(artifacts[name] for name in row["training"]),
-                evaluation=artifacts[row["evaluation"]],
-                # Not in requests that were written before there were any.
-                analyses=tuple(artifacts[name] for name in row.get("analyses", ())),
+            StoredRow(
+                row=row.row,
+                seed=row.seed,
+                training=tuple(artifact.name for artifact in row.training),
+                evaluation=row.evaluation.name,
+                analyses=tuple(artifact.name for artifact in row.analyses),
             )
-            for row in content["rows"]
+            for row in plan.rows
         ),
-        reference=artifacts[content["reference"]] if content["reference"] else None,
+        reference=plan.reference.name if plan.reference else None,
     )
+
+
+def _own_rows(plan: Plan) -> Iterable[Any]:
+    """The rows with a recipe of their own; those of several experiments together are other requests' rows."""
+    names = {row.row for row in plan.rows}
+    return (row for row in plan.experiment.trained_rows if row.name in names)
+
+
+def _facts(plan: Plan, row: str) -> dict[str, str]:
+    """What Table 1 says of a system, for the row as it is at this profile."""
+    recipe = plan.recipe_of(row)
+    if plan.experiment.row(row).subject == "teacher":
+        backbone = recipe.teacher.backbone
+        tokens, codes = backbone.num_codes(recipe.data.image_size), backbone.codebook_size
+    else:
+        tokens, codes = recipe.kept_tokens, recipe.tokenizer.quantizer.codebook_size
+    return {"Token length": str(tokens), "#Code": f"{codes:,}"}
+
+
+def _costs(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:
+    """By row and stage: operations of a training step per image, here and at the paper's size, and its images."""
+    # Imported here: it loads timm, and most experiments do not ask for costs.
+    from experiments.planning.sizes import stages_of, training_flops
+
+    paper = PROFILES["paper"]
+    costs: dict[str, dict[str, dict[str, float]]] = {}
+    for row in _own_rows(plan):
+        here, full = plan.recipe_of(row.name), resolve(paper.overlay, paper.overlay_of(row))
+        costs[row.name] = {
+            stage: {
+                "flops_per_image": training_flops(here, stage),
+                "paper_flops_per_image": training_flops(full, stage),
+                "paper_images": images,
+            }
+            for stage, images in stages_of(full).items()
+        }
+    return costs

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from experiments.artifacts import Artifact
-from experiments.planning.evaluation import plan_evaluation
-from experiments.planning.generation import (
-    TokenSource,
-    plan_generation,
-    plan_generator,
-    teacher_source,
-    tokenizer_source,
-)
-from experiments.planning.training import plan_classifier, plan_codes, plan_stages, plan_teacher
+from experiments.artifacts.analysis import Analysis
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.classifier import Classifier
+from experiments.artifacts.codes import Codes
+from experiments.artifacts.evaluation import Evaluation
+from experiments.artifacts.generation import Generation
+from experiments.artifacts.generator import TrainGenerator
+from experiments.artifacts.guidance import Guidance, TokenSource
+from experiments.artifacts.stage import TrainStage
+from experiments.artifacts.teacher import Teacher
+from experiments.artifacts.tokens import Tokens
 from experiments.recipe import Recipe
-from experiments.spec import Row
+from experiments.specs import Row
+from sftok.config import ConfigError
+from sftok.data.augmentation import AugmentationConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,78 +43,73 @@ class PlannedRow:
         return dict.fromkeys(each for end in self.measurements for each in end.with_inputs())
 
 
-def plan_row(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
-    """What `row` needs at `seed`, by what it measures and on what."""
-    return _PLANNERS[row.measures, row.subject](row, recipe, seed, fingerprints)
-
-
-def _plan_tokenizer(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
-    teacher = plan_teacher(recipe, fingerprints)
-    stages = plan_stages(row, recipe, seed, teacher, fingerprints)
-    kept = {"kept_tokens": recipe.kept_tokens} if recipe.evaluation.kept_share < 1 else {}
-    evaluation = plan_evaluation(
-        recipe,
-        {"teacher": teacher, "tokenizer": stages[-1]},
-        fingerprints,
-        label=f"evaluation of {row.name}, seed {seed}",
-        own=kept,
+def plan_row(
+    row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str], analyses: Sequence[str] = ()
+) -> PlannedRow:
+    """What `row` needs at `seed`."""
+    if row.measures == "generation":
+        return _plan_generation(row, recipe, seed, fingerprints)
+    if row.subject == "teacher":
+        teacher = _measured_teacher(row, recipe, fingerprints)
+        label = f"evaluation of {row.name if row.variants else 'the teacher'}"
+        evaluation = Evaluation.plan(recipe, fingerprints, label, teacher)
+        return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
+    teacher = Teacher.plan(recipe, fingerprints)
+    stages = TrainStage.plan(row, recipe, seed, teacher, fingerprints)
+    label = f"evaluation of {row.name}, seed {seed}"
+    evaluation = Evaluation.plan(recipe, fingerprints, label, teacher, stages[-1])
+    return PlannedRow(
+        row=row.name,
+        seed=seed,
+        training=tuple(stages),
+        evaluation=evaluation,
+        analyses=tuple(
+            Analysis.plan(name, evaluation, recipe, f"{name} of {row.name}, seed {seed}") for name in analyses
+        ),
     )
-    return PlannedRow(row=row.name, seed=seed, training=tuple(stages), evaluation=evaluation)
 
 
-def _plan_the_teacher(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
-    """The teacher measured as a system of its own: the same artifact at every seed, as the teacher is."""
-    name = row.name if row.variants else "the teacher"
-    teacher = _measured_teacher(row, recipe, fingerprints)
-    evaluation = plan_evaluation(recipe, {"teacher": teacher}, fingerprints, label=f"evaluation of {name}")
-    return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
+def plan_reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Evaluation:
+    """The evaluation of the teacher itself and of the real images."""
+    teacher = Teacher.plan(recipe, fingerprints)
+    return Evaluation.plan(recipe, fingerprints, "evaluation of the teacher", teacher)
 
 
-def _plan_generation_by_tokenizer(
+def _plan_generation(
     row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]
 ) -> PlannedRow:
-    stages = plan_stages(row, recipe, seed, plan_teacher(recipe, fingerprints), fingerprints)
-    source = tokenizer_source(recipe, stages[-1], fingerprints, label=f"{row.name}, seed {seed}")
-    return _from_ids(row.name, row, recipe, seed, stages, source, fingerprints)
+    """A generator of the tokenizer's ids, or of the teacher's, which are its codes.
+
+    Raises:
+        ConfigError: the tokenizer is decoded from a part of its tokens.
+    """
+    stages: Sequence[Artifact]
+    if row.subject == "teacher":
+        name = row.name if row.variants else "teacher"
+        teacher = _measured_teacher(row, recipe, fingerprints)
+        # A generator learns the ids of the images as they are, whatever views the tokenizer was trained on.
+        tokens: Codes | Tokens = Codes.plan(recipe, teacher, fingerprints, AugmentationConfig())
+        source = TokenSource(model=teacher, tokens=tokens)
+        stages = (teacher,)
+    else:
+        name = row.name
+        if recipe.evaluation.kept_share < 1:
+            raise ConfigError(
+                f"{name}: images are generated from all tokens; leave evaluation.kept_share at 1 in its row"
+            )
+        stages = TrainStage.plan(row, recipe, seed, Teacher.plan(recipe, fingerprints), fingerprints)
+        tokenizer = stages[-1]
+        assert isinstance(tokenizer, TrainStage)
+        source = TokenSource.of_tokenizer(recipe, tokenizer, fingerprints, f"{name}, seed {seed}")
+    generator = TrainGenerator.plan(recipe, seed, source, fingerprints, name)
+    classifier = Classifier.plan(recipe, fingerprints)
+    guidance = Guidance.plan(recipe, seed, source, generator, classifier, fingerprints, name)
+    generation = Generation.plan(recipe, seed, source, guidance, classifier, fingerprints, name)
+    return PlannedRow(row=row.name, seed=seed, training=(*stages, generator), evaluation=generation)
 
 
-def _plan_generation_by_teacher(
-    row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]
-) -> PlannedRow:
-    name = row.name if row.variants else "teacher"
-    teacher = _measured_teacher(row, recipe, fingerprints)
-    # A generator learns the ids of the images as they are, whatever views the tokenizer was trained on.
-    source = teacher_source(recipe, teacher, plan_codes(recipe, teacher, fingerprints, views={}))
-    return _from_ids(name, row, recipe, seed, [teacher], source, fingerprints)
-
-
-def _measured_teacher(row: Row, recipe: Recipe, fingerprints: Mapping[str, str]) -> Artifact:
+def _measured_teacher(row: Row, recipe: Recipe, fingerprints: Mapping[str, str]) -> Teacher:
     """The teacher as a system of its own; one that differs from the others' is trained in any case."""
     if not row.variants:
-        return plan_teacher(recipe, fingerprints)
-    trained = recipe.teacher.model_copy(update={"checkpoint": None})
-    return plan_teacher(recipe.model_copy(update={"teacher": trained}), fingerprints, label=row.name)
-
-
-def _from_ids(
-    name: str,
-    row: Row,
-    recipe: Recipe,
-    seed: int,
-    stages: Sequence[Artifact],
-    source: TokenSource,
-    fingerprints: Mapping[str, str],
-) -> PlannedRow:
-    """Generation once it is known where ids come from."""
-    generator = plan_generator(recipe, seed, source, fingerprints, label=name)
-    classifier = plan_classifier(recipe, fingerprints)
-    evaluation = plan_generation(recipe, seed, source, generator, classifier, fingerprints, label=name)
-    return PlannedRow(row=row.name, seed=seed, training=(*stages, generator), evaluation=evaluation)
-
-
-_PLANNERS = {
-    ("reconstruction", "tokenizer"): _plan_tokenizer,
-    ("reconstruction", "teacher"): _plan_the_teacher,
-    ("generation", "tokenizer"): _plan_generation_by_tokenizer,
-    ("generation", "teacher"): _plan_generation_by_teacher,
-}
+        return Teacher.plan(recipe, fingerprints)
+    return Teacher.plan(recipe, fingerprints, label=row.name, given=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from experiments.spec import Row
+from experiments.specs import Row
 from sftok.config import Config, ConfigError, choices_hint
 
 

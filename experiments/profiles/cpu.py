@@ -5,7 +5,7 @@ from experiments.profiles.base import Profile
 _TRAINING = {
     "batch_size": 64,
     "precision": "bf16",
-    "optimisation": {
+    "optimizer": {
         "learning_rate": 2e-3,
         "end_learning_rate": 2e-5,
         "warmup_steps": 200,
@@ -16,7 +16,7 @@ _TRAINING = {
 _FINE_TUNING = {
     # A step costs what its images do, and what counts here is the number of steps.
     "batch_size": 16,
-    "optimisation": {
+    "optimizer": {
         "learning_rate": 4e-4,
         "end_learning_rate": 4e-5,
         "warmup_steps": 50,
@@ -27,7 +27,7 @@ _FINE_TUNING = {
 _GENERATOR_TRAINING = {
     "batch_size": 64,
     "precision": "bf16",
-    "optimisation": {
+    "optimizer": {
         "learning_rate": 1e-3,
         "end_learning_rate": 1e-5,
         "warmup_steps": 200,
@@ -45,34 +45,38 @@ PROFILE = Profile(
         "data.source": "fashion-mnist",
         "data.image_size": 28,
         "data.validation_images": 5000,
-        "teacher.hidden_channels": 16,
-        "teacher.channel_multipliers": [1, 2, 2],
-        "teacher.num_res_blocks": 1,
-        "teacher.code_dim": 32,
-        "teacher.codebook_size": 256,
-        "teacher.norm_groups": 8,
+        "teacher.backbone.hidden_channels": 16,
+        "teacher.backbone.channel_multipliers": [1, 2, 2],
+        "teacher.backbone.num_res_blocks": 1,
+        "teacher.backbone.code_dim": 32,
+        "teacher.backbone.codebook_size": 256,
+        "teacher.backbone.norm_groups": 8,
         "teacher.steps": 1500,
         "teacher.training": {
             "batch_size": 64,
             "precision": "bf16",
-            "optimisation": {"learning_rate": 2e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
+            "optimizer": {"learning_rate": 2e-3, "end_learning_rate": 2e-5, "warmup_steps": 100},
         },
         "classifier.steps": 1000,
         "classifier.training": {
             "batch_size": 256,
-            "optimisation": {
+            "optimizer": {
                 "learning_rate": 4e-3,
                 "end_learning_rate": 2e-5,
                 "warmup_steps": 100,
                 "weight_decay": 0.05,
             },
         },
-        "tokenizer.patch_size": 7,
+        "tokenizer.encoder.patch_size": 7,
         "tokenizer.num_latent_tokens": 2,
-        "tokenizer.codebook_size": 512,
+        "tokenizer.quantizer.codebook_size": 512,
         "tokenizer.token_dim": 16,
-        "tokenizer.encoder": {"width": 64, "depth": 4, "heads": 2},
-        "tokenizer.decoder": {"width": 64, "depth": 4, "heads": 2},
+        "tokenizer.encoder.width": 64,
+        "tokenizer.encoder.depth": 4,
+        "tokenizer.encoder.heads": 2,
+        "tokenizer.decoder.width": 64,
+        "tokenizer.decoder.depth": 4,
+        "tokenizer.decoder.heads": 2,
         "tokenizer_steps": 3000,
         "stage1.steps": 600,
         "stage1.training": _TRAINING,
@@ -90,10 +94,10 @@ PROFILE = Profile(
         "evaluation.precision": "bf16",
         "evaluation.temperature": 0.0,
         "evaluation.primary_extractor": "classifier",
-        "generator.width": 96,
-        "generator.depth": 4,
-        "generator.heads": 3,
-        "generator.dropout": 0.0,
+        "generator.model.width": 96,
+        "generator.model.depth": 4,
+        "generator.model.heads": 3,
+        "generator.model.dropout": 0.0,
         "generator.steps": 2500,
         "generator.training": _GENERATOR_TRAINING,
         "generation.grid": {"scales": [0.0, 1.0, 3.0], "temperatures": [1.0, 3.0]},
@@ -101,9 +105,13 @@ PROFILE = Profile(
         "generation.choice_images": 1000,
     },
     variants={
-        "larger-decoder": {"tokenizer.decoder": {"width": 96, "depth": 6, "heads": 3}},
+        "larger-decoder": {
+            "tokenizer.decoder.width": 96,
+            "tokenizer.decoder.depth": 6,
+            "tokenizer.decoder.heads": 3,
+        },
         "deeper-decoder": {"tokenizer.decoder.depth": 8},
-        "larger-codebook": {"teacher.codebook_size": 1024},
+        "larger-codebook": {"teacher.backbone.codebook_size": 1024},
     },
     seconds_per_step={
         "classifier": 0.03,

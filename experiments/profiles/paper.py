@@ -25,10 +25,14 @@ PROFILE = Profile(
     },
     variants={
         # SFTok-L: "the decoder employs a ViT-L architecture" (Sections 4.1, D.2).
-        "larger-decoder": {"tokenizer.decoder": {"width": 1024, "depth": 24, "heads": 16}},
+        "larger-decoder": {
+            "tokenizer.decoder.width": 1024,
+            "tokenizer.decoder.depth": 24,
+            "tokenizer.decoder.heads": 16,
+        },
         # Twice the layers of ViT-B: one pass computes what two of SFTok-B's do (Appendix C's control).
         "deeper-decoder": {"tokenizer.decoder.depth": 24},
         # VQGAN's codebook in Table 1.
-        "larger-codebook": {"teacher.codebook_size": 16_384},
+        "larger-codebook": {"teacher.backbone.codebook_size": 16_384},
     },
 )

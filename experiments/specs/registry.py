@@ -1,64 +1,164 @@
-"""Finds the specs: every module of the given packages that has an `EXPERIMENT` or a `STUDY`."""
+"""Finds the specs: every module of the given packages, or a file of one's own, with an `EXPERIMENT` or a `STUDY`."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import importlib.util
 import pkgutil
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
 
-from experiments.spec import Experiment, Row
-from experiments.study import Study
+from experiments.specs.experiment import Experiment, Row
+from experiments.specs.study import Study
 from sftok.config import ConfigError, choices_hint
 
+Spec = TypeVar("Spec", Experiment, Study)
 
-def discover(packages: Sequence[str]) -> dict[str, Experiment]:
-    """The experiments by name, in the paper's order, with the rows that they take from one another.
 
-    Raises:
-        ConfigError: two modules use one name, or a row refers to one that is not there.
-    """
-    found: dict[str, Experiment] = {}
-    for package_name in packages:
-        package = importlib.import_module(package_name)
-        for module_info in pkgutil.iter_modules(package.__path__, f"{package_name}."):
-            experiment = getattr(importlib.import_module(module_info.name), "EXPERIMENT", None)
-            if experiment is None:
+class Registry:
+    """The specs of some packages and of files of one's own."""
+
+    def __init__(self, packages: Sequence[str]):
+        self._packages = tuple(packages)
+        self.source: dict[str, str] = {}
+        """The file that was added, if any: `name`, `path` and `sha256`."""
+        self._added: list[ModuleType] = []
+
+    def add(self, path: Path) -> ModuleType:
+        """Add the specs of a Python file.
+
+        Raises:
+            ConfigError: it cannot be imported, or defines neither an `EXPERIMENT` nor a `STUDY`.
+        """
+        module = import_file(path)
+        if not any(hasattr(module, name) for name in ("EXPERIMENT", "STUDY")):
+            raise ConfigError(f"{path}: defines neither an EXPERIMENT nor a STUDY")
+        self._added.append(module)
+        self.source = {"name": path.stem, "path": str(path.absolute()), "sha256": _content(path)}
+        return module
+
+    def experiments(self) -> dict[str, Experiment]:
+        """The experiments by name, in the paper's order, with the rows that they take from one another.
+
+        Raises:
+            ConfigError: two modules use one name, or a row refers to one that does not exist.
+        """
+        found = self._find("EXPERIMENT", Experiment)
+        in_order = sorted(found.values(), key=lambda experiment: experiment.place)
+        return {experiment.name: _completed(experiment, found) for experiment in in_order}
+
+    def studies(self) -> dict[str, Study]:
+        """The studies by name.
+
+        Raises:
+            ConfigError: two modules use one name.
+        """
+        return dict(sorted(self._find("STUDY", Study).items()))
+
+    def experiment(self, name: str) -> Experiment:
+        """The experiment of a name, or of a file `NAME.py`.
+
+        Raises:
+            ConfigError: there is no such experiment; the message lists the choices.
+        """
+        if name.endswith(".py"):
+            module = self.add(Path(name))
+            if not hasattr(module, "EXPERIMENT"):
+                raise ConfigError(f"{name}: defines no EXPERIMENT")
+            name = module.EXPERIMENT.name
+        return pick(self.experiments(), name, "experiment")
+
+    def study(self, name: str) -> Study:
+        """The study of a name, or of a file `NAME.py`.
+
+        Raises:
+            ConfigError: there is no such study; the message lists the choices.
+        """
+        if name.endswith(".py"):
+            module = self.add(Path(name))
+            if not hasattr(module, "STUDY"):
+                raise ConfigError(f"{name}: defines no STUDY")
+            name = module.STUDY.name
+        return pick(self.studies(), name, "study")
+
+    def _find(self, attribute: str, kind: type[Spec]) -> dict[str, Spec]:
+        found: dict[str, Spec] = {}
+        for module in self._modules():
+            spec = getattr(module, attribute, None)
+            if spec is None:
                 continue
-            if experiment.name in found:
-                raise ConfigError(f"{module_info.name}: an experiment {experiment.name!r} exists already")
-            found[experiment.name] = experiment
-    in_order = sorted(found.values(), key=lambda experiment: experiment.place)
-    return {experiment.name: _completed(experiment, found) for experiment in in_order}
+            if not isinstance(spec, kind):
+                raise ConfigError(f"{module.__name__}: {attribute} is not a {kind.__name__}")
+            if spec.name in found:
+                raise ConfigError(f"{module.__name__}: another {kind.__name__.lower()} is named {spec.name!r}")
+            found[spec.name] = spec
+        return found
+
+    def _modules(self) -> Iterator[ModuleType]:
+        for package in map(importlib.import_module, self._packages):
+            for info in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+                yield importlib.import_module(info.name)
+        yield from self._added
 
 
-def discover_studies(packages: Sequence[str]) -> dict[str, Study]:
-    """The studies by name: every module of `packages` that has a `STUDY`.
-
-    Raises:
-        ConfigError: two modules use one name.
-    """
-    found: dict[str, Study] = {}
-    for package_name in packages:
-        package = importlib.import_module(package_name)
-        for module_info in pkgutil.iter_modules(package.__path__, f"{package_name}."):
-            study = getattr(importlib.import_module(module_info.name), "STUDY", None)
-            if study is None:
-                continue
-            if study.name in found:
-                raise ConfigError(f"{module_info.name}: a study {study.name!r} exists already")
-            found[study.name] = study
-    return dict(sorted(found.items()))
-
-
-def pick_study(studies: Mapping[str, Study], name: str) -> Study:
-    """The study of that name.
+def import_file(path: Path) -> ModuleType:
+    """Import a Python file as the module of its name, so that configurations can name its parts `name:Class`.
 
     Raises:
-        ConfigError: no such study; the message lists the choices.
+        ConfigError: there is no such file, its name is taken, or it fails; one line.
     """
-    if name not in studies:
-        raise ConfigError(f"unknown study {name!r}: {choices_hint(name, studies)}")
-    return studies[name]
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such file")
+    name = path.stem
+    known = sys.modules.get(name)
+    if known is not None and Path(getattr(known, "__file__", None) or "") == path.absolute():
+        return known
+    if not name.isidentifier() or known is not None or importlib.util.find_spec(name) is not None:
+        raise ConfigError(f"{path}: {name!r} is the name of another module, or no module name; rename the file")
+    spec = importlib.util.spec_from_file_location(name, path.absolute())
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        reason = " ".join(str(error).split()) or "no message"
+        raise ConfigError(f"{path}: cannot be imported ({type(error).__name__}: {reason})") from None
+    return module
+
+
+def import_source(source: Mapping[str, str], folder: Path) -> None:
+    """Import the file that a stored request names: its copy in `folder`, or the file itself if it is unchanged.
+
+    Raises:
+        ConfigError: it is missing, or has changed since the request.
+    """
+    if not source:
+        return
+    for path in (folder / f"{source['name']}.py", Path(source["path"])):
+        if path.is_file() and _content(path) == source["sha256"]:
+            import_file(path)
+            return
+    raise ConfigError(
+        f"{source['path']}: missing, or changed since the run was requested; run the command again"
+    )
+
+
+def pick(specs: Mapping[str, Spec], name: str, what: str) -> Spec:
+    """The spec of that name.
+
+    Raises:
+        ConfigError: there is none; the message lists the choices.
+    """
+    if name not in specs:
+        raise ConfigError(f"unknown {what} {name!r}: {choices_hint(name, specs)}")
+    return specs[name]
 
 
 def _completed(experiment: Experiment, found: Mapping[str, Experiment]) -> Experiment:
@@ -72,8 +172,8 @@ def _completed(experiment: Experiment, found: Mapping[str, Experiment]) -> Exper
 def _borrowed(
     experiment: Experiment, row: Row, found: Mapping[str, Experiment], borrowers: tuple[str, ...] = ()
 ) -> Row:
-    """`row` filled in from where it stands, which may have borrowed it in turn."""
-    lender = pick(dict(found), row.as_in)
+    """`row` filled in from the experiment that lends it, which may have borrowed it in turn."""
+    lender = pick(found, row.as_in, "experiment")
     if lender.name in (experiment.name, *borrowers):
         raise ConfigError(
             f"{experiment.name}: row {row.name!r} stands in {lender.name}, which borrows it back"
@@ -90,12 +190,5 @@ def _borrowed(
     return Row.build({**dict(lent), **own})
 
 
-def pick(experiments: dict[str, Experiment], name: str) -> Experiment:
-    """The experiment of that name.
-
-    Raises:
-        ConfigError: no such experiment; the message lists the choices.
-    """
-    if name not in experiments:
-        raise ConfigError(f"unknown experiment {name!r}: {choices_hint(name, experiments)}")
-    return experiments[name]
+def _content(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

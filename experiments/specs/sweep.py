@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from experiments.spec import Experiment, Row
+from experiments.specs.experiment import Experiment, Row
 from sftok.config import ConfigError, overlap
 
 if TYPE_CHECKING:

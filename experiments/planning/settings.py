@@ -6,9 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.recipe import Recipe, TransformerSize, flat
-from experiments.records.results import SettingLine
-from experiments.spec import Experiment, Setting
+from experiments.recipe import Recipe, flat
+from experiments.specs import Experiment, Setting
+from sftok.components import Component
+from sftok.config import Config
 
 NONE = "–"
 """Where a stage has no such setting."""
@@ -16,13 +17,22 @@ NONE = "–"
 GPUS = 8
 """Of the paper's machine (Section 4.1); batch sizes of a recipe are those of all of them together."""
 
-SIZES = {
-    TransformerSize(width=768, depth=12, heads=12): "base",
-    TransformerSize(width=1024, depth=24, heads=16): "large",
-}
-"""The paper's names of transformers."""
+SIZES = {(768, 12, 12): "base", (1024, 24, 16): "large"}
+"""The paper's names of transformers, by width, depth and heads."""
 
 STAGES = (1, 2, 3)
+
+
+class SettingLine(Config):
+    """One line of the published configuration beside the profile's own."""
+
+    category: str
+    parameter: str
+    published: tuple[str, ...]
+    here: tuple[str, ...]
+    agrees: bool | None
+    """Whether both say the same; None where there is nothing to compare."""
+    note: str
 
 
 def setting_lines(experiment: Experiment, recipe: Recipe) -> tuple[SettingLine, ...]:
@@ -37,17 +47,17 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 
 def _derived(recipe: Recipe) -> dict[str, Any]:
-    teacher, stage3 = recipe.teacher_config(), recipe.stage3
-    guided = recipe.stage2.replacement_ratio > 0
-    discriminator = stage3.discriminator.name
+    backbone, stage3, side = recipe.teacher.backbone, recipe.stage3, recipe.data.image_size
+    guided = recipe.stage2.context.predicts
+    discriminator, perceptual = stage3.discriminator.reference, stage3.perceptual.reference
     names = {"dino": "dinodisc", "lpips-vgg": "lpips"}
     derived = {
         "derived.encoder_size": _size(recipe.tokenizer.encoder),
         "derived.decoder_size": _size(recipe.tokenizer.decoder),
-        "derived.num_codes": teacher.num_codes,
-        "derived.code_patch": recipe.data.image_size // teacher.code_grid,
+        "derived.num_codes": backbone.num_codes(side),
+        "derived.code_patch": side // backbone.code_grid(side),
         "derived.discriminator": names.get(discriminator, discriminator),
-        "derived.perceptual": names.get(stage3.perceptual.name, stage3.perceptual.name),
+        "derived.perceptual": names.get(perceptual, perceptual),
         # What each stage is, in the words of Table 6.
         "stage1.max_steps": recipe.warm_up_steps,
         "stage2.max_steps": recipe.alignment_steps,
@@ -69,8 +79,9 @@ def _derived(recipe: Recipe) -> dict[str, Any]:
     return derived
 
 
-def _size(size: TransformerSize) -> str:
-    return SIZES.get(size, f"{size.width}×{size.depth}×{size.heads}")
+def _size(part: Component) -> str:
+    shape = tuple(getattr(part, name, 0) for name in ("width", "depth", "heads"))
+    return SIZES.get(shape, "×".join(map(str, shape)))
 
 
 def _line(setting: Setting, values: Mapping[str, Any]) -> SettingLine:

@@ -1,4 +1,4 @@
-"""What a configuration weighs, without building it: parameters, and operations of a training step.
+"""The size of a configuration without its memory: parameters, and operations of a training step.
 
 Modules are made on torch's meta device, which has shapes and no memory, and counted there.
 """
@@ -15,12 +15,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models import alexnet, vgg16
 
 from experiments.recipe import Recipe
-from experiments.records.results import GPU_FLOPS
 from sftok.checkpoints.pretrained import without_weights
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.teacher.vqgan import MaskGITVQGAN
+
+GPU_FLOPS = 33e12
+"""Useful operations per second of one GPU: a fifth of what an RTX 4090 does at best in fp16 (165e12, dense)."""
 
 _BACKWARD = 2
 """A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""
@@ -40,14 +42,14 @@ def parameter_counts(recipe: Recipe) -> dict[str, int]:
 def training_flops(recipe: Recipe, stage: str) -> float:
     """Operations of one training step, by image.
 
-    Not counted: the quantizer, the heads of the discriminator, the optimiser.
+    Not counted: the quantizer, the heads of the discriminator, the optimizer.
 
     Args:
         recipe: the configuration.
         stage: as in an artifact's configuration.
     """
     encoder, decoder, teacher, pixels = _model_flops(recipe.tokenizer_config().model_dump_json())
-    guided = recipe.stage2.replacement_ratio > 0
+    guided = recipe.stage2.context.predicts
     tokenizer = (1 + _BACKWARD) * (encoder + decoder) + (0.0 if recipe.codes_are_cached else teacher)
     if stage == "warm-up":
         return tokenizer
@@ -62,25 +64,27 @@ def training_flops(recipe: Recipe, stage: str) -> float:
     return encoder + first_pass + (1 + _BACKWARD) * (decoder + pixels) + judges
 
 
+def stages_of(recipe: Recipe) -> dict[str, int]:
+    """Training images of each stage of a tokenizer, as its artifacts name the stages."""
+    single = recipe.single_step
+    stages = {
+        "warm-up": (recipe.warm_up_steps, recipe.stage1.training),
+        "alignment": (recipe.alignment_steps, recipe.stage2.training),
+        "single-step-fine-tuning" if single else "fine-tuning": (recipe.stage3.steps, recipe.stage3.training),
+    }
+    return {
+        stage: steps * training.batch_size * training.gradient_accumulation
+        for stage, (steps, training) in stages.items()
+    }
+
+
 def gpu_hours(recipe: Recipe) -> dict[str, float]:
     """Estimated GPU hours of what the row trains, by column of Table 5, at `GPU_FLOPS`."""
     stage1, stage2, stage3 = (
-        steps
-        * training.batch_size
-        * training.gradient_accumulation
-        * training_flops(recipe, stage)
-        / GPU_FLOPS
-        / 3600
-        for stage, steps, training in (
-            ("warm-up", recipe.warm_up_steps, recipe.stage1.training),
-            ("alignment", recipe.alignment_steps, recipe.stage2.training),
-            (
-                "single-step-fine-tuning" if recipe.single_step else "fine-tuning",
-                recipe.stage3.steps if recipe.fine_tuned else 0,
-                recipe.stage3.training,
-            ),
-        )
+        images * training_flops(recipe, stage) / GPU_FLOPS / 3600
+        for stage, images in stages_of(recipe).items()
     )
+    stage3 = stage3 if recipe.fine_tuned else 0.0
     return {
         "hours_stages_1_2": stage1 + stage2,
         "hours_stage_3": stage3,
@@ -94,10 +98,10 @@ def _model_flops(tokenizer: str) -> tuple[float, float, float, float]:
     config = SFTokConfig.model_validate_json(tokenizer)
     with without_weights():
         parts = SFTok.from_config(config)
-        teacher = MaskGITVQGAN.from_config(config.pixel_decoder)
-        images = torch.empty(1, 3, config.encoder.image_size, config.encoder.image_size)
-        latents = torch.empty(1, config.decoder.num_latent_tokens, config.decoder.token_dim)
-        ids = torch.zeros(1, config.decoder.num_codes, dtype=torch.int64)
+        teacher = MaskGITVQGAN(config.pixel_decoder, config.image_size)
+        images = torch.empty(1, 3, config.image_size, config.image_size)
+        latents = torch.empty(1, config.num_latent_tokens, config.token_dim)
+        ids = torch.zeros(1, config.pixel_decoder.num_codes(config.image_size), dtype=torch.int64)
     return (
         _count(lambda: parts.encoder(images)),
         _count(lambda: parts.decoder(ids, latents)),

@@ -1,0 +1,233 @@
+"""An artifact: a typed record of all that decides its content, and how it is made.
+
+Its key is a hash of its kind and version, of its fields that differ from their defaults, and of the keys of the
+artifacts among them. So a new field with a default changes no key, and equal keys mean equal content. Change a
+default, or what the code computes, only together with the version of the kind.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import json
+import pkgutil
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import BaseModel
+
+from experiments.store import StoredArtifact
+from sftok.components import NAME, Component
+from sftok.config import Config, ConfigError, choices_hint
+
+if TYPE_CHECKING:
+    from experiments.artifacts.context import Context
+
+KEY_LENGTH = 16
+
+_NOT_IN_WORKLOAD = frozenset({"seed", "loss", "steps", "optimizer", "optimizers", "ema_decay", "log_every"})
+"""Fields that do not change how long a unit of work takes, beside those that are not in the key."""
+
+
+class Artifact(Config):
+    """One artifact; a subclass is a kind and lives in the file of that name.
+
+    Attributes:
+        kind: in the folder's name; `given_name` of the subclass.
+        version: of the code that makes it; raise it when what it computes changes.
+        parallel: whether several processes make it together.
+        label: for people.
+        device: where it is made; another machine rounds differently, and nothing else depends on it.
+        tf32: whether a GPU may round the inputs of float32 products.
+        data: fingerprints of what it reads, by split.
+    """
+
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"label", "device", "tf32"})
+    kind: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    parallel: ClassVar[bool] = False
+    kinds: ClassVar[dict[str, type[Artifact]]] = {}
+
+    label: str
+    device: str = "cpu"
+    tf32: bool = True
+    data: dict[str, str] = {}
+
+    def __init_subclass__(
+        cls, *, kind: str = "", version: int = 1, parallel: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init_subclass__(**kwargs)
+        if kind:
+            cls.kind, cls.version, cls.parallel = kind, version, parallel
+            cls.kinds[kind] = cls
+
+    @abstractmethod
+    def make(self, context: Context) -> dict[str, Any]:
+        """Write its files to `context.folder` and return what `result.json` holds beside them."""
+
+    @property
+    def units(self) -> int:
+        """Units of work, for progress and cost: training steps, or 1."""
+        return int(getattr(self, "steps", 1))
+
+    @property
+    def stage(self) -> str:
+        """What it does, more closely than its kind: `warm-up`, `alignment`, `evaluation`."""
+        return self.kind
+
+    @functools.cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the key is a hash of."""
+        return {"kind": self.kind, "version": self.version, "fields": _deciding(self, own=True)}
+
+    @functools.cached_property
+    def key(self) -> str:
+        """The first 16 hex digits of the SHA-256 of all that decides the content."""
+        return _hash(self.identity)
+
+    @property
+    def name(self) -> str:
+        """Folder name: kind and key."""
+        return f"{self.kind}-{self.key}"
+
+    @functools.cached_property
+    def inputs(self) -> dict[str, Artifact]:
+        """The artifacts that it is made from, by role."""
+        values = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: value for name, value in values.items() if isinstance(value, Artifact)}
+
+    def with_inputs(self) -> list[Artifact]:
+        """All that it is made from, inputs before what needs them, and itself last."""
+        ordered: dict[Artifact, None] = {}
+        for upstream in self.inputs.values():
+            ordered |= dict.fromkeys(upstream.with_inputs())
+        return [*ordered, self]
+
+    @functools.cached_property
+    def workload(self) -> str:
+        """Equal for artifacts whose units take equally long: as large, on the same data, from models as large."""
+        models = {role: _deciding(getattr(each, "model", None)) for role, each in self.inputs.items()}
+        own = _deciding(self, own=True, omitted=_NOT_IN_WORKLOAD | set(self.inputs))
+        return _hash({"kind": self.kind, "fields": own, "models": models})
+
+    def components(self) -> Iterator[Component]:
+        """The exchangeable parts that it is made with."""
+        yield from _components(self)
+
+    @property
+    def batch_size(self) -> int | None:
+        """Images of a training batch, if it trains."""
+        training = getattr(self, "training", None)
+        return None if training is None else int(training.batch_size)
+
+    @property
+    def images(self) -> int:
+        """Training images that it sees in all."""
+        training = getattr(self, "training", None)
+        return 0 if training is None else self.units * training.batch_size * training.gradient_accumulation
+
+    def stored(self) -> StoredArtifact:
+        """As a request holds it."""
+        return StoredArtifact(
+            name=self.name,
+            kind=self.kind,
+            version=self.version,
+            stage=self.stage,
+            label=self.label,
+            inputs={role: upstream.name for role, upstream in self.inputs.items()},
+            data=self.data,
+            device=self.device,
+            units=self.units,
+            images=self.images,
+            record=self.model_dump(mode="json", exclude=set(self.inputs)),
+        )
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Artifact) and self.name == other.name
+
+
+def all_kinds() -> dict[str, type[Artifact]]:
+    """Every kind of artifact, by name: each file of this package defines one."""
+    for module in pkgutil.iter_modules(importlib.import_module("experiments.artifacts").__path__):
+        importlib.import_module(f"experiments.artifacts.{module.name}")
+    return Artifact.kinds
+
+
+def load(stored: Iterable[StoredArtifact]) -> dict[str, Artifact]:
+    """The records of stored artifacts, by name; inputs come before what is made from them.
+
+    Raises:
+        ConfigError: a kind is unknown, or the code of today makes something else of a record.
+    """
+    artifacts: dict[str, Artifact] = {}
+    for each in stored:
+        inputs = {role: artifacts[name] for role, name in each.inputs.items()}
+        artifact = _kind(each.kind).build({**each.record, **inputs})
+        if artifact.name != each.name:
+            raise ConfigError(
+                f"{each.label} ({each.name}): the code that makes it has changed since it was requested; "
+                "run the command again, finished artifacts that did not change are kept"
+            )
+        artifacts[each.name] = artifact
+    return artifacts
+
+
+def _kind(kind: str) -> type[Artifact]:
+    if kind not in Artifact.kinds and kind.isidentifier():
+        try:
+            importlib.import_module(f"experiments.artifacts.{kind}")
+        except ModuleNotFoundError:
+            raise ConfigError(f"unknown kind of artifact {kind!r}: {choices_hint(kind, all_kinds())}") from None
+    return Artifact.kinds[kind]
+
+
+def _deciding(value: Any, own: bool = False, omitted: frozenset[str] | set[str] = frozenset()) -> Any:
+    """`value` as JSON, without fields at their defaults and those that change no result."""
+    if isinstance(value, Artifact) and not own:
+        return value.name
+    if isinstance(value, BaseModel):
+        return _deciding_fields(value, omitted)
+    if isinstance(value, Mapping):
+        return {str(key): _deciding(entry, omitted=omitted) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_deciding(entry, omitted=omitted) for entry in value]
+    return value
+
+
+def _deciding_fields(record: BaseModel, omitted: frozenset[str] | set[str]) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    if isinstance(record, Component):
+        fields[NAME] = record.reference
+        if (content := record.content_hash()) is not None:
+            fields["content"] = content
+    left_out = getattr(record, "not_in_key", frozenset()) | omitted
+    for name, field in type(record).model_fields.items():
+        value = getattr(record, name)
+        # A name tells records of one kind apart whatever its default.
+        if name in left_out or (name != NAME and value == field.get_default(call_default_factory=True)):
+            continue
+        fields[name] = _deciding(value, omitted=omitted)
+    return fields
+
+
+def _components(value: Any) -> Iterator[Component]:
+    if isinstance(value, Component):
+        yield value
+    if isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            part = getattr(value, name)
+            if not isinstance(part, Artifact):
+                yield from _components(part)
+    elif isinstance(value, Mapping):
+        yield from (found for entry in value.values() for found in _components(entry))
+    elif isinstance(value, list | tuple):
+        yield from (found for entry in value for found in _components(entry))
+
+
+def _hash(content: Any) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:KEY_LENGTH]

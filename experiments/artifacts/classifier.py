@@ -1,0 +1,61 @@
+"""The in-domain classifier, whose features and logits are a space for rFID and IS."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.context import Context
+from experiments.recipe import Recipe
+from sftok.data.augmentation import AugmentationConfig
+from sftok.training.loop import TrainingConfig
+
+
+class Classifier(Artifact, kind="classifier"):
+    """A trained classifier of the data's own classes."""
+
+    image_size: int
+    channels: tuple[int, ...]
+    label_smoothing: float
+    training: TrainingConfig
+    steps: int
+    seed: int
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+    @classmethod
+    def plan(cls, recipe: Recipe, fingerprints: Mapping[str, str]) -> Classifier | None:
+        """The classifier of a recipe; None where no feature space needs it."""
+        if not any(extractor.in_domain for extractor in recipe.evaluation.extractors):
+            return None
+        own = recipe.classifier
+        return cls(
+            label="in-domain classifier",
+            device=recipe.device,
+            tf32=recipe.tf32,
+            data={"train": fingerprints["train"]},
+            image_size=recipe.data.image_size,
+            channels=own.channels,
+            label_smoothing=own.label_smoothing,
+            training=own.training,
+            steps=own.steps,
+            seed=own.seed,
+            augmentation=recipe.augmentation,
+        )
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Train the classifier on the class labels."""
+        from experiments.artifacts.training import train_model
+        from sftok.evaluation.classifier import Classifier as Network
+        from sftok.evaluation.classifier import ClassifierConfig
+        from sftok.randomness import seeded_initialisation
+        from sftok.training.stages.classifier import ClassifierStage
+
+        images = context.load_data("train")
+        config = ClassifierConfig(
+            image_size=self.image_size, num_classes=images.num_classes, channels=self.channels
+        )
+        with seeded_initialisation(self.seed):
+            network = Network(config)
+        stage = ClassifierStage(network, self.label_smoothing)
+        return train_model(context, self, stage, network, config, images)

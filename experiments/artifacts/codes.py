@@ -1,0 +1,81 @@
+"""The teacher's codes of the training images, computed once; and any frozen encoder's ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.context import Context
+from experiments.artifacts.teacher import Teacher
+from experiments.recipe import Recipe
+from sftok.data.augmentation import AugmentationConfig
+
+if TYPE_CHECKING:
+    from sftok.models.tokenizer import SFTok
+    from sftok.teacher.vqgan import MaskGITVQGAN
+
+BATCH_SIZE = 500
+"""Images that are read together; the models take what fits of them at a time."""
+
+
+class Codes(Artifact, kind="codes"):
+    """The codes of every training image in each of its views."""
+
+    teacher: Teacher
+    augmentation: AugmentationConfig = AugmentationConfig()
+
+    @classmethod
+    def plan(
+        cls,
+        recipe: Recipe,
+        teacher: Teacher,
+        fingerprints: Mapping[str, str],
+        augmentation: AugmentationConfig,
+    ) -> Codes:
+        """The codes of the images as `augmentation` shows them."""
+        return cls(
+            label="teacher codes",
+            device=recipe.device,
+            tf32=recipe.tf32,
+            data={"train": fingerprints["train"]},
+            teacher=teacher,
+            augmentation=augmentation,
+        )
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Encode the training images with the frozen teacher."""
+        return write_ids(context, self, load_teacher(context, self.teacher), self.augmentation)
+
+
+def load_teacher(context: Context, teacher: Teacher) -> MaskGITVQGAN:
+    """A finished teacher, frozen."""
+    from sftok.teacher.vqgan import MaskGITVQGAN
+
+    return MaskGITVQGAN.from_pretrained(context.folder_of(teacher)).requires_grad_(False)
+
+
+def write_ids(
+    context: Context,
+    artifact: Artifact,
+    encoder: MaskGITVQGAN | SFTok,
+    augmentation: AugmentationConfig,
+) -> dict[str, Any]:
+    """Encode the training images with a frozen model into the folder of `artifact`."""
+    from experiments.artifacts.training import views
+    from sftok.tokens import TokenCache, write_tokens
+
+    def on_progress(done: int, total: int) -> None:
+        context.report(done / total)
+
+    device = context.open_device(artifact)
+    images, shown = context.load_data("train"), views(augmentation)
+    write_tokens(
+        encoder.to(device), images, context.folder, BATCH_SIZE, on_progress, augmentation=shown, device=device
+    )
+    counts = TokenCache(context.folder, len(images), encoder.num_tokens, shown).counts()
+    return {
+        "images": len(images),
+        "codes_used": int((counts > 0).sum()),
+        "codebook_size": encoder.codebook_size,
+    }

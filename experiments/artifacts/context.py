@@ -1,0 +1,84 @@
+"""What an artifact is given to make itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, cast
+
+from experiments.store import TOKENS, Store
+from sftok.distributed import SINGLE, World
+from sftok.training.interruption import TrainingInterrupted
+
+if TYPE_CHECKING:
+    import torch
+
+    from experiments.artifacts.base import Artifact
+    from sftok.data.base import ImageSet
+    from sftok.training.loop import Monitor
+
+MODEL = "model.safetensors"
+
+PROGRESS_UNITS = 1000
+
+
+class Data(Protocol):
+    """Where the images come from."""
+
+    def load(self, split: str) -> ImageSet:
+        """The images of `split`."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """A folder to write to, and where inputs, data and caches are.
+
+    Of several processes that make an artifact together the first alone writes; the folders are the same for all.
+    """
+
+    folder: Path
+    """Where the files of the artifact go."""
+    store: Store
+    load_data: Callable[[str], ImageSet]
+    """The image set of a split."""
+    monitor: Monitor
+    world: World = SINGLE
+    """The processes that make the artifact together."""
+
+    @property
+    def cache(self) -> Path:
+        """A folder shared by all artifacts, for files that are named by their content."""
+        return self.store.root / "cache"
+
+    def folder_of(self, finished: Artifact) -> Path:
+        """The folder of a finished input."""
+        return self.store.folder(finished)
+
+    def report(self, fraction: float) -> None:
+        """Say how far work without checkpoints is; the place where it can be stopped.
+
+        Raises:
+            TrainingInterrupted: the runner was asked to stop; what is in no file yet starts again next time.
+        """
+        if self.monitor.should_stop():
+            kept = any(self.folder.glob(f"{TOKENS}*"))
+            raise TrainingInterrupted(
+                "stopped; it resumes from the files that are complete"
+                if kept
+                else "stopped; it starts again next time"
+            )
+        self.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
+
+    def open_device(self, artifact: Artifact) -> torch.device:
+        """The device on which `artifact` is made.
+
+        Raises:
+            DeviceError: it does not exist.
+        """
+        # Imported here: what is loaded before an artifact is made must not wait for torch.
+        from sftok.device import DeviceName, open_device
+
+        device = cast("DeviceName", artifact.device)
+        return open_device(device, tf32=artifact.tf32, local_rank=self.world.local_rank)

@@ -1,0 +1,226 @@
+"""A training stage of a tokenizer: warm-up, alignment or fine-tuning (Sections 3.2 and 3.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.codes import Codes, load_teacher
+from experiments.artifacts.context import Context
+from experiments.artifacts.teacher import Teacher
+from experiments.recipe import Recipe
+from experiments.specs import Row
+from sftok.config import Config
+from sftok.data.augmentation import AugmentationConfig
+from sftok.decoding.schedule import DecodingConfig
+from sftok.losses.perceptual import PerceptualConfig
+from sftok.models.discriminator import DiscriminatorConfig
+from sftok.models.tokenizer import SFTokConfig
+from sftok.training.loop import TrainingConfig
+from sftok.training.stages.fine_tuning import FineTuningConfig
+from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
+
+if TYPE_CHECKING:
+    from sftok.data.base import ImageSet
+    from sftok.models.tokenizer import SFTok
+    from sftok.training.stages.base import Stage
+
+_SINGLE_STEP = DecodingConfig(steps=1, temperature=0.0)
+"""How a tokenizer is decoded whose decoder was trained without visible codes."""
+
+
+class WarmUp(Config):
+    """Stage 1: every position is masked."""
+
+    name: Literal["warm-up"] = "warm-up"
+    loss: TokenizerLossConfig
+
+
+class Alignment(Config):
+    """Stage 2: some positions are visible, and show what the context says."""
+
+    name: Literal["alignment"] = "alignment"
+    loss: TokenizerLossConfig
+    alignment: AlignmentConfig
+
+
+class FineTuning(Config):
+    """Stage 3: both decoders towards pixels, of a tokenizer that decodes in several steps or in one."""
+
+    name: Literal["fine-tuning", "single-step-fine-tuning"]
+    fine_tuning: FineTuningConfig
+    perceptual: PerceptualConfig
+    discriminator: DiscriminatorConfig
+
+
+class TrainStage(Artifact, kind="stage", parallel=True):
+    """A tokenizer after one stage of its training, complete with its pixel decoder."""
+
+    model: SFTokConfig
+    objective: WarmUp | Alignment | FineTuning
+    training: TrainingConfig
+    steps: int
+    seed: int
+    tail_drop: bool = False
+    augmentation: AugmentationConfig = AugmentationConfig()
+    teacher: Teacher | None = None
+    codes: Codes | None = None
+    """None where the teacher encodes the images at every step."""
+    start: TrainStage | None = None
+    """The stage before."""
+
+    @classmethod
+    def plan(
+        cls, row: Row, recipe: Recipe, seed: int, teacher: Teacher, fingerprints: Mapping[str, str]
+    ) -> list[TrainStage]:
+        """The stages of a tokenizer in order, each from the one before, as far as the recipe has them."""
+        codes = None
+        if recipe.codes_are_cached:
+            codes = Codes.plan(recipe, teacher, fingerprints, recipe.augmentation)
+        first = {"teacher": teacher, "codes": codes}
+        common = {
+            "device": recipe.device,
+            "tf32": recipe.tf32,
+            "data": {"train": fingerprints["train"]},
+            "model": recipe.tokenizer_config(),
+            "seed": seed,
+            "tail_drop": recipe.tail_drop,
+            "augmentation": recipe.augmentation,
+        }
+        stages: list[TrainStage] = []
+        if recipe.warm_up_steps:
+            # Rows without variants share their warm-up, so none of them gives it its name.
+            shared = f"warm-up of {row.name}" if row.variants else "warm-up"
+            stages.append(
+                cls(
+                    **common,
+                    **first,
+                    label=f"{row.name if recipe.single_step else shared}, seed {seed}",
+                    objective=WarmUp(loss=recipe.loss),
+                    training=recipe.stage1.training,
+                    steps=recipe.warm_up_steps,
+                )
+            )
+        if recipe.alignment_steps:
+            alignment = AlignmentConfig.model_validate(recipe.stage2.model_dump(exclude={"training"}))
+            stages.append(
+                cls(
+                    **common,
+                    **first,
+                    label=f"{row.name}, seed {seed}",
+                    objective=Alignment(loss=recipe.loss, alignment=alignment),
+                    training=recipe.stage2.training,
+                    steps=recipe.alignment_steps,
+                    start=stages[-1] if stages else None,
+                )
+            )
+        if recipe.fine_tuned:
+            stages.append(
+                cls(
+                    **common,
+                    label=f"fine-tuning of {row.name}, seed {seed}",
+                    objective=_fine_tuning(recipe),
+                    training=recipe.stage3.training,
+                    steps=recipe.stage3.steps,
+                    start=stages[-1],
+                )
+            )
+        return stages
+
+    @property
+    def stage(self) -> str:
+        """`warm-up`, `alignment`, `fine-tuning` or `single-step-fine-tuning`."""
+        return self.objective.name
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Train the stage."""
+        from experiments.artifacts.training import train_model
+        from sftok.training.stages.fine_tuning import FineTuningStage
+        from sftok.weights import content_hash
+
+        tokenizer = self._starting_tokenizer(context)
+        images = context.load_data("train")
+        stage = self._build(context, tokenizer, images)
+        result = train_model(context, self, stage, tokenizer, tokenizer.record, images)
+        if isinstance(stage, FineTuningStage) and context.world.is_first:
+            # The key holds their names alone, so that a machine without the files can read the store.
+            networks = stage.networks.items()
+            result["networks"] = {loss: content_hash(each.module.state_dict()) for loss, each in networks}
+        return result
+
+    def _starting_tokenizer(self, context: Context) -> SFTok:
+        """What the stage before left, or fresh weights around the teacher's pixel decoder."""
+        from sftok.models.tokenizer import SFTok
+        from sftok.randomness import generator
+
+        if self.start is not None:
+            return SFTok.from_pretrained(context.folder_of(self.start))
+        tokenizer = SFTok.from_config(self.model, generator(self.seed, "initialisation"))
+        teacher = load_teacher(context, cast(Teacher, self.teacher))
+        tokenizer.pixel_decoder.load_state_dict(teacher.pixel_decoder.state_dict())
+        return tokenizer
+
+    def _build(self, context: Context, tokenizer: SFTok, images: ImageSet) -> Stage:
+        """The stage of this objective; it also says how its tokenizer is decoded from here on."""
+        from sftok.quantizers.tail_drop import TailDrop
+        from sftok.randomness import generator
+        from sftok.training.stages import fine_tuning as stage_3
+        from sftok.training.stages.tokenizer import AlignmentStage, WarmUpStage
+
+        quantizer: Any = TailDrop(tokenizer.quantizer) if self.tail_drop else tokenizer.quantizer
+        objective = self.objective
+        if isinstance(objective, FineTuning):
+            single = objective.name == "single-step-fine-tuning"
+            # Stage 3 trains the soft lookup, so that is how its tokenizer is decoded.
+            decoding = _SINGLE_STEP if single else DecodingConfig()
+            tokenizer.decoding = decoding.model_copy(update={"final_lookup": "soft"})
+            kind = stage_3.SingleStepFineTuningStage if single else stage_3.FineTuningStage
+            return kind(
+                tokenizer.encoder,
+                quantizer,
+                tokenizer.decoder,
+                tokenizer.pixel_decoder,
+                objective.perceptual.build(),
+                objective.discriminator.build(generator(self.seed, "discriminator")),
+                objective.fine_tuning,
+            )
+        parts = (tokenizer.encoder, quantizer, tokenizer.decoder, self._teacher_codes(context, images))
+        if isinstance(objective, WarmUp):
+            tokenizer.decoding = _SINGLE_STEP
+            return WarmUpStage(*parts, objective.loss)
+        tokenizer.decoding = DecodingConfig()
+        return AlignmentStage(*parts, objective.loss, objective.alignment)
+
+    def _teacher_codes(self, context: Context, images: ImageSet) -> Any:
+        """The codes of the very views that the encoder sees: cached, or computed at every step."""
+        from experiments.artifacts.training import views
+        from sftok.tokens import TokenCache, TokensOnTheFly
+
+        if self.codes is None:
+            teacher = load_teacher(context, cast(Teacher, self.teacher))
+            return TokensOnTheFly(teacher.to(context.open_device(self)))
+        num_codes = self.model.pixel_decoder.num_codes(self.model.image_size)
+        return TokenCache(context.folder_of(self.codes), len(images), num_codes, views(self.augmentation))
+
+
+def _fine_tuning(recipe: Recipe) -> FineTuning:
+    own = recipe.stage3
+    losses = own.model_dump(exclude={"training", "steps", "perceptual", "discriminator"})
+    return FineTuning(
+        name="single-step-fine-tuning" if recipe.single_step else "fine-tuning",
+        fine_tuning=FineTuningConfig.model_validate(losses),
+        perceptual=own.perceptual,
+        discriminator=own.discriminator,
+    )
+
+
+def load_tokenizer(context: Context, stage: TrainStage, kept_tokens: int | None = None) -> SFTok:
+    """A finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""
+    from sftok.models.tokenizer import SFTok
+    from sftok.quantizers.tail_drop import FirstTokens
+
+    tokenizer = SFTok.from_pretrained(context.folder_of(stage)).requires_grad_(False)
+    if kept_tokens is not None:
+        tokenizer.quantizer = FirstTokens(tokenizer.quantizer, kept_tokens)
+    return tokenizer

@@ -1,0 +1,129 @@
+"""The teacher, a 2D tokenizer whose codes the decoder learns: trained here, or given as weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.context import MODEL, Context
+from experiments.recipe import Recipe
+from sftok.config import ConfigError
+from sftok.data.augmentation import AugmentationConfig
+from sftok.models.base import BackboneConfig
+from sftok.training.loop import TrainingConfig
+
+WEIGHTS = "teacher"
+"""Beside the splits of the data: the fingerprint of given weights."""
+
+
+class Teacher(Artifact, kind="teacher", parallel=True):
+    """A MaskGIT-VQGAN."""
+
+    not_in_key: ClassVar[frozenset[str]] = Artifact.not_in_key | {"origin"}
+
+    image_size: int
+    backbone: BackboneConfig
+    training: TrainingConfig | None = None
+    """None for weights that are given."""
+    steps: int = 0
+    seed: int = 0
+    augmentation: AugmentationConfig = AugmentationConfig()
+    origin: str | None = None
+    """Where given weights are; their hash is among `data`."""
+
+    @classmethod
+    def plan(
+        cls, recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher", given: bool = True
+    ) -> Teacher:
+        """The teacher of a recipe, one for all seeds; trained in any case unless `given` weights are taken."""
+        own = recipe.teacher
+        common = {
+            "label": label,
+            "device": recipe.device,
+            "tf32": recipe.tf32,
+            "image_size": recipe.data.image_size,
+            "backbone": own.backbone,
+        }
+        if given and own.checkpoint is not None:
+            return cls(**common, data={WEIGHTS: fingerprints[WEIGHTS]}, origin=own.checkpoint)
+        return cls(
+            **common,
+            data={"train": fingerprints["train"]},
+            training=own.training,
+            steps=own.steps,
+            seed=own.seed,
+            augmentation=recipe.augmentation,
+        )
+
+    @property
+    def units(self) -> int:
+        """Training steps, or 1 for given weights."""
+        return max(1, self.steps)
+
+    @property
+    def num_codes(self) -> int:
+        """Codes of an image."""
+        return self.backbone.num_codes(self.image_size)
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Train the teacher, or copy the given weights under this package's names.
+
+        Raises:
+            CheckpointError: the given weights are not those that the run was planned with.
+        """
+        return self._copy(context, self.origin) if self.origin else self._train(context)
+
+    def _train(self, context: Context) -> dict[str, Any]:
+        from experiments.artifacts.training import train_model
+        from sftok.randomness import generator
+        from sftok.teacher.vqgan import MaskGITVQGAN
+        from sftok.training.stages.teacher import TeacherStage
+
+        network = MaskGITVQGAN(self.backbone, self.image_size, generator(self.seed, "initialisation"))
+        images = context.load_data("train")
+        return train_model(context, self, TeacherStage(network), network, network.record, images)
+
+    def _copy(self, context: Context, origin: str) -> dict[str, Any]:
+        from sftok.checkpoints import CheckpointError
+        from sftok.hub import identity, open_tokenizer
+        from sftok.weights import save_tensors
+
+        if not context.world.is_first:
+            return {}
+        network = open_tokenizer(origin)
+        if identity(network) != self.data[WEIGHTS]:
+            raise CheckpointError(
+                f"{origin}: the weights have changed since the run was planned; start it again"
+            )
+        config = json.dumps(network.record.model_dump(mode="json"))
+        return {"weights": save_tensors(context.folder / MODEL, network.state_dict(), {"config": config})}
+
+
+def given_weights(recipe: Recipe) -> Mapping[str, str]:
+    """The fingerprint of the weights at `teacher.checkpoint`; nothing where the teacher is trained.
+
+    Raises:
+        CheckpointError: they cannot be found, or are damaged.
+        ConfigError: they are not a teacher, or one of another size than the recipe's.
+    """
+    checkpoint = recipe.teacher.checkpoint
+    if checkpoint is None:
+        return {}
+    from sftok.hub import identity, open_tokenizer
+    from sftok.teacher.vqgan import MaskGITVQGAN
+
+    given = open_tokenizer(checkpoint)
+    if not isinstance(given, MaskGITVQGAN):
+        raise ConfigError(
+            f"teacher.checkpoint = {checkpoint}: a {given.architecture}, which has no codes of 2D positions"
+        )
+    wanted = {"image_size": recipe.data.image_size, **recipe.teacher.backbone.model_dump()}
+    found = {"image_size": given.image_size, **given.record.backbone.model_dump()}
+    for name, value in wanted.items():
+        if found.get(name) != value:
+            raise ConfigError(
+                f"teacher.checkpoint = {checkpoint}: its {name} is {found.get(name)}, the recipe's is {value}"
+            )
+    return {WEIGHTS: identity(given)}

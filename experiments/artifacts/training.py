@@ -1,0 +1,75 @@
+"""How every kind that is trained is trained: the loop, and the weights it leaves."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Protocol
+
+from experiments.artifacts.context import MODEL, Context
+from sftok.data.augmentation import AugmentationConfig
+from sftok.data.batches import Batch, training_batches
+from sftok.randomness import derived_seed
+from sftok.training.loop import TrainingConfig, train
+from sftok.weights import save_tensors
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+    from torch import nn
+
+    from experiments.artifacts.base import Artifact
+    from sftok.data.base import ImageSet
+    from sftok.training.stages.base import Stage
+
+
+class Trained(Protocol):
+    """What an artifact says of its training."""
+
+    training: TrainingConfig
+    steps: int
+    seed: int
+    augmentation: AugmentationConfig
+
+
+def views(augmentation: AugmentationConfig) -> AugmentationConfig | None:
+    """The views of the training images; None where they are the center crops."""
+    return augmentation if augmentation.active else None
+
+
+def train_model(
+    context: Context, artifact: Artifact, stage: Stage, model: nn.Module, record: BaseModel, images: ImageSet
+) -> dict[str, Any]:
+    """Train `stage` on `images`, and write the weights of `model` with the record to rebuild it from.
+
+    Returns:
+        What `result.json` says of it; empty in all processes but the first.
+    """
+    trained: Trained = artifact  # type: ignore[assignment]
+    training = trained.training
+
+    def batches(start: int) -> Iterator[Batch]:
+        order = derived_seed(trained.seed, "order")
+        shown = views(trained.augmentation)
+        return training_batches(images, training.batch_size, order, start, shown, context.world)
+
+    seconds = train(
+        stage,
+        batches,
+        trained.steps,
+        training,
+        seed=derived_seed(trained.seed, artifact.stage),
+        folder=context.folder,
+        monitor=context.monitor,
+        device=context.open_device(artifact),
+        world=context.world,
+    )
+    if not context.world.is_first:
+        return {}
+    config = json.dumps(record.model_dump(mode="json"))
+    return {
+        "weights": save_tensors(context.folder / MODEL, model.state_dict(), {"config": config}),
+        "steps": trained.steps,
+        "seconds": seconds,
+        "images_per_second": artifact.images / seconds,
+        "parameters": sum(parameter.numel() for parameter in stage.trained.parameters()),
+    }
