@@ -65,12 +65,7 @@ class Registry:
         Raises:
             ConfigError: there is no such experiment; the message lists the choices.
         """
-        if name.endswith(".py"):
-            module = self.add(Path(name))
-            if not hasattr(module, "EXPERIMENT"):
-                raise ConfigError(f"{name}: defines no EXPERIMENT")
-            name = module.EXPERIMENT.name
-        return pick(self.experiments(), name, "experiment")
+        return pick(self.experiments(), self._named(name, "EXPERIMENT", Experiment), "experiment")
 
     def study(self, name: str) -> Study:
         """The study of a name, or of a file `NAME.py`.
@@ -78,12 +73,16 @@ class Registry:
         Raises:
             ConfigError: there is no such study; the message lists the choices.
         """
-        if name.endswith(".py"):
-            module = self.add(Path(name))
-            if not hasattr(module, "STUDY"):
-                raise ConfigError(f"{name}: defines no STUDY")
-            name = module.STUDY.name
-        return pick(self.studies(), name, "study")
+        return pick(self.studies(), self._named(name, "STUDY", Study), "study")
+
+    def _named(self, name: str, attribute: str, kind: type[Spec]) -> str:
+        """`name`, or that of the spec in the file `name`."""
+        if not name.endswith(".py"):
+            return name
+        spec = getattr(self.add(Path(name)), attribute, None)
+        if not isinstance(spec, kind):
+            raise ConfigError(f"{name}: its {attribute} is not of type {kind.__name__}")
+        return spec.name
 
     def _find(self, attribute: str, kind: type[Spec]) -> dict[str, Spec]:
         found: dict[str, Spec] = {}
@@ -92,7 +91,7 @@ class Registry:
             if spec is None:
                 continue
             if not isinstance(spec, kind):
-                raise ConfigError(f"{module.__name__}: {attribute} is not a {kind.__name__}")
+                raise ConfigError(f"{module.__name__}: its {attribute} is not of type {kind.__name__}")
             if spec.name in found:
                 raise ConfigError(f"{module.__name__}: another {kind.__name__.lower()} is named {spec.name!r}")
             found[spec.name] = spec
@@ -117,8 +116,12 @@ def import_file(path: Path) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None and Path(getattr(known, "__file__", None) or "") == path.absolute():
         return known
-    if not name.isidentifier() or known is not None or importlib.util.find_spec(name) is not None:
-        raise ConfigError(f"{path}: {name!r} is the name of another module, or no module name; rename the file")
+    # The folder of the file may be on the path, and is if it is the current one.
+    found = importlib.util.find_spec(name) if name.isidentifier() and known is None else None
+    if not name.isidentifier() or known is not None or (found and found.origin != str(path.absolute())):
+        raise ConfigError(
+            f"{path}: {name!r} is the name of another module, or no module name; rename the file"
+        )
     spec = importlib.util.spec_from_file_location(name, path.absolute())
     assert spec is not None
     assert spec.loader is not None

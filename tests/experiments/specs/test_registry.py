@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.registry import discover, pick
+from experiments.specs.registry import Registry, import_source
 from sftok.config import ConfigError
 
 SPEC = """
-from experiments.spec import Experiment, Row
+from experiments.specs import Experiment, Row
 EXPERIMENT = Experiment(name={name!r}, kind="table", title="t", source="s", description="d",
                         rows=(Row(name="a", label="A"),))
 """
@@ -31,19 +31,19 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_new_file_is_a_new_experiment(package: Path) -> None:
-    assert list(discover(["some_specs"])) == ["first"]
+    assert list(Registry(["some_specs"]).experiments()) == ["first"]
     (package / "second.py").write_text(SPEC.format(name="second"))
-    assert list(discover(["some_specs"])) == ["first", "second"]
+    assert list(Registry(["some_specs"]).experiments()) == ["first", "second"]
 
 
 def test_a_name_taken_twice_is_an_error(package: Path) -> None:
     (package / "second.py").write_text(SPEC.format(name="first"))
-    with pytest.raises(ConfigError, match=r"some_specs\.second: an experiment 'first' exists already"):
-        discover(["some_specs"])
+    with pytest.raises(ConfigError, match=r"some_specs\.second: another experiment is named 'first'"):
+        Registry(["some_specs"]).experiments()
 
 
 def test_the_order_is_the_papers() -> None:
-    names = list(discover(["experiments.paper", "ablations"]))
+    names = list(Registry(["experiments.paper", "ablations"]).experiments())
     assert names[:7] == [*(f"table{number}" for number in range(1, 7)), "appendix_c"]
     assert names.index("figure8") < names.index("figures9_14") < names.index("figure15")
     assert names[-2:] == ["stage3", "information"]
@@ -51,11 +51,11 @@ def test_the_order_is_the_papers() -> None:
 
 def test_an_unknown_name_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match=r"did you mean 'table4'.*choices: .*table3, table4"):
-        pick(discover(["experiments.paper"]), "tabel4")
+        Registry(["experiments.paper"]).experiment("tabel4")
 
 
 BORROWER = """
-from experiments.spec import Experiment, Row
+from experiments.specs import Experiment, Row
 EXPERIMENT = Experiment(name="second", kind="figure", title="t", source="s", description="d",
                         rows=(Row(name="{row}", as_in="{experiment}", published={{"is": 2.0}}),))
 """
@@ -63,7 +63,7 @@ EXPERIMENT = Experiment(name="second", kind="figure", title="t", source="s", des
 
 def test_a_borrowed_row_is_the_lenders_but_for_what_it_says_itself(package: Path) -> None:
     (package / "second.py").write_text(BORROWER.format(row="a", experiment="first"))
-    (row,) = discover(["some_specs"])["second"].rows
+    (row,) = Registry(["some_specs"]).experiments()["second"].rows
     assert (row.label, row.published, row.as_in) == ("A", {"is": 2.0}, "")
 
 
@@ -71,13 +71,13 @@ def test_a_row_may_be_borrowed_twice_but_not_in_a_circle(package: Path) -> None:
     (package / "second.py").write_text(BORROWER.format(row="a", experiment="first"))
     third = BORROWER.format(row="a", experiment="second").replace('"second", kind', '"third", kind')
     (package / "third.py").write_text(third.replace("2.0", "3.0"))
-    (row,) = discover(["some_specs"])["third"].rows
+    (row,) = Registry(["some_specs"]).experiments()["third"].rows
     assert (row.label, row.published, row.as_in) == ("A", {"is": 3.0}, "")
     (package / "second.py").write_text(BORROWER.format(row="a", experiment="third"))
     for name in [name for name in sys.modules if name.startswith("some_specs.")]:
         del sys.modules[name]
     with pytest.raises(ConfigError, match="borrows it back"):
-        discover(["some_specs"])
+        Registry(["some_specs"]).experiments()
 
 
 @pytest.mark.parametrize(
@@ -89,4 +89,45 @@ def test_a_row_that_is_not_there_cannot_be_borrowed(
 ) -> None:
     (package / "second.py").write_text(BORROWER.format(row=row, experiment=experiment))
     with pytest.raises(ConfigError, match=message):
-        discover(["some_specs"])
+        Registry(["some_specs"]).experiments()
+
+
+def test_a_file_of_ones_own_may_borrow_rows_and_is_imported_once(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "my_own_experiment.py"
+    path.write_text(BORROWER.format(row="a", experiment="first"))
+    registry = Registry(["some_specs"])
+    experiment = registry.experiment(str(path))
+    assert (experiment.name, experiment.rows[0].label) == ("second", "A")
+    module = sys.modules["my_own_experiment"]
+    import_source(registry.source, tmp_path / "elsewhere")
+    assert sys.modules["my_own_experiment"] is module
+    path.write_text(path.read_text() + "# changed\n")
+    with pytest.raises(ConfigError, match="changed since the run was requested"):
+        import_source(registry.source, tmp_path)
+    del sys.modules["my_own_experiment"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("missing.py", None, "no such file"),
+        ("json.py", "EXPERIMENT = 1", "rename the file"),
+        ("my-own.py", "EXPERIMENT = 1", "rename the file"),
+        ("fails_at_once.py", "1 / 0", r"cannot be imported \(ZeroDivisionError: division by zero\)"),
+        ("defines_nothing.py", "", "neither an EXPERIMENT nor a STUDY"),
+        ("of_another_type.py", "EXPERIMENT = 1", "its EXPERIMENT is not of type Experiment"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_one_line(
+    tmp_path: Path, name: str, content: str | None, message: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=message) as caught:
+        Registry([]).experiment(str(path))
+    assert "\n" not in str(caught.value)
+    if path.stem != "json":
+        sys.modules.pop(path.stem, None)

@@ -18,8 +18,8 @@ from experiments.paper import (
     table5,
     table6,
 )
-from experiments.registry import discover
-from experiments.spec import Experiment
+from experiments.specs import Experiment
+from experiments.specs.registry import Registry
 from sftok.config import ConfigError
 
 ROW = {"name": "a", "label": "A"}
@@ -31,6 +31,10 @@ BASE: dict[str, Any] = {
     "description": "d",
     "rows": (ROW,),
 }
+
+
+def claim(order: str) -> dict[str, str]:
+    return {"name": "c", "text": "t", "source": "s", "order": order}
 
 
 def test_the_published_numbers() -> None:
@@ -89,7 +93,7 @@ def test_table_2_as_printed() -> None:
 
 
 def test_table_2_is_about_the_tokenizers_of_table_1() -> None:
-    specs = discover(["experiments.paper"])
+    specs = Registry(["experiments.paper"]).experiments()
     of_table_1 = {row.name: row for row in specs["table1"].rows}
     generating = [row for row in specs["table2"].rows if row.trained]
     assert [row.name for row in generating] == ["maskgit", "titok-b", "sftok-b", "sftok-l"]
@@ -113,7 +117,7 @@ def test_table_5_as_printed() -> None:
 
 
 def test_figures_borrow_the_numbers_of_their_tables() -> None:
-    specs = discover(["experiments.paper"])
+    specs = Registry(["experiments.paper"]).experiments()
     of_table_1 = {row.name: row for row in specs["table1"].rows}
     for row in (*specs["figure1"].rows, *specs["figures9_14"].rows):
         assert row == of_table_1[row.name]
@@ -136,36 +140,16 @@ def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None
         ({"rows": (ROW, ROW)}, "two rows are named 'a'"),
         ({"name": "No Spaces"}, "name"),
         ({"colour": "red"}, "unknown key 'colour'"),
-        (
-            {
-                "claims": (
-                    {
-                        "name": "c",
-                        "text": "t",
-                        "source": "s",
-                        "comparisons": (
-                            {"better": {"row": "a", "steps": 8}, "worse": {"row": "b", "steps": 8}},
-                        ),
-                    },
-                )
-            },
-            "names no row 'b'",
-        ),
+        ({"claims": (claim("a@8 < b@8"),)}, "names the unknown row 'b'"),
+        ({"claims": (claim("a@8 = b@8"),)}, "write an order of points"),
         ({"rows": ({"name": "a"},)}, "row 'a' has no label"),
         ({"rows": ({**ROW, "trained": False, "overrides": {"x": 1}},)}, "nothing to override"),
         (
             {
                 "rows": (ROW, {"name": "b", "label": "B", "trained": False}),
-                "claims": (
-                    {
-                        "name": "c",
-                        "text": "t",
-                        "source": "s",
-                        "comparisons": ({"better": {"row": "a"}, "worse": {"row": "b"}},),
-                    },
-                ),
+                "claims": (claim("a < b"),),
             },
-            "needs row 'b', which is not run",
+            "needs row 'b', which is not trained here",
         ),
     ],
 )

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from experiments.profiles import PROFILES
-from experiments.registry import discover, discover_studies, pick_study
+from experiments.specs.registry import Registry, discover_studies, pick_study
 from experiments.studies.search import SPLIT, Search
-from experiments.study import Choice, FloatRange, MedianPruner, Sampler, Study
+from experiments.specs import Choice, FloatRange, MedianPruner, Sampler, Study
 from sftok.config import ConfigError
 
 STUDIES = discover_studies(["ablations"])
@@ -105,7 +105,7 @@ def test_what_is_measured_or_searched_cannot_be_overridden() -> None:
 
 
 def test_a_bad_range_is_found_before_any_trial() -> None:
-    wrong = FloatRange(keys=("stage2.replacement_ratio",), low=0.5, high=1.5)
+    wrong = FloatRange(keys=("stage2.context.replacement_ratio",), low=0.5, high=1.5)
     with pytest.raises(ConfigError, match=r"replacement_ratio = 1\.5"):
         search(a_study(space={"ratio": wrong})).check()
 

@@ -13,13 +13,13 @@ from experiments.paper import table1, table2, table4
 from experiments.planning.plan import Plan, plan
 from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
-from experiments.spec import Experiment
+from experiments.specs import Experiment
 from experiments.store import Store
-from experiments.sweeps import MAX_ROWS, combinations, refuse_incomparable, short_names, swept_experiment
+from experiments.specs.sweep import MAX_ROWS, combinations, refuse_incomparable, short_names, swept_experiment
 from sftok.config import ConfigError
 
 PRINTS = {"train": "a", "validation": "c", "test": "b"}
-RATIO = "stage2.replacement_ratio"
+RATIO = "stage2.context.replacement_ratio"
 
 
 def planned(experiment: Experiment, **overrides: Any) -> Plan:
@@ -138,7 +138,7 @@ def test_long_and_equal_names_are_told_apart() -> None:
 
 
 def test_short_names() -> None:
-    assert short_names(["stage2.replacement_ratio"]) == {"stage2.replacement_ratio": "replacement_ratio"}
+    assert short_names(["stage2.context.replacement_ratio"]) == {"stage2.context.replacement_ratio": "replacement_ratio"}
     assert list(short_names(["stage1.steps", "stage3.steps"]).values()) == ["stage1.steps", "stage3.steps"]
     assert list(short_names(["device", "data.device"]).values()) == ["device", "data.device"]
 
@@ -169,7 +169,7 @@ def test_refusals(grids: Any, listed: Any, message: str) -> None:
     ("key", "values", "message"),
     [
         ("stage2.replacement_rate", [0, 1], "unknown key 'stage2.replacement_rate'"),
-        (RATIO, [0, 2], "stage2.replacement_ratio = 2"),
+        (RATIO, [0, 2], "stage2.context.replacement_ratio = 2"),
     ],
 )
 def test_unknown_keys_and_bad_values_are_found_in_planning(key: str, values: Any, message: str) -> None:

@@ -1,0 +1,160 @@
+"""Lock files: two runners on one store never compute the same artifact at once.
+
+A lock is created exclusively and kept alive by touching it. `fcntl` locks would not do, as shared file systems
+do not keep them. A lock is stale once its owner's process is gone or has not touched it for a minute. Taking
+over a stale lock starts with renaming it away: only one of several contenders can win that rename.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+HEARTBEAT_SECONDS = 5.0
+STALE_SECONDS = 60.0
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[bool]:
+    """Try to hold the lock `path` within the block; yields whether this process does. Never waits."""
+    token = uuid.uuid4().hex
+    if not _create(path, token) and not _take_over(path, token):
+        yield False
+        return
+    stop = threading.Event()
+    heartbeat = threading.Thread(target=_keep_alive, args=(path, token, stop), daemon=True)
+    heartbeat.start()
+    try:
+        yield True
+    finally:
+        stop.set()
+        heartbeat.join()
+        # A process that was suspended for more than a minute may have lost its lock to another one.
+        if (read(path) or {}).get("token") == token:
+            path.unlink(missing_ok=True)
+
+
+def owner(path: Path) -> dict[str, Any] | None:
+    """Host, process and start time of the live owner of `path`; None if it is free or stale."""
+    content = read(path)
+    return None if content is None or _is_dead(path, content) else content
+
+
+def is_stale(path: Path) -> bool:
+    """Whether the owner died while it held the lock; one that ends normally removes the file."""
+    content = read(path)
+    return content is not None and _is_dead(path, content)
+
+
+def read(path: Path) -> dict[str, Any] | None:
+    """What the owner wrote, dead or alive; None without a lock, empty if the file is damaged."""
+    try:
+        content = json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) and content.keys() >= {"host", "pid"} else {}
+
+
+def _create(path: Path, token: str) -> bool:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "pids_of": _pid_namespace(),
+        "started": time.time(),
+        "token": token,
+    }
+    # The file must appear with its content: it is written aside, then linked, which fails if the name is taken.
+    draft = path.with_name(f".{path.name}.{token}")
+    try:
+        with draft.open("w") as file:
+            file.write(json.dumps(content))
+            file.flush()
+            os.fsync(file.fileno())
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    return True
+
+
+def _is_dead(path: Path, content: dict[str, Any]) -> bool:
+    """Whether the owner is gone; of a damaged lock only the age counts."""
+    is_local = (content.get("host"), content.get("pids_of")) == (socket.gethostname(), _pid_namespace())
+    if is_local and not _is_alive(content["pid"]):
+        return True
+    try:
+        touched = path.stat().st_mtime
+        # This machine's clock is asked first, because the file server's costs a file.
+        return time.time() - touched > STALE_SECONDS and _now(path) - touched > STALE_SECONDS
+    except FileNotFoundError:
+        return False
+
+
+def _pid_namespace() -> str:
+    """Where process ids mean something: containers that share a host name may each have their own."""
+    try:
+        return str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        return ""
+
+
+def _now(path: Path) -> float:
+    """The time by the clock that dates `path`; a file server's may differ from ours by more than a minute."""
+    probe = path.with_name(f".{path.name}.now.{uuid.uuid4().hex}")
+    try:
+        probe.touch()
+        return probe.stat().st_mtime
+    except OSError:
+        return time.time()  # a store that we may only read
+    finally:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _take_over(path: Path, token: str) -> bool:
+    content = read(path)
+    if content is None or not _is_dead(path, content):
+        return False
+    moved = path.with_name(f".{path.name}.stale.{token}")
+    try:
+        path.rename(moved)
+    except FileNotFoundError:
+        return False
+    if read(moved) != content:
+        # Another contender was faster, and what was moved is its live lock: put it back.
+        with contextlib.suppress(FileExistsError):
+            os.link(moved, path)
+        moved.unlink()
+        return False
+    moved.unlink()
+    return _create(path, token)
+
+
+def _keep_alive(path: Path, token: str, stop: threading.Event) -> None:
+    while not stop.wait(HEARTBEAT_SECONDS):
+        with contextlib.suppress(OSError):
+            if (read(path) or {}).get("token", token) != token:
+                return  # another process took the lock over and keeps it alive
+            os.utime(path)
