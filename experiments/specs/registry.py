@@ -65,7 +65,8 @@ class Registry:
         Raises:
             ConfigError: there is no such experiment; the message lists the choices.
         """
-        return pick(self.experiments(), self._named(name, "EXPERIMENT", Experiment), "experiment")
+        named = self._named(name, "EXPERIMENT", Experiment)
+        return pick(self.experiments(), named, "experiment")
 
     def study(self, name: str) -> Study:
         """The study of a name, or of a file `NAME.py`.
@@ -73,7 +74,8 @@ class Registry:
         Raises:
             ConfigError: there is no such study; the message lists the choices.
         """
-        return pick(self.studies(), self._named(name, "STUDY", Study), "study")
+        named = self._named(name, "STUDY", Study)
+        return pick(self.studies(), named, "study")
 
     def _named(self, name: str, attribute: str, kind: type[Spec]) -> str:
         """`name`, or that of the spec in the file `name`."""
