@@ -14,6 +14,8 @@ from sftok.config import Config
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.models.generator import GeneratorConfig, MaskGITConfig
+from sftok.evaluation.config import GenerationEvaluationConfig
+from sftok.metrics.base import MetricConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.generator import GeneratorLossConfig
@@ -39,7 +41,7 @@ class GenerationRecipe(Config):
     mask_schedule: str = "arccos"
     decoding_steps: int = Field(default=8, ge=1)
     """Of the tokenizer's decoder; a single-step tokenizer takes one, and the teacher has none."""
-    extra_metrics: tuple[Literal["kid", "precision_recall"], ...] = ("precision_recall",)
+    metrics: tuple[MetricConfig, ...] = GenerationEvaluationConfig().metrics
     grid: GuidanceGrid = GuidanceGrid()
     """Among which guidance and temperature are chosen, the same for all rows."""
     choice_split: Literal["validation", "train"] = "train"

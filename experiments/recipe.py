@@ -112,13 +112,18 @@ class EvaluationRecipe(SplitEvaluation):
         return self
 
     @property
+    def protocol(self) -> SplitEvaluation:
+        """What decides the numbers of an evaluation."""
+        return SplitEvaluation.model_validate({name: getattr(self, name) for name in SplitEvaluation.model_fields})
+
+    @property
     def primary(self) -> ExtractorConfig:
         """The extractor of the headline verdicts."""
         return self._by_name[self.primary_extractor]
 
     @property
     def _by_name(self) -> dict[str, ExtractorConfig]:
-        return {name: each for each in reversed(self.extractors) for name in (each.name, each.label)}
+        return {name: each for each in reversed(self.extractors) for name in (each.reference, each.label)}
 
 
 class Recipe(Config):

@@ -12,7 +12,8 @@ from experiments.artifacts.codes import Codes
 from experiments.artifacts.evaluation import Evaluation
 from experiments.artifacts.generation import Generation
 from experiments.artifacts.generator import TrainGenerator
-from experiments.artifacts.guidance import Guidance, TokenSource
+from experiments.artifacts.guidance import Guidance
+from experiments.artifacts.source import TokenSource
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
 from experiments.artifacts.tokens import Tokens

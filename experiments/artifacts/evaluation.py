@@ -1,0 +1,94 @@
+"""An evaluation of a trained tokenizer's reconstructions; without a tokenizer, of the teacher and of real images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.classifier import Classifier
+from experiments.artifacts.codes import load_teacher
+from experiments.artifacts.context import MODEL, Context
+from experiments.artifacts.stage import TrainStage, load_tokenizer
+from experiments.artifacts.teacher import Teacher
+from experiments.recipe import Recipe, SplitEvaluation
+from experiments.store import EXAMPLES
+from sftok.evaluation.extractors.base import ExtractorConfig
+
+if TYPE_CHECKING:
+    import torch
+
+    from sftok.evaluation.extractors.base import Extractor
+    from sftok.evaluation.protocol import Evaluation as Found
+
+
+class Evaluation(Artifact, kind="evaluation"):
+    """Reconstructions of one split, measured at every number of decoding steps."""
+
+    protocol: SplitEvaluation
+    kept_tokens: int | None = None
+    """The latent tokens that are decoded, from the first on; None for all."""
+    teacher: Teacher
+    tokenizer: TrainStage | None = None
+    classifier: Classifier | None = None
+
+    @classmethod
+    def plan(
+        cls,
+        recipe: Recipe,
+        fingerprints: Mapping[str, str],
+        label: str,
+        teacher: Teacher,
+        tokenizer: TrainStage | None = None,
+    ) -> Evaluation:
+        """The evaluation of `tokenizer`, or of `teacher` itself."""
+        own = recipe.evaluation
+        partial = tokenizer is not None and own.kept_share < 1
+        return cls(
+            label=label,
+            device=recipe.device,
+            tf32=recipe.tf32,
+            data={own.split: fingerprints[own.split]},
+            protocol=own.protocol,
+            kept_tokens=recipe.kept_tokens if partial else None,
+            teacher=teacher,
+            tokenizer=tokenizer,
+            classifier=Classifier.plan(recipe, fingerprints),
+        )
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Measure; `examples.npz` holds strips of originals and reconstructions."""
+        from sftok.evaluation.reconstruction import evaluate
+
+        images = context.load_data(self.protocol.split)
+        device = context.open_device(self)
+        extractors = build_extractors(context, self.protocol.extractors, self.classifier, device)
+        teacher = load_teacher(context, self.teacher).to(device)
+        common = {"on_progress": context.report, "teacher": teacher}
+        if self.tokenizer is None:
+            subject: Any = teacher
+            common |= {"subject": "teacher", "include_real": True}
+        else:
+            subject = load_tokenizer(context, self.tokenizer, self.kept_tokens).to(device)
+        found = evaluate(subject, images, self.protocol, extractors, context.cache, **common)
+        return keep(found, context.folder)
+
+
+def build_extractors(
+    context: Context,
+    wanted: Sequence[ExtractorConfig],
+    classifier: Classifier | None,
+    device: torch.device,
+) -> list[Extractor]:
+    """The feature spaces; the weights of the in-domain classifier are an artifact."""
+    weights = None if classifier is None else context.folder_of(classifier) / MODEL
+    return [extractor.build(device, weights if extractor.in_domain else None) for extractor in wanted]
+
+
+def keep(found: Found, folder: Path) -> dict[str, Any]:
+    """Write the example images, and return the rest of the result."""
+    import numpy as np
+
+    np.savez_compressed(folder / EXAMPLES, **found.examples)  # type: ignore[arg-type]
+    return found.result()

@@ -1,0 +1,106 @@
+"""The evaluation of a generator, under the guidance that was chosen for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.classifier import Classifier
+from experiments.artifacts.context import Context
+from experiments.artifacts.evaluation import build_extractors, keep
+from experiments.artifacts.generator import load_generator
+from experiments.artifacts.guidance import Guidance
+from experiments.artifacts.source import TokenSource, open_decoder
+from experiments.recipe import Recipe
+from experiments.store import RESULT, read_json
+from sftok.evaluation.config import Precision
+from sftok.evaluation.extractors.base import ExtractorConfig
+from sftok.metrics.base import MetricConfig
+
+
+class Generation(Artifact, kind="generation"):
+    """Generated images of every class, compared with those of a split."""
+
+    split: str
+    extractors: tuple[ExtractorConfig, ...]
+    metrics: tuple[MetricConfig, ...]
+    example_classes: int
+    examples_per_class: int
+    batch_size: int
+    precision: Precision
+    seed: int
+    guidance: Guidance
+    classifier: Classifier | None = None
+
+    @classmethod
+    def plan(
+        cls,
+        recipe: Recipe,
+        seed: int,
+        source: TokenSource,
+        guidance: Guidance,
+        classifier: Classifier | None,
+        fingerprints: Mapping[str, str],
+        name: str,
+    ) -> Generation:
+        """The evaluation of the generator of `guidance`."""
+        generation, evaluation = recipe.generation, recipe.evaluation
+        return cls(
+            label=f"generation by {name}, seed {seed}",
+            device=recipe.device,
+            tf32=recipe.tf32,
+            data={evaluation.split: fingerprints[evaluation.split]},
+            split=evaluation.split,
+            extractors=evaluation.extractors,
+            metrics=generation.metrics,
+            example_classes=generation.example_classes,
+            examples_per_class=generation.examples_per_class,
+            batch_size=evaluation.batch_size,
+            precision=evaluation.precision,
+            seed=evaluation.seed,
+            guidance=guidance,
+            classifier=classifier,
+        )
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Sample and measure; `examples.npz` holds samples by class."""
+        from sftok.decoding.guidance import GenerationConfig
+        from sftok.evaluation.config import GenerationEvaluationConfig
+        from sftok.evaluation.generation import evaluate_generation
+
+        images, choice = context.load_data(self.split), self.guidance
+        chosen = (read_json(context.folder_of(choice) / RESULT) or {})["chosen"]
+        config = GenerationEvaluationConfig(
+            generation=GenerationConfig.model_validate(chosen),
+            choice=_described(choice),
+            num_images=len(images),
+            extractors=self.extractors,
+            metrics=self.metrics,
+            batch_size=self.batch_size,
+            precision=self.precision,
+            seed=self.seed,
+            example_classes=self.example_classes,
+            examples_per_class=self.examples_per_class,
+        )
+        device = context.open_device(self)
+        network = load_generator(context, choice.generator).to(device)
+        found = evaluate_generation(
+            network,
+            open_decoder(context, choice.source, choice.decoding, self.precision, device),
+            images,
+            config,
+            build_extractors(context, self.extractors, self.classifier, device),
+            context.cache,
+            on_progress=context.report,
+        )
+        return keep(found, context.folder) | {"sampling": chosen, "seed": self.seed}
+
+
+def _described(choice: Guidance) -> str:
+    return (
+        f"guidance and temperature of the lowest gFID of {choice.num_images} samples against the "
+        f"{choice.split} images ({choice.extractor.reference}) among "
+        f"{json.dumps(choice.grid.model_dump(mode='json'))}"
+    )

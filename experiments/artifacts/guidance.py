@@ -1,0 +1,112 @@
+"""The choice of a generator's guidance and temperature, on images that are not those of its evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.classifier import Classifier
+from experiments.artifacts.context import Context
+from experiments.artifacts.evaluation import build_extractors
+from experiments.artifacts.generator import TrainGenerator, load_generator
+from experiments.artifacts.source import TokenSource, open_decoder
+from experiments.artifacts.stage import TrainStage
+from experiments.artifacts.teacher import Teacher
+from experiments.recipe import Recipe
+from sftok.decoding.guidance_grid import GuidanceGrid
+from sftok.decoding.schedule import DecodingConfig
+from sftok.evaluation.config import Precision
+from sftok.evaluation.extractors.base import ExtractorConfig
+
+
+class Guidance(Artifact, kind="guidance"):
+    """The gFID of every point of a grid."""
+
+    grid: GuidanceGrid
+    steps: int
+    """Of the sampling, T."""
+    mask_schedule: str
+    decoding: DecodingConfig | None
+    split: str
+    extractor: ExtractorConfig
+    num_images: int
+    batch_size: int
+    precision: Precision
+    seed: int
+    source: TrainStage | Teacher
+    generator: TrainGenerator
+    classifier: Classifier | None = None
+
+    @classmethod
+    def plan(
+        cls,
+        recipe: Recipe,
+        seed: int,
+        source: TokenSource,
+        generator: TrainGenerator,
+        classifier: Classifier | None,
+        fingerprints: Mapping[str, str],
+        name: str,
+    ) -> Guidance:
+        """The choice for one generator, in the primary feature space."""
+        generation, evaluation = recipe.generation, recipe.evaluation
+        split = generation.choice_split
+        return cls(
+            label=f"guidance of {name}, seed {seed}",
+            device=recipe.device,
+            tf32=recipe.tf32,
+            data={split: fingerprints[split]},
+            grid=generation.grid,
+            steps=generation.steps,
+            mask_schedule=generation.mask_schedule,
+            decoding=source.decoding,
+            split=split,
+            extractor=evaluation.primary,
+            num_images=generation.choice_images,
+            batch_size=evaluation.batch_size,
+            precision=evaluation.precision,
+            seed=evaluation.seed,
+            source=source.model,
+            generator=generator,
+            classifier=classifier if evaluation.primary.in_domain else None,
+        )
+
+    @property
+    def units(self) -> int:
+        """One: its steps are those of the sampling."""
+        return 1
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Sample at every point; the result has all of them, and the one with the lowest gFID."""
+        from sftok.evaluation.config import GenerationEvaluationConfig
+        from sftok.evaluation.guidance_choice import choose_guidance
+        from sftok.randomness import derived_seed
+
+        images = context.load_data(self.split)
+        device = context.open_device(self)
+        (extractor,) = build_extractors(context, [self.extractor], self.classifier, device)
+        found = choose_guidance(
+            load_generator(context, self.generator).to(device),
+            open_decoder(context, self.source, self.decoding, self.precision, device),
+            images,
+            self.grid.points(steps=self.steps, mask_schedule=self.mask_schedule),
+            GenerationEvaluationConfig(
+                num_images=self.num_images,
+                extractors=(self.extractor,),
+                batch_size=self.batch_size,
+                precision=self.precision,
+                # Other noise than the evaluation's: no reported sample took part in the choice.
+                seed=derived_seed(self.seed, "guidance"),
+            ),
+            extractor,
+            context.cache,
+            context.report,
+        )
+        return {
+            "points": [{**point.model_dump(mode="json"), "gfid": gfid} for point, gfid in found.points],
+            "chosen": found.chosen.model_dump(mode="json"),
+            "extractor": extractor.label,
+            "reference": images.name,
+            "n_images": self.num_images,
+        }
