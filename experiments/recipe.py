@@ -13,7 +13,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from experiments.generation_recipe import GenerationRecipe, GeneratorRecipe
-from sftok.analysis.config import AnalysisConfig
+from sftok.analysis.base import AnalysisConfig
+from sftok.analysis.contexts import ContextsConfig
+from sftok.analysis.steps import StepsConfig
 from sftok.components import NAME
 from sftok.config import Config, ConfigError, choices_hint, explain
 from sftok.data import AugmentationConfig, DataConfig
@@ -152,7 +154,7 @@ class Recipe(Config):
     evaluation: EvaluationRecipe = EvaluationRecipe()
     generator: GeneratorRecipe = GeneratorRecipe()
     generation: GenerationRecipe = GenerationRecipe()
-    analysis: AnalysisConfig = AnalysisConfig()
+    analysis: dict[str, AnalysisConfig] = {"steps": StepsConfig(), "contexts": ContextsConfig()}
     """How Figure 4a and Appendix C are measured; split, temperature and schedule are the evaluation's."""
 
     @model_validator(mode="after")

@@ -1,0 +1,49 @@
+"""An analysis of a trained tokenizer: what each decoding step knows, or what a context is worth."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.codes import load_teacher
+from experiments.artifacts.context import Context
+from experiments.artifacts.evaluation import Evaluation
+from experiments.artifacts.stage import TrainStage, load_tokenizer
+from experiments.artifacts.teacher import Teacher
+from experiments.recipe import Recipe
+from sftok.analysis.base import AnalysisConfig
+
+
+class Analysis(Artifact, kind="analysis"):
+    """The numbers of one analysis."""
+
+    analysis: AnalysisConfig
+    split: str
+    kept_tokens: int | None = None
+    teacher: Teacher
+    tokenizer: TrainStage
+
+    @classmethod
+    def plan(cls, name: str, evaluation: Evaluation, recipe: Recipe, label: str) -> Analysis:
+        """The analysis `name` of the tokenizer that `evaluation` measures, with the same teacher and images."""
+        settings = recipe.analysis.get(name) or AnalysisConfig.member_of(name)
+        assert evaluation.tokenizer is not None
+        return cls(
+            label=label,
+            device=recipe.device,
+            tf32=recipe.tf32,
+            data=evaluation.data,
+            analysis=settings.fitted(recipe.evaluation, single_step=recipe.single_step),
+            split=recipe.evaluation.split,
+            kept_tokens=evaluation.kept_tokens,
+            teacher=evaluation.teacher,
+            tokenizer=evaluation.tokenizer,
+        )
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Measure the tokenizer."""
+        device = context.open_device(self)
+        tokenizer = load_tokenizer(context, self.tokenizer, self.kept_tokens).to(device)
+        teacher = load_teacher(context, self.teacher).to(device)
+        images = context.load_data(self.split)
+        return self.analysis.measure(tokenizer, teacher, images, context.report).result()
