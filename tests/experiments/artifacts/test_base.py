@@ -1,28 +1,129 @@
-"""The key of an artifact: what is part of it, and what is not."""
+"""The key of an artifact: what is part of it, and what is not; and the golden keys that no change may move."""
 
+from __future__ import annotations
+
+import json
+from pathlib import Path
 from typing import Any
 
-from experiments.artifacts import Artifact, artifact, artifacts_from_json, artifacts_to_json
+import pytest
+
+from experiments.artifacts.base import Artifact, all_kinds, load
+from experiments.paper import table4
+from experiments.planning.plan import Plan, combined, plan
+from experiments.profiles import PROFILES
+from experiments.specs.registry import Registry
+from sftok.config import Config, ConfigError
+
+DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+GOLDEN = Path(__file__).parent / "golden_keys.json"
 
 
-def a_stage(**training: Any) -> Artifact:
-    return artifact("stage", config={"steps": 4, "training": {"batch_size": 8, **training}}, label="a stage")
+class Settings(Config):
+    """What a component of the tests is configured by."""
+
+    size: int
+    depth: int = 2
 
 
-def test_how_often_work_is_saved_is_no_part_of_the_key() -> None:
-    often, seldom = a_stage(checkpoint_every=2), a_stage(checkpoint_every=1000)
-    assert often.key == seldom.key
-    assert often.config_hash == seldom.config_hash
-    assert "checkpoint_every" not in str(often.identity)
+class Thing(Artifact, kind="thing", version=3):
+    """A record of the tests."""
+
+    settings: Settings = Settings(size=4)
+    count: int
+    hint: str = ""
+    before: Thing | None = None
+
+    def make(self, context: Any) -> dict[str, Any]:
+        return {}
 
 
-def test_what_changes_numbers_is_part_of_the_key() -> None:
-    assert a_stage().key != a_stage(batch_size=9).key
-    assert a_stage().key != a_stage(log_every=3).key, "the curves are part of what comes out"
+def thing(**fields: Any) -> Thing:
+    return Thing(**{"label": "a thing", "count": 1, **fields})
 
 
-def test_a_worker_still_learns_how_often_to_save() -> None:
-    sent = a_stage(checkpoint_every=2)
-    (received,) = artifacts_from_json(artifacts_to_json([sent])).values()
-    assert received == sent
-    assert received.config["training"]["checkpoint_every"] == 2
+def table(overrides: dict[str, Any] | None = None) -> Plan:
+    return plan(table4.EXPERIMENT, PROFILES["cpu"], (0,), overrides or {}, DATA)
+
+
+def test_fields_at_their_defaults_are_not_part_of_the_key() -> None:
+    assert thing().identity == {"kind": "thing", "version": 3, "fields": {"count": 1}}
+    assert thing(settings=Settings(size=4, depth=2)).key == thing().key
+    assert thing(settings=Settings(size=4, depth=3)).identity["fields"]["settings"] == {"size": 4, "depth": 3}
+    assert thing(settings=Settings(size=5)).identity["fields"]["settings"] == {"size": 5}
+
+
+def test_a_new_field_with_a_default_changes_no_key() -> None:
+    class Longer(Thing, kind="thing", version=3):
+        """The same kind after a change of the code."""
+
+        more: int = 7
+
+    assert Longer(label="a thing", count=1).key == thing().key
+    assert Longer(label="a thing", count=1, more=8).key != thing().key
+
+
+@pytest.mark.parametrize(
+    "changes", [{"label": "another"}, {"device": "cuda"}, {"device": "cuda", "tf32": False}]
+)
+def test_what_changes_no_number_is_not_part_of_the_key(changes: dict[str, Any]) -> None:
+    assert thing(**changes).key == thing().key
+
+
+@pytest.mark.parametrize(
+    "changes", [{"count": 2}, {"hint": "x"}, {"data": {"train": "0"}}, {"before": thing()}]
+)
+def test_what_changes_numbers_is_part_of_the_key(changes: dict[str, Any]) -> None:
+    assert thing(**changes).key != thing().key
+
+
+def test_inputs_count_by_their_keys() -> None:
+    first, second = thing(before=thing(count=2)), thing(before=thing(count=3))
+    assert first.key != second.key
+    assert first.identity["fields"]["before"] == thing(count=2).name
+    assert first.key == thing(before=thing(count=2, label="other")).key
+    assert [each.count for each in first.with_inputs()] == [2, 1]
+
+
+def test_how_often_a_checkpoint_is_written_is_not_part_of_the_key() -> None:
+    often = table({"stage1.training.checkpoint_every": 3})
+    assert [each.key for each in often.artifacts] == [each.key for each in table().artifacts]
+    assert table({"stage1.training.log_every": 3}).artifacts != table().artifacts, "curves are results"
+
+
+def test_a_worker_rebuilds_every_record() -> None:
+    sent = table({"stage1.training.checkpoint_every": 2}).artifacts
+    received = load([each.stored() for each in sent])
+    assert tuple(received.values()) == sent
+    stage = next(each for each in received.values() if each.stage == "warm-up")
+    assert stage.training.checkpoint_every == 2  # type: ignore[attr-defined]
+
+
+def test_a_record_that_todays_code_reads_differently_is_refused() -> None:
+    stored = thing().stored()
+    changed = stored.model_copy(update={"name": f"thing-{'0' * 16}"})
+    with pytest.raises(ConfigError, match="has changed since it was requested; run the command again"):
+        load([changed])
+
+
+def test_every_kind_is_found_by_the_name_of_its_file() -> None:
+    folder = Path(__file__).parents[3] / "experiments" / "artifacts"
+    kinds = set(all_kinds()) - {"thing"}
+    assert kinds <= {path.stem for path in folder.glob("*.py")}
+    with pytest.raises(ConfigError, match="unknown kind of artifact 'evaluatoin': did you mean 'evaluation'"):
+        load([thing().stored().model_copy(update={"kind": "evaluatoin"})])
+
+
+def test_no_key_has_moved() -> None:
+    """Artifacts of users' stores are found by these keys: a change here means that all is made again.
+
+    If that is meant (a kind has a new version, or a default has changed), write the file anew with the keys
+    that the failure shows, and say so in the changelog.
+    """
+    specs = Registry(("experiments.paper", "ablations")).experiments().values()
+    keys = {}
+    for profile in ("smoke", "cpu", "paper"):
+        work = combined([plan(spec, PROFILES[profile], (0,), {}, DATA) for spec in specs])
+        keys[profile] = {each.label: each.name for each in work.artifacts}
+    golden = json.loads(GOLDEN.read_text())
+    assert keys == golden, json.dumps(keys, indent=1)

@@ -7,18 +7,17 @@ from typing import Any
 
 import pytest
 
-from experiments.artifacts import Artifact
-from experiments.planning.generation import splits_read
-from experiments.planning.plan import Plan, plan
+from experiments.artifacts.base import Artifact
+from experiments.planning.plan import Plan, plan, splits_read
 from experiments.planning.rows import PlannedRow
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.registry import discover
-from experiments.spec import Experiment, Row
+from experiments.specs.registry import Registry
+from experiments.specs import Experiment, Row
 from sftok.config import ConfigError
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
-SPECS = discover(("experiments.paper", "ablations"))
+SPECS = Registry(("experiments.paper", "ablations")).experiments()
 TABLE_2 = SPECS["table2"]
 
 
@@ -51,10 +50,11 @@ def test_only_generation_itself_is_new_after_table_1() -> None:
 
 def test_the_generators_differ_in_their_ids_alone() -> None:
     generators = {name: row.training[-1] for name, row in rows(planned()).items()}
-    configs = [{**artifact.config, "model": None} for artifact in generators.values()]
+    its_own = {"tokens", "num_tokens", "vocabulary", "label"}
+    configs = [artifact.model_dump(exclude=its_own) for artifact in generators.values()]
     assert all(config == configs[0] for config in configs)
     recipe = resolve(PROFILES["cpu"].overlay)
-    lengths = {name: artifact.config["model"]["num_tokens"] for name, artifact in generators.items()}
+    lengths = {name: artifact.num_tokens for name, artifact in generators.items()}
     tokens = recipe.tokenizer.num_latent_tokens
     assert lengths == {"maskgit": 49, "titok-b": tokens, "sftok-b": tokens, "sftok-l": tokens}
 
@@ -62,14 +62,14 @@ def test_the_generators_differ_in_their_ids_alone() -> None:
 @pytest.mark.parametrize("tokens", [1, 5])
 def test_any_number_of_tokens_will_do(tokens: int) -> None:
     made = rows(planned(overrides={"tokenizer.num_latent_tokens": tokens}))
-    assert made["sftok-b"].training[-1].config["model"]["num_tokens"] == tokens
+    assert made["sftok-b"].training[-1].num_tokens == tokens
 
 
 def test_each_tokenizer_decodes_as_it_was_trained() -> None:
-    decoding = {name: row.evaluation.config["decoding"] for name, row in rows(planned()).items()}
-    assert decoding["maskgit"] == {}
-    assert (decoding["titok-b"]["steps"], decoding["sftok-b"]["steps"]) == (1, 8)
-    assert decoding["titok-b"]["final_lookup"] == decoding["sftok-l"]["final_lookup"] == "soft"
+    decoding = {name: row.evaluation.guidance.decoding for name, row in rows(planned()).items()}
+    assert decoding["maskgit"] is None
+    assert (decoding["titok-b"].steps, decoding["sftok-b"].steps) == (1, 8)
+    assert decoding["titok-b"].final_lookup == decoding["sftok-l"].final_lookup == "soft"
 
 
 @pytest.mark.parametrize("profile", PROFILES)
@@ -90,7 +90,7 @@ def test_the_choice_is_the_same_whatever_the_test_images_are() -> None:
 
 
 def test_all_rows_choose_among_one_grid() -> None:
-    grids = [row.evaluation.inputs["guidance"].config["grid"] for row in planned().rows]
+    grids = [row.evaluation.guidance.grid for row in planned().rows]
     assert all(grid == grids[0] for grid in grids)
 
 
@@ -121,7 +121,7 @@ def test_a_row_needs_nothing_but_a_spec_entry() -> None:
         name="mine",
         label="Mine",
         measures="generation",
-        overrides={"stage2.replacement_ratio": 0.3, "fine_tuned": True},
+        overrides={"stage2.context.replacement_ratio": 0.3, "fine_tuned": True},
     )
     larger = Row(
         name="vqgan", label="VQGAN", measures="generation", subject="teacher", variants=("larger-codebook",)
@@ -129,12 +129,12 @@ def test_a_row_needs_nothing_but_a_spec_entry() -> None:
     more = TABLE_2.model_copy(update={"rows": (*TABLE_2.rows, mine, larger)})
     new = {artifact.label for artifact in set(planned(more).artifacts) - set(planned().artifacts)}
     assert {"generation by mine, seed 0", "generation by vqgan, seed 0"} <= new
-    assert rows(planned(more))["vqgan"].training[-1].config["model"]["vocabulary"] == 1024
+    assert rows(planned(more))["vqgan"].training[-1].vocabulary == 1024
 
 
 def test_a_part_of_the_tokens_is_refused() -> None:
     row = Row(name="x", label="X", measures="generation", overrides={"evaluation.kept_share": 0.5})
-    with pytest.raises(ConfigError, match=r"x, seed 0: images are generated from all tokens"):
+    with pytest.raises(ConfigError, match=r"x: images are generated from all tokens"):
         planned(TABLE_2.model_copy(update={"rows": (row,), "claims": ()}))
 
 
@@ -144,23 +144,23 @@ def test_guidance_is_chosen_in_the_primary_space_by_whichever_name() -> None:
             each
             for each in planned(overrides={"evaluation.primary_extractor": name}).artifacts
             if each.kind == "guidance"
-        ).config["protocol"]["extractors"]
+        ).extractor.label
         for name in ("efficientnet-lite0", "efficientnet-lite0@64")
     ]
-    assert chosen == [[{"name": "efficientnet-lite0", "resolution": 64}]] * 2
+    assert chosen == ["efficientnet-lite0@64"] * 2
 
 
 def test_the_split_of_the_choice_is_read_where_it_is_needed() -> None:
     recipe = resolve(PROFILES["cpu"].overlay)
-    assert splits_read([SPECS["table1"]], recipe) == set()
-    assert splits_read(SPECS.values(), recipe) == {"validation"}
-    assert splits_read([TABLE_2], resolve(PROFILES["paper"].overlay)) == {"train"}
+    assert splits_read([SPECS["table1"]], recipe) == {"test"}
+    assert splits_read(SPECS.values(), recipe) == {"test", "validation"}
+    assert splits_read([TABLE_2], resolve(PROFILES["paper"].overlay)) == {"test", "train"}
 
 
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"generator.heads": 5}, "heads 5 does not divide width 96"),
+        ({"generator.model.heads": 5}, "heads 5 does not divide width 96"),
         ({"generation.mask_schedule": "arcos"}, "arccos"),
         ({"generation.grid.schedules": ["liner"]}, "linear"),
         ({"generation.grid.scale": [1.0]}, "scales"),

@@ -9,23 +9,24 @@ from typing import Any
 import pytest
 import torch
 
-from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
+from experiments.artifacts.base import load
+from experiments.artifacts.teacher import WEIGHTS, Teacher, given_weights
 from experiments.planning.plan import Plan, plan
-from experiments.planning.requests import Request, new_request
+from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.registry import discover
+from experiments.specs.registry import Registry
 from experiments.running.datasets import DataSets
 from experiments.running.runner import ensure
 from experiments.running.stop import Stop
-from experiments.store import Store
+from experiments.store import Store, StoredRequest
 from sftok.config import ConfigError
 from sftok.hub import open_tokenizer
 from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64, WEIGHTS: "d" * 64}
-SPECS = discover(("experiments.paper", "ablations"))
+SPECS = Registry(("experiments.paper", "ablations")).experiments()
 SMOKE = PROFILES["smoke"]
 
 
@@ -35,8 +36,9 @@ def planned(name: str, checkpoint: str | None, **data: str) -> Plan:
 
 
 def smoke_teacher(seed: int, **changes: Any) -> MaskGITVQGAN:
-    config = resolve(SMOKE.overlay).teacher_config().model_copy(update=changes)
-    return MaskGITVQGAN.from_config(config, torch.Generator().manual_seed(seed))
+    recipe = resolve(SMOKE.overlay)
+    config = recipe.teacher.backbone.model_copy(update=changes)
+    return MaskGITVQGAN(config, recipe.data.image_size, torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture
@@ -52,60 +54,60 @@ def recipe_with(checkpoint: Path) -> Any:
 def test_keys_depend_on_the_weights_and_not_on_their_place() -> None:
     here, there = planned("table4", "here"), planned("table4", "there")
     assert here.artifacts == there.artifacts
-    assert {node.origin for node in here.artifacts if node.kind == "teacher"} == {"here"}
+    assert {artifact.origin for artifact in here.artifacts if artifact.kind == "teacher"} == {"here"}
     others = planned("table4", "here", **{WEIGHTS: "e" * 64})
     trained = planned("table4", None)
     shared = [set(here.artifacts) & set(plan.artifacts) for plan in (others, trained)]
-    assert [{node.kind for node in nodes} for nodes in shared] == [{"classifier"}] * 2
+    assert [{artifact.kind for artifact in artifacts} for artifacts in shared] == [{"classifier"}] * 2
 
 
 def test_a_teacher_of_another_kind_is_trained_beside_the_given_one() -> None:
-    teachers = [node for node in planned("table1", "here").artifacts if node.kind == "teacher"]
-    assert {node.label: node.origin for node in teachers} == {"teacher": "here", "vqgan": None}
+    teachers = [artifact for artifact in planned("table1", "here").artifacts if artifact.kind == "teacher"]
+    assert {artifact.label: artifact.origin for artifact in teachers} == {"teacher": "here", "vqgan": None}
 
 
 def test_its_place_reaches_jobs_in_other_processes(tmp_path: Path) -> None:
-    new_request(planned("table4", "here"), ["run", "table4"], "no data").write(tmp_path / "request.json")
-    loaded = Request.load(tmp_path / "request.json")
-    assert [node.origin for node in loaded.plan.artifacts if node.kind == "teacher"] == ["here"]
+    new_request(planned("table4", "here"), ["run", "table4"], "no data", {}).write(tmp_path / "request.json")
+    loaded = load(StoredRequest.load(tmp_path / "request.json").artifacts).values()
+    assert [each.origin for each in loaded if isinstance(each, Teacher)] == ["here"]
 
 
 def test_weights_are_identified_by_content(given: Path, tmp_path: Path) -> None:
     smoke_teacher(7).save_pretrained(tmp_path / "copy")
     smoke_teacher(8).save_pretrained(tmp_path / "other")
     first, copy, other = (
-        weights_fingerprint(recipe_with(folder)) for folder in (given, tmp_path / "copy", tmp_path / "other")
+        given_weights(recipe_with(folder)) for folder in (given, tmp_path / "copy", tmp_path / "other")
     )
     assert first == copy != other
-    assert weights_fingerprint(resolve(SMOKE.overlay)) == {}
+    assert given_weights(resolve(SMOKE.overlay)) == {}
 
 
 def test_a_tokenizer_is_no_teacher(tmp_path: Path) -> None:
     tokenizer = SFTok.from_config(resolve(SMOKE.overlay).tokenizer_config(), torch.Generator().manual_seed(0))
     tokenizer.save_pretrained(tmp_path / "tokenizer")
-    with pytest.raises(ConfigError, match="a sftok, which gives no codes"):
-        weights_fingerprint(recipe_with(tmp_path / "tokenizer"))
+    with pytest.raises(ConfigError, match="a sftok, which has no codes"):
+        given_weights(recipe_with(tmp_path / "tokenizer"))
 
 
 def test_another_size_is_refused_by_name(tmp_path: Path) -> None:
     smoke_teacher(7, codebook_size=24).save_pretrained(tmp_path / "teacher")
     with pytest.raises(ConfigError, match="its codebook_size is 24, the recipe's is 16"):
-        weights_fingerprint(recipe_with(tmp_path / "teacher"))
+        given_weights(recipe_with(tmp_path / "teacher"))
 
 
 def test_a_run_takes_its_weights_over(given: Path, tmp_path: Path) -> None:
     recipe = recipe_with(given)
     data = DataSets(recipe.data)
-    made = planned("table4", str(given), **data.fingerprints("test"), **weights_fingerprint(recipe))
+    made = planned("table4", str(given), **data.fingerprints("test"), **given_weights(recipe))
     store = Store(tmp_path / "runs")
     store.prepare()
-    teacher = next(node for node in made.artifacts if node.kind == "teacher")
+    teacher = next(artifact for artifact in made.artifacts if artifact.kind == "teacher")
     assert ensure(teacher, store, data, [], Stop()) is None
     kept = MaskGITVQGAN.from_pretrained(store.folder(teacher)).state_dict()
     weights = open_tokenizer(given).state_dict()
     assert kept.keys() == weights.keys()
     assert all(torch.equal(kept[name], tensor) for name, tensor in weights.items())
-    codes = next(node for node in made.artifacts if node.kind == "codes")
+    codes = next(artifact for artifact in made.artifacts if artifact.kind == "codes")
     assert ensure(codes, store, data, [], Stop()) is None
 
 
@@ -113,7 +115,7 @@ def test_weights_that_change_after_planning_are_refused(given: Path, tmp_path: P
     made = planned("table4", str(given))
     store = Store(tmp_path / "runs")
     store.prepare()
-    teacher = next(node for node in made.artifacts if node.kind == "teacher")
+    teacher = next(artifact for artifact in made.artifacts if artifact.kind == "teacher")
     reason = ensure(teacher, store, DataSets(recipe_with(given).data), [], Stop())
     assert reason is not None
-    assert "changed since the run was planned" in reason
+    assert "have changed since the run was planned" in reason

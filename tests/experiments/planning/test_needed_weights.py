@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
 
 import pytest
 import torch
 
 from experiments.paper import table4
-from experiments.planning import needed_weights
 from experiments.planning.needed_weights import MissingWeightsError, require_weights
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
-from sftok.evaluation.config import ExtractorConfig
-from sftok.losses.perceptual import PerceptualConfig
-from sftok.models.discriminator import DinoDiscriminatorConfig, ProjectedDiscriminatorConfig
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 
@@ -34,7 +29,7 @@ def planned(profile: str, **changes: object) -> Plan:
 
 
 def test_all_that_the_paper_profile_lacks_is_one_line(hub: Path) -> None:
-    artifacts = planned("paper", fine_tuned=True, evaluation__extra_metrics=["lpips"]).artifacts
+    artifacts = planned("paper", fine_tuned=True, evaluation__metrics=["lpips"]).artifacts
     with pytest.raises(MissingWeightsError) as refused:
         require_weights(artifacts)
     message = str(refused.value)
@@ -61,7 +56,7 @@ def test_what_comes_before_stage_3_needs_none_of_its_weights() -> None:
 def test_a_damaged_file_is_found_at_once(hub: Path) -> None:
     hub.mkdir(parents=True)
     (hub / "vgg16-397923af.pth").write_bytes(b"cut off")
-    needed = [node for node in planned("paper", fine_tuned=True).artifacts if node.stage == "fine-tuning"]
+    needed = [each for each in planned("paper", fine_tuned=True).artifacts if each.stage == "fine-tuning"]
     with pytest.raises(MissingWeightsError, match=r"vgg16-397923af\.pth is damaged or another network's"):
         require_weights(needed)
 
@@ -70,17 +65,3 @@ def test_the_small_profiles_have_theirs_from_a_package() -> None:
     artifacts = planned("cpu", fine_tuned=True).artifacts
     assert "fine-tuning" in {artifact.stage for artifact in artifacts}
     require_weights(artifacts)
-
-
-def test_every_network_of_others_can_be_looked_for() -> None:
-    names = [
-        name
-        for record in (
-            ExtractorConfig,
-            PerceptualConfig,
-            DinoDiscriminatorConfig,
-            ProjectedDiscriminatorConfig,
-        )
-        for name in get_args(record.model_fields["name"].annotation)
-    ]
-    assert {*names, "lpips"} - {"classifier"} == set(needed_weights._NETWORKS)

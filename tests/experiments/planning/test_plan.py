@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from experiments.paper import figure1, figure8, table1, table3, table4
-from experiments.planning.given_teacher import WEIGHTS
-from experiments.planning.plan import Plan, plan
+from experiments.artifacts.teacher import WEIGHTS
+from experiments.planning.plan import Plan, combined, plan
 from experiments.profiles import PROFILES
-from experiments.registry import discover
-from experiments.spec import Experiment, Row
+from experiments.specs.registry import Registry
+from experiments.specs import Experiment, Row
 from sftok.config import ConfigError
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
@@ -57,7 +57,7 @@ def test_tables_share_what_is_the_same() -> None:
 
 def test_all_rows_of_table_3_take_the_same_number_of_steps() -> None:
     totals = {
-        row.row: sum(artifact.config["steps"] for artifact in row.training)
+        row.row: sum(artifact.steps for artifact in row.training)
         for row in planned(table3.EXPERIMENT).rows
     }
     assert len(totals) == 3
@@ -119,7 +119,7 @@ def test_a_stage_on_a_given_teacher_depends_on_the_views_that_it_sees() -> None:
     flipped = planned(overrides={**given, "augmentation.flip": True}, data=data).rows[0].training[-1]
     assert plain.inputs["teacher"] == flipped.inputs["teacher"]
     assert plain != flipped
-    assert flipped.config["augmentation"]["flip"]
+    assert flipped.augmentation.flip
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_a_row_needs_nothing_but_a_spec_entry() -> None:
         update={
             "rows": (
                 *table4.EXPERIMENT.rows,
-                Row(name="ratio-0.25", label="ratio 0.25", overrides={"stage2.replacement_ratio": 0.25}),
+                Row(name="ratio-0.25", label="ratio 0.25", overrides={"stage2.context.replacement_ratio": 0.25}),
             )
         }
     )
@@ -150,7 +150,7 @@ def test_a_row_needs_nothing_but_a_spec_entry() -> None:
     assert [artifact.kind for artifact in new] == ["stage", "evaluation"]
 
 
-SPECS = discover(("experiments.paper", "ablations"))
+SPECS = Registry(("experiments.paper", "ablations")).experiments()
 
 
 def test_rows_that_are_only_published_are_not_planned() -> None:
@@ -162,7 +162,7 @@ def test_rows_that_are_only_published_are_not_planned() -> None:
 def test_a_row_of_table_1_needs_nothing_but_a_spec_entry() -> None:
     spec = SPECS["table1"]
     longer = Row(
-        name="mine", label="Mine", variants=("larger-decoder",), overrides={"stage2.replacement_ratio": 0.3}
+        name="mine", label="Mine", variants=("larger-decoder",), overrides={"stage2.context.replacement_ratio": 0.3}
     )
     published = Row(name="theirs", label="Theirs", trained=False, published={"rfid": 1.0})
     more = spec.model_copy(update={"rows": (*spec.rows, longer, published)})
@@ -175,14 +175,14 @@ def test_the_teachers_rows_train_no_tokenizer() -> None:
     rows = {row.row: row for row in made.rows}
     assert rows["maskgit"].evaluation == made.reference
     assert [stage.kind for stage in rows["vqgan"].training] == ["teacher"]
-    larger = PROFILES["cpu"].variants["larger-codebook"]["teacher.codebook_size"]
-    assert rows["vqgan"].training[0].config["model"]["codebook_size"] == larger
+    larger = PROFILES["cpu"].variants["larger-codebook"]["teacher.backbone.codebook_size"]
+    assert rows["vqgan"].training[0].backbone.codebook_size == larger
 
 
 def test_the_tokenizers_of_table_1_take_the_same_steps_of_the_same_batches() -> None:
     rows = [row for row in planned(SPECS["table1"]).rows if row.row not in ("maskgit", "vqgan")]
     lengths = {sum(stage.steps for stage in row.training if "fine-tuning" not in stage.stage) for row in rows}
-    batches = {stage.config["training"]["batch_size"] for row in rows for stage in row.training[:-1]}
+    batches = {stage.batch_size for row in rows for stage in row.training[:-1]}
     assert len(rows) == 6
     assert len(lengths) == len(batches) == 1
     assert len({row.training[-1].steps for row in rows}) == 1
@@ -191,7 +191,7 @@ def test_the_tokenizers_of_table_1_take_the_same_steps_of_the_same_batches() -> 
 def test_a_single_step_tokenizer_never_sees_a_visible_position() -> None:
     row = next(row for row in planned(SPECS["table1"]).rows if row.row == "titok-b")
     assert [stage.stage for stage in row.training] == ["warm-up", "single-step-fine-tuning"]
-    assert row.evaluation.config["protocol"]["steps"] == [1]
+    assert row.evaluation.protocol.steps == (1,)
 
 
 def test_lengths_of_one_tokenizer_share_its_training() -> None:
@@ -199,9 +199,9 @@ def test_lengths_of_one_tokenizer_share_its_training() -> None:
     whole, half = rows["one-d-piece-b"], rows["one-d-piece-b-half"]
     assert whole.training == half.training
     assert whole.training != rows["titok-b"].training
-    assert "kept_tokens" not in whole.evaluation.config
-    tokens = half.training[0].config["model"]["encoder"]["num_latent_tokens"]
-    assert half.evaluation.config["kept_tokens"] == tokens // 2
+    assert whole.evaluation.kept_tokens is None
+    tokens = half.training[0].model.num_latent_tokens
+    assert half.evaluation.kept_tokens == tokens // 2
 
 
 def test_a_borrowed_row_is_filled_in_before_it_is_planned() -> None:
@@ -225,21 +225,21 @@ def test_every_spec_plans_at_every_profile(name: str, profile: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"stage2.replacement_rate": 0.5}, r"unknown key 'stage2.replacement_rate'.*replacement_ratio"),
+        ({"stage2.context.replacement_rate": 0.5}, r"unknown key 'stage2.context.replacement_rate'.*replacement_ratio"),
         ({"nonsense": 1}, r"unknown key 'nonsense'.*choices: .*tokenizer"),
         ({"stage1.steps": 10**9}, "exceeds tokenizer_steps"),
         ({"evaluation.primary_extractor": "clasifier"}, r"not among extractors.*did you mean .classifier"),
         ({"tokenizer.num_latent_tokens": 50}, "more latent tokens than ids"),
-        ({"tokenizer.patch_size": 5}, "patch"),
+        ({"tokenizer.encoder.patch_size": 5}, "patch"),
         ({"data.image_size": 30}, "image_size"),
         ({"evaluation.steps": [0]}, "steps"),
         ({"evaluation.temperature": -1}, "temperature"),
-        ({"tokenizer.sinkhorn_epsilon": math.inf}, "tokenizer.sinkhorn_epsilon = inf: not a finite number"),
+        ({"tokenizer.quantizer.sinkhorn_epsilon": math.inf}, "tokenizer.quantizer.sinkhorn_epsilon = inf: not a finite number"),
         ({"loss": {"quantizer_weight": math.nan}}, "loss.quantizer_weight = nan: not a finite number"),
         ({"generation.grid.scales": [0.0, math.inf]}, "generation.grid.scales = inf: not a finite number"),
         ({"stage2.mask_schedule": "arcos"}, "arccos"),
-        ({"stage2.replacement_ratio": 0.5}, "what the rows of table4 differ in"),
-        ({"stage2": {"replacement_ratio": 0.5}}, "what the rows of table4 differ in"),
+        ({"stage2.context.replacement_ratio": 0.5}, "what the rows of table4 differ in"),
+        ({"stage2": {"context": {"replacement_ratio": 0.5}}}, "what the rows of table4 differ in"),
     ],
 )
 def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], message: str) -> None:
@@ -254,11 +254,41 @@ def test_a_part_of_what_a_row_sets_is_refused() -> None:
 
 
 def test_a_ratio_out_of_range_in_a_row_is_refused() -> None:
-    row = Row(name="bad", label="bad", overrides={"stage2.replacement_ratio": 1.3})
-    with pytest.raises(ConfigError, match=r"stage2.replacement_ratio = 1.3"):
+    row = Row(name="bad", label="bad", overrides={"stage2.context.replacement_ratio": 1.3})
+    with pytest.raises(ConfigError, match=r"stage2.context.replacement_ratio = 1.3"):
         planned(table4.EXPERIMENT.model_copy(update={"rows": (row,), "claims": ()}))
 
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_resolves(profile: str) -> None:
     assert planned(profile=profile).artifacts
+
+
+def plans(seeds: tuple[int, ...] = (0,)) -> list[Plan]:
+    return [plan(spec, PROFILES["smoke"], seeds, {}, DATA) for spec in SPECS.values()]
+
+
+def test_run_all_has_every_artifact_once_and_after_its_inputs() -> None:
+    single = plans()
+    work = combined(single)
+    assert set(work.artifacts) == {artifact for each in single for artifact in each.artifacts}
+    assert len(work.artifacts) == len(set(work.artifacts))
+    seen = set()
+    for artifact in work.artifacts:
+        assert set(artifact.inputs.values()) <= seen
+        seen.add(artifact)
+
+
+def test_the_rows_of_run_all_are_those_of_the_single_plans() -> None:
+    single = plans()
+    work = combined(single)
+    assert len(work.rows) == sum(len(each.rows) for each in single)
+    assert "table1.sftok-b" in {row.row for row in work.rows}
+    assert work.recipe_of("table1.titok-b").single_step
+
+
+def test_sharing_is_counted_over_all_tables() -> None:
+    work = combined(plans())
+    teacher = next(artifact for artifact in work.artifacts if artifact.label == "teacher")
+    assert work.users[teacher] > 10
+    assert work.unshared_count > 2 * len(work.artifacts)

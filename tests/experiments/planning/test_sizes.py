@@ -6,7 +6,7 @@ import pytest
 
 from experiments.profiles import PROFILES
 from experiments.recipe import Recipe, resolve
-from experiments.sizes import gpu_hours, parameter_counts, training_flops
+from experiments.planning.sizes import gpu_hours, parameter_counts, training_flops
 from sftok.models.tokenizer import SFTok
 
 
@@ -31,7 +31,7 @@ def test_operations_of_a_stage() -> None:
     recipe = resolve(PROFILES["smoke"].overlay)
     cached = {stage: training_flops(recipe, stage) for stage in ("warm-up", "alignment")}
     assert cached["alignment"] > cached["warm-up"] > 0
-    vanilla = resolve(PROFILES["smoke"].overlay, {"stage2.replacement_ratio": 0.0})
+    vanilla = resolve(PROFILES["smoke"].overlay, {"stage2.context.replacement_ratio": 0.0})
     assert training_flops(vanilla, "alignment") == cached["warm-up"]
     endless_views = resolve(PROFILES["smoke"].overlay, {"augmentation.flip": True})
     assert training_flops(endless_views, "warm-up") > cached["warm-up"], "the teacher runs at every step"
@@ -41,12 +41,13 @@ def test_operations_of_a_stage() -> None:
 
 def test_a_blocks_operations_are_counted_by_hand() -> None:
     def recipe(depth: int) -> Recipe:
-        return resolve(
-            PROFILES["smoke"].overlay, {"tokenizer.decoder": {"width": 64, "depth": depth, "heads": 2}}
-        )
+        changes = {"width": 64, "depth": depth, "heads": 2}
+        overlay = {f"tokenizer.decoder.{name}": value for name, value in changes.items()}
+        return resolve(PROFILES["smoke"].overlay, overlay)
 
-    decoder = recipe(3).tokenizer_config().decoder
-    tokens, width = 1 + decoder.num_codes + decoder.num_latent_tokens, 64  # the class token, too
+    config = recipe(3).tokenizer_config()
+    num_codes = config.pixel_decoder.num_codes(config.image_size)
+    tokens, width = 1 + num_codes + config.num_latent_tokens, 64  # the class token, too
     # The joint projection, the projection back and an MLP of four times the width; scores and their use.
     multiplications = tokens * (3 + 1 + 8) * width**2 + 2 * tokens**2 * width
     # A multiplication goes with an addition; the backward pass is two of the forward one.

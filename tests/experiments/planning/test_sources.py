@@ -7,9 +7,9 @@ from pathlib import Path
 
 from experiments.profiles import PROFILES
 from experiments.recipe import flat, resolve
-from experiments.sources import DEVIATIONS, ENDINGS, SOURCES, source, source_at
+from experiments.planning.sources import DEVIATIONS, ENDINGS, SOURCES, source, source_at
 
-ROOT = Path(__file__).parent.parent.parent
+ROOT = Path(__file__).parents[3]
 PAPER = flat(resolve(PROFILES["paper"].overlay).model_dump(mode="json"))
 
 
@@ -30,12 +30,12 @@ def test_every_source_is_of_a_key() -> None:
 
 
 def test_table_6_is_named_by_its_row() -> None:
-    assert source("stage3.training.optimisation.beta2") == "Table 6: Optimizer, Beta2"
+    assert source("stage3.training.optimizer.beta2") == "Table 6: Optimizer, Beta2"
     assert re.match("Table 6", str(source("stage3.discriminator_start")))
 
 
 def test_other_profiles_and_overrides_are_sources_too() -> None:
     cpu = PROFILES["cpu"]
-    assert source_at("tokenizer.patch_size", 7, cpu, PAPER, {}) == "profile cpu"
-    assert source_at("tokenizer.use_l2_norm", True, cpu, PAPER, {}).startswith("Table 6")
+    assert source_at("tokenizer.encoder.patch_size", 7, cpu, PAPER, {}) == "profile cpu"
+    assert source_at("tokenizer.quantizer.use_l2_norm", True, cpu, PAPER, {}).startswith("Table 6")
     assert source_at("data.path", "x", cpu, PAPER, {"data.path": "x"}) == "--set, --overlay or --data"
