@@ -21,8 +21,13 @@ from sftok.config import Config, ConfigError, choices_hint, explain
 from sftok.data import AugmentationConfig, DataConfig
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
+from sftok.losses.lpips import LpipsVGGConfig
+from sftok.losses.perceptual import PerceptualConfig
+from sftok.models.base import BackboneConfig
+from sftok.models.dino import DinoDiscriminatorConfig
+from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
-from sftok.teacher.vqgan import MASKGIT_VQGAN
+from sftok.teacher.vqgan import VQGANConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
@@ -38,7 +43,7 @@ class TeacherRecipe(Config):
     checkpoint: str | None = Field(default=None, min_length=1)
     """The weights of a teacher that is trained already (a file, folder or hub id), such as the released one;
     then nothing below is trained, and the sizes must be its own."""
-    backbone: BackboneConfig = MASKGIT_VQGAN
+    backbone: BackboneConfig = VQGANConfig()
     seed: int = 0
     steps: int = Field(default=300_000, ge=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
@@ -74,7 +79,7 @@ class FineTuningRecipe(FineTuningConfig):
     """Stage 3: both decoders towards pixels."""
 
     steps: int = Field(default=1_000_000, ge=1)
-    perceptual: PerceptualConfig = PerceptualConfig()
+    perceptual: PerceptualConfig = LpipsVGGConfig()
     discriminator: DiscriminatorConfig = DinoDiscriminatorConfig()
     training: TrainingConfig = TrainingConfig(
         batch_size=64, gradient_accumulation=2, optimizer=OptimizerConfig(beta2=0.999)

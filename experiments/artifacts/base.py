@@ -117,7 +117,7 @@ class Artifact(Config):
         yield from _components(self)
 
     @property
-    def batch_size(self) -> int | None:
+    def training_batch(self) -> int | None:
         """Images of a training batch, if it trains."""
         training = getattr(self, "training", None)
         return None if training is None else int(training.batch_size)

@@ -182,7 +182,7 @@ def test_the_teachers_rows_train_no_tokenizer() -> None:
 def test_the_tokenizers_of_table_1_take_the_same_steps_of_the_same_batches() -> None:
     rows = [row for row in planned(SPECS["table1"]).rows if row.row not in ("maskgit", "vqgan")]
     lengths = {sum(stage.steps for stage in row.training if "fine-tuning" not in stage.stage) for row in rows}
-    batches = {stage.batch_size for row in rows for stage in row.training[:-1]}
+    batches = {stage.training_batch for row in rows for stage in row.training[:-1]}
     assert len(rows) == 6
     assert len(lengths) == len(batches) == 1
     assert len({row.training[-1].steps for row in rows}) == 1
