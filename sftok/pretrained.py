@@ -58,6 +58,14 @@ def load_published(
         raise PretrainedError(f"{what}: {path} is damaged or another network's ({reason})") from None
 
 
+def timm_sketch(name: str, resolution: int) -> tuple[nn.Module, Tensor]:
+    """timm's network of that name and one image of `resolution` pixels a side, both on the meta device."""
+    import timm  # here, because it takes seconds that reading a configuration need not spend
+
+    with torch.device("meta"):
+        return timm.create_model(name, pretrained=False).eval(), torch.empty(1, 3, resolution, resolution)
+
+
 def describe_error(error: Exception) -> str:
     """The type and the first line of an error."""
     lines = str(error).splitlines()

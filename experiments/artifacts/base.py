@@ -73,6 +73,11 @@ class Artifact(Config):
         return int(getattr(self, "steps", 1))
 
     @property
+    def network(self) -> Config | None:
+        """What it trains, whose size decides how long those take that use it."""
+        return getattr(self, "model", None)
+
+    @property
     def stage(self) -> str:
         """What it does, more closely than its kind: `warm-up`, `alignment`, `evaluation`."""
         return self.kind
@@ -108,7 +113,7 @@ class Artifact(Config):
     @functools.cached_property
     def workload(self) -> str:
         """Equal for artifacts whose units take equally long: as large, on the same data, from models as large."""
-        models = {role: _deciding(getattr(each, "model", None)) for role, each in self.inputs.items()}
+        models = {role: _deciding(each.network) for role, each in self.inputs.items()}
         own = _deciding(self, own=True, omitted=_NOT_IN_WORKLOAD | set(self.inputs))
         return _hash({"kind": self.kind, "fields": own, "models": models})
 

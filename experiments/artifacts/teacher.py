@@ -63,6 +63,11 @@ class Teacher(Artifact, kind="teacher", parallel=True):
         return max(1, self.steps)
 
     @property
+    def network(self) -> BackboneConfig:
+        """Its encoder, quantizer and pixel decoder."""
+        return self.backbone
+
+    @property
     def num_codes(self) -> int:
         """Codes of an image."""
         return self.backbone.num_codes(self.image_size)

@@ -8,11 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cache
 
-import timm
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.models import alexnet, vgg16
 
 from experiments.recipe import Recipe
 from sftok.checkpoints.pretrained import without_weights
@@ -59,8 +57,8 @@ def training_flops(recipe: Recipe, stage: str) -> float:
     size = recipe.data.image_size
     # The perceptual network sees both images and passes back through one of them; the discriminator's sees
     # the reconstruction, passes back, and then sees both.
-    judges = 3 * _perceptual_flops(recipe.stage3.perceptual, size)
-    judges += 4 * _discriminator_flops(recipe.stage3.discriminator)
+    judges = 3 * _sketched_flops(recipe.stage3.perceptual, size)
+    judges += 4 * _sketched_flops(recipe.stage3.discriminator, size)
     return encoder + first_pass + (1 + _BACKWARD) * (decoder + pixels) + judges
 
 
@@ -111,26 +109,12 @@ def _model_flops(tokenizer: str) -> tuple[float, float, float, float]:
 
 
 @cache
-def _perceptual_flops(config: PerceptualConfig, image_size: int) -> float:
-    if config.name == "efficientnet-lite0":
-        return _timm_flops("tf_efficientnet_lite0", config.resolution)
-    with torch.device("meta"):
-        network = (vgg16 if config.name == "lpips-vgg" else alexnet)(weights=None).features
-        images = torch.empty(1, 3, image_size, image_size)
-    return _count(lambda: network(images))
-
-
-def _discriminator_flops(config: DiscriminatorConfig) -> float:
-    if config.name == "dino":
-        return _timm_flops("vit_small_patch16_224", 224)
-    return _timm_flops("tf_efficientnet_lite0", config.resolution)
-
-
-@cache
-def _timm_flops(name: str, resolution: int) -> float:
-    with torch.device("meta"):
-        network: nn.Module = timm.create_model(name, pretrained=False).eval()
-        images = torch.empty(1, 3, resolution, resolution)
+def _sketched_flops(config: PerceptualConfig | DiscriminatorConfig, image_size: int) -> float:
+    """One forward pass of the frozen network of a part on one image."""
+    sketch = config.sketch(image_size)
+    if sketch is None:
+        return 0.0
+    network, images = sketch
     return _count(lambda: network(images))
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from sftok.losses.perceptual import PerceptualConfig, PerceptualLoss
 from sftok.models.efficientnet_lite0 import EfficientNetFeatures, efficientnet_lite0
+from sftok.pretrained import timm_sketch
 
 _NORM_FLOOR = 1e-6
 """Least norm that a feature vector is divided by: near zero, the gradient of its direction would explode."""
@@ -27,6 +28,10 @@ class EfficientNetLossConfig(PerceptualConfig, name="efficientnet-lite0"):
     def check_weights(self) -> None:
         """Load the network."""
         efficientnet_lite0()
+
+    def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
+        """The network at its own resolution."""
+        return timm_sketch("tf_efficientnet_lite0", self.resolution)
 
 
 class EfficientNetLoss(PerceptualLoss):

@@ -42,6 +42,14 @@ class LpipsConfig(PerceptualConfig):
         """Load the network."""
         lpips_network(self.net)
 
+    def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
+        """The convolutions, which see the images as they are."""
+        from torchvision.models import alexnet, vgg16
+
+        with torch.device("meta"):
+            network = (vgg16 if self.net == "vgg" else alexnet)(weights=None).features
+            return network, torch.empty(1, 3, image_size, image_size)
+
 
 class LpipsVGGConfig(LpipsConfig, name="lpips-vgg"):
     """On VGG16, as the release trains."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sftok.components import Component
 from sftok.frozen import Frozen
@@ -26,6 +26,13 @@ class PerceptualLoss(ABC):
 
 class PerceptualConfig(Component, family="perceptual_loss", package="sftok.losses"):
     """Which perceptual loss; the paper's is `lpips-vgg` (Table 6)."""
+
+    def sketch(self, image_size: int) -> tuple[nn.Module, Tensor] | None:
+        """Its frozen network without weights and one input for it, to count operations; None without one.
+
+        Both are on the meta device. `image_size` is the side of the images in pixels.
+        """
+        return None
 
     @abstractmethod
     def build(self) -> PerceptualLoss:

@@ -23,7 +23,7 @@ from sftok.models.discriminator import (
     initialize_heads,
     normalized_block,
 )
-from sftok.pretrained import load_published
+from sftok.pretrained import load_published, timm_sketch
 
 DINO_URL = "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"
 """DINO ViT-S/16; timm's `vit_small_patch16_224.dino` holds the same tensors under the same names."""
@@ -48,6 +48,10 @@ class DinoDiscriminatorConfig(DiscriminatorConfig, name="dino"):
     def check_weights(self) -> None:
         """Load DINO."""
         dino_vit_small()
+
+    def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
+        """DINO's ViT, which sees images of 224 pixels a side."""
+        return timm_sketch("vit_small_patch16_224", 224)
 
 
 class DinoDiscriminator(Discriminator):

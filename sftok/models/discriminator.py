@@ -35,6 +35,13 @@ class Discriminator(nn.Module, ABC):
 class DiscriminatorConfig(Component, family="discriminator", package="sftok.models"):
     """Which discriminator; the paper's is `dino`."""
 
+    def sketch(self, image_size: int) -> tuple[nn.Module, Tensor] | None:
+        """Its frozen network without weights and one input for it, to count operations; None without one.
+
+        Both are on the meta device. `image_size` is the side of the images in pixels.
+        """
+        return None
+
     @abstractmethod
     def build(self, generator: torch.Generator | None = None) -> Discriminator:
         """The discriminator, on the published weights of its network.

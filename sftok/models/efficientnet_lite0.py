@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sftok.frozen import Frozen
 from sftok.models.discriminator import Discriminator, DiscriminatorConfig, initialize_heads, normalized_block
-from sftok.pretrained import PretrainedError, describe_error
+from sftok.pretrained import PretrainedError, describe_error, timm_sketch
 
 
 class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0"):
@@ -33,6 +33,10 @@ class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0
     def check_weights(self) -> None:
         """Load the network."""
         efficientnet_lite0()
+
+    def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
+        """The network at its own resolution."""
+        return timm_sketch("tf_efficientnet_lite0", self.resolution)
 
 
 class EfficientNetFeatures:

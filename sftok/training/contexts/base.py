@@ -32,6 +32,11 @@ class Context(Protocol):
 class ContextConfig(Component, family="context", package="sftok.training.contexts"):
     """Which codes visible positions show."""
 
+    @property
+    def predicts(self) -> bool:
+        """Whether the context needs the logits of the fully masked pass, which costs a pass of the decoder."""
+        return True
+
     @abstractmethod
     def build(self) -> Context:
         """The context."""

@@ -19,6 +19,11 @@ class PredictionConfig(ContextConfig, name="prediction"):
     replacement_ratio: float = Field(default=1.0, ge=0, le=1)
     """Probability that a visible position shows the prediction: 1 is SFVR, 0 is vanilla training."""
 
+    @property
+    def predicts(self) -> bool:
+        """Whether any visible position shows a prediction."""
+        return self.replacement_ratio > 0
+
     def build(self) -> Context:
         """The context."""
         return Prediction(self.replacement_ratio)

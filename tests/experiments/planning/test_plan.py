@@ -225,7 +225,7 @@ def test_every_spec_plans_at_every_profile(name: str, profile: str) -> None:
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"stage2.context.replacement_rate": 0.5}, r"unknown key 'stage2.context.replacement_rate'.*replacement_ratio"),
+        ({"stage2.context.replacement_rate": 0.5}, r"stage2.context: unknown key 'replacement_rate'.*replacement_ratio"),
         ({"nonsense": 1}, r"unknown key 'nonsense'.*choices: .*tokenizer"),
         ({"stage1.steps": 10**9}, "exceeds tokenizer_steps"),
         ({"evaluation.primary_extractor": "clasifier"}, r"not among extractors.*did you mean .classifier"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from experiments.artifacts.base import load
-from experiments.paper import appendix_c, table1, table3, table4, table5, table6
+from experiments.paper import table1, table3, table4, table6
 from experiments.planning.plan import combined, plan
 from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
@@ -19,6 +19,7 @@ from experiments.specs import Experiment
 from experiments.specs.registry import Registry
 from experiments.store import Store, StoredRequest, StoreError, stored_requests
 
+SPECS = Registry(("experiments.paper", "ablations")).experiments()
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 
 
@@ -51,14 +52,13 @@ def test_round_trip(store: Store) -> None:
 
 
 def test_everything_at_once_comes_back_from_disk(store: Store) -> None:
-    specs = Registry(("experiments.paper", "ablations")).experiments()
-    work = combined([plan(spec, PROFILES["smoke"], (0,), {}, DATA) for spec in specs.values()])
+    work = combined([plan(spec, PROFILES["smoke"], (0,), {}, DATA) for spec in SPECS.values()])
     loaded = StoredRequest.load(new_request(work, ["run", "all"], "some images", {}).save(store.root))
     assert tuple(load(loaded.artifacts).values()) == work.artifacts
 
 
 def test_a_reader_needs_neither_torch_nor_a_plan(store: Store) -> None:
-    request_of(table5.EXPERIMENT).save(store.root)
+    request_of(SPECS["table5"]).save(store.root)
     script = (
         "import sys; from pathlib import Path; from experiments.store import stored_requests; "
         f"(request,) = stored_requests(Path({str(store.root)!r})); print(request.name); "
@@ -76,8 +76,8 @@ def test_a_request_says_what_its_rows_and_numbers_are() -> None:
     rfid = request.metrics["rfid"]
     assert (rfid["label"], rfid["direction"], rfid["of_features"]) == ("rFID", -1, True)
     assert request.recipes["titok-b"]["stage1"]["steps"] == "all"
-    assert {"cross_entropy", "exposure_gap"} <= request_of(appendix_c.EXPERIMENT).metrics.keys()
-    costs = request_of(table5.EXPERIMENT).costs["sftok-b"]
+    assert {"cross_entropy", "exposure_gap"} <= request_of(SPECS["appendix_c"]).metrics.keys()
+    costs = request_of(SPECS["table5"]).costs["sftok-b"]
     assert costs["alignment"]["paper_images"] == 800_000 * 256
     assert all(line["published"] for line in request_of(table6.EXPERIMENT).settings)
 

@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from experiments.profiles import PROFILES
-from experiments.specs.registry import Registry, discover_studies, pick_study
+from experiments.specs.registry import Registry
 from experiments.studies.search import SPLIT, Search
 from experiments.specs import Choice, FloatRange, MedianPruner, Sampler, Study
 from sftok.config import ConfigError
 
-STUDIES = discover_studies(["ablations"])
-RATE = FloatRange(keys=("stage2.training.optimisation.learning_rate",), low=1e-3, high=1e-2, log=True)
+REGISTRY = Registry(["experiments.paper", "ablations"])
+STUDIES = REGISTRY.studies()
+RATE = FloatRange(keys=("stage2.training.optimizer.learning_rate",), low=1e-3, high=1e-2, log=True)
 LOOKUP = Choice(keys=("evaluation.final_lookup",), choices=("hard", "soft"))
 
 
@@ -59,13 +60,13 @@ def test_a_study_survives_json() -> None:
 
 def test_an_unknown_study_lists_the_choices() -> None:
     with pytest.raises(ConfigError, match="did you mean 'sampling'"):
-        pick_study(STUDIES, "samplin")
+        REGISTRY.study("samplin")
 
 
 def search(study: Study, profile: str = "smoke", **overrides: Any) -> Search:
     return Search(
         study=study,
-        experiment=discover(["experiments.paper"])[study.experiment],
+        experiment=REGISTRY.experiment(study.experiment),
         profile=PROFILES[profile],
         overrides=overrides,
         fingerprints={"train": "a", SPLIT: "b"},

@@ -5,13 +5,25 @@ from __future__ import annotations
 import errno
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from experiments.artifacts import Artifact, artifact
 from experiments.store import Store, StoreError, read_json, write_json
 from sftok.unfinished import unfinished
+
+
+@dataclass(frozen=True)
+class Made:
+    """What the store knows of an artifact."""
+
+    name: str = "teacher-0123456789abcdef"
+
+
+MADE = Made()
+CONFIG = {"size": 1}
 
 
 @pytest.fixture
@@ -21,127 +33,138 @@ def store(tmp_path: Path) -> Store:
     return store
 
 
-def teacher() -> Artifact:
-    return artifact("teacher", config={"size": 1}, label="teacher")
+def made_by(name: str) -> dict[str, Any]:
+    return {"provenance": {"started": "2026-01-01T00:00:00+00:00", "seconds": 1.5}, "by": name}
+
+
+def author(store: Store) -> str:
+    result = store.result(MADE)
+    assert result is not None
+    assert result.model_extra is not None
+    return str(result.model_extra["by"])
+
+
+def commit(store: Store, name: str = "us") -> Path:
+    (store.open_work(MADE, CONFIG) / "model.safetensors").write_text("weights")
+    store.commit(MADE, made_by(name))
+    return store.folder(MADE)
 
 
 def test_an_artifact_appears_when_it_is_committed(store: Store) -> None:
-    made = teacher()
-    work = store.open_work(made)
+    work = store.open_work(MADE, CONFIG)
     (work / "model.safetensors").write_text("weights")
     (work / "checkpoint.safetensors").write_text("half")
-    assert not store.is_done(made)
-    store.commit(made, {"value": 1.5})
-    assert store.is_done(made)
-    assert store.result(made) == {"value": 1.5}
+    assert not store.is_done(MADE)
+    assert store.result(MADE) is None
+    store.commit(MADE, made_by("us"))
+    assert store.is_done(MADE)
+    assert author(store) == "us"
     assert not work.exists()
-    assert sorted(path.name for path in store.folder(made).iterdir()) == [
+    assert sorted(path.name for path in store.folder(MADE).iterdir()) == [
         "config.json",
         "model.safetensors",
         "result.json",
     ]
-    assert json.loads((store.folder(made) / "config.json").read_text())["config"] == {"size": 1}
+    assert json.loads((store.folder(MADE) / "config.json").read_text()) == CONFIG
 
 
 def test_a_work_folder_is_kept_for_the_next_attempt(store: Store) -> None:
-    made = teacher()
-    (store.open_work(made) / "checkpoint.safetensors").write_text("half")
-    assert (store.open_work(made) / "checkpoint.safetensors").read_text() == "half"
-    store.discard_work(made)
-    assert not store.work_folder(made).exists()
+    (store.open_work(MADE, CONFIG) / "checkpoint.safetensors").write_text("half")
+    assert (store.open_work(MADE, CONFIG) / "checkpoint.safetensors").read_text() == "half"
+    store.discard_work(MADE)
+    assert not store.work_folder(MADE).exists()
 
 
-def test_what_killed_writers_left_is_cleared(store: Store) -> None:
-    made = teacher()
-    left = unfinished(store.open_work(made) / "checkpoint.safetensors")
+def test_unfinished_files_of_killed_writers_are_cleared(store: Store) -> None:
+    left = unfinished(store.open_work(MADE, CONFIG) / "checkpoint.safetensors")
     left.write_text("half")
-    store.open_work(made)
+    store.open_work(MADE, CONFIG)
     assert not left.exists()
     left.write_text("half")
-    store.commit(made, {})
-    assert sorted(path.name for path in store.folder(made).iterdir()) == ["config.json", "result.json"]
+    store.commit(MADE, made_by("us"))
+    assert sorted(path.name for path in store.folder(MADE).iterdir()) == ["config.json", "result.json"]
     fresh, old = (unfinished(store.root / "cache" / f"{name}.safetensors") for name in ("fresh", "old"))
     for path in (fresh, old):
         path.write_text("half")
     os.utime(old, (0, 0))
     store.prepare()
-    assert fresh.exists(), "it may be another process's, which is at it"
+    assert fresh.exists(), "another process may be writing it"
     assert not old.exists()
-    aside = unfinished(store.folder(made))
+    aside = unfinished(store.folder(MADE))
     aside.mkdir()
-    (aside / "model.safetensors").write_text("of a damaged artifact that was to be deleted")
+    (aside / "model.safetensors").write_text("of a damaged artifact that was being removed")
     os.utime(aside, (0, 0))
     store.prepare()
     assert not aside.exists()
 
 
-def test_a_damaged_result_is_deleted_and_made_again_as_it_says(store: Store) -> None:
-    made = teacher()
-    store.open_work(made)
-    store.commit(made, {"value": 1})
-    result = store.folder(made) / "result.json"
-    result.write_text("")
-    with pytest.raises(StoreError, match="delete it and run again"):
-        store.result(made)
-    result.unlink()
-    assert not store.is_done(made)
-    (store.open_work(made) / "model.safetensors").write_text("weights")
-    store.commit(made, {"value": 1})
-    assert store.result(made) == {"value": 1}
-    assert (store.folder(made) / "model.safetensors").exists()
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("result.json", "", "result.json: damaged"),
+        ("result.json", '{"files": {}}', "damaged or of another version .provenance"),
+        ("result.json", '{"provenance": {"started": "", "seconds": "1"}, "files": {}}', "provenance.seconds"),
+        ("model.safetensors", "cut", "model.safetensors: has 3 bytes instead of 7"),
+        ("model.safetensors", None, "model.safetensors: missing"),
+    ],
+)
+def test_a_damaged_artifact_is_not_finished_and_the_next_run_replaces_it(
+    store: Store, name: str, content: str | None, message: str
+) -> None:
+    damaged = commit(store) / name
+    if content is None:
+        damaged.unlink()
+    else:
+        damaged.write_text(content)
+    assert not store.is_done(MADE)
+    with pytest.raises(StoreError, match=f"{message}.*run the command again"):
+        store.result(MADE)
+    commit(store, "the next run")
+    assert author(store) == "the next run"
 
 
 def test_a_late_commit_of_the_same_artifact_gives_way(store: Store) -> None:
-    made = teacher()
-    store.open_work(made)
-    store.commit(made, {"value": 1})
-    store.open_work(made)
-    store.commit(made, {"value": 2})
-    assert store.result(made) == {"value": 1}
-    assert not store.work_folder(made).exists()
+    commit(store, "the first")
+    commit(store, "the second")
+    assert author(store) == "the first"
+    assert not store.work_folder(MADE).exists()
 
 
-def test_what_another_process_commits_meanwhile_is_not_removed(
+def test_an_artifact_that_another_process_commits_meanwhile_is_not_removed(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = teacher()
-    store.folder(made).mkdir(parents=True)  # without a result, as where somebody deleted a damaged one
-    (store.folder(made) / "rest").touch()
-    (store.open_work(made) / "model.safetensors").write_text("weights")
+    store.folder(MADE).mkdir(parents=True)  # without a result, as where somebody deleted a damaged one
+    (store.folder(MADE) / "rest").touch()
     make_way = Store._make_way
 
-    def overtaken(ours: Store, artifact: Artifact) -> None:
+    def overtaken(ours: Store, artifact: Made) -> None:
         monkeypatch.setattr(Store, "_make_way", make_way)
-        other = Store(ours.root)
-        other.commit(artifact, {"by": "another"})
+        Store(ours.root).commit(artifact, made_by("another"))
         make_way(ours, artifact)
 
     monkeypatch.setattr(Store, "_make_way", overtaken)
-    store.commit(made, {"by": "us"})
-    assert store.result(made) == {"by": "another"}
-    assert (store.folder(made) / "model.safetensors").exists()
-    assert [path.name for path in store.folder(made).parent.iterdir()] == [store.folder(made).name]
+    folder = commit(store)
+    assert author(store) == "another"
+    assert (folder / "model.safetensors").exists()
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
 
 
 def test_failures_are_remembered_and_forgotten(store: Store) -> None:
-    made = teacher()
-    assert store.failure(made) is None
-    store.record_failure(made, {"reason": "it broke"})
-    assert store.failure(made) == {"reason": "it broke"}
-    assert not store.is_done(made)
-    store.open_work(made)
-    store.commit(made, {})
-    assert store.failure(made) is None
+    assert store.failure(MADE) is None
+    store.record_failure(MADE, {"reason": "it broke"})
+    assert store.failure(MADE) == {"reason": "it broke"}
+    assert not store.is_done(MADE)
+    commit(store)
+    assert store.failure(MADE) is None
 
 
-def test_the_first_reason_stays_where_the_first_is_asked_for(store: Store) -> None:
-    made = teacher()
-    store.record_failure(made, {"reason": "lost the others"}, first=True)
-    assert store.failure(made) == {"reason": "lost the others"}
-    store.record_failure(made, {"reason": "what went wrong"})
-    store.record_failure(made, {"reason": "lost the others"}, first=True)
-    assert store.failure(made) == {"reason": "what went wrong"}
-    assert [path.name for path in (store.root / "failures").iterdir()] == [f"{made.name}.json"]
+def test_a_later_reason_does_not_replace_the_first(store: Store) -> None:
+    store.record_failure(MADE, {"reason": "lost the others"}, first=True)
+    assert store.failure(MADE) == {"reason": "lost the others"}
+    store.record_failure(MADE, {"reason": "what went wrong"})
+    store.record_failure(MADE, {"reason": "lost the others"}, first=True)
+    assert store.failure(MADE) == {"reason": "what went wrong"}
+    assert [path.name for path in (store.root / "failures").iterdir()] == [f"{MADE.name}.json"]
 
 
 def test_json_is_replaced_whole(tmp_path: Path) -> None:
@@ -159,7 +182,7 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
         read_json(path)
 
 
-def test_a_full_disk_leaves_no_drafts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_leaves_the_old_file_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(descriptor: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
