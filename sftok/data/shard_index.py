@@ -16,7 +16,7 @@ import logging
 import re
 import tarfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,17 +170,26 @@ def _samples(shard: Path) -> tuple[dict[str, tarfile.TarInfo], dict[str, int]]:
     """By key, the image of each sample (in the shard's order) and its label."""
     images: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, int] = {}
+    others: list[str] = []
     try:
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
                 key, extension = split_name(member.name)
-                if not member.isreg() or not key:
+                is_image = f".{extension.rpartition('.')[2]}" in EXTENSIONS
+                if not key or member.isdir() or not (is_image or extension == LABEL):
                     continue
+                if not member.isreg():
+                    raise DataError(
+                        f"shards: {shard}: {member.name} is not a regular file; pack the shard again with "
+                        "links replaced by files (tar --dereference --hard-dereference)"
+                    )
                 if extension == LABEL:
                     _refuse_second(shard, key, labels)
                     content = tar.extractfile(member)
                     labels[key] = _label(shard, key, content.read() if content else b"")
-                elif f".{extension}" in EXTENSIONS:
+                elif "." in extension:
+                    others.append(member.name)
+                else:
                     _refuse_second(shard, key, images)
                     images[key] = member
             # `tarfile` takes a missing or damaged header for the end.
@@ -191,8 +200,26 @@ def _samples(shard: Path) -> tuple[dict[str, tarfile.TarInfo], dict[str, int]]:
         raise DataError(
             f"shards: {shard} is cut, damaged or no .tar file ({error}); copy or make it again"
         ) from None
+    _check_others(shard, images, others)
     _check_pairs(shard, images, labels)
     return images, labels
+
+
+def _check_others(shard: Path, images: Mapping[str, object], others: Sequence[str]) -> None:
+    """Refuse images with a second dot in their names, unless they accompany an image (`KEY.seg.png`)."""
+    alone = [name for name in others if split_name(name)[0] not in images]
+    if alone:
+        key, extension = split_name(alone[0])
+        raise DataError(
+            f"shards: {shard}: {len(alone)} images have a second dot in their names, such as {alone[0]}, whose "
+            f"key in WebDataset is {key!r} and whose extension {extension!r}; replace the dots before the last "
+            "one, as in KEY.jpg and KEY.cls"
+        )
+    if others:
+        logger.warning(
+            "%s: %d images beside the KEY.jpg of their sample are not used, such as %s",
+            shard, len(others), others[0],
+        )  # fmt: skip
 
 
 def _refuse_second(shard: Path, key: str, seen: Mapping[str, object]) -> None:
@@ -212,13 +239,13 @@ def _label(shard: Path, key: str, content: bytes) -> int:
 
 def _check_pairs(shard: Path, images: Mapping[str, object], labels: Mapping[str, object]) -> None:
     if not images:
-        raise DataError(f"shards: {shard} holds no images (members like KEY.jpg and KEY.{LABEL}); remove it")
+        raise DataError(f"shards: {shard} holds no images; they must be members KEY.jpg with KEY.{LABEL}")
     for key in images:
         if key not in labels:
             raise DataError(f"shards: {shard}: the image {key!r} has no label; add a member {key}.{LABEL}")
     for key in labels:
         if key not in images:
-            raise DataError(f"shards: {shard}: the label {key!r} has no image; remove it or add its image")
+            raise DataError(f"shards: {shard}: the label {key!r} has no image; add a member {key}.jpg")
 
 
 def _record_of(shard: Path) -> Path:

@@ -370,16 +370,45 @@ def test_a_missing_shard_is_missed(made):
         load(shards(made), "train")
 
 
-def test_names_of_odd_members(tmp_path):
+def test_names_of_odd_members(tmp_path, caplog):
     members = [
-        ("a.b/x.seg.png", encoded(0)),
+        ("a.b/y.seg.png", encoded(0)),
         ("._junk.png", b""),
         ("a.b/y.PNG", encoded(1)),
+        ("a.b/y.depth.png", encoded(2)),
         ("a.b/y.cls", b"1\n"),
     ]
     index = index_of(write_tar(tmp_path / "train-0.tar", members))
     assert index.members == ("a.b/y.PNG",)
     assert index.keys == ["a.b/y"]
+    assert "2 images beside the KEY.jpg of their sample are not used, such as a.b/y.seg.png" in caplog.text
+
+
+@pytest.mark.parametrize("plain", [0, 3])
+def test_images_with_a_second_dot_in_their_names_are_refused(tmp_path, plain):
+    dotted = [(name.replace(".", ".v2."), content) for name, content in samples(10, 4)]
+    write_tar(tmp_path / "train-0.tar", [*samples(0, plain), *dotted])
+    with pytest.raises(DataError, match=r"4 images have a second dot in their names, such as 0010\.v2\.png"):
+        load(shards(tmp_path), "train")
+
+
+@pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE])
+def test_links_in_a_shard_are_refused(tmp_path, kind):
+    path = write_tar(tmp_path / "train-0.tar", samples(0, 3))
+    with tarfile.open(path, "a") as tar:
+        for name, target in (("0003.png", "0000.png"), ("0003.cls", "0000.cls")):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, target
+            tar.addfile(member)
+    with pytest.raises(DataError, match=r"0003\.png is not a regular file; pack .* --dereference"):
+        load(shards(tmp_path), "train")
+
+
+def test_advice_never_destroys_data(tmp_path):
+    write_tar(tmp_path / "train-0.tar", [("readme.txt", b"nothing")])
+    with pytest.raises(DataError) as caught:
+        load(shards(tmp_path), "train")
+    assert "remove" not in str(caught.value)
 
 
 def test_one_class_is_refused(tmp_path):
