@@ -196,6 +196,12 @@ def _samples(shard: Path) -> tuple[dict[str, tarfile.TarInfo], dict[str, int]]:
             file.seek(tar.offset)
             if file.read(len(END)) != END:
                 raise tarfile.ReadError(f"it breaks off at byte {tar.offset}")
+            while padding := file.read(2**20):
+                if padding.strip(b"\0"):
+                    raise DataError(
+                        f"shards: {shard} continues after its end mark at byte {tar.offset}, as .tar files do "
+                        "that were joined by cat; join them by tar --concatenate, or keep them apart"
+                    )
     except (tarfile.TarError, OSError, EOFError) as error:
         raise DataError(
             f"shards: {shard} is cut, damaged or no .tar file ({error}); copy or make it again"

@@ -234,6 +234,23 @@ def test_a_flipped_bit_of_a_header_is_found(foreign):
         load(shards(foreign), "train")
 
 
+@pytest.mark.parametrize("padding", [0, 10 * tarfile.RECORDSIZE])
+@pytest.mark.parametrize("after", [None, b"anything"])
+def test_data_after_the_end_mark_is_refused(tmp_path, padding, after):
+    first, second = (
+        write_tar(tmp_path / f"{start}.tar", samples(start, 10)).read_bytes() for start in (0, 10)
+    )
+    (tmp_path / "train-000000.tar").write_bytes(first + bytes(padding) + (after or second))
+    with pytest.raises(DataError, match=r"train-000000\.tar continues after its end mark at byte \d+, .* apart"):
+        load(shards(tmp_path), "train")
+
+
+def test_any_padding_after_the_end_mark_is_taken(tmp_path):
+    shard = write_tar(tmp_path / "train-0.tar", samples(0, 4))
+    shard.write_bytes(shard.read_bytes() + bytes(3 * 2**20))
+    assert len(load(shards(tmp_path), "train")) == 4
+
+
 @pytest.mark.parametrize("budget", [0, 2**30])
 def test_a_flipped_bit_of_an_image_is_found_when_it_is_read(made, budget):
     found = replace(load(shards(made), "train"), memory_budget=budget)
