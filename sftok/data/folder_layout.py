@@ -18,6 +18,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -54,8 +55,9 @@ def labelled_files(root: Path, split: Split) -> LabelledFiles:
     Raises:
         DataError: the layout is neither of the two, or there are no images where some must be.
     """
-    held_out = [name for name in HELD_OUT_FOLDERS if (root / name).is_dir()]
-    if (root / "train").is_dir():
+    folders = {entry.name for entry in _entries(root) if _is_folder(entry)}
+    held_out = [name for name in HELD_OUT_FOLDERS if name in folders]
+    if "train" in folders:
         class_names, files = _divided_layout(root, split, held_out)
     elif held_out:
         raise DataError(f"folder: {root} has {held_out[0]}/ but no train/; add train/<class>/ beside it")
@@ -177,5 +179,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    # `entry.is_dir` may raise for a link to itself; such a link counts as a file, and cannot be read.
-    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir()
+    """Whether `entry` is a folder or a link to one; a broken link may be either unless its name is an image's."""
+    if not entry.is_symlink():
+        return entry.is_dir()
+    try:
+        return stat.S_ISDIR(entry.stat().st_mode)
+    except OSError as error:
+        if Path(entry.name).suffix.lower() in EXTENSIONS:
+            return False  # an image that cannot be read, which `data.unreadable` is for
+        raise DataError(
+            f"folder: {entry.path} cannot be read ({error.strerror}); repair or remove the link"
+        ) from None

@@ -148,3 +148,20 @@ def test_links_that_lead_nowhere_are_files(tmp_path):
     (root / "a" / "self.png").symlink_to(root / "a" / "self.png")
     (root / "a" / "gone.png").symlink_to(root / "gone.png")
     assert len(labelled_files(root, "train").files) + len(labelled_files(root, "test").files) == 3
+
+
+@pytest.mark.parametrize("link", ["cat", "dog/more", "train"])
+@pytest.mark.parametrize("target", ["/not/mounted", "itself"])
+def test_a_link_to_a_folder_that_leads_nowhere_is_an_error(tmp_path, link, target):
+    touch(tmp_path, "dog/1.png", "dog/2.png")
+    path = tmp_path / link
+    path.symlink_to(path if target == "itself" else target)
+    with pytest.raises(DataError, match=rf"{link} cannot be read \(.*\); repair or remove the link"):
+        labelled_files(tmp_path, "train")
+
+
+def test_a_held_out_folder_that_leads_nowhere_is_not_replaced_by_another(tmp_path):
+    touch(tmp_path, "train/a/1.png", "test/a/2.png")
+    (tmp_path / "val").symlink_to("/not/mounted")
+    with pytest.raises(DataError, match="val cannot be read"):
+        labelled_files(tmp_path, "test")
