@@ -5,7 +5,8 @@ Two layouts are known:
 - `PATH/train/<class>/` and `PATH/val/<class>/` (or `validation/`, `test/`; the first of the three that
   exists). The held-out folder is the test split.
 - `PATH/<class>/` only. Of each class a tenth, and at least one image, is the test split, chosen by the hash
-  of the file's path: so it is always the same, and a new file moves no more than one other. A class of a
+  of the file's path without its extension: so it is always the same, converting the images to another format
+  changes nothing, and a new file moves no more than one other. A class of a
   single image has it in the training images.
 
 Images may lie deeper inside a class. Labels number the training classes in sorted order; a class folder
@@ -114,7 +115,7 @@ def _plain_layout(root: Path, split: Split) -> tuple[tuple[str, ...], dict[str, 
 
 def _divide(files: list[str], split: Split) -> list[str]:
     held_out = max(1, len(files) // HELD_OUT_FRACTION) if len(files) > 1 else 0
-    by_hash = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(file)).digest())
+    by_hash = sorted(files, key=lambda file: hashlib.sha256(os.fsencode(sample_key(file))).digest())
     return sorted(by_hash[:held_out] if split == "test" else by_hash[held_out:])
 
 

@@ -63,6 +63,17 @@ def test_the_division_does_not_depend_on_where_the_folder_is(tmp_path):
     assert labelled_files(here, "test") == labelled_files(there, "test")
 
 
+def test_the_division_does_not_depend_on_the_format_of_the_images(tmp_path):
+    names = [f"{name}/{n}.v2" for name in "ab" for n in range(40)]
+    found = []
+    for extensions in (("jpg", "jpg"), ("png", "png"), ("JPEG", "webp")):
+        files = [f"{name}.{extensions[place % 2]}" for place, name in enumerate(names)]
+        root = touch(tmp_path / extensions[1], *files)
+        listings = [labelled_files(root, split) for split in ("train", "test")]
+        found.append([[file.rpartition(".")[0] for file in listing.files] for listing in listings])
+    assert found[0] == found[1] == found[2]
+
+
 def test_deeper_images_hidden_files_and_other_files(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     root = touch(
