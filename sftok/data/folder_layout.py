@@ -19,6 +19,7 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -32,6 +33,13 @@ logger = logging.getLogger(__name__)
 HELD_OUT_FOLDERS = ("val", "validation", "test")
 HELD_OUT_FRACTION = 10
 """One in so many images of a class is held out where the folder itself holds none out."""
+SPLIT_WORDS = {
+    **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "dev", "devset", "eval", "evaluation"), "val"),
+    **dict.fromkeys(("test", "testing", "testset", "tst", "holdout", "heldout"), "test"),
+}
+"""Words in the name of a folder that make it look like a split, and what such a folder must be called."""
+_FILLERS = {"set", "split", "data", "dataset", "images", "imgs", "img"}
 LAYOUTS = "PATH/train/<class>/ and PATH/val/<class>/, or PATH/<class>/"
 
 
@@ -58,6 +66,8 @@ def labelled_files(root: Path, split: Split) -> LabelledFiles:
     """
     folders = {entry.name for entry in _entries(root) if _is_folder(entry)}
     held_out = [name for name in HELD_OUT_FOLDERS if name in folders]
+    if "train" not in folders or not held_out:
+        _refuse_misnamed_splits(root, folders)
     if "train" in folders:
         class_names, files = _divided_layout(root, split, held_out)
     elif held_out:
@@ -78,6 +88,39 @@ def sample_key(file: str) -> str:
     """
     path = PurePosixPath(file)
     return str(path.with_name(path.stem.replace(".", "_")))
+
+
+def _refuse_misnamed_splits(root: Path, folders: set[str]) -> None:
+    """Refuse folders such as Train/ and Val/, whose test images would become training images of a class.
+
+    A single folder, unless it holds folders, may well be a class (`train` is also a vehicle).
+    """
+    found = {name: split for name in folders if (split := _as_split(name))}
+    misnamed = []
+    for name, (split, rest) in found.items():
+        others = {other for other, remaining in found.values() if remaining == rest} - {split}
+        alone = not rest and any(map(_is_folder, _entries(root / name)))
+        if name not in ("train", *HELD_OUT_FOLDERS) and (others or alone):
+            misnamed.append(name)
+    if misnamed:
+        misnamed.sort(key=lambda name: (("train", "val", "test").index(found[name][0]), name))
+        targets = list(dict.fromkeys(found[name][0] for name in misnamed))
+        raise DataError(
+            f"folder: in {root}, {' and '.join(f'{name}/' for name in misnamed)} "
+            f"look{'s like a split' if len(misnamed) == 1 else ' like splits'}; "
+            f"rename {'it' if len(misnamed) == 1 else 'them'} to "
+            f"{' and '.join(f'{name}/' for name in targets)}"
+        )
+
+
+def _as_split(name: str) -> tuple[str, tuple[str, ...]] | None:
+    """What a folder that looks like a split must be called, and the other words in its name."""
+    words = [word.casefold() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)]
+    for place, word in enumerate(words):
+        if word in SPLIT_WORDS:
+            rest = words[:place] + words[place + 1 :]
+            return SPLIT_WORDS[word], tuple(word for word in rest if word not in _FILLERS)
+    return None
 
 
 def _divided_layout(
@@ -149,6 +192,12 @@ def _files_by_class(root: Path, folder: Path) -> dict[str, list[str]]:
             raise DataError(
                 f"folder: the class folder {entry.path} has no images "
                 f"({len(found)} other files); add some, or remove it"
+            )
+        folders = {file.parent for file in images}
+        if len(folders) > 1 and Path(entry.path) not in folders:
+            raise DataError(
+                f"folder: the class folder {entry.path} holds {len(folders)} folders instead of images; set "
+                "data.path to the folder that holds the class folders, or move the images up into theirs"
             )
         ignored += len(found) - len(images)
         files[entry.name] = [file.relative_to(root).as_posix() for file in images]

@@ -128,6 +128,52 @@ def test_layouts_that_cannot_be_used(tmp_path, files, split, message):
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize(
+    ("folders", "message"),
+    [
+        (("Train", "Val"), "Train/ and Val/ look like splits; rename them to train/ and val/"),
+        (("testing", "training"), "training/ and testing/ look like splits; rename them to train/ and test/"),
+        (("TRAIN", "VALID", "TEST"), "TRAIN/ and VALID/ and TEST/ look like splits"),
+        (("train_images", "test_images"), "rename them to train/ and test/"),
+        (("TrainSet", "TestSet"), "rename them to train/ and test/"),
+        (("seg_train", "seg_test"), "rename them to train/ and test/"),
+        (("train2014", "train2017", "val2017"), "rename them to train/ and val/"),
+        (("train", "Testing"), "Testing/ looks like a split; rename it to test/"),
+        (("Train", "val"), "Train/ looks like a split; rename it to train/"),
+        (("training", "other"), "training/ looks like a split; rename it to train/"),
+    ],
+)
+def test_folders_that_look_like_splits_are_refused(tmp_path, folders, message, split):
+    touch(tmp_path, *(f"{folder}/{name}/{n}.png" for folder in folders for name in "ab" for n in range(12)))
+    with pytest.raises(DataError, match=message):
+        labelled_files(tmp_path, split)
+
+
+def test_splits_without_class_folders_are_not_taken_for_two_classes(tmp_path):
+    touch(tmp_path, "Train/1.png", "Train/2.png", "Test/3.png", "Test/4.png")
+    with pytest.raises(DataError, match="Train/ and Test/ look like splits"):
+        labelled_files(tmp_path, "train")
+
+
+def test_classes_whose_names_have_a_word_of_a_split_are_taken(tmp_path):
+    names = ("Train", "bullet_train", "test_tube", "valley", "plane")
+    touch(tmp_path, *(f"{name}/{n}.png" for name in names for n in range(2)))
+    assert labelled_files(tmp_path, "train").class_names == tuple(sorted(names))
+
+
+def test_other_folders_beside_train_and_val_are_left_alone(tmp_path):
+    touch(tmp_path, "train/a/1.png", "val/a/2.png", "Testing/b/3.png")
+    assert labelled_files(tmp_path, "test").files == ["val/a/2.png"]
+
+
+@pytest.mark.parametrize("above", ["", "train/"])
+def test_class_folders_that_hold_folders_instead_of_images_are_refused(tmp_path, above):
+    touch(tmp_path, *(f"{above}{part}/{name}/1.png" for part in ("one", "two") for name in ("cat", "dog")))
+    with pytest.raises(DataError, match=r"one holds 2 folders instead of images; set data\.path"):
+        labelled_files(tmp_path, "train")
+
+
 def test_a_class_whose_name_no_page_can_hold_is_refused(tmp_path):
     for name in (b"caf\xe9", b"tea"):
         for image in ("1.png", "2.png"):
