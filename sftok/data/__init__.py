@@ -1,7 +1,7 @@
-"""Data sets: images and labels by index (`base`), where they come from, and batches of them (`batches`).
+"""Data sets: images and labels by index (`base`), their sources, and batches of them (`batches`).
 
-A new source is a file beside `fashion_mnist` with a `read` function, and an entry in `SOURCES`. What changes
-with every look at an image (a random crop or flip) does not belong to an image set but to the batches.
+A new source is a file with a `read` function, such as `fashion_mnist`, and an entry in `SOURCES`. Random
+crops and flips belong to the batches, not to the image sets.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ SOURCES: dict[str, Reader] = {
     "folder": image_folder.read,
     "shards": image_shards.read,
 }
-"""How each source is read, by the name that `DataConfig.source` takes."""
+"""The function that reads each source, by the name that `DataConfig.source` takes."""
 
 
 def load(config: DataConfig, split: Split) -> ImageSet:
     """The images of a split, in a fixed, class-balanced order (`sftok.data.splits`).
 
     Raises:
-        ConfigError: `config.source` is no source.
+        ConfigError: `config.source` is not in `SOURCES`.
         DataError: the data set cannot be used.
     """
     if config.source not in SOURCES:

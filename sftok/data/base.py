@@ -1,12 +1,13 @@
-"""What a data set is to the rest of `sftok`: its configuration, its interface, and the in-memory form."""
+"""The interface of data sets, their configuration, and data sets in memory."""
 
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,88 +20,88 @@ from sftok.data.transforms import Crop
 Split = Literal["train", "validation", "test"]
 
 Selection = Callable[[Tensor], Tensor]
-"""Which images of a source make up a split, and in which order: labels int64 [n] -> positions int64 [m].
+"""Which images of a source make up a split, in which order: labels int64 [n] -> positions int64 [m].
 
-A source calls it before it reads any pixels, so a small slice of a big set costs little.
+A source calls it before it reads any pixels, so a small slice of a large set costs little.
 """
 
 
 class DataError(RuntimeError):
-    """A data set that cannot be used; the message is one line: what, where, and the remedy."""
+    """A data set that cannot be used; the message says in one line what is wrong, where, and what to do."""
 
 
 class DataConfig(Config):
-    """Which images, and how they are cut into splits.
+    """Which images to use, and how to cut them into splits.
 
-    `validation` is taken out of the training images (`validation_images` of them, in proportion to the
-    classes), so the test images stay untouched by model selection.
+    The validation split is `validation_images` of the training images, in proportion to the classes, so model
+    selection does not see the test images.
     """
 
     source: str = "fashion-mnist"
-    """A name in `sftok.data.SOURCES`."""
+    """A key of `sftok.data.SOURCES`."""
     image_size: int = Field(default=28, ge=1)
-    """Height and width in pixels; Fashion-MNIST has 28 only."""
+    """Height and width in pixels; Fashion-MNIST has only 28."""
     path: str | None = None
-    """Where the images are; a folder (of images or shards) needs it, Fashion-MNIST is looked for without."""
+    """The folder of the images or shards; Fashion-MNIST is also found without it."""
     unreadable: Literal["fatal", "skip"] = "fatal"
-    """What to do about an image file that cannot be decoded."""
+    """What to do if an image file cannot be decoded."""
     validation_images: int = Field(default=0, ge=0)
     limit: int | None = Field(default=None, ge=1)
-    """At most so many images of each split, all classes among them if it is no less than their number."""
+    """Use at most this many images of each split, with every class if there are no more classes than that."""
 
 
-class ImageSet(Protocol):
-    """Labelled images of one size, addressed by index."""
+class ImageSet(ABC):
+    """Labeled images of one size, addressed by index.
+
+    Attributes:
+        name: a short name for logs, such as `fashion-mnist/train`.
+        class_names: in the order of their labels.
+        targets: int64 [n], the label of each image.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    targets: Tensor
 
     @property
-    def name(self) -> str:
-        """A short name for logs, such as `fashion-mnist/train`."""
+    @abstractmethod
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of everything that `images` and `labels` depend on, including the order."""
 
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """The classes in the order of their labels."""
+    @abstractmethod
+    def images(self, indices: LongTensor | Tensor) -> Tensor:
+        """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W], a contiguous copy."""
+
+    @abstractmethod
+    def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
+        """Like `images`, but with each image cropped and mirrored as its crop (of n) says."""
 
     @property
     def num_classes(self) -> int:
-        """How many classes labels can name; a small set need not hold them all."""
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 (hex) of all that `images` and `labels` depend on, their order included."""
+        """The number of classes; a small set need not contain them all."""
+        return len(self.class_names)
 
     def __len__(self) -> int:
-        """How many images there are."""
-
-    def images(self, indices: LongTensor | Tensor) -> Tensor:
-        """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W], contiguous and the caller's own."""
-
-    def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """As `images`, but each image cut and mirrored as its crop (of n) says."""
+        """The number of images."""
+        return len(self.targets)
 
     def labels(self, indices: LongTensor | Tensor) -> Tensor:
         """Labels of `indices` (int64 [n]) as int64 [n]."""
+        return self.targets[indices]
 
 
 @dataclass(frozen=True, eq=False)
-class MemoryImageSet:
+class MemoryImageSet(ImageSet):
     """An `ImageSet` whose pixels are in memory.
 
     Attributes:
-        name: see `ImageSet`.
-        class_names: see `ImageSet`.
-        pixels: uint8 [n, C, H, W]; C is 3, or 1 for grey images, which `images` returns as RGB.
-        targets: int64 [n], the label of each image.
+        pixels: uint8 [n, C, H, W]; C is 3, or 1 for gray images, which `images` returns as RGB.
     """
 
     name: str
     class_names: tuple[str, ...]
     pixels: Tensor
     targets: Tensor
-
-    @property
-    def num_classes(self) -> int:
-        """How many classes labels can name."""
-        return len(self.class_names)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -110,25 +111,17 @@ class MemoryImageSet:
         digest.update(self.targets.contiguous().numpy().data)
         return digest.hexdigest()
 
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.targets)
-
     def images(self, indices: LongTensor | Tensor) -> Tensor:
         """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W]."""
-        # By NumPy, as `_read_ahead` asks.
+        # With NumPy, not torch: see `batches._read_ahead`.
         chosen = self.pixels.numpy()[indices.numpy()]
         if chosen.shape[1] == 1:
             chosen = np.repeat(chosen, 3, axis=1)
         return torch.from_numpy(chosen)
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """Images of `indices`, mirrored where their crops say so; pixels of one size leave no more to cut."""
+        """Images of `indices`, mirrored where their crops say so; they already have the size of a crop."""
         chosen = self.images(indices).numpy()
         mirrored = np.array([crop.mirrored for crop in crops], dtype=bool)
         chosen[mirrored] = chosen[mirrored, :, :, ::-1]
         return torch.from_numpy(chosen)
-
-    def labels(self, indices: LongTensor | Tensor) -> Tensor:
-        """Labels of `indices` (int64 [n]) as int64 [n]."""
-        return self.targets[indices]

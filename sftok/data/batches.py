@@ -1,4 +1,4 @@
-"""Batches: for training an endless stream to be entered at any step, for evaluation one ordered pass."""
+"""Batches: for training an endless stream that can start at any step, for evaluation one ordered pass."""
 
 from __future__ import annotations
 
@@ -17,19 +17,22 @@ from sftok.data.base import DataError, ImageSet
 from sftok.distributed import SINGLE, World
 
 READ_AHEAD = 4
-"""So many batches are read while the caller works on one: a slow disk or a big image does not stop it."""
+"""How many batches are read while the caller works on one, so that it need not wait for a slow disk."""
+
+Look = tuple[Tensor, int]
+"""What a batch shows: the indices of images (int64 [B]), and which view of them."""
 
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Images and what is known of them.
+    """Images, their labels and where they come from.
 
     Attributes:
         images: float32 [B, 3, H, W] in [0, 1], contiguous.
         labels: int64 [B].
-        indices: int64 [B], their places in the image set, and
-        views: int64 [B], which view of each image it is (together the key to cached teacher codes); None
-            where there is but the centre crop.
+        indices: int64 [B], positions in the image set.
+        views: int64 [B], which view of each image; None if there are only center crops. Indices and views
+            together are the key to cached teacher codes.
     """
 
     images: Tensor
@@ -38,59 +41,21 @@ class Batch:
     views: Tensor | None = None
 
     def to(self, device: torch.device) -> Self:
-        """The batch with images and labels on `device`; the keys to files stay with the CPU."""
+        """The batch with images and labels on `device`; indices and views stay on the CPU."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
 
-@dataclass(frozen=True, eq=False)
-class _Look:
-    """What a batch shows: images, and the view of them."""
-
-    indices: Tensor
-    augmentation: AugmentationConfig | None = None
-    view: int = 0
-
-    def of(self, world: World) -> Self:
-        """This process's share."""
-        return replace(self, indices=world.share(self.indices))
-
-    def pixels(self, image_set: ImageSet) -> Tensor:
-        if self.augmentation is None:
-            return image_set.images(self.indices)
-        return image_set.views(self.indices, self.augmentation.crops(self.indices, self.view))
-
-    def batch(self, image_set: ImageSet, pixels: Tensor) -> Batch:
-        views = None if self.augmentation is None else torch.full_like(self.indices, self.view)
-        return Batch(to_unit_range(pixels), image_set.labels(self.indices), self.indices, views)
-
-
 def to_unit_range(pixels: Tensor) -> Tensor:
-    """Pixels (uint8, any shape) as float32 in [0, 1]: divided by 255."""
+    """Pixels (uint8, any shape) divided by 255, as float32 in [0, 1]."""
     return pixels.to(torch.float32).div_(255)
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
-    """The permutation (int64 [size]) in which an epoch goes through a set: a pure function."""
-    # Torch's CPU generator keeps 32 bits of a seed; hashing lets every bit of both numbers count.
+    """The permutation (int64 [size]) in which an epoch visits the images: a pure function."""
+    # Torch's CPU generator keeps 32 bits of a seed; hashing makes every bit of both numbers count.
     digest = hashlib.sha256(f"sftok epoch order: seed {seed}, epoch {epoch}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
     return torch.randperm(size, generator=generator)
-
-
-def steps_per_epoch(image_set: ImageSet, batch_size: int) -> int:
-    """Full batches in one pass over the set.
-
-    Raises:
-        DataError: a batch is larger than the whole set.
-    """
-    if batch_size < 1:
-        raise DataError(f"{image_set.name}: batch_size = {batch_size}; it must be at least 1")
-    if batch_size > len(image_set):
-        raise DataError(
-            f"{image_set.name}: batch_size = {batch_size} is more than its {len(image_set)} images; "
-            "use a smaller batch or more images"
-        )
-    return len(image_set) // batch_size
 
 
 def training_batches(
@@ -103,23 +68,43 @@ def training_batches(
 ) -> Iterator[Batch]:
     """Batches `start_step`, `start_step + 1`, ... without end.
 
-    Batch i depends on `(seed, i)` and the augmentation only, so a stream started at step i equals one that
-    ran up to it. An epoch is a fresh permutation, of which the last, incomplete batch is dropped: within an
-    epoch no image comes twice, and `len(image_set) % batch_size` of them, others each time, do not come at
-    all. With an augmentation, an epoch shows one view of the images, else the centre crops. The next batches
-    are read on a thread of their own while the caller works on this one.
+    Batch i depends only on `(seed, i)` and the augmentation, so a stream that starts at step i equals one
+    that ran up to it. Each epoch is a new permutation without its last, incomplete batch: no image occurs
+    twice in an epoch, and `len(image_set) % batch_size` images, different ones each time, do not occur. An
+    epoch shows one view of the images if there is an augmentation, otherwise the center crops. A thread reads
+    the next batches while the caller works on this one.
 
-    `batch_size` counts the images of all processes of `world`; this one reads its share of them.
+    Args:
+        image_set: the images.
+        batch_size: the number of images of all ranks of `world`; each rank reads its share.
+        seed: of the order.
+        start_step: the first batch.
+        augmentation: of the views.
+        world: the ranks that share a batch.
 
     Raises:
-        ConfigError: at the call, if the processes cannot share a batch evenly.
-        DataError: at the call, if a batch is larger than the whole set.
+        ConfigError: at the call, if the ranks cannot share a batch evenly.
+        DataError: at the call, if a batch is empty or larger than the set.
     """
     world.share_of(batch_size)
-    per_epoch = steps_per_epoch(image_set, batch_size)
-    active = augmentation if augmentation is not None and augmentation.active else None
-    looks = _endless_looks(len(image_set), per_epoch, batch_size, seed, start_step, active)
-    return _read_ahead(image_set, (look.of(world) for look in looks))
+    _refuse_empty(image_set, batch_size)
+    per_epoch = len(image_set) // batch_size
+    if not per_epoch:
+        raise DataError(
+            f"{image_set.name}: batch_size = {batch_size} is more than its {len(image_set)} images; "
+            "use a smaller batch or more images"
+        )
+
+    def looks() -> Iterator[Look]:
+        epoch, place = divmod(start_step, per_epoch)
+        while True:
+            order = epoch_order(len(image_set), seed, epoch)
+            view = 0 if augmentation is None else augmentation.view_of(epoch)
+            for step in range(place, per_epoch):
+                yield world.share(order[step * batch_size : (step + 1) * batch_size]), view
+            epoch, place = epoch + 1, 0
+
+    return _read_ahead(image_set, looks(), augmentation)
 
 
 def ordered_batches(
@@ -132,49 +117,45 @@ def ordered_batches(
 ) -> Iterator[Batch]:
     """Every image (or those at `places`) once, in order; the last batch may be smaller.
 
-    With an augmentation, view `view` of the images, else the centre crops.
+    Shows view `view` of the images if there is an augmentation, otherwise the center crops.
 
     Raises:
         DataError: at the call, if `batch_size` is not positive.
     """
-    if batch_size < 1:
-        raise DataError(f"{image_set.name}: batch_size = {batch_size}; it must be at least 1")
-    active = augmentation if augmentation is not None and augmentation.active else None
+    _refuse_empty(image_set, batch_size)
     wanted = range(len(image_set)) if places is None else places
     parts = torch.arange(wanted.start, wanted.stop, wanted.step).split(batch_size)
-    return _read_ahead(image_set, (_Look(part, active, view) for part in parts))
+    return _read_ahead(image_set, ((part, view) for part in parts), augmentation)
 
 
-def _endless_looks(
-    size: int,
-    per_epoch: int,
-    batch_size: int,
-    seed: int,
-    start_step: int,
-    augmentation: AugmentationConfig | None,
-) -> Iterator[_Look]:
-    epoch, place = divmod(start_step, per_epoch)
-    while True:
-        order = epoch_order(size, seed, epoch)
-        view = 0 if augmentation is None else augmentation.view_of(epoch)
-        for step in range(place, per_epoch):
-            yield _Look(order[step * batch_size : (step + 1) * batch_size], augmentation, view)
-        epoch, place = epoch + 1, 0
+def _refuse_empty(image_set: ImageSet, batch_size: int) -> None:
+    if batch_size < 1:
+        raise DataError(f"{image_set.name}: batch_size = {batch_size}; it must be at least 1")
 
 
-def _read_ahead(image_set: ImageSet, looks: Iterator[_Look]) -> Iterator[Batch]:
-    # Only the reading runs ahead, and an image set reads without torch's arithmetic: on this thread torch
-    # would start a team of threads of its own, which spins on the training's cores and halves its speed.
+def _read_ahead(
+    image_set: ImageSet, looks: Iterator[Look], augmentation: AugmentationConfig | None
+) -> Iterator[Batch]:
+    active = augmentation if augmentation is not None and augmentation.active else None
+
+    def read(look: Look) -> Tensor:
+        return image_set.images(look[0]) if active is None else image_set.views(look[0], active.crops(*look))
+
+    def batch(look: Look, pixels: Future[Tensor]) -> Batch:
+        indices, view = look
+        views = None if active is None else torch.full_like(indices, view)
+        return Batch(to_unit_range(pixels.result()), image_set.labels(indices), indices, views)
+
+    # Only reading runs ahead, and image sets read without torch's arithmetic: on this thread torch would
+    # start its own team of threads, which would spin on the cores of the training and halve its speed.
     reader = ThreadPoolExecutor(1, "sftok-batches")
-    pending: deque[tuple[_Look, Future[Tensor]]] = deque()
+    pending: deque[tuple[Look, Future[Tensor]]] = deque()
     try:
         for look in looks:
-            pending.append((look, reader.submit(look.pixels, image_set)))
+            pending.append((look, reader.submit(read, look)))
             if len(pending) > READ_AHEAD:
-                first, pixels = pending.popleft()
-                yield first.batch(image_set, pixels.result())
+                yield batch(*pending.popleft())
         while pending:
-            first, pixels = pending.popleft()
-            yield first.batch(image_set, pixels.result())
+            yield batch(*pending.popleft())
     finally:
         reader.shutdown(cancel_futures=True)

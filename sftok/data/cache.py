@@ -1,17 +1,35 @@
-"""Where `sftok` keeps what it can get again: the user's cache."""
+"""The user's cache, and tables of what was found in files, which are kept there."""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 import os
 import sys
+import time
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+import numpy as np
+import PIL
+import torch
+
+from sftok.weights import DamagedFileError, load_tensors, save_tensors
+
+logger = logging.getLogger(__name__)
+
+SETTLED_SECONDS = 2.0
+"""A file that changed less than this before it was read may change again with the same modification time."""
+_SEPARATOR = "\0"
+"""Between names in a table; no file name contains it."""
 
 
 def user_cache() -> Path:
-    """`sftok` in the cache folder of the user, which need not exist yet.
+    """The folder of `sftok` in the user's cache, which need not exist yet.
 
-    `XDG_CACHE_HOME` decides if it is an absolute path (others are ignored, as its standard demands);
-    else the platform's own place.
+    `XDG_CACHE_HOME` decides if it is an absolute path (its standard says to ignore others), otherwise the
+    platform does.
     """
     chosen = os.environ.get("XDG_CACHE_HOME", "")
     if Path(chosen).is_absolute():
@@ -21,3 +39,55 @@ def user_cache() -> Path:
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "sftok" / "Cache"
     return Path.home() / ".cache" / "sftok"
+
+
+def table_of(images: Path, folder: str) -> Path:
+    """The file in `folder` of the cache for what was found in `images`, a folder or a shard."""
+    # PIL decides what can be decoded, so each version of it has its own file.
+    key = hashlib.sha256(json.dumps([str(images.resolve()), PIL.__version__]).encode()).hexdigest()
+    return user_cache() / folder / f"{key[:32]}.index"
+
+
+def is_settled(modified: int) -> bool:
+    """Whether a file that was `modified` then (nanoseconds since the epoch) cannot change unnoticed."""
+    return time.time() - modified / 1e9 > SETTLED_SECONDS
+
+
+def load_table(
+    path: Path, dtype: np.dtype, origin: Mapping[str, str]
+) -> tuple[tuple[str, ...], np.ndarray] | None:
+    """The names and entries at `path`; None if the file does not exist, is damaged or has another origin."""
+    try:
+        tensors, metadata = load_tensors(path)
+    except FileNotFoundError:
+        return None
+    except (DamagedFileError, OSError) as error:
+        logger.warning("%s; the images are examined again", error)
+        return None
+    if metadata != {"dtype": str(dtype), **origin}:
+        return None
+    names = tensors["names"].numpy().tobytes().decode("utf-8", "surrogateescape")
+    entries = np.frombuffer(tensors["entries"].numpy().tobytes(), dtype=dtype)
+    return tuple(names.split(_SEPARATOR)), entries
+
+
+def save_table(path: Path, names: Iterable[str], entries: np.ndarray, origin: Mapping[str, str]) -> None:
+    """Write the names (at least one) and entries of images; `origin` says of which files.
+
+    Raises:
+        OSError: `path` cannot be written.
+    """
+    joined = _SEPARATOR.join(names).encode("utf-8", "surrogateescape")
+    # Torch warns of buffers that it cannot write to, such as `bytes`.
+    contents = {"names": bytearray(joined), "entries": bytearray(entries.tobytes())}
+    tensors = {name: torch.frombuffer(content, dtype=torch.uint8) for name, content in contents.items()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_tensors(path, tensors, {"dtype": str(entries.dtype), **origin})
+
+
+def cache_table(path: Path, names: Iterable[str], entries: np.ndarray, origin: Mapping[str, str]) -> None:
+    """Like `save_table`, with a warning instead of an error: without the cache, all is examined again."""
+    try:
+        save_table(path, names, entries, origin)
+    except OSError as error:
+        logger.warning("cannot write to the cache (%s)", error)

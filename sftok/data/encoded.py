@@ -1,12 +1,12 @@
-"""Images that are kept as encoded files, wherever their bytes come from: decoded at the first look."""
+"""Images stored as encoded files, in folders or in shards: decoded when they are first needed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,45 +17,38 @@ import torch
 from einops import rearrange
 from torch import LongTensor, Tensor
 
-from sftok.data.base import DataConfig, DataError
-from sftok.data.content_index import THREADS
-from sftok.data.transforms import CENTRE, TRANSFORM, Crop, UnreadableImageError, pixels
+from sftok.data.base import DataConfig, DataError, ImageSet
+from sftok.data.folder_layout import sample_key
+from sftok.data.transforms import CENTER, THREADS, TRANSFORM, Crop, UnreadableImageError, pixels
 
 logger = logging.getLogger(__name__)
 
 MEMORY_BUDGET = 2 * 2**30
-"""A set whose decoded pixels take no more bytes is decoded once and kept in memory."""
+"""Bytes; a set whose decoded pixels fit is decoded once and kept in memory."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class EncodedImageSet(ABC):
+class EncodedImageSet(ImageSet):
     """An `ImageSet` of encoded images.
 
-    All are decoded at once if the pixels fit `memory_budget`, else batch by batch, each on a pool of threads
-    (PIL decodes and resizes without Python's lock). Views are always decoded anew. What is read is held
-    against the hash in the fingerprint, so pixels are those it names or an error.
+    If the pixels fit `memory_budget`, all images are decoded at once, otherwise batch by batch, on a pool of
+    threads (PIL decodes and resizes without Python's lock). Views are always decoded anew. Whatever is read
+    is compared with its hash, so the pixels are those that the fingerprint stands for, or an error.
 
     Attributes:
-        name: see `ImageSet`.
-        class_names: see `ImageSet`.
-        targets: int64 [n], the label of each image.
+        names: the path of each image in the folder, or the name of its member in the shards.
+        digests: uint8 [n, 32], SHA-256 of the content of each image.
         image_size: height and width of the images.
         memory_budget: bytes.
     """
 
     name: str
     class_names: tuple[str, ...]
+    names: tuple[str, ...]
     targets: Tensor
+    digests: np.ndarray
     image_size: int
     memory_budget: int = MEMORY_BUDGET
-
-    @abstractmethod
-    def key(self, place: int) -> str:
-        """The name of an image within the set, without its extension."""
-
-    @abstractmethod
-    def sha256(self, place: int) -> str:
-        """Of the content of an image (hex), when the set was loaded."""
 
     @abstractmethod
     def content(self, place: int) -> bytes:
@@ -67,27 +60,18 @@ class EncodedImageSet(ABC):
 
     @abstractmethod
     def lost(self, place: int, reason: str) -> DataError:
-        """What to say of an image that is no longer what it was, for `reason`."""
-
-    @property
-    def num_classes(self) -> int:
-        """How many classes labels can name."""
-        return len(self.class_names)
+        """The error for an image that was changed or removed after loading."""
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of transform and size, class names, and each image's key, label and content, in order.
 
-        It does not tell a folder from shards that were made of it: the pixels are the same.
+        A folder and the shards made from it have the same fingerprint, as their pixels are the same.
         """
         digest = hashlib.sha256(json.dumps([TRANSFORM, self.image_size, self.class_names]).encode())
-        for place, label in enumerate(self.targets.tolist()):
-            digest.update(json.dumps([self.key(place), label, self.sha256(place)]).encode())
+        for name, label, content in zip(self.names, self.targets.tolist(), self.digests, strict=True):
+            digest.update(json.dumps([sample_key(name), label, content.tobytes().hex()]).encode())
         return digest.hexdigest()
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.targets)
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
         """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W].
@@ -96,42 +80,37 @@ class EncodedImageSet(ABC):
             DataError: an image was changed or removed since the set was loaded.
         """
         if len(self) * 3 * self.image_size**2 <= self.memory_budget:
-            # By NumPy, as `_read_ahead` asks.
-            return torch.from_numpy(self._all_images.numpy()[indices.numpy()])
-        return self._decode(indices.tolist(), [CENTRE] * len(indices))
+            # With NumPy, not torch: see `batches._read_ahead`.
+            return torch.from_numpy(self._all_images[indices.numpy()])
+        return self.views(indices, [CENTER] * len(indices))
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """As `images`, but each image cut and mirrored as its crop (of n) says.
+        """Like `images`, but with each image cropped and mirrored as its crop (of n) says.
 
         Raises:
             DataError: as `images`.
         """
-        return self._decode(indices.tolist(), crops)
-
-    def labels(self, indices: LongTensor | Tensor) -> Tensor:
-        """Labels of `indices` (int64 [n]) as int64 [n]."""
-        return self.targets[indices]
+        return torch.from_numpy(self._decode(indices.tolist(), crops))
 
     @cached_property
-    def _all_images(self) -> Tensor:
+    def _all_images(self) -> np.ndarray:
         logger.info("%s: decoding %d images into memory", self.name, len(self))
-        return self._decode(range(len(self)), [CENTRE] * len(self))
+        return self._decode(range(len(self)), [CENTER] * len(self))
 
-    def _decode(self, places: Sequence[int], crops: Sequence[Crop]) -> Tensor:
+    def _decode(self, places: Sequence[int], crops: Sequence[Crop]) -> np.ndarray:
         decoded = np.empty((len(places), 3, self.image_size, self.image_size), dtype=np.uint8)
 
         def fill(row: int) -> None:
             decoded[row] = rearrange(self._pixels(places[row], crops[row]), "h w c -> c h w")
 
         with ThreadPoolExecutor(THREADS, "sftok-decode") as pool:
-            for _ in pool.map(fill, range(len(places))):
-                pass
-        return torch.from_numpy(decoded)
+            list(pool.map(fill, range(len(places))))
+        return decoded
 
     def _pixels(self, place: int, crop: Crop) -> np.ndarray:
         try:
             content = self.content(place)
-            if hashlib.sha256(content).hexdigest() != self.sha256(place):
+            if hashlib.sha256(content).digest() != self.digests[place].tobytes():
                 raise self.lost(place, "its content has changed")
             return pixels(content, self.image_size, crop)
         except (OSError, UnreadableImageError) as error:
@@ -139,10 +118,10 @@ class EncodedImageSet(ABC):
 
 
 def root_folder(config: DataConfig, layouts: str) -> Path:
-    """The folder `config.path`, which must be one; `layouts` say what it should hold.
+    """The folder `config.path`; `layouts` says what it must contain.
 
     Raises:
-        DataError: no path is set, or it is no folder.
+        DataError: no path is set, or it is not a folder.
     """
     what = f"set data.path to a folder laid out as {layouts}"
     if not config.path:
@@ -155,32 +134,40 @@ def root_folder(config: DataConfig, layouts: str) -> Path:
 
 
 def refuse_one_class(config: DataConfig, root: Path, class_names: Sequence[str]) -> None:
-    """A single class is most often a path one folder too high or too deep.
+    """Refuse a single class: the path is most often one folder too high or too deep.
 
     Raises:
-        DataError: there are not two classes.
+        DataError: there are fewer than two classes.
     """
     if len(class_names) < 2:
         raise DataError(
-            f"{config.source}: {root} has one class only, {class_names[0]!r}, but two are needed; "
+            f"{config.source}: {root} has only one class, {class_names[0]!r}, but two are needed; "
             "set data.path to the folder that holds the class folders, or to shards of several classes"
         )
 
 
-def report_unreadable(config: DataConfig, root: Path, problems: Sequence[str], total: int) -> None:
-    """Log the images that cannot be decoded (where each is, and why), or refuse them, as `config` says.
+def readable(config: DataConfig, root: Path, chosen: Tensor, problems: Mapping[int, str]) -> np.ndarray:
+    """The positions in `chosen` (int64 [m]) whose images can be decoded, as int64 [k].
+
+    Args:
+        config: says whether the others are skipped, with a warning, or refused.
+        root: the folder.
+        chosen: which images are wanted.
+        problems: by position, where an image is that cannot be decoded, and why.
 
     Raises:
-        DataError: there are some and they are fatal, or there are no others.
+        DataError: there are such images and they are fatal, or there are no others.
     """
-    if problems and config.unreadable == "fatal":
+    unreadable = [problems[place] for place in chosen.tolist() if place in problems]
+    if unreadable and config.unreadable == "fatal":
         raise DataError(
-            f"{config.source}: {len(problems)} of {total} image files cannot be read, the first is "
-            f"{problems[0]}; repair or remove them, or set data.unreadable = 'skip'"
+            f"{config.source}: {len(unreadable)} of {len(chosen)} image files cannot be read, the first is "
+            f"{unreadable[0]}; repair or remove them, or set data.unreadable = 'skip'"
         )
-    for problem in problems:
+    for problem in unreadable:
         logger.warning("skipped %s", problem)
-    if len(problems) == total:
+    if len(unreadable) == len(chosen):
         raise DataError(
-            f"{config.source}: none of the {total} image files in {root} can be read; the log says why"
+            f"{config.source}: none of the {len(chosen)} image files in {root} can be read; see the log"
         )
+    return np.array([place for place in chosen.tolist() if place not in problems], dtype=np.int64)

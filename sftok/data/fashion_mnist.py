@@ -1,16 +1,15 @@
-"""Fashion-MNIST (Xiao et al., 2017): 60,000 training and 10,000 test images, 28x28 grey, 10 classes.
+"""Fashion-MNIST (Xiao et al., 2017): 60,000 training and 10,000 test images, 28x28 gray, 10 classes.
 
-Looked for in this order; what is named explicitly must be right, nothing else is tried then:
+The first of these is used; a folder that is named explicitly must be right, or it is an error:
 
-1. `DataConfig.path`, else the environment variable `SFTOK_FASHION_MNIST`: a folder with the four files;
+1. `DataConfig.path`, or the environment variable `SFTOK_FASHION_MNIST`: a folder with the four files;
 2. `/usr/share/datasets/fashion-mnist`, where Debian's package `dataset-fashion-mnist` puts them;
 3. the user's cache (`$XDG_CACHE_HOME/sftok/fashion-mnist`);
-4. a download through torchvision, into the cache;
-5. Debian's package, fetched with `apt-get download` and unpacked into the cache (no root needed).
+4. a download into the cache, from the authors' server;
+5. Debian's package, downloaded by `apt-get` and unpacked into the cache (root is not needed).
 
-The checksums are of the uncompressed content: in Debian's package the same content has another gzip header
-(no name, another time), so torchvision's published MD5 sums of the .gz files do not fit it. With the original
-header put back (31 August 2017) all four do, which is how the sums below were found to be right.
+The checksums are those of the uncompressed content: Debian's files have other gzip headers than the published
+ones. With the published headers put back, their MD5 sums are those that torchvision lists.
 """
 
 from __future__ import annotations
@@ -18,15 +17,13 @@ from __future__ import annotations
 import functools
 import gzip
 import hashlib
+import http.client
 import logging
 import os
-import shutil
-import socket
 import subprocess
 import tempfile
+import urllib.request
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,22 +35,14 @@ from sftok.data.cache import user_cache
 logger = logging.getLogger(__name__)
 
 CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 IMAGE_SIZE = 28
 ENVIRONMENT_VARIABLE = "SFTOK_FASHION_MNIST"
 DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
-TIMEOUT_SECONDS = 10.0
+SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+TIMEOUT_SECONDS = 10
 """How long a server may stay silent."""
 
 CONTENT_SHA256 = {
@@ -62,14 +51,14 @@ CONTENT_SHA256 = {
     "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
     "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
 }
-"""SHA-256 of each file's uncompressed content."""
+"""SHA-256 of the uncompressed content of each file."""
 
 
 def read(config: DataConfig, split: Split, select: Selection) -> MemoryImageSet:
-    """The images of a split, in memory; the two files they come from are verified.
+    """The images of a split, in memory, from two files whose checksums are verified.
 
     Raises:
-        DataError: the files are nowhere to be had, one is broken, or `image_size` is not 28.
+        DataError: the files cannot be found or downloaded, one is damaged, or `image_size` is not 28.
     """
     if config.image_size != IMAGE_SIZE:
         raise DataError(
@@ -90,10 +79,10 @@ def read(config: DataConfig, split: Split, select: Selection) -> MemoryImageSet:
 
 
 def locate(path: str | None = None) -> Path:
-    """The folder that holds the four files, fetched into the cache if need be (see the module).
+    """The folder that holds the four files, downloaded into the cache if necessary (see the module).
 
     Raises:
-        DataError: a named folder lacks a file, or all ways to get them failed.
+        DataError: a folder named explicitly lacks a file, or the files cannot be downloaded.
     """
     named = path or os.environ.get(ENVIRONMENT_VARIABLE)
     if named:
@@ -104,34 +93,28 @@ def locate(path: str | None = None) -> Path:
                 f"fashion-mnist: no {missing[0]} in {folder} ({origin}); "
                 f"it must hold {', '.join(CONTENT_SHA256)}, or be left unset"
             )
-        return _found(folder, "named explicitly")
-    if not _missing(DEBIAN_FOLDER):
-        return _found(DEBIAN_FOLDER, f"Debian package {DEBIAN_PACKAGE}")
-    cache = user_cache() / "fashion-mnist"
-    if not _missing(cache):
-        return _found(cache, "the user's cache")
-    return _found(cache, _fetch(cache))
+    else:
+        folder = user_cache() / "fashion-mnist" if _missing(DEBIAN_FOLDER) else DEBIAN_FOLDER
+        if _missing(folder):
+            _fetch(folder)
+    _log_once(folder)
+    return folder
 
 
 def _missing(folder: Path) -> list[str]:
     return [name for name in CONTENT_SHA256 if not (folder / name).is_file()]
 
 
-def _found(folder: Path, how: str) -> Path:
-    _say(folder, how)
-    return folder
-
-
 @functools.cache
-def _say(folder: Path, how: str) -> None:
-    """Once a process, though every split looks for its files."""
-    logger.info("Fashion-MNIST: %s (%s)", folder, how)
+def _log_once(folder: Path) -> None:
+    # Each split looks for its files.
+    logger.info("Fashion-MNIST: from %s", folder)
 
 
-def _fetch(cache: Path) -> str:
-    """Fill `cache`; returns how. Each file appears complete and verified, also beside other processes."""
+def _fetch(cache: Path) -> None:
+    """Fill `cache`. Each file appears complete and verified, also if other processes do the same."""
     failures = []
-    for how, download in (("download", _download), (f"Debian package {DEBIAN_PACKAGE}", _unpack_debian)):
+    for what, download in ((SERVER, _download), (f"Debian package {DEBIAN_PACKAGE}", _download_package)):
         try:
             cache.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=cache, prefix=".incoming-") as temporary:
@@ -140,64 +123,39 @@ def _fetch(cache: Path) -> str:
                     _verified_content(folder / name)
                 for name in CONTENT_SHA256:
                     (folder / name).replace(cache / name)
-            return f"fetched now: {how}"
-        except (DataError, OSError, RuntimeError, subprocess.SubprocessError) as error:
-            reason = " ".join(str(error).split())
-            failures.append(f"{how} failed: {reason}")
-            logger.warning("Fashion-MNIST: %s", failures[-1])
+            return
+        except (DataError, OSError, http.client.HTTPException, subprocess.SubprocessError) as error:
+            failures.append(f"{what}: {' '.join(str(error).split())}")
+            logger.warning("Fashion-MNIST: cannot download it from %s", failures[-1])
     raise DataError(
-        f"fashion-mnist: not in {DEBIAN_FOLDER} nor {cache}, and cannot be fetched ({'; '.join(failures)}); "
+        f"fashion-mnist: not in {DEBIAN_FOLDER} or {cache}, and not downloadable ({'; '.join(failures)}); "
         f"install Debian's package {DEBIAN_PACKAGE}, or set {ENVIRONMENT_VARIABLE} to a folder with "
         f"{', '.join(CONTENT_SHA256)}"
     )
 
 
 def _download(temporary: Path) -> Path:
-    from torchvision.datasets import FashionMNIST  # slow to import, and seldom needed
-
-    with _socket_timeout(TIMEOUT_SECONDS):
-        FashionMNIST(temporary, download=True)
-    return temporary / "FashionMNIST" / "raw"
-
-
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    # torchvision's download takes no time-out, and without one a dropped packet hangs it for good.
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+    for name in CONTENT_SHA256:
+        with urllib.request.urlopen(f"{SERVER}/{name}", timeout=TIMEOUT_SECONDS) as response:
+            (temporary / name).write_bytes(response.read())
+    return temporary
 
 
-def _unpack_debian(temporary: Path) -> Path:
-    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-        raise DataError("apt-get and dpkg-deb are not on this machine")
-    limits = ["-o", "Acquire::Retries=0"]
-    for protocol in ("http", "https"):
-        limits += ["-o", f"Acquire::{protocol}::Timeout={TIMEOUT_SECONDS:.0f}"]
-    _run(["apt-get", *limits, "download", DEBIAN_PACKAGE], temporary)
-    archive = next(temporary.glob(f"{DEBIAN_PACKAGE}_*.deb"))
-    _run(["dpkg-deb", "-x", str(archive), "unpacked"], temporary)
+def _download_package(temporary: Path) -> Path:
+    limits = "Acquire::Retries=0", *(f"Acquire::{p}::Timeout={TIMEOUT_SECONDS}" for p in ("http", "https"))
+    _run("apt-get", *(f"-o{limit}" for limit in limits), "download", DEBIAN_PACKAGE, folder=temporary)
+    (package,) = temporary.glob(f"{DEBIAN_PACKAGE}_*.deb")
+    _run("dpkg-deb", "-x", str(package), "unpacked", folder=temporary)
     return temporary / "unpacked" / DEBIAN_FOLDER.relative_to("/")
 
 
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(
-        command,
-        cwd=folder,
-        env={**os.environ, "LC_ALL": "C"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+def _run(*command: str, folder: Path) -> None:
+    environment = {**os.environ, "LC_ALL": "C"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300)
+    if "Unable to locate package" in done.stderr:
+        raise DataError("apt has no package lists, or they lack it; run 'apt-get update' as root")
     if done.returncode:
-        if "Unable to locate package" in done.stderr:
-            raise DataError("apt's package lists are missing or lack it; run 'apt-get update' as root")
-        problems = [line for line in done.stderr.splitlines() if line.startswith(("E:", "dpkg-deb: error"))]
-        raise DataError(f"{command[0]}: {'; '.join(problems) or f'exit code {done.returncode}'}")
+        raise DataError(f"{command[0]}: {done.stderr.strip() or f'exit code {done.returncode}'}")
 
 
 def _verified_content(file: Path) -> bytes:
@@ -208,20 +166,14 @@ def _verified_content(file: Path) -> bytes:
     """
     try:
         content = gzip.decompress(file.read_bytes())
+        problem = "its checksum is not that of the published file"
+        if hashlib.sha256(content).hexdigest() == CONTENT_SHA256[file.name]:
+            return content
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(_broken(file, str(error))) from None
-    if hashlib.sha256(content).hexdigest() != CONTENT_SHA256[file.name]:
-        raise DataError(_broken(file, "its checksum is not that of the published file"))
-    return content
-
-
-def _broken(file: Path, reason: str) -> str:
-    remedy = (
-        f"reinstall Debian's package {DEBIAN_PACKAGE}"
-        if file.parent == DEBIAN_FOLDER
-        else "delete or replace it"
-    )
-    return f"fashion-mnist: {file} is broken ({reason}); {remedy}"
+        problem = str(error)
+    package = file.parent == DEBIAN_FOLDER
+    remedy = f"reinstall Debian's package {DEBIAN_PACKAGE}" if package else "delete or replace it"
+    raise DataError(f"fashion-mnist: {file} is damaged ({problem}); {remedy}")
 
 
 def _read_idx(file: Path) -> torch.Tensor:

@@ -1,17 +1,16 @@
-"""Which files of a folder are images of which class and split.
+"""Which files of a folder are images, and their classes and splits.
 
-Two layouts are known:
+Two layouts are supported:
 
-- `PATH/train/<class>/` and `PATH/val/<class>/` (or `validation/`, `test/`; the first of the three that
-  exists). The held-out folder is the test split.
-- `PATH/<class>/` only. Of each class a tenth, and at least one image, is the test split, chosen by the hash
-  of the file's path without its extension: so it is always the same, converting the images to another format
-  changes nothing, and a new file moves no more than one other. A class of a
-  single image has it in the training images.
+- `PATH/train/<class>/` and `PATH/val/<class>/` (or `validation/`, or `test/`; the first that exists). The
+  held-out folder is the test split.
+- `PATH/<class>/` only. The test split is a tenth of each class, at least one image, chosen by the hash of the
+  image's path without its extension. The choice never changes: not when images are converted to another
+  format, and a new file moves at most one other. The only image of a class is a training image.
 
-Images may lie deeper inside a class. Labels number the training classes in sorted order; a class folder
-without images is an error. Hidden files and folders are ignored, and so, with a count in
-the log, are files without an image's extension and files outside of class folders.
+Images may be in subfolders of their class. Labels number the sorted training classes; a class folder without
+images is an error. Hidden files and folders are ignored. Files that are not images, and files outside class
+folders, are ignored too, and the log says how many.
 """
 
 from __future__ import annotations
@@ -23,24 +22,27 @@ import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from sftok.data.base import DataError, Split
 from sftok.data.transforms import EXTENSIONS
 
 logger = logging.getLogger(__name__)
 
+LAYOUTS = "PATH/train/<class>/ and PATH/val/<class>/, or PATH/<class>/"
 HELD_OUT_FOLDERS = ("val", "validation", "test")
 HELD_OUT_FRACTION = 10
-"""One in so many images of a class is held out where the folder itself holds none out."""
+"""One in this many images of a class is held out if the folder has no held-out split of its own."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "dev", "devset", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "testset", "tst", "holdout", "heldout"), "test"),
 }
-"""Words in the name of a folder that make it look like a split, and what such a folder must be called."""
+"""Words that make a folder look like a split, and the name that such a folder must have."""
 _FILLERS = {"set", "split", "data", "dataset", "images", "imgs", "img"}
-LAYOUTS = "PATH/train/<class>/ and PATH/val/<class>/, or PATH/<class>/"
+
+Files = dict[str, list[str]]
+"""Image files by class, as sorted paths relative to the root, with `/`."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class LabelledFiles:
     Attributes:
         class_names: sorted.
         files: paths relative to the root, with `/`, sorted within their class.
-        labels: of each file, the place of its class in `class_names`.
+        labels: of each file, the position of its class in `class_names`.
     """
 
     class_names: tuple[str, ...]
@@ -59,12 +61,12 @@ class LabelledFiles:
 
 
 def labelled_files(root: Path, split: Split) -> LabelledFiles:
-    """The image files below `root` that `split` is chosen from (validation: those of train).
+    """The image files below `root` that `split` is chosen from (for validation, those of train).
 
     Raises:
-        DataError: the layout is neither of the two, or there are no images where some must be.
+        DataError: the layout is neither of the two, or a folder that must have images has none.
     """
-    folders = {entry.name for entry in _entries(root) if _is_folder(entry)}
+    folders = _folders(root)
     held_out = [name for name in HELD_OUT_FOLDERS if name in folders]
     if "train" not in folders or not held_out:
         _refuse_misnamed_splits(root, folders)
@@ -82,50 +84,47 @@ def labelled_files(root: Path, split: Split) -> LabelledFiles:
 
 
 def sample_key(file: str) -> str:
-    """The name of an image in a set: its path without the extension, and without dots in the file's name.
+    """The name of an image within its set: its path without the extension, dots in the file name replaced.
 
-    A WebDataset key ends at the first dot, so in shards an image can have the same.
+    A WebDataset key ends at the first dot, so the same image can have the same key in shards.
     """
-    path = PurePosixPath(file)
-    return str(path.with_name(path.stem.replace(".", "_")))
+    folder, slash, name = file.rpartition("/")
+    return folder + slash + name.rpartition(".")[0].replace(".", "_")
 
 
-def _refuse_misnamed_splits(root: Path, folders: set[str]) -> None:
-    """Refuse folders such as Train/ and Val/, whose test images would become training images of a class.
+def _refuse_misnamed_splits(root: Path, folders: list[str]) -> None:
+    """Refuse Train/ and Val/, which would become two classes, with test images among the training images.
 
-    A single folder, unless it holds folders, may well be a class (`train` is also a vehicle).
+    One such folder among others may well be a class (a train is also a vehicle), unless it holds folders.
     """
-    found = {name: split for name in folders if (split := _as_split(name))}
+    found = {name: split for name in folders if (split := _as_split(name)) is not None}
     misnamed = []
-    for name, (split, rest) in found.items():
-        others = {other for other, remaining in found.values() if remaining == rest} - {split}
-        alone = not rest and any(map(_is_folder, _entries(root / name)))
-        if name not in ("train", *HELD_OUT_FOLDERS) and (others or alone):
+    for name, (target, rest) in found.items():
+        has_counterpart = any(other != target and also == rest for other, also in found.values())
+        is_split = has_counterpart or (not rest and bool(_folders(root / name)))
+        if is_split and name not in ("train", *HELD_OUT_FOLDERS):
             misnamed.append(name)
     if misnamed:
         misnamed.sort(key=lambda name: (("train", "val", "test").index(found[name][0]), name))
-        targets = list(dict.fromkeys(found[name][0] for name in misnamed))
-        raise DataError(
-            f"folder: in {root}, {' and '.join(f'{name}/' for name in misnamed)} "
-            f"look{'s like a split' if len(misnamed) == 1 else ' like splits'}; "
-            f"rename {'it' if len(misnamed) == 1 else 'them'} to "
-            f"{' and '.join(f'{name}/' for name in targets)}"
+        names, targets = (
+            " and ".join(f"{name}/" for name in dict.fromkeys(each))
+            for each in (misnamed, (found[name][0] for name in misnamed))
         )
+        look, them = ("looks like a split", "it") if len(misnamed) == 1 else ("look like splits", "them")
+        raise DataError(f"folder: in {root}, {names} {look}; rename {them} to {targets}")
 
 
 def _as_split(name: str) -> tuple[str, tuple[str, ...]] | None:
-    """What a folder that looks like a split must be called, and the other words in its name."""
+    """The name that a folder must have if it looks like a split, and the other words in its name."""
     words = [word.casefold() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)]
     for place, word in enumerate(words):
         if word in SPLIT_WORDS:
             rest = words[:place] + words[place + 1 :]
-            return SPLIT_WORDS[word], tuple(word for word in rest if word not in _FILLERS)
+            return SPLIT_WORDS[word], tuple(other for other in rest if other not in _FILLERS)
     return None
 
 
-def _divided_layout(
-    root: Path, split: Split, held_out: list[str]
-) -> tuple[tuple[str, ...], dict[str, list[str]]]:
+def _divided_layout(root: Path, split: Split, held_out: list[str]) -> tuple[tuple[str, ...], Files]:
     class_names = _class_names(root / "train")
     if split != "test":
         return class_names, _files_by_class(root, root / "train")
@@ -139,21 +138,20 @@ def _divided_layout(
     files = _files_by_class(root, root / held_out[0])
     if unknown := sorted(set(files) - set(class_names)):
         raise DataError(
-            f"folder: {root / held_out[0]} has a class {unknown[0]!r} that {root / 'train'} has not; "
+            f"folder: {root / held_out[0]} has a class {unknown[0]!r} that {root / 'train'} does not have; "
             "give both the same class folders"
         )
     return class_names, files
 
 
-def _plain_layout(root: Path, split: Split) -> tuple[tuple[str, ...], dict[str, list[str]]]:
-    files = _files_by_class(root, root)
-    divided = {name: _divide(members, split) for name, members in files.items()}
-    if not any(divided.values()):
+def _plain_layout(root: Path, split: Split) -> tuple[tuple[str, ...], Files]:
+    files = {name: _divide(members, split) for name, members in _files_by_class(root, root).items()}
+    if not any(files.values()):
         raise DataError(
             f"folder: no class in {root} has a second image, so none can be held out to test on; "
             "add images, or a val/ folder beside train/"
         )
-    return tuple(files), divided
+    return tuple(files), files
 
 
 def _divide(files: list[str], split: Split) -> list[str]:
@@ -163,7 +161,7 @@ def _divide(files: list[str], split: Split) -> list[str]:
 
 
 def _class_names(folder: Path) -> tuple[str, ...]:
-    names = tuple(entry.name for entry in _entries(folder) if _is_folder(entry))
+    names = tuple(_folders(folder))
     if not names:
         raise DataError(f"folder: no class folders in {folder}; sort the images into {LAYOUTS}")
     for name in names:
@@ -177,37 +175,34 @@ def _class_names(folder: Path) -> tuple[str, ...]:
     return names
 
 
-def _files_by_class(root: Path, folder: Path) -> dict[str, list[str]]:
-    """The image files of each class folder in `folder`, as paths relative to `root`."""
-    _class_names(folder)
-    ignored = 0
-    files: dict[str, list[str]] = {}
-    for entry in _entries(folder):
-        if not _is_folder(entry):
-            ignored += 1
-            continue
-        found = list(_walk(Path(entry.path), (folder.resolve(),)))
+def _files_by_class(root: Path, folder: Path) -> Files:
+    """The image files of each class folder in `folder`."""
+    files: Files = {}
+    names = _class_names(folder)
+    ignored = len(_entries(folder)) - len(names)
+    for name in names:
+        found = list(_walk(folder / name, (folder.resolve(),)))
         images = [file for file in found if file.suffix.lower() in EXTENSIONS]
         if not images:
             raise DataError(
-                f"folder: the class folder {entry.path} has no images "
-                f"({len(found)} other files); add some, or remove it"
+                f"folder: the class folder {folder / name} has no images "
+                f"({len(found)} other files); add some, or move it elsewhere"
             )
-        folders = {file.parent for file in images}
-        if len(folders) > 1 and Path(entry.path) not in folders:
+        parents = {file.parent for file in images}
+        if len(parents) > 1 and folder / name not in parents:
             raise DataError(
-                f"folder: the class folder {entry.path} holds {len(folders)} folders instead of images; set "
-                "data.path to the folder that holds the class folders, or move the images up into theirs"
+                f"folder: the class folder {folder / name} holds {len(parents)} folders instead of images; "
+                "set data.path to the folder that holds the class folders, or move the images up into theirs"
             )
         ignored += len(found) - len(images)
-        files[entry.name] = [file.relative_to(root).as_posix() for file in images]
+        files[name] = [file.relative_to(root).as_posix() for file in images]
     if ignored:
-        logger.info("%s: %d files ignored (no image's extension, or in no class folder)", folder, ignored)
+        logger.info("%s: %d files ignored (not an image, or not in a class folder)", folder, ignored)
     return files
 
 
 def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    """The files below `folder`, links followed; `above` are the real paths of the folders above it."""
+    """The files below `folder`, following links; `above` are the real paths of the folders above it."""
     real = folder.resolve()
     if real in above:
         raise DataError(f"folder: {folder} is a symbolic link to {real}, a folder above it; remove the link")
@@ -218,25 +213,27 @@ def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
             yield Path(entry.path)
 
 
+def _folders(folder: Path) -> list[str]:
+    return [entry.name for entry in _entries(folder) if _is_folder(entry)]
+
+
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             return sorted((e for e in entries if not e.name.startswith(".")), key=lambda entry: entry.name)
     except OSError as error:
-        raise DataError(
-            f"folder: {folder} cannot be listed ({error.strerror}); mend its permissions"
-        ) from None
+        raise DataError(f"folder: cannot list {folder} ({error.strerror}); check its permissions") from None
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether `entry` is a folder or a link to one; a broken link may be either unless its name is an image's."""
+    """Whether `entry` is a folder or a link to one; a broken link is neither if it is named like an image."""
     if not entry.is_symlink():
         return entry.is_dir()
     try:
         return stat.S_ISDIR(entry.stat().st_mode)
     except OSError as error:
         if Path(entry.name).suffix.lower() in EXTENSIONS:
-            return False  # an image that cannot be read, which `data.unreadable` is for
+            return False  # `data.unreadable` decides
         raise DataError(
             f"folder: {entry.path} cannot be read ({error.strerror}); repair or remove the link"
         ) from None

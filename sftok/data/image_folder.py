@@ -1,23 +1,54 @@
-"""Any folder of images in class sub-folders (`folder_layout` says which), in any common format.
+"""A folder of images in class folders (see `folder_layout`), in any common format.
 
-With `unreadable = "skip"`, a file that cannot be decoded still counts towards `validation_images` and
-`limit`, so leaving it out moves no other image.
+Each file is hashed and decoded once. Its hash is kept in the user's cache under its path, size and
+modification time, so that the next time a large folder costs only a `stat` of each file. Nothing is kept
+about a file that cannot be decoded: it is tried again every time. With `unreadable = "skip"` it still counts
+toward `validation_images` and `limit`, so that skipping it moves no other image.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
+import stat
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import torch
 
 from sftok.data.base import DataConfig, DataError, Selection, Split
-from sftok.data.content_index import Content, Unreadable, examine
-from sftok.data.encoded import EncodedImageSet, refuse_one_class, report_unreadable, root_folder
-from sftok.data.folder_layout import LAYOUTS, labelled_files, sample_key
+from sftok.data.cache import cache_table, is_settled, load_table, table_of
+from sftok.data.encoded import EncodedImageSet, readable, refuse_one_class, root_folder
+from sftok.data.folder_layout import LAYOUTS, labelled_files
+from sftok.data.transforms import THREADS, UnreadableImageError, decode
 
 logger = logging.getLogger(__name__)
+
+SAVE_SECONDS = 60.0
+"""How much examining an interruption may lose."""
+ENTRY = np.dtype([("size", "<i8"), ("modified", "<i8"), ("digest", "V32")])
+"""Of a file in the cache: what `Content` says."""
+_PART = 32
+"""How many files a thread takes at once."""
+
+
+class Content(NamedTuple):
+    """What is known of a file that can be decoded.
+
+    Attributes:
+        size: bytes.
+        modified: modification time in nanoseconds since the epoch.
+        digest: SHA-256 of its content.
+    """
+
+    size: int
+    modified: int
+    digest: bytes
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -25,32 +56,20 @@ class ImageFolder(EncodedImageSet):
     """An `ImageSet` of image files.
 
     Attributes:
-        root: the folder.
-        files: paths relative to it, with `/`.
-        hashes: SHA-256 (hex) of each file's content.
+        root: the folder that `names` are relative to.
     """
 
     root: Path
-    files: tuple[str, ...]
-    hashes: tuple[str, ...]
-
-    def key(self, place: int) -> str:
-        """The file's path without its extension."""
-        return sample_key(self.files[place])
-
-    def sha256(self, place: int) -> str:
-        """Of the file's content (hex)."""
-        return self.hashes[place]
 
     def content(self, place: int) -> bytes:
         """The bytes of the file."""
-        return (self.root / self.files[place]).read_bytes()
+        return (self.root / self.names[place]).read_bytes()
 
     def lost(self, place: int, reason: str) -> DataError:
-        """The file was changed or removed."""
+        """The error for a file that was changed or removed."""
         return DataError(
-            f"folder: {self.root / self.files[place]} was readable when it was loaded, and is not now "
-            f"({reason}); restore it and start again"
+            f"folder: {self.root / self.names[place]} has changed since it was loaded ({reason}); "
+            "restore it and start again"
         )
 
 
@@ -58,29 +77,77 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageFolder:
     """The images of a split of the folder `config.path`.
 
     Raises:
-        DataError: there is no such folder, its layout is not known, it holds no images or one class
-            only, or (with `unreadable = "fatal"`) an image that cannot be decoded.
+        DataError: the folder does not exist, its layout is not supported, it has no images or only one class,
+            or (with `unreadable = "fatal"`) an image cannot be decoded.
     """
     root = root_folder(config, LAYOUTS)
     listing = labelled_files(root, split)
     refuse_one_class(config, root, listing.class_names)
-    chosen = select(torch.tensor(listing.labels)).tolist()
-    contents = examine(root, [listing.files[place] for place in chosen])
-    found = list(zip(chosen, contents, strict=True))
-    kept = [(place, content) for place, content in found if isinstance(content, Content)]
-    problems = [
-        f"{root / listing.files[place]}: {content.problem}"
-        for place, content in found
-        if isinstance(content, Unreadable)
-    ]
-    report_unreadable(config, root, problems, len(found))
+    labels = torch.tensor(listing.labels)
+    chosen = select(labels)
+    contents = dict(
+        zip(chosen.tolist(), examine(root, [listing.files[place] for place in chosen]), strict=True)
+    )
+    problems = {
+        place: f"{root / listing.files[place]}: {content}"
+        for place, content in contents.items()
+        if isinstance(content, str)
+    }
+    kept = readable(config, root, chosen, problems)
     logger.info("%s: %d images of %d classes (%s)", root, len(kept), len(listing.class_names), split)
+    digests = b"".join(contents[place].digest for place in kept.tolist())
     return ImageFolder(
         name=f"{root.name}/{split}",
         class_names=listing.class_names,
-        root=root,
-        files=tuple(listing.files[place] for place, _ in kept),
-        hashes=tuple(content.sha256 for _, content in kept),
-        targets=torch.tensor([listing.labels[place] for place, _ in kept]),
+        names=tuple(listing.files[place] for place in kept.tolist()),
+        targets=labels[torch.from_numpy(kept)],
+        digests=np.frombuffer(digests, dtype=np.uint8).reshape(-1, 32),
         image_size=config.image_size,
+        root=root,
     )
+
+
+def examine(root: Path, files: Sequence[str]) -> list[Content | str]:
+    """The content of each of `files` (paths relative to `root`), or why it cannot be read or decoded."""
+    table = table_of(root, "image-folders")
+    names, entries = load_table(table, ENTRY, {}) or ((), np.empty(0, ENTRY))
+    known = {name: Content(*entry) for name, entry in zip(names, entries.tolist(), strict=True)}
+    found: list[Content | str] = []
+    fresh, saved = 0, time.monotonic()
+
+    def contents(part: Sequence[str]) -> list[Content | str]:
+        return [_content(root / file, known.get(file)) for file in part]
+
+    parts = [files[start : start + _PART] for start in range(0, len(files), _PART)]
+    with ThreadPoolExecutor(THREADS, "sftok-examine") as pool:
+        for part, results in zip(parts, pool.map(contents, parts), strict=True):
+            found += results
+            for file, content in zip(part, results, strict=True):
+                if (
+                    isinstance(content, Content)
+                    and content != known.get(file)
+                    and is_settled(content.modified)
+                ):
+                    known[file] = content
+                    fresh += 1
+            if fresh and (len(found) == len(files) or time.monotonic() - saved > SAVE_SECONDS):
+                logger.info("%s: %d of %d image files examined", root, len(found), len(files))
+                cache_table(table, known, np.array(list(known.values()), ENTRY), {})
+                fresh, saved = 0, time.monotonic()
+    return found
+
+
+def _content(file: Path, known: Content | None) -> Content | str:
+    try:
+        status = file.stat()
+        if known is not None and known[:2] == (status.st_size, status.st_mtime_ns):
+            return known
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        data = file.read_bytes()
+        decode(data)
+    except OSError as error:
+        return error.strerror or str(error)
+    except UnreadableImageError as error:
+        return str(error)
+    return Content(status.st_size, status.st_mtime_ns, hashlib.sha256(data).digest())

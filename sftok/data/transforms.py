@@ -1,71 +1,50 @@
-"""From the bytes of an image file to pixels: decoding, resizing, and the crop.
+"""From the bytes of an image file to pixels: decode, resize, crop.
 
-Every file becomes 8-bit RGB: grey is repeated, a palette looked up, CMYK and YCbCr converted by PIL (embedded
-colour profiles are ignored), transparency composited on white, an EXIF orientation applied, and of an
-animation the first frame taken. 16-bit grey is scaled from 0..65535 (PIL's own conversion clips it at 255),
-and refused where a TIFF says that its range is another; of 16-bit colour PIL's decoders keep the high byte.
+Every file becomes 8-bit RGB: gray is repeated, a palette is looked up, PIL converts CMYK and YCbCr (ignoring
+embedded color profiles), transparency is composited on white, an EXIF orientation is applied, and an
+animation becomes its first frame. 16-bit gray is scaled from 0..65535 (PIL's own conversion clips it at 255),
+and refused if a TIFF declares another range; of 16-bit color, PIL's decoders keep the high byte.
 """
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-# Now, as threads that decode must not find the list of formats half filled.
+# Threads that decode must not find PIL's list of formats half filled.
 Image.init()
 
+THREADS = min(16, os.cpu_count() or 1)
+"""How many images are read and decoded at once."""
+
 TRANSFORM = "rgb8, bicubic short side, centre crop, 1"
-"""Names what `pixels` does, for fingerprints; raise the number with any change that moves a pixel."""
+"""What `pixels` does, for fingerprints; any change that affects a pixel must raise the number."""
 
 EXTENSIONS = frozenset(
-    f".{name}"
-    for name in [
-        "bmp",
-        "gif",
-        "jfif",
-        "jpe",
-        "jpeg",
-        "jpg",
-        "pbm",
-        "pgm",
-        "png",
-        "pnm",
-        "ppm",
-        "tif",
-        "tiff",
-        "webp",
-    ]
+    ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
 )
-"""A file is an image file if its name ends so, in any case."""
+"""Extensions of image files, in lower case; case does not matter."""
 
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
-"""What content is decoded; it is told by the content, so a PNG named .jpg is read."""
-
-_ORIENTATIONS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
+"""Formats that are decoded; the content decides, so a PNG named .jpg is read."""
 
 
 @dataclass(frozen=True)
 class Crop:
-    """Which square of the resized image is taken, and whether it is mirrored.
+    """A square of the resized image, possibly mirrored.
 
     Attributes:
-        across: in [0, 1), which of the possible squares from left to right; None is the central one.
+        across: position among the possible squares from left to right, in [0, 1); None is the central one.
         down: the same from top to bottom.
-        mirrored: left and right change places.
+        mirrored: whether left and right are swapped.
     """
 
     across: float | None = None
@@ -73,19 +52,19 @@ class Crop:
     mirrored: bool = False
 
 
-CENTRE = Crop()
+CENTER = Crop()
 
 
 class UnreadableImageError(ValueError):
-    """Content that is no complete image; the message says why, in part of a line."""
+    """Content that is not a complete image; the message gives the reason, to be part of a line."""
 
 
 def decode(content: bytes) -> Image.Image:
-    """The image in a file's content, as 8-bit RGB (see the module).
+    """The image in the content of a file, as 8-bit RGB (see the module).
 
     Raises:
-        UnreadableImageError: the content is empty, truncated, damaged, of an unknown format, of an unknown
-            range of values (32-bit or floating point), or larger than `PIL.Image.MAX_IMAGE_PIXELS`.
+        UnreadableImageError: the content is empty, truncated or damaged, its format or range of values is
+            unknown (32-bit or floating point), or it is larger than `PIL.Image.MAX_IMAGE_PIXELS`.
     """
     if not content:
         raise UnreadableImageError("the file is empty")
@@ -93,9 +72,9 @@ def decode(content: bytes) -> Image.Image:
         with Image.open(io.BytesIO(content), formats=FORMATS) as image:
             _check_size(image)
             image.load()
-            upright = _ORIENTATIONS.get(_orientation(image))
-            rgb = _to_rgb(image)
-            return rgb if upright is None else rgb.transpose(upright)
+            with contextlib.suppress(Exception):  # the image is good even if its EXIF block is damaged
+                ImageOps.exif_transpose(image, in_place=True)
+            return _to_rgb(image)
     except UnreadableImageError:
         raise
     except UnidentifiedImageError:
@@ -104,14 +83,14 @@ def decode(content: bytes) -> Image.Image:
         raise UnreadableImageError(" ".join(f"{type(error).__name__}: {error}".split())) from None
 
 
-def resize_and_crop(image: Image.Image, size: int, crop: Crop = CENTRE) -> Image.Image:
-    """Bicubic resize (with antialiasing) of the short side to `size`, then a square, by default the central.
+def resize_and_crop(image: Image.Image, size: int, crop: Crop = CENTER) -> Image.Image:
+    """Resize the short side to `size` (bicubic, antialiased), then crop a square, by default the central one.
 
-    What torchvision's `Resize(size)` and `CenterCrop(size)` (or `RandomCrop(size)`) do to a PIL image, except
-    that
-    - rows are resized before columns. PIL did so always, but from version 13 on chooses by the shape; as
-      values are rounded and clipped in between, the pixels would depend on the version;
-    - nothing is computed that the crop would drop: of a very long image it would fill the memory.
+    The same as torchvision's `Resize(size)` and `CenterCrop(size)` (or `RandomCrop(size)`) on a PIL image,
+    except:
+    - Rows are resized before columns. PIL always did so, but from version 13 it chooses by the shape; as
+      values are rounded and clipped in between, the pixels would depend on the version.
+    - Nothing outside the crop is computed: resizing all of a very long image would fill the memory.
     """
     width, height = image.size
     short = min(image.size)
@@ -126,9 +105,9 @@ def resize_and_crop(image: Image.Image, size: int, crop: Crop = CENTRE) -> Image
 
 
 def resize_short_side(image: Image.Image, size: int) -> Image.Image:
-    """The whole of the image with its short side resized to `size`, as `resize_and_crop` does it.
+    """Resize the short side to `size` as `resize_and_crop` does, without the crop.
 
-    So any square that `resize_and_crop` takes out of the result is that of the image itself.
+    Any crop that `resize_and_crop` takes of the result equals that of the original image.
     """
     short = min(image.size)
     width, height = (int(size * length / short) for length in image.size)
@@ -137,15 +116,15 @@ def resize_short_side(image: Image.Image, size: int) -> Image.Image:
 
 
 def _taken(length: int, short: int, size: int, place: float | None) -> tuple[float, float]:
-    """Where the crop begins and ends on a side of `length`, in pixels of the image before it is resized."""
+    """Start and end of the crop on a side of `length`, in pixels of the image before resizing."""
     scaled = int(size * length / short)
     slack = scaled - size
     start = round(slack / 2) if place is None else min(int(place * (slack + 1)), slack)
     return start * length / scaled, min((start + size) * length / scaled, length)
 
 
-def pixels(content: bytes, size: int, crop: Crop = CENTRE) -> np.ndarray:
-    """The pixels of a file's content: uint8 [size, size, 3].
+def pixels(content: bytes, size: int, crop: Crop = CENTER) -> np.ndarray:
+    """Decode, resize and crop the content of a file: uint8 [size, size, 3].
 
     Raises:
         UnreadableImageError: as `decode`.
@@ -157,19 +136,12 @@ def _check_size(image: Image.Image) -> None:
     limit = Image.MAX_IMAGE_PIXELS
     width, height = image.size
     if limit is not None and width * height > limit:
-        raise UnreadableImageError(f"{width} x {height} pixels are above PIL's safety limit of {limit}")
-
-
-def _orientation(image: Image.Image) -> int:
-    try:
-        return image.getexif().get(ExifTags.Base.Orientation, 1)
-    except Exception:  # a damaged EXIF block leaves a good image as it is
-        return 1
+        raise UnreadableImageError(f"{width} x {height} pixels exceed PIL's safety limit of {limit}")
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "I" or image.mode.startswith("I;16"):
-        return _grey16_to_rgb(image)
+        return _gray16_to_rgb(image)
     if image.mode == "F":
         raise UnreadableImageError("floating-point values have no known range")
     if image.has_transparency_data:
@@ -179,7 +151,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def _grey16_to_rgb(image: Image.Image) -> Image.Image:
+def _gray16_to_rgb(image: Image.Image) -> Image.Image:
     if image.format == "TIFF":
         _check_tiff_range(image.tag_v2)  # type: ignore[attr-defined]
     # Mode "I" is 32 bits wide, but PIL also uses it for 16-bit files.
@@ -190,11 +162,11 @@ def _grey16_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _check_tiff_range(tags: Mapping[int, Any]) -> None:
-    """Refuse grey whose darkest and lightest value are not 0 and 65535: PIL hands it on as if they were."""
+    """Refuse gray whose darkest and lightest values are not 0 and 65535, which PIL does not scale."""
     bits = tags.get(ExifTags.Base.BitsPerSample, (1,))[0]
     if bits != 16:
-        raise UnreadableImageError(f"{bits}-bit grey; save it with 8 or 16 bits")
+        raise UnreadableImageError(f"{bits}-bit gray; save it with 8 or 16 bits")
     if tags.get(ExifTags.Base.SampleFormat, (1,))[0] != 1:
         raise UnreadableImageError("signed values have no known range")
     if tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
-        raise UnreadableImageError("16-bit grey whose zero is white; save it with a black zero")
+        raise UnreadableImageError("16-bit gray whose zero is white; save it with a black zero")

@@ -1,9 +1,8 @@
-"""An image set whose pixels are never read: for training on ids that were computed before."""
+"""An image set whose pixels are never read, for training on ids that were computed before."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import LongTensor, Tensor
@@ -12,38 +11,23 @@ from sftok.data.base import ImageSet
 from sftok.data.transforms import Crop
 
 
-@dataclass(frozen=True, eq=False)
-class WithoutPixels:
-    """An `ImageSet` with another's labels, places and fingerprint, whose images are 0 pixels large.
+class WithoutPixels(ImageSet):
+    """An `ImageSet` with the labels, order and fingerprint of another, and images of 0x0 pixels.
 
-    Decoding a million files an epoch that nobody looks at would take most of the time.
+    Decoding a million files per epoch that nothing looks at would take most of the time.
+
+    Args:
+        of: the other set.
     """
 
-    of: ImageSet
-
-    @property
-    def name(self) -> str:
-        """See `ImageSet`."""
-        return self.of.name
-
-    @property
-    def class_names(self) -> tuple[str, ...]:
-        """See `ImageSet`."""
-        return self.of.class_names
-
-    @property
-    def num_classes(self) -> int:
-        """See `ImageSet`."""
-        return self.of.num_classes
+    def __init__(self, of: ImageSet) -> None:
+        self.name, self.class_names, self.targets = of.name, of.class_names, of.targets
+        self._of = of
 
     @property
     def fingerprint(self) -> str:
-        """See `ImageSet`."""
-        return self.of.fingerprint
-
-    def __len__(self) -> int:
-        """How many images there are."""
-        return len(self.of)
+        """That of the other set."""
+        return self._of.fingerprint
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
         """For `indices` (int64 [n]), uint8 [n, 3, 0, 0]."""
@@ -52,7 +36,3 @@ class WithoutPixels:
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
         """As `images`."""
         return self.images(indices)
-
-    def labels(self, indices: LongTensor | Tensor) -> Tensor:
-        """See `ImageSet`."""
-        return self.of.labels(indices)

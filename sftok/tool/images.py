@@ -16,8 +16,7 @@ from einops import rearrange
 from torch import Tensor
 
 from sftok.data.batches import to_unit_range
-from sftok.data.content_index import THREADS
-from sftok.data.transforms import EXTENSIONS, TRANSFORM, UnreadableImageError, pixels
+from sftok.data.transforms import EXTENSIONS, THREADS, TRANSFORM, UnreadableImageError, pixels
 from sftok.tool.errors import ToolError
 
 OnUnreadable = Literal["fatal", "skip"]

@@ -1,4 +1,4 @@
-"""Tests of `sftok.data` (`tests/data` holds files); each has a cache of its own, not the user's."""
+"""Tests of `sftok.data` (`tests/data` holds files); each has its own cache instead of the user's."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def cache(tmp_path_factory, monkeypatch) -> Path:
 
 
 @pytest.fixture(scope="session")
-def true_fashion_mnist() -> Path:
-    """The real files, where they happen to be on this machine."""
+def real_fashion_mnist() -> Path:
+    """The real files, if they are on this machine."""
     for folder in _CANDIDATES:
         if all((folder / name).is_file() for name in fashion_mnist.CONTENT_SHA256):
             return folder

@@ -35,7 +35,7 @@ FLIPS = AugmentationConfig(flip=True)
 VIEWS = AugmentationConfig(random_crop=True, flip=True, views=3)
 
 
-def test_by_default_there_is_but_the_centre_crop():
+def test_the_default_is_only_the_center_crop():
     config = AugmentationConfig()
     assert not config.active
     assert config.crops(torch.arange(3), view=5) == [Crop()] * 3
@@ -48,8 +48,8 @@ def test_by_default_there_is_but_the_centre_crop():
         assert second.views is None
 
 
-def test_views_of_nothing_are_refused():
-    with pytest.raises(ValidationError, match="views = 2, which would all be the same"):
+def test_views_that_would_all_be_equal_are_refused():
+    with pytest.raises(ValidationError, match="views = 2, but all would be the same"):
         AugmentationConfig(views=2)
     assert AugmentationConfig(views=1).view_of(7) == 0
 
@@ -64,7 +64,7 @@ def test_a_view_is_a_function_of_seed_number_and_index(seed, view, index):
     assert 0 <= alone.down < 1
 
 
-def test_views_are_the_same_forever():
+def test_views_never_change():
     first = VIEWS.crops(torch.tensor([7]), view=2)[0]
     assert first == Crop(across=pytest.approx(0.758700920455), down=pytest.approx(0.870090285766))
 
@@ -80,7 +80,7 @@ def test_views_differ_and_are_spread_evenly():
     assert abs(np.corrcoef([crop.across for crop in crops], [crop.down for crop in crops])[0, 1]) < 0.08
 
 
-def test_flip_and_crop_are_told_apart():
+def test_flip_and_crop_are_independent_options():
     assert {(crop.across, crop.down) for crop in FLIPS.crops(torch.arange(20), 0)} == {(None, None)}
     crops = AugmentationConfig(random_crop=True).crops(torch.arange(20), 0)
     assert not any(crop.mirrored for crop in crops)
@@ -88,7 +88,7 @@ def test_flip_and_crop_are_told_apart():
 
 @pytest.mark.parametrize(("width", "height"), [(50, 37), (37, 50), (40, 40), (16, 90), (9, 8)])
 @pytest.mark.parametrize("place", [0.0, 0.3, 0.99999])
-def test_a_crop_is_torchvisions(width, height, place):
+def test_a_crop_equals_that_of_torchvision(width, height, place):
     image, size = noise(width, height), 16
     whole = resize_short_side(image, size)
     slack = max(whole.size) - size
@@ -108,7 +108,7 @@ def test_the_whole_resized_image_has_torchvisions_size():
 
 @pytest.mark.parametrize("crop", [Crop(), Crop(0.2, 0.9), Crop(0.999, 0.0, mirrored=True)])
 @pytest.mark.parametrize(("width", "height"), [(50, 37), (37, 51), (16, 90), (9, 8)])
-def test_a_square_of_the_resized_image_is_that_of_the_image(width, height, crop):
+def test_a_crop_of_the_resized_image_equals_that_of_the_image(width, height, crop):
     image = noise(width, height)
     direct = np.array(resize_and_crop(image, 16, crop))
     assert np.array_equal(np.array(resize_and_crop(resize_short_side(image, 16), 16, crop)), direct)
@@ -127,7 +127,7 @@ def test_resuming_equals_continuing_with_views(step, seed):
             assert torch.equal(first.images, second.images)
 
 
-def test_an_epoch_shows_one_view_and_every_index_once():
+def test_an_epoch_shows_one_view_of_every_image():
     image_set = gradient_set()
     batches = list(islice(training_batches(image_set, 4, seed=0, augmentation=VIEWS), 3 * 7))
     for epoch in range(7):
@@ -138,7 +138,7 @@ def test_an_epoch_shows_one_view_and_every_index_once():
     assert fresh.views.tolist() == [7] * 4
 
 
-def test_seeds_of_a_run_reorder_the_views_but_do_not_change_them():
+def test_the_seed_of_a_run_reorders_the_views_but_does_not_change_them():
     image_set = gradient_set()
     shown = []
     for seed in (0, 1):
@@ -147,7 +147,7 @@ def test_seeds_of_a_run_reorder_the_views_but_do_not_change_them():
     assert torch.equal(*shown)
 
 
-def test_processes_share_a_batch_and_its_view():
+def test_ranks_share_a_batch_and_its_view():
     image_set = gradient_set()
     whole = next(training_batches(image_set, 6, 0, 3, VIEWS))
     worlds = (World(rank=rank, size=2) for rank in range(2))
@@ -182,7 +182,7 @@ def test_views_of_files_are_those_of_the_crops_in_training_and_in_order(plain_fo
         assert torch.equal(batch.images, expected)
 
 
-def test_a_part_in_order():
+def test_ordered_batches_of_a_part():
     image_set = gradient_set()
     batches = list(ordered_batches(image_set, 3, places=range(2, 9)))
     assert [batch.indices.tolist() for batch in batches] == [[2, 3, 4], [5, 6, 7], [8]]

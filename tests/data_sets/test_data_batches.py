@@ -65,17 +65,17 @@ def test_seeds_and_epochs_differ_and_leave_the_global_generator_alone():
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_an_epoch_order_is_the_same_forever():
+def test_the_epoch_order_never_changes():
     assert epoch_order(8, seed=0, epoch=0).tolist() == [5, 4, 2, 0, 6, 7, 3, 1]
 
 
-def test_the_dropped_images_are_others_in_each_epoch():
+def test_each_epoch_drops_different_images():
     batches = training_batches(numbered_set(10), 7, seed=0)
     dropped = {frozenset(range(10)) - frozenset(next(batches).indices.tolist()) for _ in range(5)}
     assert len(dropped) > 1
 
 
-def test_a_batch_is_float_in_unit_range_and_belongs_together():
+def test_a_batch_is_float_in_the_unit_range_and_its_parts_match():
     image_set = numbered_set(256)
     batch = next(training_batches(image_set, 256, seed=3))
     assert batch.images.shape == (256, 3, 2, 2)
@@ -107,7 +107,7 @@ def test_an_empty_batch_is_an_error_at_the_call(stream):
         stream(numbered_set(3))
 
 
-def test_a_reading_error_surfaces_and_the_stream_can_be_abandoned():
+def test_a_read_error_is_raised_and_the_stream_can_be_closed():
     class Failing(MemoryImageSet):
         def images(self, indices):
             raise DataError("the disk is gone")

@@ -108,7 +108,7 @@ def test_a_single_image_is_a_training_image(tmp_path):
         (
             ("a/1.png", "b/readme.txt"),
             "train",
-            r"class folder .*b has no images \(1 other files\); add some, or",
+            r"class folder .*b has no images \(1 other files\); add some, or move",
         ),
         (("train/a/1.png", "val/a/readme.txt"), "test", r"class folder .*val/a has no images"),
         (("train/a/1.png", "val/1.png"), "test", r"no class folders in .*val"),
@@ -118,7 +118,7 @@ def test_a_single_image_is_a_training_image(tmp_path):
             r"has train/ but no val/, validation/, test/ to test on; add one, or set data.path",
         ),
         (("val/a/1.png",), "train", r"has val/ but no train/; add train/<class>/"),
-        (("train/a/1.png", "val/b/1.png"), "test", r"val has a class 'b' that .*train has not; give both"),
+        (("train/a/1.png", "val/b/1.png"), "test", r"val has a class 'b' that .*train does not have; give both"),
     ],
 )
 def test_layouts_that_cannot_be_used(tmp_path, files, split, message):

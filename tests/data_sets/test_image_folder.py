@@ -1,74 +1,78 @@
+"""Folders of images, and what is cached of their content."""
+
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 
 from sftok.config import ConfigError
-from sftok.data import DataConfig, DataError, load, ordered_batches
+from sftok.data import DataConfig, DataError, image_folder, load, ordered_batches
+from sftok.data.image_folder import ImageFolder, examine
 from sftok.data.transforms import pixels
+
+OLD = 1_000_000_000 * 10**9
+"""A modification time long ago, in nanoseconds."""
 
 
 def folder(root, **changes) -> DataConfig:
     return DataConfig(source="folder", path=str(root), **{"image_size": 8, **changes})
 
 
-def test_images_and_labels_are_those_of_the_files(plain_folder):
-    image_set = load(folder(plain_folder), "train")
-    assert len(image_set) == 15
-    assert image_set.class_names == ("cat", "dog")
-    assert image_set.num_classes == 2
-    assert image_set.name == "animals/train"
+@pytest.fixture
+def train(plain_folder) -> ImageFolder:
+    return load(folder(plain_folder), "train")
+
+
+def test_images_and_labels_are_those_of_the_files(plain_folder, train):
+    assert len(train) == 15
+    assert train.class_names == ("cat", "dog")
+    assert train.num_classes == 2
+    assert train.name == "animals/train"
     everything = torch.arange(15)
-    images, labels = image_set.images(everything), image_set.labels(everything)
+    images, labels = train.images(everything), train.labels(everything)
     assert images.shape == (15, 3, 8, 8)
     assert images.dtype == torch.uint8
     assert labels.dtype == torch.int64
-    for image, label, file in zip(images, labels.tolist(), image_set.files, strict=True):
-        assert file.startswith(image_set.class_names[label])
+    for image, label, file in zip(images, labels.tolist(), train.names, strict=True):
+        assert file.startswith(train.class_names[label])
         expected = pixels((plain_folder / file).read_bytes(), 8)
         assert torch.equal(image, torch.from_numpy(expected).permute(2, 0, 1))
 
 
 def test_splits_are_disjoint_and_complete(plain_folder):
     config = folder(plain_folder, validation_images=4)
-    files = [load(config, split).files for split in ("train", "validation", "test")]
+    files = [load(config, split).names for split in ("train", "validation", "test")]
     assert [len(part) for part in files] == [11, 4, 2]
     assert len(set().union(*files)) == 17
 
 
-def test_limit_keeps_every_class(plain_folder):
-    image_set = load(folder(plain_folder, limit=2), "train")
-    assert sorted(image_set.labels(torch.arange(2)).tolist()) == [0, 1]
-
-
-def test_lazy_and_eager_reading_agree(plain_folder):
-    eager = load(folder(plain_folder), "train")
-    lazy = replace(eager, memory_budget=0)
+def test_lazy_and_eager_reading_agree(train):
+    lazy = replace(train, memory_budget=0)
     indices = torch.tensor([3, 0, 3, 14])
-    assert torch.equal(eager.images(indices), lazy.images(indices))
+    assert torch.equal(train.images(indices), lazy.images(indices))
     assert lazy.images(indices).is_contiguous()
     assert [len(batch.images) for batch in ordered_batches(lazy, 6)] == [6, 6, 3]
 
 
-def test_images_are_the_callers_own(plain_folder):
-    image_set = load(folder(plain_folder), "train")
-    before = image_set.images(torch.arange(3)).clone()
-    image_set.images(torch.arange(3)).zero_()
-    assert torch.equal(image_set.images(torch.arange(3)), before)
+def test_returned_images_are_copies(train):
+    before = train.images(torch.arange(3)).clone()
+    train.images(torch.arange(3)).zero_()
+    assert torch.equal(train.images(torch.arange(3)), before)
 
 
-def test_the_fingerprint_follows_content_size_and_names(plain_folder, write_image):
+def test_the_fingerprint_depends_on_content_size_and_names(plain_folder, train, write_image):
     config = folder(plain_folder)
-    first = load(config, "train")
-    prints = {first.fingerprint}
-    assert load(config, "train").fingerprint == first.fingerprint
+    prints = {train.fingerprint}
+    assert load(config, "train").fingerprint == train.fingerprint
     for other, split in ((folder(plain_folder, image_size=9), "train"), (config, "test")):
         prints.add(load(other, split).fingerprint)
-    file = plain_folder / first.files[4]
+    file = plain_folder / train.names[4]
     write_image(file, seed=999)
     prints.add(load(config, "train").fingerprint)
     file.rename(file.with_name("renamed.png"))
@@ -76,12 +80,11 @@ def test_the_fingerprint_follows_content_size_and_names(plain_folder, write_imag
     assert len(prints) == 5
 
 
-def test_the_fingerprint_does_not_depend_on_place_or_time(plain_folder):
-    before = load(folder(plain_folder), "train").fingerprint
+def test_the_fingerprint_does_not_depend_on_place_or_time(plain_folder, train):
     for file in plain_folder.rglob("*.png"):
         os.utime(file, (0, 0))
     moved = plain_folder.rename(plain_folder.with_name("moved"))
-    assert load(folder(moved), "train").fingerprint == before
+    assert load(folder(moved), "train").fingerprint == train.fingerprint
 
 
 def test_an_unreadable_file_is_fatal_by_default(plain_folder):
@@ -98,40 +101,39 @@ def test_an_unreadable_file_is_fatal_by_default(plain_folder):
 
 def test_an_unreadable_file_can_be_skipped_and_is_named(plain_folder, caplog):
     config = folder(plain_folder, unreadable="skip", validation_images=3)
-    whole = {split: load(config, split).files for split in ("train", "validation")}
+    whole = {split: load(config, split).names for split in ("train", "validation")}
     (plain_folder / "cat" / "05.png").write_bytes(b"")
     caplog.clear()
     with caplog.at_level(logging.WARNING):
         left = {split: load(config, split) for split in ("train", "validation")}
     for split, files in whole.items():
-        assert left[split].files == tuple(file for file in files if file != "cat/05.png")
-        assert left[split].images(torch.arange(len(left[split]))).shape[0] == len(left[split].files)
+        assert left[split].names == tuple(file for file in files if file != "cat/05.png")
+        assert left[split].images(torch.arange(len(left[split]))).shape[0] == len(left[split].names)
     (record,) = caplog.records
     assert record.message == f"skipped {plain_folder / 'cat' / '05.png'}: the file is empty"
 
 
-def test_a_set_without_any_readable_file_is_an_error(tmp_path):
-    for name in ("a", "b"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "1.png").touch()
-        (tmp_path / name / "2.png").touch()
-    with pytest.raises(DataError, match=r"none of the 2 image files .* can be read"):
-        load(folder(tmp_path, unreadable="skip"), "train")
-
-
-def test_a_limited_set_reads_only_what_it_needs(plain_folder):
-    image_set = load(folder(plain_folder, limit=3), "train")
+def test_a_set_without_a_readable_file_is_an_error(plain_folder):
     for file in plain_folder.rglob("*.png"):
-        if file.relative_to(plain_folder).as_posix() not in image_set.files:
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match=r"none of the 15 image files .* can be read"):
+        load(folder(plain_folder, unreadable="skip"), "train")
+
+
+def test_a_limited_set_has_every_class_and_reads_only_what_it_needs(plain_folder):
+    image_set = load(folder(plain_folder, limit=2), "train")
+    assert sorted(image_set.labels(torch.arange(2)).tolist()) == [0, 1]
+    for file in plain_folder.rglob("*.png"):
+        if file.relative_to(plain_folder).as_posix() not in image_set.names:
             file.write_bytes(b"")
-    assert load(folder(plain_folder, limit=3), "train").fingerprint == image_set.fingerprint
+    assert load(folder(plain_folder, limit=2), "train").fingerprint == image_set.fingerprint
 
 
 @pytest.mark.parametrize("budget", [0, 2**30])
-def test_a_file_that_is_lost_after_loading_is_named(plain_folder, budget):
-    image_set = replace(load(folder(plain_folder), "train"), memory_budget=budget)
-    (plain_folder / image_set.files[2]).unlink()
-    with pytest.raises(DataError, match=f"{image_set.files[2]} was readable .* and is not now"):
+def test_a_file_that_is_removed_after_loading_is_named(plain_folder, train, budget):
+    image_set = replace(train, memory_budget=budget)
+    (plain_folder / image_set.names[2]).unlink()
+    with pytest.raises(DataError, match=rf"{image_set.names[2]} has changed since it was loaded \(.*restore"):
         image_set.images(torch.tensor([2]))
 
 
@@ -143,12 +145,12 @@ def test_two_images_of_two_classes(tmp_path, write_image):
     assert image_set.images(torch.tensor([0])).shape == (1, 3, 8, 8)
 
 
-def test_one_class_is_refused(tmp_path, write_image):
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_one_class_is_refused(tmp_path, write_image, split):
     for number in range(3):
         write_image(tmp_path / "photos" / f"{number}.png")
-    for split in ("train", "test"):
-        with pytest.raises(DataError, match=r"one class only, .photos., but two are needed; set data.path"):
-            load(folder(tmp_path), split)
+    with pytest.raises(DataError, match=r"only one class, .photos., but two are needed; set data.path"):
+        load(folder(tmp_path), split)
 
 
 @pytest.mark.parametrize(
@@ -168,3 +170,99 @@ def test_a_path_that_cannot_be_used(tmp_path, path, message):
 def test_an_unknown_source_lists_the_choices():
     with pytest.raises(ConfigError, match=r"did you mean 'folder'\? choices: fashion-mnist, folder"):
         load(DataConfig(source="folders"), "train")
+
+
+# What is cached.
+
+
+def write(file: Path, write_image, seed: int = 0, modified: int = OLD, **options) -> None:
+    write_image(file, seed=seed, **options)
+    os.utime(file, ns=(modified, modified))
+
+
+@pytest.fixture
+def decodes(monkeypatch) -> list[int]:
+    """Grows by one with each file that is decoded."""
+    seen: list[int] = []
+    decode = image_folder.decode
+    monkeypatch.setattr(image_folder, "decode", lambda data: (seen.append(len(data)), decode(data))[1])
+    return seen
+
+
+def test_a_file_is_hashed_once_whatever_its_name(tmp_path, write_image, decodes):
+    names = [f"{place}.png" for place in range(100)] + ["a\nb\t'\".png", "ü.png", os.fsdecode(b"\xff.png")]
+    for place, name in enumerate(names):
+        write(tmp_path / name, write_image, seed=place)
+    first = examine(tmp_path, names)
+    assert [found.digest for found in first] == [
+        hashlib.sha256((tmp_path / name).read_bytes()).digest() for name in names
+    ]
+    assert examine(tmp_path, names[::-1]) == first[::-1]
+    assert len(decodes) == len(names)
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1, "modified": OLD + 1}, {"size": (20, 20)}], ids=["time", "size"]
+)
+def test_a_changed_size_or_time_is_noticed(tmp_path, write_image, decodes, change):
+    write(tmp_path / "a.bmp", write_image)
+    (first,) = examine(tmp_path, ["a.bmp"])
+    write(tmp_path / "a.bmp", write_image, **change)
+    (second,) = examine(tmp_path, ["a.bmp"])
+    assert (first.size != second.size) != (first.modified != second.modified)
+    assert first.digest != second.digest
+    assert len(decodes) == 2
+
+
+def test_a_file_that_changed_just_now_is_not_cached(tmp_path, write_image, decodes):
+    write_image(tmp_path / "a.png")
+    examine(tmp_path, ["a.png"])
+    examine(tmp_path, ["a.png"])
+    assert len(decodes) == 2
+
+
+def test_files_that_cannot_be_read_are_tried_again(tmp_path, write_image):
+    (tmp_path / "empty.png").touch()
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone.png")
+    (tmp_path / "loop.png").symlink_to(tmp_path / "loop.png")
+    os.mkfifo(tmp_path / "pipe.png")
+    names = ["empty.png", "nowhere.png", "loop.png", "pipe.png"]
+    assert examine(tmp_path, names) == [
+        "the file is empty",
+        "No such file or directory",
+        "Too many levels of symbolic links",
+        "not a regular file",
+    ]
+    write(tmp_path / "gone.png", write_image)
+    assert not isinstance(examine(tmp_path, names)[1], str)
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-9], lambda content: b"\xff" + content[1:]])
+def test_a_damaged_cache_is_made_again(tmp_path, cache, write_image, damage, caplog):
+    write(tmp_path / "a.png", write_image)
+    expected = examine(tmp_path, ["a.png"])
+    (table,) = (cache / "image-folders").iterdir()
+    table.write_bytes(damage(table.read_bytes()))
+    assert examine(tmp_path, ["a.png"]) == expected
+    assert "the images are examined again" in caplog.text
+    caplog.clear()
+    assert examine(tmp_path, ["a.png"]) == expected
+    assert not caplog.text
+
+
+def test_without_a_cache_it_still_works(tmp_path, cache, write_image, caplog):
+    write(tmp_path / "a.png", write_image)
+    cache.write_text("a file in the way")
+    assert not isinstance(examine(tmp_path, ["a.png"])[0], str)
+    assert "cannot write to the cache" in caplog.text
+
+
+def test_long_work_is_saved_in_between(tmp_path, write_image, monkeypatch):
+    monkeypatch.setattr(image_folder, "_PART", 2)
+    monkeypatch.setattr(image_folder, "SAVE_SECONDS", -1.0)
+    for place in range(6):
+        write(tmp_path / f"{place}.png", write_image)
+    saves = []
+    monkeypatch.setattr(image_folder, "cache_table", lambda table, names, *rest: saves.append(len(names)))
+    examine(tmp_path, [f"{place}.png" for place in range(6)])
+    assert saves == [2, 4, 6]

@@ -30,7 +30,7 @@ def test_every_suffix_holds_each_class_in_proportion(sizes):
         assert (found - expected).abs().max() < 2 + size / len(labels) * len(sizes)
 
 
-def test_order_is_the_same_forever():
+def test_the_order_never_changes():
     assert balanced_order(torch.tensor([0, 0, 0, 1, 1, 2])).tolist() == [5, 2, 4, 0, 3, 1]
 
 

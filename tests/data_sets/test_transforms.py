@@ -47,7 +47,7 @@ def test_lossy_formats_are_close(kind):
     assert np.abs(decoded(Image.fromarray(smooth), kind, quality=95).astype(int) - smooth).max() < 8
 
 
-def test_grey_is_repeated():
+def test_gray_is_repeated():
     assert np.array_equal(decoded(Image.fromarray(NOISE[..., 0])), np.repeat(NOISE[..., :1], 3, axis=2))
 
 
@@ -70,13 +70,13 @@ def test_cmyk_is_converted_with_the_right_sign():
 
 @pytest.mark.parametrize(("alpha", "expected"), [(0, 255), (255, 40), (128, 147)])
 def test_transparency_is_composited_on_white(alpha, expected):
-    colour = Image.new("RGBA", (4, 4), (40, 40, 40, alpha))
-    grey = Image.new("LA", (4, 4), (40, alpha))
-    for content in (encoded(colour), encoded(grey), encoded(colour, "WEBP", lossless=True)):
+    color = Image.new("RGBA", (4, 4), (40, 40, 40, alpha))
+    gray = Image.new("LA", (4, 4), (40, alpha))
+    for content in (encoded(color), encoded(gray), encoded(color, "WEBP", lossless=True)):
         assert np.abs(np.asarray(decode(content)).astype(int) - expected).max() <= 1
 
 
-def test_a_transparent_colour_of_a_palette_or_of_rgb_is_white():
+def test_a_transparent_color_becomes_white():
     palette = Image.new("P", (4, 4), 0)
     palette.putpalette([10, 20, 30, 40, 50, 60])
     assert decoded(palette, transparency=0).min() == 255
@@ -85,7 +85,7 @@ def test_a_transparent_colour_of_a_palette_or_of_rgb_is_white():
 
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_16_bit_grey_is_scaled_and_not_clipped(kind):
+def test_16_bit_gray_is_scaled_and_not_clipped(kind):
     values = np.array([[0, 128, 129, 256], [257, 32768, 65406, 65535]], dtype=np.uint16)
     expected = np.round(values / 257).astype(np.uint8)
     assert np.array_equal(decoded(Image.fromarray(values), kind)[..., 0], expected)
@@ -94,12 +94,12 @@ def test_16_bit_grey_is_scaled_and_not_clipped(kind):
 @pytest.mark.parametrize(
     ("tags", "reason"),
     [
-        ({258: 12}, "12-bit grey; save it with 8 or 16 bits"),
-        ({262: 0}, "16-bit grey whose zero is white"),
+        ({258: 12}, "12-bit gray; save it with 8 or 16 bits"),
+        ({262: 0}, "16-bit gray whose zero is white"),
         ({339: 2}, "signed values have no known range"),
     ],
 )
-def test_16_bit_grey_of_another_range_is_refused(tags, reason):
+def test_16_bit_gray_of_another_range_is_refused(tags, reason):
     stream = io.BytesIO()
     values = np.array([[0, 1000], [2000, 3000]], dtype=np.uint16)
     Image.fromarray(values).save(stream, "TIFF", tiffinfo={339: 1})
@@ -116,7 +116,7 @@ def test_16_bit_netpbm_is_scaled():
     assert np.asarray(decode(content))[0, :, 1].tolist() == [128, 255]
 
 
-def test_16_bit_colour_keeps_the_high_byte():
+def test_16_bit_color_keeps_the_high_byte():
     row = b"\x00" + np.array([[0, 0x80FF, 0xFFFF]], dtype=">u2").tobytes()
     stream = io.BytesIO()
     stream.write(b"\x89PNG\r\n\x1a\n")
@@ -146,7 +146,7 @@ def test_an_exif_orientation_is_applied_once(orientation, kind):
     assert np.array_equal(decoded(Image.fromarray(NOISE), kind, exif=exif, **options), turned)
 
 
-def test_a_jpeg_photo_on_its_side_is_turned_upright():
+def test_a_sideways_jpeg_photo_is_rotated_upright():
     side = np.zeros((16, 32, 3), dtype=np.uint8)
     side[:, :16] = 255
     exif = Image.Exif()
@@ -158,13 +158,13 @@ def test_a_jpeg_photo_on_its_side_is_turned_upright():
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_a_damaged_exif_block_leaves_the_image_as_it_is():
+def test_a_damaged_exif_block_does_not_change_the_image():
     for block in (b"Exif\x00\x00garbage", b"Exif\x00\x00II*\x00\xff\xff\xff\xff", b"Exif\x00\x00"):
         assert decoded(Image.fromarray(NOISE), "JPEG", exif=block).shape == NOISE.shape
 
 
-def test_of_an_animation_the_first_frame_is_taken():
-    frames = [Image.new("RGB", (4, 4), colour) for colour in ((255, 0, 0), (0, 255, 0))]
+def test_an_animation_becomes_its_first_frame():
+    frames = [Image.new("RGB", (4, 4), color) for color in ((255, 0, 0), (0, 255, 0))]
     for kind in ("GIF", "WEBP"):
         options = {"lossless": True} if kind == "WEBP" else {}
         result = decoded(frames[0], kind, save_all=True, append_images=frames[1:], **options)
@@ -195,7 +195,7 @@ def test_a_truncated_file_is_unreadable(kind, options):
         (encoded(Image.fromarray(np.full((2, 2), 70000, np.int32)), "TIFF"), "32-bit"),
     ],
 )
-def test_what_is_no_image_says_why(content, reason):
+def test_the_error_for_unreadable_content_gives_the_reason(content, reason):
     with pytest.raises(UnreadableImageError, match=reason):
         decode(content)
 
@@ -237,7 +237,7 @@ def test_resize_and_crop_equals_a_full_resize_by_rows_then_columns(shape, size):
 
 @shapes
 @pytest.mark.parametrize("size", [8, 13, 32])
-def test_resize_and_crop_is_what_torchvision_does(shape, size):
+def test_resize_and_crop_agrees_with_torchvision(shape, size):
     height, width = shape
     ramps = np.stack(np.meshgrid(np.linspace(20, 230, width), np.linspace(230, 20, height)), axis=-1)
     image = Image.fromarray(np.concatenate([ramps, ramps[..., :1] / 2], axis=-1).astype(np.uint8))
@@ -246,7 +246,7 @@ def test_resize_and_crop_is_what_torchvision_does(shape, size):
     assert np.abs(ours - np.asarray(expected).astype(int)).max() <= 1
 
 
-def test_an_image_of_the_right_size_is_left_alone():
+def test_an_image_of_the_right_size_is_unchanged():
     square = NOISE[:12, :12]
     assert np.array_equal(pixels(encoded(Image.fromarray(square)), 12), square)
 

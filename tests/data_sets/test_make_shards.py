@@ -13,15 +13,15 @@ import pytest
 import torch
 from PIL import Image
 
-from sftok.data import DataConfig, DataError, load, make_shards, shard_writer
+from sftok.data import DataConfig, DataError, load, make_shards
+from sftok.data.make_shards import ShardingConfig, write_shards
 from sftok.data.shard_index import beside, index_of
-from sftok.data.shard_writer import ShardingConfig, write_shards
 
 
 def contents(out: Path) -> dict[str, object]:
     """The files of `out`; of an index what it says, as safetensors may order metadata anew each time."""
     return {
-        path.name: index_of(path.with_suffix("")).keys if path.suffix == ".index" else path.read_bytes()
+        path.name: index_of(path.with_suffix("")).members if path.suffix == ".index" else path.read_bytes()
         for path in out.iterdir()
     }
 
@@ -55,26 +55,26 @@ def test_the_same_images_make_the_same_bytes(plain_folder, tmp_path):
 
 
 @pytest.mark.parametrize("images", [0, 3, 6, 13])
-def test_an_interrupted_run_goes_on(plain_folder, tmp_path, monkeypatch, images):
+def test_an_interrupted_run_resumes(plain_folder, tmp_path, monkeypatch, images):
     config = ShardingConfig(images_per_shard=6)
     write_shards(plain_folder, tmp_path / "whole", config)
     added = iter(range(100))
-    add = shard_writer._add
+    add = make_shards._add
 
     def failing(tar, name, content):
         if next(added) == 2 * images:
             raise OSError(28, "No space left on device")
         add(tar, name, content)
 
-    monkeypatch.setattr(shard_writer, "_add", failing)
+    monkeypatch.setattr(make_shards, "_add", failing)
     with pytest.raises(OSError, match="No space left"):
         write_shards(plain_folder, tmp_path / "out", config)
-    assert all(not name.endswith(".partial") for name in contents(tmp_path / "out"))
+    assert all(not name.endswith(".tmp") for name in contents(tmp_path / "out"))
     done = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.tar")}
     assert len(done) == images // 6
     with pytest.raises(DataError, match=r"train shards are in|no shards named train"):
         load(DataConfig(source="shards", path=str(tmp_path / "out"), image_size=4), "train")
-    monkeypatch.setattr(shard_writer, "_add", add)
+    monkeypatch.setattr(make_shards, "_add", add)
     write_shards(plain_folder, tmp_path / "out", config)
     assert contents(tmp_path / "out") == contents(tmp_path / "whole")
     assert all((tmp_path / "out" / name).stat().st_mtime_ns == time for name, time in done.items())
@@ -83,20 +83,20 @@ def test_an_interrupted_run_goes_on(plain_folder, tmp_path, monkeypatch, images)
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from sftok.data import shard_writer
-add, left = shard_writer._add, iter(range(17))
+from sftok.data import make_shards
+add, left = make_shards._add, iter(range(17))
 def dying(tar, name, content):
     if next(left, None) is None:
         tar.fileobj.flush()
         os.kill(os.getpid(), signal.SIGKILL)
     add(tar, name, content)
-shard_writer._add = dying
-config = shard_writer.ShardingConfig(images_per_shard=6)
-shard_writer.write_shards(Path(sys.argv[1]), Path(sys.argv[2]), config)
+make_shards._add = dying
+config = make_shards.ShardingConfig(images_per_shard=6)
+make_shards.write_shards(Path(sys.argv[1]), Path(sys.argv[2]), config)
 """
 
 
-def test_a_killed_run_goes_on(plain_folder, tmp_path):
+def test_a_killed_run_resumes(plain_folder, tmp_path):
     config = ShardingConfig(images_per_shard=6)
     write_shards(plain_folder, tmp_path / "whole", config)
     command = [sys.executable, "-c", KILLED, str(plain_folder), str(tmp_path / "out")]
@@ -114,46 +114,46 @@ def test_a_missing_index_is_written_again(plain_folder, tmp_path):
     assert contents(tmp_path / "out") == before
 
 
-def test_another_folder_or_cut_is_refused(plain_folder, tmp_path, write_image):
+def test_shards_of_another_folder_or_size_are_refused(plain_folder, tmp_path, write_image):
     out = tmp_path / "out"
     write_shards(plain_folder, out, ShardingConfig(images_per_shard=6))
-    with pytest.raises(DataError, match="holds shards of other images, or cut or resized otherwise"):
+    with pytest.raises(DataError, match="holds shards of other images, or cut or resized in another way"):
         write_shards(plain_folder, out, ShardingConfig(images_per_shard=7))
     write_image(plain_folder / "dog" / "new.png")
     with pytest.raises(DataError, match="holds shards of other images"):
         write_shards(plain_folder, out, ShardingConfig(images_per_shard=6))
-    with pytest.raises(DataError, match=r"is not empty, and holds no dataset\.json"):
+    with pytest.raises(DataError, match=r"is not empty, and has no dataset\.json"):
         write_shards(plain_folder, plain_folder, ShardingConfig())
 
 
-def test_names_that_shards_cannot_tell_apart_are_refused(plain_folder, tmp_path, write_image):
+def test_names_with_the_same_key_are_refused(plain_folder, tmp_path, write_image):
     write_image(plain_folder / "cat" / "a.b.png")
     write_image(plain_folder / "cat" / "a_b.png")
-    with pytest.raises(DataError, match=r"would have one key in a shard; rename one"):
+    with pytest.raises(DataError, match=r"would have the same key in a shard; rename one"):
         write_shards(plain_folder, tmp_path / "out", ShardingConfig())
     assert not (tmp_path / "out").exists()
 
 
-def test_a_strip_that_would_be_too_large_is_kept_as_it_is(plain_folder, tmp_path):
+def test_a_strip_that_would_be_too_large_is_not_resized(plain_folder, tmp_path):
     strip = plain_folder / "cat" / "strip.png"
     pixels = np.random.default_rng(0).integers(0, 256, (2, 3000, 3), np.uint8)
     Image.fromarray(pixels).save(strip)
     write_shards(plain_folder, tmp_path / "out", ShardingConfig(size=256))
     found = load(DataConfig(source="shards", path=str(tmp_path / "out"), image_size=256), "train")
     expected = load(DataConfig(source="folder", path=str(plain_folder), image_size=256), "train")
-    place = [str(file) for file in expected.files].index("cat/strip.png")
+    place = expected.names.index("cat/strip.png")
     assert torch.equal(found.images(torch.tensor([place])), expected.images(torch.tensor([place])))
 
 
 @pytest.mark.parametrize("size", [None, 6])
-def test_an_unreadable_image_stays_for_the_reader_to_judge(plain_folder, tmp_path, size, caplog):
+def test_an_unreadable_image_is_copied_with_a_warning(plain_folder, tmp_path, size, caplog):
     config = {"path": str(plain_folder), "image_size": 6, "unreadable": "skip"}
-    victim = plain_folder / load(DataConfig(source="folder", **config), "train").files[4]
+    victim = plain_folder / load(DataConfig(source="folder", **config), "train").names[4]
     victim.write_bytes(victim.read_bytes()[:70])
     expected = load(DataConfig(source="folder", **config), "train")
     with caplog.at_level(logging.WARNING):
         write_shards(plain_folder, tmp_path / "out", ShardingConfig(size=size))
-    assert f"{victim} is copied, but cannot be decoded" in caplog.text
+    assert f"{victim} was copied, but cannot be decoded" in caplog.text
     found = load(DataConfig(source="shards", **{**config, "path": str(tmp_path / "out")}), "train")
     assert torch.equal(found.images(torch.arange(len(found))), expected.images(torch.arange(len(expected))))
     with pytest.raises(DataError, match="1 of 15 image files cannot be read"):
