@@ -101,15 +101,11 @@ def test_a_crop_equals_that_of_torchvision(width, height, place):
     assert np.array_equal(np.array(mirrored), expected[:, ::-1])
 
 
-def test_the_whole_resized_image_has_torchvisions_size():
-    for width, height in ((50, 37), (333, 500), (16, 90)):
-        assert resize_short_side(noise(width, height), 16).size == resize(noise(width, height), 16).size
-
-
 @pytest.mark.parametrize("crop", [Crop(), Crop(0.2, 0.9), Crop(0.999, 0.0, mirrored=True)])
 @pytest.mark.parametrize(("width", "height"), [(50, 37), (37, 51), (16, 90), (9, 8)])
 def test_a_crop_of_the_resized_image_equals_that_of_the_image(width, height, crop):
     image = noise(width, height)
+    assert resize_short_side(image, 16).size == resize(image, 16).size
     direct = np.array(resize_and_crop(image, 16, crop))
     assert np.array_equal(np.array(resize_and_crop(resize_short_side(image, 16), 16, crop)), direct)
 

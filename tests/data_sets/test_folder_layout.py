@@ -118,7 +118,11 @@ def test_a_single_image_is_a_training_image(tmp_path):
             r"has train/ but no val/, validation/, test/ to test on; add one, or set data.path",
         ),
         (("val/a/1.png",), "train", r"has val/ but no train/; add train/<class>/"),
-        (("train/a/1.png", "val/b/1.png"), "test", r"val has a class 'b' that .*train does not have; give both"),
+        (
+            ("train/a/1.png", "val/b/1.png"),
+            "test",
+            r"val has a class 'b' that .*train does not have; give both",
+        ),
     ],
 )
 def test_layouts_that_cannot_be_used(tmp_path, files, split, message):

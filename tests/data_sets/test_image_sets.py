@@ -62,6 +62,8 @@ def test_the_fingerprint_depends_on_content_and_order():
 def test_a_wrong_configuration_is_refused(wrong):
     with pytest.raises(ValidationError):
         DataConfig(**wrong)
+
+
 def test_a_set_without_pixels_gives_the_same_batches_but_for_the_pixels() -> None:
     pixels = torch.arange(12 * 3 * 2 * 2, dtype=torch.uint8).view(12, 3, 2, 2)
     whole = MemoryImageSet("tiny", ("a", "b"), pixels, torch.arange(12) % 2)

@@ -26,40 +26,27 @@ def decoded(image: Image.Image, kind: str = "PNG", **options) -> np.ndarray:
     return np.asarray(result)
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("PNG", {}),
-        ("WEBP", {"lossless": True}),
-        ("BMP", {}),
-        ("PPM", {}),
-        ("TIFF", {}),
-        ("TIFF", {"compression": "lzw"}),
-    ],
-)
+LOSSLESS = [("PNG", {}), ("WEBP", {"lossless": True}), ("BMP", {}), ("PPM", {}), ("TIFF", {})]
+
+
+@pytest.mark.parametrize(("kind", "options"), [*LOSSLESS, ("TIFF", {"compression": "lzw"})])
 def test_lossless_formats_are_exact(kind, options):
     assert np.array_equal(decoded(Image.fromarray(NOISE), kind, **options), NOISE)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "GIF"])
+def test_gray_is_repeated_and_a_palette_is_looked_up(kind):
+    assert np.array_equal(decoded(Image.fromarray(NOISE[..., 0]), kind), np.repeat(NOISE[..., :1], 3, axis=2))
+    bits = NOISE[..., 0] > 127
+    assert np.array_equal(decoded(Image.fromarray(bits), kind)[..., 0], np.where(bits, 255, 0))
+    image = Image.fromarray(NOISE).quantize(8)
+    assert np.array_equal(decoded(image, kind), np.asarray(image.convert("RGB")))
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "WEBP"])
 def test_lossy_formats_are_close(kind):
     smooth = np.broadcast_to(np.linspace(0, 255, 32).astype(np.uint8)[:, None, None], (32, 32, 3))
     assert np.abs(decoded(Image.fromarray(smooth), kind, quality=95).astype(int) - smooth).max() < 8
-
-
-def test_gray_is_repeated():
-    assert np.array_equal(decoded(Image.fromarray(NOISE[..., 0])), np.repeat(NOISE[..., :1], 3, axis=2))
-
-
-def test_one_bit_is_black_and_white():
-    bits = NOISE[..., 0] > 127
-    assert np.array_equal(decoded(Image.fromarray(bits))[..., 0], np.where(bits, 255, 0))
-
-
-@pytest.mark.parametrize("kind", ["PNG", "GIF"])
-def test_a_palette_is_looked_up(kind):
-    image = Image.fromarray(NOISE).quantize(8)
-    assert np.array_equal(decoded(image, kind), np.asarray(image.convert("RGB")))
 
 
 def test_cmyk_is_converted_with_the_right_sign():
@@ -146,21 +133,13 @@ def test_an_exif_orientation_is_applied_once(orientation, kind):
     assert np.array_equal(decoded(Image.fromarray(NOISE), kind, exif=exif, **options), turned)
 
 
-def test_a_sideways_jpeg_photo_is_rotated_upright():
-    side = np.zeros((16, 32, 3), dtype=np.uint8)
-    side[:, :16] = 255
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    upright = decoded(Image.fromarray(side), "JPEG", exif=exif)
-    assert upright.shape == (32, 16, 3)
-    assert upright[:12].min() > 200
-    assert upright[20:].max() < 50
-
-
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
 def test_a_damaged_exif_block_does_not_change_the_image():
     for block in (b"Exif\x00\x00garbage", b"Exif\x00\x00II*\x00\xff\xff\xff\xff", b"Exif\x00\x00"):
         assert decoded(Image.fromarray(NOISE), "JPEG", exif=block).shape == NOISE.shape
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    assert decoded(Image.fromarray(NOISE), "JPEG", exif=exif).shape == (16, 12, 3)
 
 
 def test_an_animation_becomes_its_first_frame():
@@ -171,13 +150,10 @@ def test_an_animation_becomes_its_first_frame():
         assert result[0, 0].tolist() == [255, 0, 0]
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"), [("PNG", {}), ("JPEG", {}), ("WEBP", {}), ("TIFF", {}), ("BMP", {}), ("PPM", {})]
-)
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP", "TIFF", "BMP", "PPM"])
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
-def test_a_truncated_file_is_unreadable(kind, options):
-    big = np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)
-    content = encoded(Image.fromarray(big), kind, **options)
+def test_a_truncated_file_is_unreadable(kind):
+    content = encoded(Image.fromarray(np.tile(NOISE, (5, 4, 1))), kind)
     for length in (1, 10, len(content) // 2):
         with pytest.raises(UnreadableImageError) as caught:
             decode(content[:length])
