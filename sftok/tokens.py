@@ -26,7 +26,7 @@ from sftok.config import Config, ConfigError
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
-from sftok.unfinished import unfinished
+from sftok.unfinished import write_text
 from sftok.weights import DamagedFileError, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
@@ -122,9 +122,7 @@ def write_tokens(
         augmentation=looks,
         content=source,
     )
-    temporary = unfinished(folder / DESCRIPTION)
-    temporary.write_text(json.dumps(record.model_dump(mode="json"), indent=1))
-    temporary.replace(folder / DESCRIPTION)
+    write_text(folder / DESCRIPTION, json.dumps(record.model_dump(mode="json"), indent=1))
     return folder
 
 

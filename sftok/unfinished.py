@@ -1,4 +1,4 @@
-"""Where a file or folder is written before it is renamed to what it will be called."""
+"""Atomic writing: what is incomplete has a temporary name, so that no reader sees half of a file."""
 
 from __future__ import annotations
 
@@ -7,24 +7,51 @@ import os
 import shutil
 import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 _NAME_BYTES = 200
 
 
 def unfinished(path: Path) -> Path:
-    """A hidden name beside `path` that nobody else takes: process numbers repeat between containers.
+    """A hidden, unique name beside `path`; process numbers would repeat between containers.
 
-    Of a long name only the beginning is in it: file systems take no more than 255 bytes.
+    It holds only the beginning of a long name: file systems allow 255 bytes.
     """
     beginning = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES]).encode(errors="ignore").decode()
     return path.with_name(f".{beginning}.{uuid.uuid4().hex}.tmp")
 
 
-def clear_unfinished(folder: Path, older_than: float | None = None) -> None:
-    """Delete what writers that were killed left in `folder`.
+@contextlib.contextmanager
+def atomic(path: Path, *, flush: bool = True) -> Iterator[Path]:
+    """Write a file under the yielded name; it is renamed to `path` if the block ends without an error.
 
-    Unless `older_than` (seconds since the last write) tells them apart, nobody else may be writing there.
+    With `flush`, the content is on the disk before the file has its name: a power cut leaves no empty file.
+
+    Raises:
+        OSError: the file cannot be written; whatever was at `path` is unchanged.
+    """
+    temporary = unfinished(path)
+    try:
+        yield temporary
+        if flush:
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str, *, flush: bool = True) -> None:
+    """Replace the content of `path` by `text`, in UTF-8, in one step; see `atomic`."""
+    with atomic(path, flush=flush) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def clear_unfinished(folder: Path, older_than: float | None = None) -> None:
+    """Delete what killed writers left in `folder`.
+
+    Nobody else may be writing there, unless `older_than` (seconds since the last write) spares their files.
     """
     for left in folder.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):

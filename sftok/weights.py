@@ -6,7 +6,6 @@ A file that was cut, altered or is no safetensors file is refused with its name;
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -14,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from sftok.unfinished import unfinished
+from sftok.unfinished import atomic
 
 CHECKSUM = "sha256"
 
@@ -51,23 +50,18 @@ def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
 def save_tensors(
     path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, str] | None = None
 ) -> str:
-    """Write `tensors` to `path` under a temporary name, flush it to disk and rename it; returns their hash.
+    """Write `tensors` to `path` atomically and return the hash of their content.
 
     Raises:
         OSError: the disk is full or the folder is read-only; `path` is then as it was before.
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     checksum = content_hash(tensors)
-    temporary = unfinished(path)
     try:
-        save_file(tensors, temporary, metadata={**(metadata or {}), CHECKSUM: checksum})
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        with atomic(path) as temporary:
+            save_file(tensors, temporary, metadata={**(metadata or {}), CHECKSUM: checksum})
     except SafetensorError as error:
         raise OSError(f"{path}: could not be written: {error}") from None
-    finally:
-        temporary.unlink(missing_ok=True)
     return checksum
 
 

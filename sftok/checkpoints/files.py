@@ -1,9 +1,10 @@
 """Weight files read without running what is in them.
 
-The kind of a file is told by its first bytes, not by its name. Safetensors cannot hold code; a torch file is
-unpickled by torch's restricted reader (`weights_only=True`), which refuses everything but tensors in plain
-containers. Weights are float32 afterwards: a file that is bfloat16 or float16 throughout is converted, and a
-mixture is refused, since it says that something went wrong where it was written.
+The kind of a file is told by its first bytes, not by its name; only the index of shards goes by its name.
+Safetensors cannot hold code; a torch file is unpickled by torch's restricted reader (`weights_only=True`),
+which refuses everything but tensors in plain containers. Weights are float32 afterwards: a file that is
+bfloat16 or float16 throughout is converted, and a mixture is refused, since something went wrong where it was
+written.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import json
 import logging
 import pickle
+import re
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +28,7 @@ from sftok.weights import CHECKSUM, DamagedFileError, load_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
+INDEX_SUFFIX = ".index.json"
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
 _HEADER_LENGTH = 8
@@ -36,41 +39,80 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """What a file holds.
+    """What a file, or all shards of an index, hold.
 
     Attributes:
         path: the file.
         tensors: by the names in the file; those of floating point are float32.
-        config: the configuration that this package wrote with them; None for files of other origin.
+        saved: the architecture and the configuration that this package saved with them; None for files of
+            other origin.
     """
 
     path: Path
     tensors: dict[str, Tensor]
-    config: dict[str, Any] | None
+    saved: tuple[str, dict[str, Any]] | None
 
 
 def read_file(path: Path) -> WeightFile:
-    """Read a safetensors or torch file.
+    """Read a safetensors or torch file, or every shard that an index (`*.index.json`) names.
 
     Raises:
         CheckpointError: it is no such file, incomplete, damaged, holds other things than tensors, mixes
             precisions, or contradicts the `config.json` beside it.
     """
+    metadata: dict[str, str] = {}
+    if path.name.endswith(INDEX_SUFFIX):
+        tensors = _read_shards(path)
+    else:
+        tensors, metadata = _read_one(path)
+    if not tensors:
+        raise CheckpointError(f"{path}: holds no tensors")
+    return WeightFile(path, _in_float32(path, tensors), _saved(path, metadata))
+
+
+def shards_of(index: Path) -> dict[str, str]:
+    """The shard, a file beside `index`, of each tensor that a Hugging Face index names.
+
+    Raises:
+        CheckpointError: it is not such an index.
+    """
+    try:
+        text = index.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise CheckpointError(f"{index}: cannot be read ({error.strerror or error})") from None
+    placed = _parse(index, text).get("weight_map")
+    if not isinstance(placed, dict) or not placed:
+        raise CheckpointError(f"{index}: names no shards (weight_map); get it again")
+    for shard in placed.values():
+        if not isinstance(shard, str) or Path(shard).name != shard:
+            raise CheckpointError(f"{index}: {str(shard)[:80]!r} is not the name of a file beside it")
+    return placed
+
+
+def _read_shards(index: Path) -> dict[str, Tensor]:
+    placed, tensors = shards_of(index), dict[str, Tensor]()
+    for shard in sorted(set(placed.values())):
+        path = index.with_name(shard)
+        if not path.is_file():
+            raise CheckpointError(f"{index}: its shard {shard} is missing; get it again")
+        tensors |= {name: tensor for name, tensor in _read_one(path)[0].items() if placed.get(name) == shard}
+    for name, shard in placed.items():
+        if name not in tensors:
+            raise CheckpointError(f"{index}: {name} is not in its shard {shard}; get both again")
+    return tensors
+
+
+def _read_one(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     try:
         with path.open("rb") as file:
             start = file.read(_HEADER_LENGTH + 1)
-        metadata: dict[str, str] = {}
         if start[_HEADER_LENGTH:] == b"{":
-            tensors, metadata = _read_safetensors(path)
-        elif start.startswith((_ZIP, _PICKLE)):
-            tensors = _read_torch(path)
-        else:
-            raise CheckpointError(f"{path}: neither a safetensors nor a torch file, or its start is damaged")
+            return _read_safetensors(path)
+        if start.startswith((_ZIP, _PICKLE)):
+            return _read_torch(path), {}
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
-    if not tensors:
-        raise CheckpointError(f"{path}: holds no tensors")
-    return WeightFile(path, _in_float32(path, tensors), _config(path, metadata))
+    raise CheckpointError(f"{path}: neither a safetensors nor a torch file, or its start is damaged")
 
 
 def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -78,7 +120,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             if CHECKSUM not in metadata:
-                # Another project's; what it calls its configuration is nothing to us.
+                # Another project's; its metadata mean nothing here.
                 return {name: file.get_tensor(name) for name in file.keys()}, {}  # noqa: SIM118
         return load_tensors(path)
     except DamagedFileError as error:
@@ -89,14 +131,17 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
     try:
-        # Given the path, torch would go by its suffix. Its warnings say nothing that an error does not.
+        # Given a path, torch would go by its suffix. Its warnings add nothing to its errors.
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).split("\n")[0][:200]
+        # Torch's message would advise to trust the file; all that is said of it is what the pickle names.
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        holds = f" ({named[1]})" if named else ""
         raise CheckpointError(
-            f"{path}: a pickle of more than tensors, or a damaged one; refused, none of it was run ({reason})"
+            f"{path}: a pickle of more than tensors{holds}, or a damaged one; refused, none of it was run; "
+            "save the model's state dict alone, best as safetensors"
         ) from None
     except Exception as error:  # a damaged file makes the reader raise almost anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -106,7 +151,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
             raise CheckpointError(
-                f"{path}: {str(name)[:80]!r} is no plain tensor; save the model's state dict alone"
+                f"{path}: {str(name)[:80]!r} is not a plain tensor; save the model's state dict alone"
             )
     return dict(content)
 
@@ -117,14 +162,14 @@ def _in_float32(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         listed = ", ".join(
             f"{name} is {str(dtype).removeprefix('torch.')}" for dtype, name in example.items()
         )
-        raise CheckpointError(f"{path}: mixed precisions: {listed}; save all of it in one")
+        raise CheckpointError(f"{path}: mixed precisions: {listed}; save all of it in one precision")
     for dtype in example:
         if dtype not in PRECISIONS:
             raise CheckpointError(f"{path}: is {str(dtype).removeprefix('torch.')}; save it in float32")
         if dtype != torch.float32:
-            logger.warning("%s: is %s; computed in float32", path, str(dtype).removeprefix("torch."))
+            logger.warning("%s: is %s; converted to float32", path, str(dtype).removeprefix("torch."))
     for name, tensor in tensors.items():
-        # A decoder of such weights still picks codes, and its images would get numbers like any others.
+        # A decoder with such weights still picks codes, and its images would be measured like any others.
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values; take an earlier checkpoint")
     return {
@@ -133,20 +178,23 @@ def _in_float32(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     }
 
 
-def _config(path: Path, metadata: Mapping[str, str]) -> dict[str, Any] | None:
+def _saved(path: Path, metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]] | None:
     """What the file's metadata say, or our own `config.json` beside it; one of the two is enough."""
-    within = _parse(path, metadata["config"]) if "config" in metadata else None
+    within = None
+    if "architecture" in metadata and "config" in metadata:
+        within = metadata["architecture"], _parse(path, metadata["config"])
     beside = path.with_name(CONFIG_FILE)
     content = _parse(beside, beside.read_text(encoding="utf-8", errors="replace")) if beside.is_file() else {}
     if set(content) != {"architecture", "config"}:
         return within  # an artifact's, or another project's
     if not isinstance(content["config"], dict):
-        raise CheckpointError(f"{beside}: its configuration is no JSON object")
-    if within is not None and within != content["config"]:
+        raise CheckpointError(f"{beside}: its configuration is not a JSON object")
+    saved = str(content["architecture"]), content["config"]
+    if within is not None and within != saved:
         raise CheckpointError(
-            f"{beside}: is not the configuration that {path.name} was saved with; mend or remove it"
+            f"{beside}: is not the configuration that {path.name} was saved with; correct or remove it"
         )
-    return content["config"]
+    return saved
 
 
 def _parse(path: Path, text: str) -> dict[str, Any]:
@@ -155,5 +203,5 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     except ValueError:
         content = None
     if not isinstance(content, dict):
-        raise CheckpointError(f"{path}: its configuration is no JSON object")
+        raise CheckpointError(f"{path}: not a JSON object")
     return content

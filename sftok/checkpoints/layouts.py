@@ -1,141 +1,100 @@
-"""Which model a file holds, told by the names of its tensors, and in which of the known layouts."""
+"""Which model a file holds: this package's own say so, and released ones are told by their tensors' names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 
 from torch import Tensor
 
-from sftok.checkpoints import shapes
-from sftok.checkpoints.checkpoint import (
-    MASKGIT_GENERATOR,
-    MASKGIT_VQGAN,
-    SFTOK,
-    TITOK,
-    Checkpoint,
-    CheckpointError,
-)
+from sftok.checkpoints import released
+from sftok.checkpoints.checkpoint import Checkpoint, CheckpointError
 from sftok.checkpoints.files import WeightFile
-from sftok.released import (
-    ReleasedWeightsError,
-    convert_maskgit_generator,
-    convert_maskgit_vqgan,
-    convert_sftok,
-    convert_titok_codes,
-    convert_titok_pixels,
-)
+from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, rename
 
-Tensors = Mapping[str, Tensor]
+WRAPPERS = ("module.", "_orig_mod.", "model.")
+"""What DistributedDataParallel, torch.compile and training frameworks put before every name."""
 
 
-class Layout(NamedTuple):
-    """A way in which a model is laid out in a file.
+@dataclass(frozen=True)
+class Layout:
+    """How a released system lays out its weights.
 
     Attributes:
         title: what messages call it.
-        architecture: of the model.
+        architecture: of the model that is built from it.
         markers: tensors that together no other layout has.
-        convert: to this package's names.
-        infer: the record that converted tensors imply; None: the file must carry it.
+        rules: from its names to this package's; each tensor must match one.
+        record: the record that renamed tensors imply; what shapes do not tell is as in the release.
+        finish: what is done to renamed tensors, where renaming is not enough.
     """
 
     title: str
     architecture: str
     markers: frozenset[str]
-    convert: Callable[[Tensors], dict[str, Tensor]]
-    infer: Callable[[Tensors], dict[str, Any]] | None
+    rules: tuple[Rule, ...]
+    record: Callable[[Tensors], Record]
+    finish: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+
+    def convert(self, tensors: Tensors) -> dict[str, Tensor]:
+        """Released tensors as the state dict of this package's model.
+
+        Raises:
+            ReleasedWeightsError: a tensor belongs to no part of the model, or one is missing.
+        """
+        return self.finish(rename(tensors, self.rules))
 
 
-LAYOUTS = (
-    Layout(
-        "this package's SFTok",
-        SFTOK,
-        frozenset({"encoder.queries", "decoder.embed_codes.weight"}),
-        dict,
-        None,
-    ),
-    Layout("this package's TiTok", TITOK, frozenset({"encoder.queries", "decoder.mask_token"}), dict, None),
-    Layout(
-        "this package's MaskGIT-VQGAN",
-        MASKGIT_VQGAN,
-        frozenset({"encoder.conv_in.weight", "pixel_decoder.codebook"}),
-        dict,
-        None,
-    ),
-    Layout(
-        "this package's MaskGIT generator",
-        MASKGIT_GENERATOR,
-        frozenset({"class_embedding.weight", "position_embedding"}),
-        dict,
-        None,
-    ),
-    Layout(
-        "released SFTok",
-        SFTOK,
-        frozenset({"latent_tokens", "decoder.learnable_embedding.weight"}),
-        convert_sftok,
-        shapes.released_sftok,
-    ),
-    Layout(
-        "released TiTok with a pixel decoder",
-        TITOK,
-        frozenset({"latent_tokens", "decoder.mask_token", "decoder.ffn.2.weight"}),
-        convert_titok_codes,
-        shapes.released_titok_codes,
-    ),
-    Layout(
-        "released TiTok without a pixel decoder",
-        TITOK,
-        frozenset({"latent_tokens", "decoder.mask_token", "decoder.conv_out.weight"}),
-        convert_titok_pixels,
-        shapes.released_titok_pixels,
-    ),
-    Layout(
-        "released MaskGIT-VQGAN",
-        MASKGIT_VQGAN,
-        frozenset({"encoder.conv_in.weight", "quantize.embedding.weight"}),
-        convert_maskgit_vqgan,
-        shapes.released_maskgit_vqgan,
-    ),
-    Layout(
-        "released MaskGIT generator",
-        MASKGIT_GENERATOR,
-        frozenset({"model.embeddings.word_embeddings.weight", "model.lm_head.weight"}),
-        convert_maskgit_generator,
-        shapes.released_maskgit_generator,
-    ),
-)
-"""Every layout that is read."""
+@cache
+def layouts() -> tuple[Layout, ...]:
+    """The layouts of every file in `sftok.checkpoints.released`."""
+    names = sorted(module.name for module in pkgutil.iter_modules(released.__path__))
+    modules = (importlib.import_module(f"{released.__name__}.{name}") for name in names)
+    return tuple(layout for module in modules for layout in module.LAYOUTS)
 
 
 def interpret(file: WeightFile) -> Checkpoint:
     """What a file holds, in this package's names.
 
     Raises:
-        CheckpointError: no known model, tensors that are none of it, or no configuration where one is
-            needed.
+        CheckpointError: it is no known model, or has tensors that do not belong to one.
     """
-    layout = next((layout for layout in LAYOUTS if layout.markers <= file.tensors.keys()), None)
-    if layout is None:
-        shown = ", ".join(sorted(file.tensors)[:3])
-        known = ", ".join(layout.title for layout in LAYOUTS)
-        raise CheckpointError(
-            f"{file.path}: no model that is known here, its {len(file.tensors)} tensors begin with {shown}; "
-            f"known are: {known}"
-        )
-    try:
-        tensors = layout.convert(file.tensors)
-        record = file.config if layout.infer is None else layout.infer(tensors)
-    except ReleasedWeightsError as error:
-        raise CheckpointError(f"{file.path}: looks like a {layout.title}, but {error}") from None
-    if record is None:
-        raise CheckpointError(
-            f"{file.path}: {layout.title} without its configuration; put its config.json beside it"
-        )
+    if file.saved is not None:
+        architecture, record = file.saved
+        *_, tensors = _unwrapped(file.tensors)
+    else:
+        architecture, record, tensors = _converted(file)
     for name, tensor in tensors.items():
         if not tensor.is_floating_point():
-            raise CheckpointError(
-                f"{file.path}: {name} holds {str(tensor.dtype).removeprefix('torch.')}, not weights"
-            )
-    return Checkpoint(str(file.path), layout.architecture, record, tensors)
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise CheckpointError(f"{file.path}: {name} holds {dtype}, not weights")
+    return Checkpoint(str(file.path), architecture, record, tensors)
+
+
+def _converted(file: WeightFile) -> tuple[str, Record, dict[str, Tensor]]:
+    for tensors in _unwrapped(file.tensors):
+        layout = next((layout for layout in layouts() if layout.markers <= tensors.keys()), None)
+        if layout is None:
+            continue
+        try:
+            converted = layout.convert(tensors)
+            return layout.architecture, layout.record(converted), converted
+        except ReleasedWeightsError as error:
+            raise CheckpointError(f"{file.path}: looks like a {layout.title}, but {error}") from None
+    shown = ", ".join(sorted(file.tensors)[:3])
+    known = ", ".join(layout.title for layout in layouts())
+    raise CheckpointError(
+        f"{file.path}: not a known model; its {len(file.tensors)} tensors begin with {shown}; "
+        f"known are: {known}; a model of this package needs the config.json that it was saved with beside it"
+    )
+
+
+def _unwrapped(tensors: Tensors) -> Iterator[Tensors]:
+    """`tensors`, and again without each wrapper's prefix that all names share, outermost first."""
+    yield tensors
+    for prefix in WRAPPERS:
+        if tensors and all(name.startswith(prefix) for name in tensors):
+            yield from _unwrapped({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from sftok.checkpoints.checkpoint import CheckpointError
-from sftok.checkpoints.files import CONFIG_FILE, WEIGHTS_FILE
+from sftok.checkpoints.files import CONFIG_FILE, INDEX_SUFFIX, WEIGHTS_FILE, shards_of
 
 PICKLED_WEIGHTS_FILE = "pytorch_model.bin"
-SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
-"""Of weight files, the preferred kind first."""
+PREFERRED = (
+    WEIGHTS_FILE,
+    WEIGHTS_FILE + INDEX_SUFFIX,
+    PICKLED_WEIGHTS_FILE,
+    PICKLED_WEIGHTS_FILE + INDEX_SUFFIX,
+)
+SUFFIXES = (f".safetensors{INDEX_SUFFIX}", ".safetensors", f".bin{INDEX_SUFFIX}", ".bin", ".pt", ".pth")
+"""Of weight files and indices of shards, the preferred kind first."""
 
+_SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
 _HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(/(?P<file>[\w./-]+))?")
 
 
@@ -36,23 +43,29 @@ def locate(reference: str) -> Path:
 
 
 def _weights_in(folder: Path) -> Path:
-    for name in (WEIGHTS_FILE, PICKLED_WEIGHTS_FILE):
+    for name in PREFERRED:
         if (folder / name).is_file():
             return folder / name
     for suffix in SUFFIXES:
         found = sorted(path for path in folder.glob(f"*{suffix}") if path.is_file())
-        if len(found) == 1:
+        if len(found) == 1 and not _SHARD.fullmatch(found[0].name):
             return found[0]
+        if found and all(_SHARD.fullmatch(path.name) for path in found):
+            raise CheckpointError(
+                f"{folder}: holds shards ({found[0].name}) without their index; "
+                f"put {WEIGHTS_FILE}{INDEX_SUFFIX}, or whatever their source calls it, beside them"
+            )
         if found:
             names = ", ".join(path.name for path in found[:5])
             raise CheckpointError(f"{folder}: holds {len(found)} weight files ({names}); name one of them")
-    raise CheckpointError(f"{folder}: holds no weight file ({WEIGHTS_FILE}, or one of {', '.join(SUFFIXES)})")
+    kinds = ".safetensors, .bin, .pt, .pth"
+    raise CheckpointError(f"{folder}: holds no weight file ({WEIGHTS_FILE}, or one of {kinds})")
 
 
 def _fetch(repository: str, file: str | None) -> Path:
     """The path of a hub file in the local cache, downloaded if it is not there yet."""
-    candidates = [file] if file else [WEIGHTS_FILE, PICKLED_WEIGHTS_FILE]
-    wanted = " or ".join(candidates)
+    candidates = [file] if file else list(PREFERRED)
+    wanted = file or f"{WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE}"
     nowhere = f"{repository}: no such file or folder, and as a Hugging Face id"
     by_hand = f"download {wanted} of {repository} by hand, and give its path"
     try:
@@ -78,8 +91,13 @@ def _fetch(repository: str, file: str | None) -> Path:
         weights = next((path for path in map(download, candidates) if path is not None), None)
         if weights is not None:
             download(CONFIG_FILE)  # beside the weights, if there is one
+            if weights.name.endswith(INDEX_SUFFIX):
+                for shard in sorted(set(shards_of(weights).values())):
+                    hf_hub_download(repository, str(PurePosixPath(file or shard).with_name(shard)))
         elif unreachable:
             raise unreachable[0]
+    except CheckpointError:
+        raise
     except Exception as error:  # offline, no such repository, no permission, a broken connection ...
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{nowhere} it cannot be fetched ({reason}); {by_hand}") from None

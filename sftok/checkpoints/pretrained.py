@@ -19,7 +19,7 @@ from torch.overrides import TorchFunctionMode
 
 from sftok.checkpoints import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, CheckpointError, read_checkpoint
 from sftok.config import Config, ConfigError
-from sftok.unfinished import unfinished
+from sftok.unfinished import write_text
 from sftok.weights import save_tensors
 
 
@@ -60,7 +60,7 @@ class Pretrained(nn.Module, ABC):
             teacher: a MaskGIT-VQGAN in the same ways, for a released SFTok checkpoint of stage 1 or 2,
                 which holds no pixel decoder.
             config: what to build, in place of the configuration that was saved or read off the shapes of
-                a released checkpoint; these do not tell all (`sftok.checkpoints.shapes`).
+                a released checkpoint, which do not tell everything (`sftok.checkpoints.released`).
 
         Raises:
             CheckpointError: it cannot be found, read or trusted, is of another model, or does not fit;
@@ -94,10 +94,10 @@ class Pretrained(nn.Module, ABC):
         return model.eval()
 
     def save_pretrained(self, folder: str | Path) -> Path:
-        """Write `model.safetensors` and `config.json` into `folder`, which is made if need be.
+        """Write `model.safetensors` and `config.json` into `folder`, which is created if missing.
 
-        Each file is written whole or not at all. The weight file carries the configuration too, so it can
-        be moved alone.
+        Each file is written atomically. The weight file carries the configuration too, so it can be moved
+        alone.
 
         Returns:
             The folder.
@@ -106,15 +106,22 @@ class Pretrained(nn.Module, ABC):
             ConfigError: a part was injected that the record cannot describe.
             OSError: the folder cannot be written.
         """
-        folder = Path(folder)
-        config = self.record.model_dump(mode="json")
+        folder, record = Path(folder), self.record.model_dump(mode="json")
         folder.mkdir(parents=True, exist_ok=True)
-        save_tensors(folder / WEIGHTS_FILE, self.state_dict(), {"config": json.dumps(config)})
-        temporary = unfinished(folder / CONFIG_FILE)
-        content = {"architecture": self.architecture, "config": config}
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(folder / CONFIG_FILE)
+        self.save_weights(folder / WEIGHTS_FILE)
+        content = {"architecture": self.architecture, "config": record}
+        write_text(folder / CONFIG_FILE, json.dumps(content, indent=1) + "\n")
         return folder
+
+    def save_weights(self, path: Path) -> str:
+        """Write weights and configuration into one file, atomically; returns the hash of the weights.
+
+        Raises:
+            ConfigError: a part was injected that the record cannot describe.
+            OSError: the file cannot be written.
+        """
+        config = json.dumps(self.record.model_dump(mode="json"))
+        return save_tensors(path, self.state_dict(), {"architecture": self.architecture, "config": config})
 
 
 @contextlib.contextmanager

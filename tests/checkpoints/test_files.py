@@ -31,12 +31,12 @@ def test_torch_safetensors_and_own_files_hold_the_same(tmp_path):
     torch.save(TENSORS, tmp_path / "new.bin")
     torch.save(TENSORS, tmp_path / "old.bin", _use_new_zipfile_serialization=False)
     save_file(TENSORS, tmp_path / "foreign.safetensors", {"config": "not ours"})
-    save_tensors(tmp_path / "ours.safetensors", TENSORS, {"config": '{"x": 1}'})
+    save_tensors(tmp_path / "ours.safetensors", TENSORS, {"architecture": "sftok", "config": '{"x": 1}'})
     for name in ("new.bin", "old.bin", "foreign.safetensors", "ours.safetensors"):
         file = read_file(tmp_path / name)
         assert file.tensors.keys() == TENSORS.keys()
         assert all(torch.equal(file.tensors[key], TENSORS[key]) for key in TENSORS)
-        assert file.config == ({"x": 1} if name.startswith("ours") else None)
+        assert file.saved == (("sftok", {"x": 1}) if name.startswith("ours") else None)
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "model.safetensors"])
@@ -54,6 +54,15 @@ def test_code_in_a_pickle_is_not_run(tmp_path, name, write):
     assert not victim.exists()
     pickle.loads(pickle.dumps(Malicious(victim)))
     assert victim.exists()  # the code does what it threatens
+
+
+def test_a_pickled_module_is_one_plain_line_without_advice_to_trust_it(torch_file):
+    with pytest.raises(CheckpointError) as refused:
+        read_file(torch_file(torch.nn.Linear(2, 2)))
+    said = str(refused.value)
+    assert "torch.nn.modules.linear.Linear" in said
+    assert said.isprintable()
+    assert not any(word in said for word in ("trust", "weights_only", "add_safe_globals"))
 
 
 @pytest.mark.parametrize("kind", ["zip", "legacy", "foreign", "ours"])
@@ -88,10 +97,10 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
     [
         ([torch.zeros(1)], "holds a list, not tensors by name"),
         (torch.zeros(1), "holds a Tensor, not tensors by name"),
-        ({"model": {"a": torch.zeros(1)}}, "'model' is no plain tensor"),
-        ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is no plain tensor"),
-        ({3: torch.zeros(1)}, "'3' is no plain tensor"),
-        ({"a": torch.eye(2).to_sparse()}, "'a' is no plain tensor"),
+        ({"model": {"a": torch.zeros(1)}}, "'model' is not a plain tensor"),
+        ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is not a plain tensor"),
+        ({3: torch.zeros(1)}, "'3' is not a plain tensor"),
+        ({"a": torch.eye(2).to_sparse()}, "'a' is not a plain tensor"),
         ({}, "holds no tensors"),
     ],
 )
@@ -146,19 +155,59 @@ def test_the_configuration_beside_the_weights(tmp_path):
     path, beside = tmp_path / "model.safetensors", tmp_path / "config.json"
     save_file(TENSORS, path)
     beside.write_text(json.dumps({"architecture": "sftok", "config": {"x": 2}}))
-    assert read_file(path).config == {"x": 2}
+    assert read_file(path).saved == ("sftok", {"x": 2})
     beside.write_text(json.dumps({"model": {"vq_model": {}}}))  # another project's
-    assert read_file(path).config is None
+    assert read_file(path).saved is None
     beside.write_text("{")
-    with pytest.raises(CheckpointError, match=r"config\.json: its configuration is no JSON object"):
+    with pytest.raises(CheckpointError, match=r"config\.json: not a JSON object"):
         read_file(path)
 
 
 def test_two_configurations_that_differ_are_refused(tmp_path):
     path = tmp_path / "model.safetensors"
-    save_tensors(path, TENSORS, {"config": '{"x": 1}'})
+    save_tensors(path, TENSORS, {"architecture": "sftok", "config": '{"x": 1}'})
     (tmp_path / "config.json").write_text('{"architecture": "sftok", "config": {"x": 2}}')
     with pytest.raises(
         CheckpointError, match=r"is not the configuration that model\.safetensors was saved with"
     ):
         read_file(path)
+
+
+@pytest.fixture
+def sharded(tmp_path):
+    """Two shards and their index, as Hugging Face writes them."""
+    names = {"a": "model-00001-of-00002.safetensors", "offset": "model-00002-of-00002.safetensors"}
+    for name, shard in names.items():
+        save_file({name: TENSORS[name]}, tmp_path / shard)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": names}))
+    return index
+
+
+def test_shards_are_read_by_their_index(sharded):
+    file = read_file(sharded)
+    assert file.tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(file.tensors[key], TENSORS[key]) for key in TENSORS)
+
+
+@pytest.mark.parametrize(
+    ("weight_map", "message"),
+    [
+        ({"a": "model-00003-of-00003.safetensors"}, "its shard model-00003-of-00003.safetensors is missing"),
+        ({"b": "model-00001-of-00002.safetensors"}, "b is not in its shard"),
+        ({"a": "../elsewhere.safetensors"}, "is not the name of a file beside it"),
+        ({"a": 3}, "is not the name of a file beside it"),
+        ({}, "names no shards"),
+        (None, "names no shards"),
+    ],
+)
+def test_an_index_that_does_not_fit_its_shards_is_refused(sharded, weight_map, message):
+    sharded.write_text(json.dumps({"weight_map": weight_map}))
+    with pytest.raises(CheckpointError, match=message):
+        read_file(sharded)
+
+
+def test_a_damaged_index_is_refused(sharded):
+    sharded.write_bytes(sharded.read_bytes()[:30])
+    with pytest.raises(CheckpointError, match=r"index\.json: not a JSON object"):
+        read_file(sharded)

@@ -10,7 +10,7 @@ import torch
 
 from sftok.checkpoints import CheckpointError
 from sftok.checkpoints.files import WeightFile
-from sftok.checkpoints.layouts import LAYOUTS, interpret
+from sftok.checkpoints.layouts import interpret, layouts
 from sftok.decoding.schedule import DecodingConfig
 from sftok.hub import TOKENIZERS
 from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator
@@ -91,7 +91,7 @@ def test_another_model_is_refused():
 def test_a_foreign_file_is_refused_with_what_is_known():
     foreign = WeightFile(Path("resnet.bin"), {"layer1.0.conv1.weight": torch.zeros(1)}, None)
     with pytest.raises(
-        CheckpointError, match=r"resnet\.bin: no model .* layer1\.0\.conv1\.weight.*released SFTok"
+        CheckpointError, match=r"resnet\.bin: not a known model.* layer1\.0\.conv1\.weight.*released SFTok"
     ):
         interpret(foreign)
 
@@ -155,4 +155,23 @@ def test_whole_numbers_are_no_weights():
 def test_no_file_is_of_two_layouts():
     for name, _ in [*MODELS, ("sftok_b64_stage2", None)]:
         keys = released(name).tensors.keys()
-        assert sum(layout.markers <= keys for layout in LAYOUTS) == 1
+        assert sum(layout.markers <= keys for layout in layouts()) == 1
+
+
+@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
+@pytest.mark.parametrize("name", ["sftok_b64", "maskgit_vqgan", "maskgit_generator"])
+def test_a_prefix_that_all_names_share_is_stripped(name, prefix):
+    plain = released(name)
+    wrapped = {f"{prefix}{key}": tensor for key, tensor in plain.tensors.items()}
+    checkpoint = interpret(WeightFile(plain.path, wrapped, None))
+    assert checkpoint.tensors.keys() == interpret(plain).tensors.keys()
+    wrapped["encoder.extra"] = torch.zeros(1)
+    with pytest.raises(CheckpointError, match="not a known model"):
+        interpret(WeightFile(plain.path, wrapped, None))
+
+
+def test_a_prefix_of_our_own_weights_is_stripped(tmp_path, sftok):
+    state = {f"module.{name}": tensor for name, tensor in sftok.state_dict().items()}
+    saved = "sftok", sftok.record.model_dump(mode="json")
+    loaded = SFTok.from_checkpoint(interpret(WeightFile(tmp_path, state, saved)))
+    assert loaded.record == sftok.record

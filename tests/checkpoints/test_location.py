@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 
 import huggingface_hub
@@ -47,10 +48,15 @@ def test_a_folder_holds_the_usual_file_or_one_only(tmp_path):
         locate(str(tmp_path))
     touch(tmp_path / "a.safetensors")
     assert locate(str(tmp_path)).name == "a.safetensors"
-    touch(tmp_path / "pytorch_model.bin")
-    assert locate(str(tmp_path)).name == "pytorch_model.bin"
-    touch(tmp_path / "model.safetensors")
-    assert locate(str(tmp_path)).name == "model.safetensors"
+    for name in (
+        "part.safetensors.index.json",
+        "pytorch_model.bin.index.json",
+        "pytorch_model.bin",
+        "model.safetensors.index.json",
+        "model.safetensors",
+    ):
+        touch(tmp_path / name)
+        assert locate(str(tmp_path)).name == name
 
 
 @pytest.mark.parametrize(
@@ -74,12 +80,25 @@ def test_a_hub_id_is_fetched_with_its_configuration(monkeypatch, tmp_path, hub):
     folder = tmp_path / "org" / "name"
     touch(folder / "pytorch_model.bin")
     assert locate("org/name") == folder / "pytorch_model.bin"
-    wanted = ["model.safetensors", "pytorch_model.bin", "config.json"]
+    index = "model.safetensors.index.json"
+    wanted = ["model.safetensors", index, "pytorch_model.bin", "config.json"]
     assert hub == [("org/name", name) for name in wanted]
     touch(folder / "maskgit.bin")
     assert locate("org/name/maskgit.bin") == folder / "maskgit.bin"
     with pytest.raises(CheckpointError, match=r"has no absent\.bin on the Hugging Face hub"):
         locate("org/name/absent.bin")
+
+
+def test_an_index_on_the_hub_brings_its_shards(tmp_path, hub):
+    folder = tmp_path / "org" / "name"
+    index = folder / "model.safetensors.index.json"
+    touch(index, folder / "b.safetensors", folder / "sub" / "b.safetensors")
+    index.write_text(json.dumps({"weight_map": {"x": "b.safetensors", "y": "b.safetensors"}}))
+    assert locate("org/name") == index
+    assert hub[-1] == ("org/name", "b.safetensors")
+    (folder / "sub" / index.name).write_text(index.read_text())
+    assert locate(f"org/name/sub/{index.name}") == folder / "sub" / index.name
+    assert hub[-1] == ("org/name", "sub/b.safetensors")
 
 
 @pytest.mark.parametrize("reference", ["org/name", "org/name/pytorch_model.bin"])

@@ -25,7 +25,7 @@ from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.quantizers.vq import VQConfig
 from sftok.teacher.vqgan import MaskGITVQGAN
-from sftok.weights import save_tensors
+from sftok.weights import content_hash, save_tensors
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -129,27 +129,25 @@ def test_the_weight_file_alone_is_enough(tmp_path, sftok):
 
 def test_tensors_of_ours_need_a_configuration(tmp_path, sftok):
     save_file(sftok.state_dict(), tmp_path / "model.safetensors")
-    with pytest.raises(
-        CheckpointError, match=r"SFTok without its configuration; put its config\.json beside"
-    ):
+    with pytest.raises(CheckpointError, match=r"needs the config\.json that it was saved with beside it"):
         SFTok.from_pretrained(tmp_path)
     content = {"architecture": "sftok", "config": sftok.record.model_dump(mode="json")}
     (tmp_path / "config.json").write_text(json.dumps(content))
     assert same_weights(SFTok.from_pretrained(tmp_path), sftok)
 
 
-def test_an_artifact_of_training_is_loaded(tmp_path, sftok, sftok_record):
-    """Its metadata hold the model's configuration, and `config.json` beside it is that of the task."""
-    config = SFTokConfig.model_validate(sftok_record.model_dump(exclude={"decoding"}))
-    save_tensors(
-        tmp_path / "model.safetensors",
-        sftok.state_dict(),
-        {"config": json.dumps(config.model_dump(mode="json"))},
-    )
+def test_weights_beside_the_configuration_of_something_else_have_their_own(tmp_path, sftok):
+    checksum = sftok.save_weights(tmp_path / "model.safetensors")
+    assert checksum == content_hash(sftok.state_dict())
     (tmp_path / "config.json").write_text(json.dumps({"stage": "warm-up", "steps": 3}))
     loaded = SFTok.from_pretrained(tmp_path)
     assert same_weights(loaded, sftok)
-    assert loaded.decoding == DecodingConfig()
+    assert loaded.record == sftok.record
+
+
+def save(path, sftok, state=None, values=None):
+    config = json.dumps(values or sftok.record.model_dump(mode="json"))
+    save_tensors(path, state or sftok.state_dict(), {"architecture": "sftok", "config": config})
 
 
 @pytest.mark.parametrize(
@@ -166,8 +164,7 @@ def test_an_artifact_of_training_is_loaded(tmp_path, sftok, sftok_record):
 def test_tensors_that_do_not_fit_are_named(tmp_path, sftok, change, message):
     state = sftok.state_dict()
     change(state)
-    config = json.dumps(sftok.record.model_dump(mode="json"))
-    save_tensors(tmp_path / "model.safetensors", state, {"config": config})
+    save(tmp_path / "model.safetensors", sftok, state=state)
     with pytest.raises(CheckpointError, match=message) as refused:
         SFTok.from_pretrained(tmp_path)
     assert "\n" not in str(refused.value)
@@ -176,7 +173,7 @@ def test_tensors_that_do_not_fit_are_named(tmp_path, sftok, change, message):
 def test_a_configuration_that_cannot_be_used_is_named(tmp_path, sftok):
     values = sftok.record.model_dump(mode="json")
     values["encoder"]["patch_size"] = 5
-    save_tensors(tmp_path / "model.safetensors", sftok.state_dict(), {"config": json.dumps(values)})
+    save(tmp_path / "model.safetensors", sftok, values=values)
     with pytest.raises(CheckpointError, match=r"model\.safetensors: .*patch_size 5 does not divide"):
         SFTok.from_pretrained(tmp_path)
 
@@ -226,3 +223,17 @@ def test_a_read_checkpoint_says_what_it_is(tmp_path, sftok):
     checkpoint = read_checkpoint(sftok.save_pretrained(tmp_path))
     assert checkpoint.architecture == "sftok"
     assert checkpoint.tensors.keys() == load_file(tmp_path / "model.safetensors").keys()
+
+
+def test_shards_of_a_released_model_are_loaded(tmp_path, released_stage3):
+    torch.save(released_stage3, tmp_path / "whole.bin")
+    whole = SFTok.from_pretrained(tmp_path / "whole.bin")
+    (tmp_path / "whole.bin").unlink()
+    names = sorted(released_stage3)
+    placed = {name: f"pytorch_model-0000{1 + place % 3}-of-00003.bin" for place, name in enumerate(names)}
+    for shard in set(placed.values()):
+        torch.save({name: released_stage3[name] for name in names if placed[name] == shard}, tmp_path / shard)
+    with pytest.raises(CheckpointError, match=r"holds shards \(.*\) without their index"):
+        SFTok.from_pretrained(tmp_path)
+    (tmp_path / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": placed}))
+    assert same_weights(SFTok.from_pretrained(tmp_path), whole)

@@ -10,6 +10,7 @@ from small_models import BACKBONE, seeded
 from torch import Tensor
 from torch.testing import assert_close
 
+from sftok.checkpoints.released import titok
 from sftok.config import ConfigError
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.titok import (
@@ -22,7 +23,6 @@ from sftok.models.titok import (
     TiTokDecoderConfig,
 )
 from sftok.quantizers.vq import VQConfig
-from sftok.released import convert_titok_codes, convert_titok_pixels
 
 WIDTH, HEADS, DEPTH, TOKENS, GRID, PATCH = 16, 2, 2, 3, 4, 4
 
@@ -108,10 +108,11 @@ def test_numbers_by_a_plain_reading_of_the_release(images, head):
         config(head, use_l2_norm=legacy, latent_layout="legacy" if legacy else "straight"), seeded()
     )
     released = _released_weights(legacy)
-    convert = convert_titok_codes if legacy else convert_titok_pixels
-    pixels = tokenizer.state_dict(prefix="")
-    kept = {name: value for name, value in pixels.items() if name.startswith("head.pixel_decoder")}
-    tokenizer.load_state_dict({**convert(released), **kept})
+    codes, pixels = titok.LAYOUTS
+    kept = {
+        name: value for name, value in tokenizer.state_dict().items() if name.startswith("head.pixel_decoder")
+    }
+    tokenizer.load_state_dict({**(codes if legacy else pixels).convert(released), **kept})
     tokenizer.eval()
 
     latents = _encode(released, images, legacy)

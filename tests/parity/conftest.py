@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from sftok.checkpoints.released import maskgit_vqgan, sftok
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.quantizers.optvq import OptVQConfig
-from sftok.released import convert_maskgit_vqgan, convert_sftok
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
@@ -39,7 +39,7 @@ def released_sftok(sftok_numbers: dict[str, Tensor]) -> nn.ModuleDict:
             "decoder": ViTDecoderConfig(**shape).build(4, 16, 16, 1024),
         }
     )
-    parts.load_state_dict(convert_sftok(weights(sftok_numbers)))
+    parts.load_state_dict(sftok.LAYOUTS[0].convert(weights(sftok_numbers)))
     return parts.eval().requires_grad_(False)
 
 
@@ -58,7 +58,7 @@ def released_vqgan(vqgan_numbers: dict[str, Tensor]) -> MaskGITVQGAN:
         codebook_size=32,
     )
     vqgan = MaskGITVQGAN(config, 32)
-    vqgan.load_state_dict(convert_maskgit_vqgan(weights(vqgan_numbers)))
+    vqgan.load_state_dict(maskgit_vqgan.LAYOUTS[0].convert(weights(vqgan_numbers)))
     return vqgan.eval().requires_grad_(False)
 
 

@@ -6,20 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from sftok.models.generator import SFTOK_MASKGIT, MaskGITConfig, MaskGITGenerator
-from sftok.models.titok import TITOK_SIZES, TiTok
-from sftok.models.tokenizer import SFTOK_B, SFTOK_L, SFTok, SFTokConfig
-from sftok.released import (
-    ReleasedWeightsError,
-    convert_maskgit_generator,
-    convert_maskgit_vqgan,
-    convert_sftok,
-    convert_titok_codes,
-    convert_titok_pixels,
-)
-from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN
+from sftok.checkpoints.layouts import layouts
+from sftok.checkpoints.released import maskgit_generator, sftok
+from sftok.checkpoints.renaming import ReleasedWeightsError
+from sftok.models.generator import MaskGITConfig
 
-REFERENCE = Path(__file__).parent / "data" / "reference"
+REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 
 
 def released(name: str) -> dict[str, torch.Tensor]:
@@ -31,50 +23,7 @@ def released(name: str) -> dict[str, torch.Tensor]:
     }
 
 
-def build(config: SFTokConfig) -> SFTok:
-    with torch.device("meta"):
-        return SFTok.from_config(config)
-
-
-def shapes(state: dict[str, torch.Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in state.items()}
-
-
-@pytest.mark.parametrize(("name", "config"), [("sftok_b64", SFTOK_B), ("sftok_l64", SFTOK_L)])
-def test_every_tensor_of_a_released_sftok_has_its_place(name, config):
-    assert shapes(convert_sftok(released(name))) == shapes(build(config).state_dict())
-
-
-TITOKS = [
-    ("titok_b64", convert_titok_codes, "titok-b64"),
-    ("titok_l32", convert_titok_codes, "titok-l32"),
-    ("titok_bl64_vq8k", convert_titok_pixels, "titok-bl64"),
-]
-
-
-@pytest.mark.parametrize(("name", "convert", "size"), TITOKS)
-def test_every_tensor_of_a_released_titok_has_its_place(name, convert, size):
-    with torch.device("meta"):
-        titok = TiTok.from_config(TITOK_SIZES[size])
-    assert shapes(convert(released(name))) == shapes(titok.state_dict())
-
-
-def test_stage_two_lacks_the_pixel_decoder_only():
-    ours = shapes(build(SFTOK_B).state_dict())
-    expected = {name: shape for name, shape in ours.items() if not name.startswith("pixel_decoder.")}
-    assert shapes(convert_sftok(released("sftok_b64_stage2"))) == expected
-
-
-def test_every_tensor_of_the_released_teacher_has_its_place():
-    with torch.device("meta"):
-        teacher = MaskGITVQGAN.from_config(MASKGIT_VQGAN)
-    assert shapes(convert_maskgit_vqgan(released("maskgit_vqgan"))) == shapes(teacher.state_dict())
-
-
-def test_every_tensor_of_the_released_generator_has_its_place():
-    with torch.device("meta"):
-        model = MaskGITGenerator.from_config(SFTOK_MASKGIT)
-    assert shapes(convert_maskgit_generator(released("maskgit_generator"))) == shapes(model.state_dict())
+[SFTOK], [GENERATOR] = sftok.LAYOUTS, maskgit_generator.LAYOUTS
 
 
 def test_a_converted_generator_is_the_bert_it_came_from():
@@ -84,7 +33,7 @@ def test_a_converted_generator_is_the_bert_it_came_from():
         name: torch.randn(shape, generator=torch.Generator().manual_seed(place))
         for place, (name, shape) in enumerate(tiny_bert(width, ids, classes, positions=5).items())
     }
-    model.load_state_dict(convert_maskgit_generator(bert))
+    model.load_state_dict(GENERATOR.convert(bert))
     seen = torch.tensor([[0, 5, 5, 3], [5, 5, 5, 5]])
     labels = torch.tensor([2, 3])
     words = torch.cat([labels.unsqueeze(1) + ids + 1, seen], dim=1)
@@ -122,8 +71,8 @@ def run_bert(bert: dict[str, torch.Tensor], words: torch.Tensor, heads: int) -> 
         return tokens @ bert[f"model.{name}.weight"].T + bert[f"model.{name}.bias"]
 
     def norm(name: str, tokens: torch.Tensor) -> torch.Tensor:
-        centred = tokens - tokens.mean(-1, keepdim=True)
-        scaled = centred / (tokens.var(-1, unbiased=False, keepdim=True) + 1e-12).sqrt()
+        centered = tokens - tokens.mean(-1, keepdim=True)
+        scaled = centered / (tokens.var(-1, unbiased=False, keepdim=True) + 1e-12).sqrt()
         return scaled * bert[f"model.{name}.LayerNorm.weight"] + bert[f"model.{name}.LayerNorm.bias"]
 
     embedded = bert["model.embeddings.word_embeddings.weight"][words]
@@ -150,32 +99,16 @@ def test_a_generator_that_lacks_a_tensor_is_refused(part):
     tensors = released("maskgit_generator")
     del tensors[f"model.{part}.weight"]
     with pytest.raises(ReleasedWeightsError, match="a tensor is missing"):
-        convert_maskgit_generator(tensors)
+        GENERATOR.convert(tensors)
 
 
-def test_the_teachers_pixel_decoder_completes_a_stage_two_checkpoint():
-    teacher = convert_maskgit_vqgan(released("maskgit_vqgan"))
-    state = convert_sftok(released("sftok_b64_stage2"))
-    state |= {name: tensor for name, tensor in teacher.items() if name.startswith("pixel_decoder.")}
-    build(SFTOK_B).load_state_dict(state, assign=True)
-
-
-@pytest.mark.parametrize(
-    "convert",
-    [
-        convert_sftok,
-        convert_maskgit_vqgan,
-        convert_maskgit_generator,
-        convert_titok_codes,
-        convert_titok_pixels,
-    ],
-)
-def test_a_leftover_is_refused_by_name(convert):
+@pytest.mark.parametrize("layout", layouts(), ids=lambda layout: layout.title)
+def test_a_leftover_is_refused_by_name(layout):
     with pytest.raises(ReleasedWeightsError, match=r"2 tensors .*decoder\.surprise, sem_linear\.weight"):
-        convert({"sem_linear.weight": torch.zeros(1), "decoder.surprise": torch.zeros(1)})
+        layout.convert({"sem_linear.weight": torch.zeros(1), "decoder.surprise": torch.zeros(1)})
 
 
 def test_converting_leaves_the_input_alone():
     state = {"latent_tokens": torch.ones(2, 3), "quantize.index_offset": torch.zeros(1)}
-    assert list(convert_sftok(state)) == ["encoder.queries"]
+    assert list(SFTOK.convert(state)) == ["encoder.queries"]
     assert list(state) == ["latent_tokens", "quantize.index_offset"]

@@ -1,0 +1,92 @@
+"""The class-conditional MaskGIT generator, a BERT of Hugging Face's naming."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sftok.checkpoints.checkpoint import MASKGIT_GENERATOR
+from sftok.checkpoints.layouts import Layout
+from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, count, shape
+
+HEADS = 16
+
+_LAYER = r"model\.encoder\.layer\.(\d+)"
+_ATTENTION = rf"{_LAYER}\.attention"
+
+
+def _join(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Split the table of words, and join queries, keys and values into one projection.
+
+    The table holds the ids, the mask, the classes and the null class. BERT's token types are all 0 here, so
+    the first of them becomes a part of every position and the second is never read.
+
+    Raises:
+        ReleasedWeightsError: tensors to be joined are missing or do not fit each other.
+    """
+    try:
+        words, ids = tensors.pop("words"), len(tensors["head.weight"]) + 1
+        tensors["token_embedding.weight"] = words[:ids]
+        tensors["class_embedding.weight"] = words[ids:]
+        tensors["position_embedding"] = tensors["position_embedding"] + tensors.pop("types")[0]
+        for joint in {name.rpartition("/")[0] for name in tensors if "/" in name}:
+            parts = [tensors.pop(f"{joint}/{part}") for part in ("query", "key", "value")]
+            tensors[joint] = torch.cat(parts)
+    except KeyError as missing:
+        raise ReleasedWeightsError(
+            f"a tensor is missing, {missing.args[0]} in this package's names"
+        ) from None
+    except (RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleasedWeightsError(f"its tensors do not fit each other ({reason})") from None
+    return tensors
+
+
+def _record(tensors: Tensors) -> Record:
+    positions, width = shape(tensors, "position_embedding", 2)
+    classes, _ = shape(tensors, "class_embedding.weight", 2)
+    vocabulary, _ = shape(tensors, "head.weight", 2)
+    hidden, _ = shape(tensors, "blocks.0.mlp.fc1.weight", 2)
+    if width % HEADS:
+        raise ReleasedWeightsError(
+            f"its width of {width} is not divisible by {HEADS} heads: give its configuration"
+        )
+    model = {
+        "name": "maskgit",
+        "width": width,
+        "depth": count(tensors, "blocks"),
+        "heads": HEADS,
+        "mlp_ratio": hidden // width,
+        "dropout": 0.1,
+    }
+    return {
+        "model": model,
+        "num_tokens": positions - 1,
+        "vocabulary": vocabulary,
+        "num_classes": classes - 1,
+    }
+
+
+LAYOUTS = (
+    Layout(
+        title="released MaskGIT generator",
+        architecture=MASKGIT_GENERATOR,
+        markers=frozenset({"model.embeddings.word_embeddings.weight", "model.lm_head.weight"}),
+        # `words`, `types` and the parts behind a slash are what `_join` takes apart and puts together.
+        rules=(
+            Rule(r"model\.embeddings\.word_embeddings\.weight", "words"),
+            Rule(r"model\.embeddings\.token_type_embeddings\.weight", "types"),
+            Rule(r"model\.embeddings\.position_embeddings\.weight", "position_embedding"),
+            Rule(r"model\.embeddings\.LayerNorm\.(weight|bias)", r"norm_in.\1"),
+            Rule(rf"{_ATTENTION}\.self\.(query|key|value)\.(weight|bias)", r"blocks.\1.attn.qkv.\3/\2"),
+            Rule(rf"{_ATTENTION}\.output\.dense\.(weight|bias)", r"blocks.\1.attn.proj.\2"),
+            Rule(rf"{_ATTENTION}\.output\.LayerNorm\.(weight|bias)", r"blocks.\1.norm1.\2"),
+            Rule(rf"{_LAYER}\.intermediate\.dense\.(weight|bias)", r"blocks.\1.mlp.fc1.\2"),
+            Rule(rf"{_LAYER}\.output\.dense\.(weight|bias)", r"blocks.\1.mlp.fc2.\2"),
+            Rule(rf"{_LAYER}\.output\.LayerNorm\.(weight|bias)", r"blocks.\1.norm2.\2"),
+            Rule(r"model\.lm_head\.(weight|bias)", r"head.\1"),
+        ),
+        finish=_join,
+        record=_record,
+    ),
+)
