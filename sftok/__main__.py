@@ -1,7 +1,7 @@
-"""`python -m sftok`: tokenize images, reconstruct them, and say what a checkpoint holds.
+"""`python -m sftok`: tokenize images, reconstruct them, and describe checkpoints.
 
-Exit codes: 0 done, 1 it could not be written or memory ran out, 2 the input is wrong, 130 interrupted. What
-is wrong is said in one line on standard error.
+Exit codes: 0 success, 1 output cannot be written or memory ran out, 2 wrong input, 130 interrupted. An error
+is one line on standard error.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Reading files of arrays (`.npz`), of which any byte may be damaged."""
+"""Reading files of arrays (`.npz`), any byte of which may be damaged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        ValueError: it is damaged, or no file of arrays.
+        ValueError: it is damaged, or not a file of arrays.
     """
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -22,4 +22,4 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
     except FileNotFoundError:
         raise
     except Exception as error:  # zip, zlib and the parser of NumPy's headers each have their own
-        raise ValueError(f"damaged, or no file of arrays: {' '.join(str(error).split())}") from None
+        raise ValueError(f"damaged, or not a file of arrays: {' '.join(str(error).split())}") from None

@@ -23,7 +23,7 @@ DecodeIds = Callable[[Tensor, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Generated:
-    """What was generated for a batch of labels.
+    """The images generated for a batch of labels.
 
     Attributes:
         ids: int64 `[B, K]`.

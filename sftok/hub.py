@@ -28,7 +28,7 @@ from sftok.weights import content_hash
 __all__ = ["CheckpointError", "Tokenizer", "identity", "open_tokenizer"]
 
 Tokenizer = SFTok | TiTok | MaskGITVQGAN
-"""What turns images into ids and ids into images: `encode`, `decode`, `image_size`, `num_tokens`,
+"""Turns images into ids and ids into images: `encode`, `decode`, `image_size`, `num_tokens`,
 `codebook_size`."""
 
 TOKENIZERS: Mapping[str, type[Tokenizer]] = {kind.architecture: kind for kind in (SFTok, TiTok, MaskGITVQGAN)}
@@ -44,7 +44,7 @@ FULL_SIZES: Mapping[str, Callable[[torch.Generator], Tokenizer]] = {
 
 
 def open_tokenizer(reference: str | Path, seed: int = 0, teacher: str | Path | None = None) -> Tokenizer:
-    """The tokenizer that `reference` stands for, in evaluation mode, on the CPU, in float32.
+    """The tokenizer that `reference` names, in evaluation mode, on the CPU, in float32.
 
     Args:
         reference: as for `Pretrained.from_pretrained`, or `random:NAME`, NAME one of `FULL_SIZES`.
@@ -52,25 +52,25 @@ def open_tokenizer(reference: str | Path, seed: int = 0, teacher: str | Path | N
         teacher: as for `Pretrained.from_pretrained`.
 
     Raises:
-        CheckpointError: one line: what was asked for, why it cannot be had, and the remedy.
+        CheckpointError: one line: the reference, what is wrong with it, and the remedy.
     """
     text = str(reference)
     if not text.startswith(RANDOM):
         checkpoint = read_checkpoint(text, teacher)
         if checkpoint.architecture not in TOKENIZERS:
             raise CheckpointError(
-                f"{checkpoint.source}: a {checkpoint.architecture!r}, which is no tokenizer"
+                f"{checkpoint.source}: a {checkpoint.architecture!r}, which is not a tokenizer"
             )
         return TOKENIZERS[checkpoint.architecture].from_checkpoint(checkpoint)
     name = text.removeprefix(RANDOM)
     if name not in FULL_SIZES:
-        raise CheckpointError(f"{text}: no model to draw weights for; {choices_hint(name, FULL_SIZES)}")
+        raise CheckpointError(f"{text}: not a model to draw weights for; {choices_hint(name, FULL_SIZES)}")
     if teacher is not None:
         raise CheckpointError(f"{text}: needs no teacher's file; leave it out")
     return FULL_SIZES[name](torch.Generator().manual_seed(seed)).eval()
 
 
 def identity(tokenizer: Tokenizer) -> str:
-    """SHA-256 (hex) of weights and configuration: two tokenizers of one identity give the same ids."""
+    """SHA-256 (hex) of weights and configuration: two tokenizers with the same identity give the same ids."""
     record = json.dumps([tokenizer.architecture, tokenizer.record.model_dump(mode="json")], sort_keys=True)
     return hashlib.sha256(f"{record} {content_hash(tokenizer.state_dict())}".encode()).hexdigest()

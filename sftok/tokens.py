@@ -1,11 +1,11 @@
-"""Token ids of a whole image set on disk: computed once, then read as memory maps; or computed when needed.
+"""Token ids of a whole image set: computed once and read as memory maps, or computed when needed.
 
 One mechanism for any frozen encoder: the teacher's codes, which a tokenizer is trained on, and a tokenizer's
 ids, which a generator is trained on. With an augmentation of `views` views there are the ids of each view.
 
-A cache is a folder of safetensors files, each of the ids of `images_per_file` images in one view, and
-`tokens.json`, which is written last. Each file carries a checksum and appears complete, so an interrupted run
-goes on with the first that is missing. Full ImageNet at 256 ids of 16 bits takes 0.66 GB a view.
+A cache is a folder of safetensors files, each with the ids of `images_per_file` images in one view, and
+`tokens.json`, which is written last. Each file carries a checksum and is written atomically, so that an
+interrupted run resumes with the first missing file. Full ImageNet at 256 ids of 16 bits takes 0.66 GB per view.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TokenEncoder(Protocol):
 
     @property
     def num_tokens(self) -> int:
-        """Ids an image, K."""
+        """Ids per image, K."""
 
     @property
     def codebook_size(self) -> int:
@@ -51,11 +51,11 @@ class TokenEncoder(Protocol):
 
 
 class TokensDescription(Config):
-    """What a cache holds: `tokens.json`."""
+    """The content of a cache: `tokens.json`."""
 
     images: int = Field(ge=1)
     tokens: int = Field(ge=1)
-    """Ids of an image."""
+    """Ids per image."""
     codebook_size: int = Field(ge=1)
     """What an id counts up to."""
     images_per_file: int = Field(ge=1)
@@ -81,13 +81,13 @@ def write_tokens(
     Args:
         encoder: in evaluation mode; 16 bits hold an id if they can.
         image_set: not empty.
-        folder: files that it has of an interrupted run are kept.
+        folder: files that an interrupted run left in it are kept.
         batch_size: images encoded at once.
-        on_progress: `on_progress(done, total)` counts images, each view of one.
-        augmentation: its `views` must be a number; without it, the centre crops.
-        content: what tells the encoder from others, such as a hash of its weights.
-        images_per_file: what an interruption may lose.
-        device: where the encoder is.
+        on_progress: `on_progress(done, total)` counts images, once per view.
+        augmentation: its `views` must be a number; None is the center crops.
+        content: identifies the encoder, such as a hash of its weights.
+        images_per_file: the most that an interruption may lose.
+        device: that of the encoder.
 
     Returns:
         `folder`.
@@ -129,7 +129,7 @@ def write_tokens(
 class TokenCache:
     """Looks up the ids of a batch by the images' indices and views.
 
-    A file is checked against its checksum at the first look into it, and is a memory map from then on.
+    A file is checked against its checksum at its first use, and is a memory map from then on.
     """
 
     def __init__(
@@ -139,10 +139,10 @@ class TokenCache:
         num_tokens: int,
         augmentation: AugmentationConfig | None = None,
     ):
-        """Open what `write_tokens` wrote.
+        """Open a cache that `write_tokens` wrote.
 
         Raises:
-            DamagedFileError: it is not complete, or of other images, another number of ids, or other views.
+            DamagedFileError: it is incomplete, or of other images, another number of ids, or other views.
         """
         self.folder = folder
         self.description = _described(folder)
@@ -150,18 +150,17 @@ class TokenCache:
         if (found.images, found.tokens) != (num_images, num_tokens):
             raise DamagedFileError(
                 folder,
-                f"holds {found.tokens} ids of {found.images} images, "
-                f"expected are {num_tokens} of {num_images}",
+                f"holds {found.tokens} ids of {found.images} images; expected {num_tokens} of {num_images}",
             )
         expected = augmentation or AugmentationConfig()
         if found.augmentation != expected:
             raise DamagedFileError(
-                folder, f"holds ids of the views {found.augmentation}, expected are those of {expected}"
+                folder, f"holds ids of the views {found.augmentation}; expected those of {expected}"
             )
         self._files: dict[tuple[int, int], np.ndarray] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The ids `[B, K]` of `batch`, int64, where its images are.
+        """The ids `[B, K]` of `batch`, int64, on the device of its images.
 
         Raises:
             DamagedFileError: a file was cut or altered.
@@ -169,14 +168,14 @@ class TokenCache:
         """
         indices = batch.indices.tolist()
         if (batch.views is None) is self.description.augmentation.active:
-            shown = "the centre crop" if batch.views is None else "augmented views"
-            raise ValueError(f"{self.folder} was not made of what the batch shows, {shown}")
+            shown = "the center crop" if batch.views is None else "augmented views"
+            raise ValueError(f"{self.folder} was not computed from what the batch shows, {shown}")
         views = [0] * len(indices) if batch.views is None else batch.views.tolist()
         rows = [self._row(index, view) for index, view in zip(indices, views, strict=True)]
         return torch.from_numpy(np.stack(rows).astype(np.int64)).to(batch.images.device)
 
     def counts(self) -> Tensor:
-        """How often each id occurs in all views together, int64 `[codebook_size]`."""
+        """How often each id occurs in all views, int64 `[codebook_size]`."""
         total = np.zeros(self.description.codebook_size, dtype=np.int64)
         files = len(_parts(self.description.images, self.description.images_per_file))
         for view in range(_views(self.description.augmentation)):
@@ -201,7 +200,7 @@ class TokenCache:
 
 
 class TokensOnTheFly:
-    """Computes the ids of a batch: for views that never come again, or where a cache finds no room."""
+    """Computes the ids of a batch: for views without end, or where there is no room for a cache."""
 
     def __init__(self, encoder: TokenEncoder):
         """`encoder` is frozen, in evaluation mode, and where the batches are."""
@@ -210,7 +209,7 @@ class TokensOnTheFly:
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
         """The ids `[B, K]` of `batch`, int64."""
-        # In full precision whatever the training's: so they are the ids that a cache would hold.
+        # In full precision, whatever the precision of training: these are the ids that a cache would hold.
         with torch.autocast(batch.images.device.type, enabled=False):
             return self.encoder.encode(batch.images)
 
@@ -218,7 +217,7 @@ class TokensOnTheFly:
 def _views(augmentation: AugmentationConfig) -> int:
     if augmentation.active and augmentation.views is None:
         raise ConfigError(
-            "augmentation.views is not set, so every epoch shows new views, whose ids cannot be kept; "
+            "augmentation.views is not set, so every epoch shows new views, whose ids cannot be cached; "
             "set it to a number, or compute the ids on the fly"
         )
     return augmentation.views or 1
@@ -242,7 +241,7 @@ def _file(folder: Path, view: int, number: int) -> Path:
 def _encoded(encoder: TokenEncoder, batch: Batch, device: torch.device | str) -> Tensor:
     ids = encoder.encode(batch.images.to(device)).cpu()
     if int(ids.min()) < 0 or int(ids.max()) >= encoder.codebook_size:
-        raise ValueError(f"an id is not below the codebook's size of {encoder.codebook_size}")
+        raise ValueError(f"an id is not below the codebook size of {encoder.codebook_size}")
     return ids
 
 

@@ -1,6 +1,6 @@
-"""Tensors on disk: safetensors files, written whole or not at all, with a checksum of their content.
+"""Tensors on disk: safetensors files, written atomically, with a checksum of their content.
 
-A file that was cut, altered or is no safetensors file is refused with its name; nothing is unpickled.
+A truncated or altered file, or one of another kind, is refused by name; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class DamagedFileError(ValueError):
     Args:
         path: the file, or the folder of files that belong together.
         problem: what is wrong with it.
-        remedy: what to do; who knows where the file came from may know better.
+        remedy: what to do; a caller that knows where the file came from may know better.
     """
 
     def __init__(self, path: Path, problem: str, remedy: str = "delete it and run again") -> None:

@@ -1,4 +1,4 @@
-"""Files of arrays: whatever is damaged in one is one kind of error."""
+"""Files of arrays: all damage is one kind of error."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def test_what_holds_objects_or_one_array_alone_is_refused(tmp_path: Path) -> Non
     np.savez(tmp_path / "objects.npz", objects=np.array([{}], dtype=object))
     np.save(tmp_path / "alone.npy", np.arange(3))
     for name in ("objects.npz", "alone.npy"):
-        with pytest.raises(ValueError, match="damaged, or no file of arrays"):
+        with pytest.raises(ValueError, match="damaged, or not a file of arrays"):
             read_arrays(tmp_path / name)

@@ -96,7 +96,7 @@ def test_files_and_folders_open_as_what_they_hold(tmp_path):
 
 def test_a_generator_is_no_tokenizer(tmp_path):
     MaskGITGenerator.from_config(generator_record()).save_pretrained(tmp_path)
-    with pytest.raises(CheckpointError, match="a 'maskgit-generator', which is no tokenizer"):
+    with pytest.raises(CheckpointError, match="a 'maskgit-generator', which is not a tokenizer"):
         open_tokenizer(tmp_path)
 
 

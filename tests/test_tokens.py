@@ -52,7 +52,7 @@ def write(folder: Path, images: MemoryImageSet, **changes) -> Path:
 
 
 def content(folder: Path) -> dict[str, object]:
-    """The files of `folder`; of tensors what they say, as safetensors may order metadata anew each time."""
+    """The files of `folder`; tensor files by content, as safetensors does not fix the order of metadata."""
     found: dict[str, object] = {}
     for path in folder.iterdir():
         if path.suffix == ".safetensors":
@@ -64,7 +64,7 @@ def content(folder: Path) -> dict[str, object]:
 
 
 @pytest.mark.parametrize("augmentation", [None, VIEWS, AugmentationConfig(flip=True, views=1)])
-def test_the_cache_says_what_the_encoder_says(tmp_path, augmentation):
+def test_the_cache_returns_the_ids_of_the_encoder(tmp_path, augmentation):
     images, seen = make_images(), []
     write(tmp_path, images, augmentation=augmentation, on_progress=lambda *now: seen.append(now))
     views = augmentation.views if augmentation else 1
@@ -80,7 +80,7 @@ def test_the_cache_says_what_the_encoder_says(tmp_path, augmentation):
 
 
 @pytest.mark.parametrize(("size", "bytes_each"), [(256, 2), (1 << 16, 2), ((1 << 16) + 1, 4)])
-def test_ids_take_16_bits_if_they_can(tmp_path, size, bytes_each):
+def test_ids_take_16_bits_if_they_fit(tmp_path, size, bytes_each):
     class Largest:
         num_tokens, codebook_size = 500, size
 
@@ -149,7 +149,7 @@ tests.write(Path(sys.argv[2]), tests.make_images())
 """
 
 
-def test_a_run_killed_while_it_writes_goes_on(tmp_path):
+def test_a_run_killed_while_writing_resumes(tmp_path):
     command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert [path.name for path in tmp_path.glob("tokens-*")] == ["tokens-000-00000.safetensors"]
@@ -160,7 +160,7 @@ def test_a_run_killed_while_it_writes_goes_on(tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
-def test_damage_is_found_and_mended(tmp_path, damage, caplog):
+def test_damage_is_found_and_repaired(tmp_path, damage, caplog):
     images = make_images()
     write(tmp_path, images)
     before = content(tmp_path)
@@ -181,7 +181,7 @@ def test_damage_is_found_and_mended(tmp_path, damage, caplog):
     assert content(tmp_path) == before
 
 
-def test_a_folder_of_something_else_is_refused(tmp_path):
+def test_a_folder_with_other_ids_is_refused(tmp_path):
     write(tmp_path, make_images(), content="one teacher")
     for images, changes in (
         (make_images(seed=1), {"content": "one teacher"}),
@@ -192,7 +192,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path):
             write(tmp_path, images, **changes)
 
 
-def test_a_cache_must_be_of_what_is_asked_for(tmp_path):
+def test_a_cache_of_something_else_is_refused(tmp_path):
     images = make_images()
     write(tmp_path, images, augmentation=VIEWS)
     for wrong in (
@@ -203,25 +203,25 @@ def test_a_cache_must_be_of_what_is_asked_for(tmp_path):
     ):
         with pytest.raises(DamagedFileError, match="holds"):
             TokenCache(tmp_path, *wrong)
-    with pytest.raises(ValueError, match="was not made of what the batch shows, the centre crop"):
+    with pytest.raises(ValueError, match="was not computed from what the batch shows, the center crop"):
         TokenCache(tmp_path, 23, 4, VIEWS)(next(ordered_batches(images, 4)))
 
 
-def test_centre_crops_are_not_taken_for_views(tmp_path):
+def test_center_crops_are_not_taken_for_views(tmp_path):
     images = make_images()
     write(tmp_path, images)
     batch = next(training_batches(images, 4, seed=0, augmentation=VIEWS))
-    with pytest.raises(ValueError, match="was not made of what the batch shows, augmented views"):
+    with pytest.raises(ValueError, match="was not computed from what the batch shows, augmented views"):
         TokenCache(tmp_path, 23, 4)(batch)
 
 
-def test_views_that_never_come_again_cannot_be_kept(tmp_path):
+def test_views_without_end_cannot_be_cached(tmp_path):
     with pytest.raises(ConfigError, match=r"augmentation\.views is not set"):
         write(tmp_path, make_images(), augmentation=AugmentationConfig(flip=True))
 
 
 def test_an_id_out_of_range_is_an_error(tmp_path):
-    with pytest.raises(ValueError, match="not below the codebook's size of 100"):
+    with pytest.raises(ValueError, match="not below the codebook size of 100"):
         write(tmp_path, make_images(), encoder=LeftPixels(100))
 
 
@@ -243,7 +243,7 @@ def test_on_the_fly_is_in_full_precision_and_without_gradients():
     assert seen == [(torch.float32, False)]
 
 
-def test_ids_are_where_the_images_are(tmp_path):
+def test_ids_are_on_the_device_of_the_images(tmp_path):
     write(tmp_path, make_images())
     batch = Batch(torch.empty(2, 3, 4, 4, device="meta"), torch.zeros(2), torch.tensor([3, 1]))
     assert TokenCache(tmp_path, 23, 4)(batch).device.type == "meta"

@@ -1,4 +1,4 @@
-"""Names of what is being written: hidden, unique, never too long, found again by the clearing."""
+"""Atomic writing, and the temporary names: hidden, unique, never too long, cleared later."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from sftok.unfinished import clear_unfinished, unfinished
+from sftok.unfinished import atomic, clear_unfinished, unfinished, write_text
 
 
 @pytest.mark.parametrize(
     "name", ["a.png", "x" * 251 + ".png", "图" * 83 + ".png", os.fsdecode(b"\xff" * 255)]
 )
-def test_whatever_has_a_name_can_be_written_beside_it(tmp_path: Path, name: str) -> None:
+def test_any_name_has_a_temporary_one(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     first, second = unfinished(path), unfinished(path)
     assert first != second
@@ -24,7 +24,20 @@ def test_whatever_has_a_name_can_be_written_beside_it(tmp_path: Path, name: str)
     assert [found.name for found in tmp_path.iterdir()] == [name]
 
 
-def test_what_is_left_is_cleared_and_nothing_else(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flush", [True, False])
+def test_a_file_appears_complete_or_stays_as_it_was(tmp_path: Path, flush: bool) -> None:
+    path = tmp_path / "page.html"
+    write_text(path, "old", flush=flush)
+    with pytest.raises(KeyboardInterrupt), atomic(path, flush=flush) as temporary:
+        temporary.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old"
+    write_text(path, "new", flush=flush)
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_only_what_killed_writers_left_is_cleared(tmp_path: Path) -> None:
     for name in ("kept", "x" * 255):
         unfinished(tmp_path / name).mkdir()
     (tmp_path / "kept").write_text("")

@@ -1,7 +1,7 @@
-"""Checkpoints of any origin, read into this package's names: what to build, and its weights.
+"""Checkpoints of any origin, read under this package's names: what to build, and its weights.
 
-`location` finds the file, `files` reads it without running anything in it, `layouts` tells what it holds.
-No model is built here, so models can depend on it.
+`location` finds the file, `files` reads it without running anything in it, `layouts` tells which model it
+holds. This package builds no models, so that models can depend on it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What was read: an architecture, its configuration and its tensors, in this package's names."""
+"""A model as it was read: its architecture, configuration and tensors, under this package's names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ TEACHER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be found, read, trusted or used; one line: which, why, the remedy."""
+    """A checkpoint that cannot be found, read, trusted or used; one line: which, why, and the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,10 +58,10 @@ class Checkpoint:
         """This checkpoint with the teacher's pixel decoder.
 
         Raises:
-            CheckpointError: this one has a pixel decoder, or `teacher` is no MaskGIT-VQGAN.
+            CheckpointError: this one has a pixel decoder, or `teacher` is not a MaskGIT-VQGAN.
         """
         if not self.lacks_pixel_decoder:
-            raise CheckpointError(f"{self.source}: needs no teacher's file to be complete; leave it out")
+            raise CheckpointError(f"{self.source}: is complete without a teacher's file; leave it out")
         if teacher.architecture != MASKGIT_VQGAN:
             raise CheckpointError(
                 f"{teacher.source}: given as the teacher, but is a {teacher.architecture!r}"
@@ -75,7 +75,7 @@ class Checkpoint:
         """Compare with the state dict of a model that was built for it; only shapes are looked at.
 
         Raises:
-            CheckpointError: names what is missing, too much or of another shape.
+            CheckpointError: names what is missing, unexpected or of another shape.
         """
         problems = [
             *_listing("missing", [name for name in expected if name not in self.tensors]),

@@ -16,7 +16,7 @@ from sftok.checkpoints.files import WeightFile
 from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, rename
 
 WRAPPERS = ("module.", "_orig_mod.", "model.")
-"""What DistributedDataParallel, torch.compile and training frameworks put before every name."""
+"""Prefixes that DistributedDataParallel, torch.compile and training frameworks put before every name."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def interpret(file: WeightFile) -> Checkpoint:
     """What a file holds, in this package's names.
 
     Raises:
-        CheckpointError: it is no known model, or has tensors that do not belong to one.
+        CheckpointError: it is not a known model, or has tensors that do not belong to one.
     """
     if file.saved is not None:
         architecture, record = file.saved

@@ -30,7 +30,7 @@ def locate(reference: str) -> Path:
     """
     try:
         path = Path(reference).expanduser()
-    except RuntimeError:  # of a user who does not exist
+    except RuntimeError:  # the home of a user who does not exist
         raise CheckpointError(f"{reference}: no such file or folder") from None
     if path.is_dir():
         return _weights_in(path)

@@ -1,7 +1,7 @@
-"""What every model that can be saved and loaded has: `from_pretrained` and `save_pretrained`.
+"""The base of models that can be saved and loaded: `from_pretrained` and `save_pretrained`.
 
-A model says what it is rebuilt from (its record) and how; where the files are and how they are read is the
-business of this package's other modules.
+A model says what it is rebuilt from (its record) and how; the other modules of this package find and read
+files.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Pretrained(nn.Module, ABC):
     """A model with a record from which an equal one is built.
 
     Attributes:
-        architecture: the name under which checkpoints know it.
+        architecture: its name in checkpoints.
         record_type: what its record is checked against.
     """
 
@@ -37,7 +37,7 @@ class Pretrained(nn.Module, ABC):
     @property
     @abstractmethod
     def record(self) -> Config:
-        """All that `from_record` needs to build this model again, weights aside."""
+        """Everything that `from_record` needs to rebuild this model, apart from weights."""
 
     @classmethod
     @abstractmethod
@@ -46,7 +46,7 @@ class Pretrained(nn.Module, ABC):
 
     @classmethod
     def from_record(cls, record: Any, generator: torch.Generator | None = None) -> Self:
-        """A fresh model of `record`, which is its configuration unless it has more to remember."""
+        """A fresh model of `record`, which is its configuration unless a model records more."""
         return cls.from_config(record, generator)
 
     @classmethod
@@ -59,18 +59,18 @@ class Pretrained(nn.Module, ABC):
             reference: a file, a folder, or a hub id (`org/name`, `org/name/file`). A local path wins.
             teacher: a MaskGIT-VQGAN in the same ways, for a released SFTok checkpoint of stage 1 or 2,
                 which holds no pixel decoder.
-            config: what to build, in place of the configuration that was saved or read off the shapes of
+            config: replaces the configuration that was saved or read off the shapes of
                 a released checkpoint, which do not tell everything (`sftok.checkpoints.released`).
 
         Raises:
             CheckpointError: it cannot be found, read or trusted, is of another model, or does not fit;
-                one line that names it. Nothing is built then.
+                one line that names it.
         """
         return cls.from_checkpoint(read_checkpoint(reference, teacher), config)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, config: Config | None = None) -> Self:
-        """As `from_pretrained`, from tensors that were read; they become the weights, uncopied.
+        """As `from_pretrained`, from tensors in memory, which become the weights without a copy.
 
         Raises:
             CheckpointError: as `from_pretrained`.
@@ -126,13 +126,13 @@ class Pretrained(nn.Module, ABC):
 
 @contextlib.contextmanager
 def without_weights() -> Iterator[None]:
-    """Within, models are built on the meta device: shapes, no memory and no draws."""
+    """Build models on the meta device: shapes without memory, and no draws."""
     with torch.device("meta"), _Unfilled():
         yield
 
 
 class _Unfilled(TorchFunctionMode):
-    """Leaves tensors as they are that initialisation would fill.
+    """Skips what would fill tensors.
 
     On the meta device filling does nothing anyway, but for these functions torch imports its compiler, for
     seconds, to do it.

@@ -154,7 +154,7 @@ class BackboneConfig(Component, family="backbone", package="sftok.teacher"):
         """Refuse images that codes do not cover evenly.
 
         Raises:
-            ValueError: `image_size` is no multiple of `factor`.
+            ValueError: `image_size` is not a multiple of `factor`.
         """
         if image_size % self.factor:
             raise ValueError(

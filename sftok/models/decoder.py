@@ -1,7 +1,7 @@
 """The decoder: teacher codes, some of them masked, from the quantized latent tokens (Sections 3.1, 3.2).
 
 One call predicts the distribution of every code given Z_q and the codes that are already known,
-p(M | Z_q, known codes); iterative decoding (`sftok.decoding`) calls it once a step.
+p(M | Z_q, known codes); iterative decoding (`sftok.decoding`) makes one call per step.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sftok.models.base import Decoder, DecoderConfig
-from sftok.models.layers import check_heads, initialise_transformer, transformer
+from sftok.models.layers import check_heads, initialize_transformer, transformer
 
 
 class ViTDecoderConfig(DecoderConfig, name="vit"):
@@ -66,7 +66,7 @@ class ViTDecoder(Decoder):
         self.blocks = transformer(width, config.depth, config.heads)
         self.norm_out = nn.LayerNorm(width)
         self.head = nn.Sequential(nn.Linear(width, 2 * width), nn.Tanh(), nn.Linear(2 * width, vocabulary))
-        initialise_transformer(self, generator)
+        initialize_transformer(self, generator)
 
     def forward(self, code_ids: Tensor, quantized: Tensor) -> Tensor:
         """Logits of every code.

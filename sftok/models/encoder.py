@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sftok.models.base import Encoder, EncoderConfig
-from sftok.models.layers import check_heads, initialise_transformer, transformer
+from sftok.models.layers import check_heads, initialize_transformer, transformer
 
 
 class ViTEncoderConfig(EncoderConfig, name="vit"):
@@ -80,7 +80,7 @@ class ViTEncoder(Encoder):
         self.blocks = transformer(width, config.depth, config.heads)
         self.norm_out = nn.LayerNorm(width)
         self.to_latents = nn.Linear(width, token_dim)
-        initialise_transformer(self, generator)
+        initialize_transformer(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to latents `[B, K, Dq]`.

@@ -113,7 +113,7 @@ class MaskGITGenerator(Pretrained):
         self.norm_in = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
         self.blocks = nn.ModuleList(PostNormBlock(config) for _ in range(config.depth))
         self.head = nn.Linear(config.width, vocabulary)
-        self._initialise(generator or torch.Generator().manual_seed(0))
+        self._initialize(generator or torch.Generator().manual_seed(0))
 
     @classmethod
     def from_config(cls, config: GeneratorRecord, generator: torch.Generator | None = None) -> Self:
@@ -164,8 +164,8 @@ class MaskGITGenerator(Pretrained):
             tokens = block(tokens, noise)
         return self.head(tokens[:, 1:])
 
-    def _initialise(self, generator: torch.Generator) -> None:
-        """BERT's start: normal with deviation 0.02, biases zero, norms the identity."""
+    def _initialize(self, generator: torch.Generator) -> None:
+        """As BERT: normal with deviation 0.02, biases zero, norms the identity."""
         for name, parameter in self.named_parameters():
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=0.02, generator=generator)

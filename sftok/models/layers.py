@@ -21,7 +21,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
     On a CPU in bfloat16 the products are written out: the backward pass of torch's fused attention takes
     half of a training step there, and its "math" form guards against rows without any key, which costs
-    several passes over the scores; no row here is without one. `nox -s benchmarks` shows the ratio.
+    several passes over the scores; here every row has one. `nox -s benchmarks` shows the ratio.
     """
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
         return F.scaled_dot_product_attention(query, key, value)
@@ -49,7 +49,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, attend: Attend = attend) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`; `attend` is how, if not by the softmax alone."""
+        """Tokens `[B, L, D]` to `[B, L, D]`; `attend` replaces plain softmax attention."""
         query, key, value = rearrange(
             self.qkv(tokens), "b l (three h d) -> three b h l d", three=3, h=self.heads
         )
@@ -101,8 +101,8 @@ def transformer(width: int, depth: int, heads: int) -> nn.Sequential:
     return nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
 
 
-def initialise_transformer(module: nn.Module, generator: torch.Generator | None = None) -> None:
-    """Draw every weight of a ViT-like module anew, as the release does: in place, whatever it held before.
+def initialize_transformer(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Draw every weight of a ViT-like module in place, as the release does.
 
     Linear, convolution and embedding weights are truncated normal with deviation 0.02, biases zero, norms
     the identity; the joint projection of attention is Xavier uniform, as torch's own attention has it.
@@ -111,8 +111,8 @@ def initialise_transformer(module: nn.Module, generator: torch.Generator | None 
 
     Args:
         module: changed in place.
-        generator: where the draws come from; None is a fresh generator of seed 0, so that a model built
-            without one is the same each time and the global generator never matters.
+        generator: source of the draws; None is a fresh generator of seed 0, so that a model built without
+            one is always the same and the global generator never matters.
     """
     generator = generator or torch.Generator().manual_seed(0)
     for child in module.modules():

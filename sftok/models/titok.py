@@ -1,4 +1,4 @@
-"""TiTok: the single-step tokenizer that Table 1 compares with, of which SFTok keeps encoder and layout.
+"""TiTok: the single-step tokenizer of Table 1, whose encoder and layout SFTok keeps.
 
 ```
 images [B,3,H,W] -> Encoder -> latents [B,K,Dq] -> VQ -> ids [B,K]
@@ -23,7 +23,7 @@ from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.models.base import BackboneConfig, Encoder, EncoderConfig
 from sftok.models.encoder import ViTEncoderConfig
-from sftok.models.layers import check_heads, initialise_transformer, transformer
+from sftok.models.layers import check_heads, initialize_transformer, transformer
 from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids
 from sftok.quantizers.vq import VQConfig
 from sftok.teacher.vqgan import MASKGIT_VQGAN
@@ -98,7 +98,7 @@ class TiTokConfig(Config):
 
 
 class TiTokDecoder(nn.Module):
-    """Quantized latent tokens to one vector a patch, read off equal mask tokens that differ by position."""
+    """Quantized latent tokens to one vector per patch, read off equal mask tokens that differ by position."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class TiTokDecoder(nn.Module):
         self.norm_in = nn.LayerNorm(width)
         self.blocks = transformer(width, config.depth, config.heads)
         self.norm_out = nn.LayerNorm(width)
-        initialise_transformer(self, generator)
+        initialize_transformer(self, generator)
 
     def forward(self, quantized: Tensor) -> Tensor:
         """Quantized latents `[B, K, Dq]` to patches `[B, N, D]`."""
@@ -148,7 +148,7 @@ class CodesHead(nn.Module):
             nn.Linear(width, 2 * width), nn.Tanh(), nn.Linear(2 * width, vocabulary)
         )
         generator = generator or torch.Generator().manual_seed(0)
-        initialise_transformer(self.to_logits, generator)
+        initialize_transformer(self.to_logits, generator)
         self.pixel_decoder = config.pixel_decoder.build_decoder(image_size, generator)
 
     def forward(self, patches: Tensor) -> Tensor:
@@ -170,7 +170,7 @@ class PixelsHead(nn.Module):
         self.config, self.grid = config, config.grid(image_size)
         self.to_pixels = nn.Linear(width, 3 * config.patch_size**2)
         self.across_seams = nn.Conv2d(3, 3, 3, padding=1)
-        initialise_transformer(self, generator)
+        initialize_transformer(self, generator)
 
     def forward(self, patches: Tensor) -> Tensor:
         """Patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
@@ -190,7 +190,7 @@ HEADS: dict[str, Callable[..., CodesHead | PixelsHead]] = {"codes": CodesHead, "
 
 
 class TiTok(Pretrained):
-    """A tokenizer of images that decodes in one step, composed of injected parts."""
+    """A tokenizer that decodes in one step, composed of injected parts."""
 
     architecture: ClassVar[str] = "titok"
     record_type: ClassVar[type[Config]] = TiTokConfig
@@ -239,22 +239,22 @@ class TiTok(Pretrained):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
         return self.encoder.image_size
 
     @property
     def num_tokens(self) -> int:
-        """Ids an image, K."""
+        """Ids per image, K."""
         return self.encoder.num_latent_tokens
 
     @property
     def codebook_size(self) -> int:
-        """What an id counts up to."""
+        """Number of ids."""
         return self.quantizer.codebook_size
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`, whatever the batch."""
+        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`; they do not depend on the batch."""
         return self.quantizer.assign(self.encoder(images))
 
     @torch.no_grad()
@@ -262,13 +262,13 @@ class TiTok(Pretrained):
         """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1].
 
         Raises:
-            ValueError: `ids` are not K a sample, or out of range.
+            ValueError: `ids` are not K per image, or out of range.
         """
         check_ids(ids, self.num_tokens, self.codebook_size)
         return self.head(self.decoder(self.quantizer.lookup(ids))).clamp(0, 1)
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] through their K tokens and back."""
+        """Encode images `[B, 3, H, W]` in [0, 1] and decode their tokens."""
         return self.decode(self.encode(images))
 
 

@@ -5,7 +5,7 @@ images [B,3,H,W] -> Encoder -> latents [B,K,Dq] -> Quantizer -> ids [B,K]
 ids -> lookup -> Decoder, T steps from all masked -> codes [B,N] -> PixelDecoder -> images
 ```
 
-An ablation injects another part; it never adds a flag here.
+An ablation chooses or injects another part; it never adds a flag here.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class SFTokConfig(LatentTokenizerConfig):
 class SFTokRecord(SFTokConfig):
     """What a saved tokenizer is rebuilt from: its parts, and how it was trained to be decoded.
 
-    The two are apart because training does not depend on `decoding`, so it belongs to no training's key.
+    Training does not depend on `decoding`, which is therefore kept out of its configuration and its key.
     """
 
     decoding: DecodingConfig = DecodingConfig()
@@ -80,8 +80,7 @@ class SFTok(Pretrained):
     """A tokenizer of images, composed of injected parts.
 
     Attributes:
-        decoding: what `decode` does when nothing else is asked for: the paper's 8 steps; a tokenizer of
-            stage 3 ends in the soft lookup.
+        decoding: how `decode` decodes by default: the paper's 8 steps; after stage 3, with the soft lookup.
     """
 
     architecture: ClassVar[str] = "sftok"
@@ -123,7 +122,7 @@ class SFTok(Pretrained):
 
     @classmethod
     def from_record(cls, record: SFTokRecord, generator: torch.Generator | None = None) -> Self:
-        """As `from_config`, with the record's own way of decoding."""
+        """As `from_config`, with the decoding of the record."""
         return cls.from_config(record, generator, record.decoding)
 
     @property
@@ -148,22 +147,22 @@ class SFTok(Pretrained):
 
     @property
     def image_size(self) -> int:
-        """Pixels a side."""
+        """Pixels per side."""
         return self.encoder.image_size
 
     @property
     def num_tokens(self) -> int:
-        """Ids an image, K."""
+        """Ids per image, K."""
         return self.encoder.num_latent_tokens
 
     @property
     def codebook_size(self) -> int:
-        """What an id counts up to."""
+        """Number of ids."""
         return self.quantizer.codebook_size
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`, whatever the batch."""
+        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`; they do not depend on the batch."""
         return self.quantizer.assign(self.encoder(images))
 
     @torch.no_grad()
@@ -173,7 +172,7 @@ class SFTok(Pretrained):
         """Token ids int64 `[B, K]` to teacher codes `[B, N]` and the last logits `[B, N, V]`.
 
         Raises:
-            ValueError: `ids` are not K a sample, or out of range.
+            ValueError: `ids` are not K per image, or out of range.
         """
         check_ids(ids, self.num_tokens, self.codebook_size)
         quantized = self.quantizer.lookup(ids)
@@ -202,11 +201,11 @@ class SFTok(Pretrained):
             ids: from `encode`.
             decoding: None is `self.decoding`.
             generator: of the noise, on the ids' device; None is a fresh one of seed 0.
-            steps: if given, in place of those of `decoding`.
+            steps: overrides those of `decoding`.
 
         Raises:
             ConfigError: `steps` is less than 1.
-            ValueError: `ids` are not K a sample, or out of range.
+            ValueError: `ids` are not K per image, or out of range.
         """
         decoding = decoding or self.decoding
         if steps is not None:
@@ -225,7 +224,7 @@ class SFTok(Pretrained):
         *,
         steps: int | None = None,
     ) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] through their K tokens and back; the rest is as in `decode`."""
+        """Encode images `[B, 3, H, W]` in [0, 1] and decode their tokens, with the arguments of `decode`."""
         return self.decode(self.encode(images), decoding, generator, steps=steps)
 
 

@@ -1,1 +1,1 @@
-"""Quantizers, one idea a file, behind the protocol of `base`."""
+"""Quantizers, one per file, behind the protocol of `base`."""

@@ -1,4 +1,4 @@
-"""What every quantizer gives and takes: latents in, ids and straight-through vectors out."""
+"""The interface of every quantizer: latents in, ids and straight-through vectors out."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ class Quantizer(Protocol):
     ) -> Quantized:
         """Quantize latents `[B, K, Dq]`.
 
-        `generator` feeds a quantizer that draws; `world` is for one that looks at the whole batch, of which
-        the latents may be one process's share.
+        `generator` feeds a quantizer that draws; `world` is for one that looks at the whole batch, which
+        several processes may share.
         """
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, image by image."""
+        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, each image by itself."""
 
     def lookup(self, ids: Tensor) -> Tensor:
         """The code of each id: int64 `[B, K]` to `[B, K, Dq]`."""
@@ -82,7 +82,7 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
 
 
 def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:
-    """Refuse ids that no encoder makes: fewer would be broadcast, negative ones count from the end.
+    """Refuse ids that no encoder makes: fewer would be broadcast, negative ones would count from the end.
 
     Raises:
         ValueError: they are not `[B, K]`, or out of range.
@@ -100,7 +100,7 @@ def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) 
     the codes to the latents.
 
     Args:
-        latents: `[..., D]`, as they were compared with the codes (normalised, if the codes are).
+        latents: `[..., D]`, as they were compared with the codes (normalized, if the codes are).
         codes: `[..., D]`, differentiable with respect to the codebook.
         ids: int64, kept as they are.
         commitment_cost: weight of the commitment loss.
@@ -120,7 +120,7 @@ def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) 
 def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
     """Squared Euclidean distances of `[n, D]` to `[V, D]`: float32 `[n, V]`, also under autocast.
 
-    Never in TF32, whose ten bits the difference of large products would not survive.
+    Never in TF32: its ten bits are too few for a difference of large products.
     """
     with torch.autocast(latents.device.type, enabled=False), _without_tf32(latents.device):
         latents, codebook = latents.float(), codebook.float()

@@ -34,15 +34,15 @@ class OptVQConfig(QuantizerConfig, name="optvq"):
 def sinkhorn(distances: Tensor, epsilon: float = 10.0, iterations: int = 5, world: World = SINGLE) -> Tensor:
     """The transport plan that spreads n latents evenly over V codes.
 
-    `exp(-epsilon * distances)` is normalised over latents (every code receives the same mass), then over
+    `exp(-epsilon * distances)` is normalized over latents (every code receives the same mass), then over
     codes (every latent gives its whole mass), `iterations` times. It runs in float32 and in the log domain,
     where no distance is too large; the release's shift by the smallest distance cancels there.
 
     Args:
-        distances: finite `[n, V]`, any scale that makes sense of `epsilon`.
+        distances: finite `[n, V]`, on a scale that suits `epsilon`.
         epsilon: inverse temperature: the larger, the closer to the hard assignment.
-        iterations: rounds of both normalisations.
-        world: who has the other latents, if these are one process's share: the codes are spread over all.
+        iterations: rounds of both normalizations.
+        world: the processes that share the latents, over all of which codes are spread.
 
     Returns:
         float32 `[n, V]`; each row sums to 1, each column (over all processes) to about n / V.

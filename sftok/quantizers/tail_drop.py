@@ -1,8 +1,8 @@
 """Tail drop: images in any number of latent tokens, from the first on (One-D-Piece, reference [30]).
 
 In training a random tail of each image's tokens is dropped, so that the first tokens learn to carry the most.
-A dropped token is the zero vector, which no code of a normalised codebook is: the decoder sees that it is
-missing. Both classes stand around a quantizer in the place where one is injected; no model knows of them.
+A dropped token is the zero vector, which no code of a normalized codebook is: the decoder sees that it is
+missing. Both classes wrap a quantizer that is injected into a model; no model knows of them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sftok.quantizers.base import Quantized, Quantizer
 class TailDrop(nn.Module):
     """A quantizer for training whose vectors end early: 1 to K tokens stay, uniformly drawn for each image.
 
-    Its losses are those of all tokens: what is dropped is what the decoder sees, not what is learnt.
+    Its losses are those of all tokens: what is dropped is what the decoder sees, not what is learned.
     """
 
     quantizer: Quantizer
@@ -34,7 +34,7 @@ class TailDrop(nn.Module):
         """Quantize latents `[B, K, Dq]` and drop a tail drawn from `generator` of each.
 
         Raises:
-            ValueError: no generator: outside training nothing is to be dropped at random.
+            ValueError: no generator: outside training nothing is dropped at random.
         """
         if generator is None:
             raise ValueError("TailDrop draws how many tokens stay: it needs a generator")
@@ -71,7 +71,7 @@ class FirstTokens(nn.Module):
         return replace(quantized, quantized=first_tokens(quantized.quantized, self.kept))
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`; the later ids are there, unused."""
+        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, the unused later ids included."""
         return self.quantizer.assign(latents)
 
     def lookup(self, ids: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class VQ(nn.Module):
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Quantize latents `[B, K, Dq]` to their nearest codes. Nothing is drawn, each latent is alone."""
+        """Quantize latents `[B, K, Dq]` to their nearest codes. Nothing is drawn."""
         with torch.autocast(latents.device.type, enabled=False):
             points, codebook = self._scale(latents.float()), self.codebook()
             ids = nearest(points, codebook)

@@ -24,9 +24,9 @@ from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 from sftok.quantizers.optvq import sinkhorn
 
 PIXELS_AT_ONCE = 2**21
-"""Of images that go through together where no gradient is asked for.
+"""Of the images that pass together where no gradient is needed.
 
-What the widest layer makes of them takes a gigabyte at the released width, and several are alive at once.
+At the released width, the output of the widest layer then takes a gigabyte, and several are alive at once.
 """
 
 
@@ -102,7 +102,7 @@ class VQGANEncoder(nn.Module):
         self.mid = _blocks(channels[-1], channels[-1], blocks, groups)
         self.norm_out = _norm(channels[-1], groups)
         self.conv_out = nn.Conv2d(channels[-1], config.code_dim, 1)
-        _initialise(self, generator)
+        _initialize(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to `[B, C, h, w]`."""
@@ -130,7 +130,7 @@ class VQGANDecoder(PixelDecoder):
         self.after_up = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for width in channels[1:])
         self.norm_out = _norm(channels[0], groups)
         self.conv_out = nn.Conv2d(channels[0], 3, 3, padding=1)
-        _initialise(self, generator)
+        _initialize(self, generator)
 
     def decode_embeddings(self, embeddings: Tensor) -> Tensor:
         """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
@@ -193,12 +193,12 @@ class MaskGITVQGAN(Pretrained):
 
     @property
     def codebook_size(self) -> int:
-        """What a code counts up to, V."""
+        """Number of codes, V."""
         return self.backbone.codebook_size
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`, a part of them at a time."""
+        """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`, some at a time."""
         parts = images.split(_images_at_once(self.image_size))
         return torch.cat([nearest(self._latents(part), self.pixel_decoder.codebook) for part in parts])
 
@@ -211,8 +211,7 @@ class MaskGITVQGAN(Pretrained):
         """Reconstruct images `[B, 3, H, W]` to train the teacher itself.
 
         In training mode codes are assigned by Sinkhorn over the whole batch, so that all are used;
-        otherwise each latent takes its nearest code. `world` has the rest of the batch, if these images are
-        one process's share.
+        otherwise each latent takes its nearest code. `world` is the processes that share the batch.
 
         Returns:
             The reconstruction `[B, 3, H, W]`, not clamped, and the quantization with ids `[B, N]`,
@@ -234,8 +233,8 @@ class MaskGITVQGAN(Pretrained):
 def _spread(latents: Tensor, codebook: Tensor, world: World) -> Tensor:
     everywhere = world.gather(latents)
     distances = squared_distances(everywhere.flatten(0, 1), codebook).clamp_min(0).sqrt()
-    # Nothing bounds these vectors. What differs between codes is measured in its own deviation; what a
-    # latent has against all codes cancels in the plan and would only blur the scale.
+    # Nothing bounds these vectors, so differences between codes are measured in their own deviation. A
+    # latent's mean distance to all codes cancels in the plan and would only blur the scale.
     contrasts = distances - distances.mean(1, keepdim=True)
     plan = sinkhorn(contrasts / contrasts.std().clamp_min(1e-8))
     return world.share(plan.argmax(1).view(everywhere.shape[:2]))
@@ -254,7 +253,7 @@ def _blocks(inputs: int, outputs: int, count: int, groups: int) -> nn.Sequential
     return nn.Sequential(*(ResidualBlock(before, after, groups) for before, after in widths))
 
 
-def _initialise(module: nn.Module, generator: torch.Generator | None) -> None:
+def _initialize(module: nn.Module, generator: torch.Generator | None) -> None:
     generator = generator or torch.Generator().manual_seed(0)
     for child in module.modules():
         if isinstance(child, nn.Conv2d):

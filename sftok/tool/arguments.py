@@ -1,4 +1,4 @@
-"""What the commands take."""
+"""The arguments of the commands."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import NoReturn
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that says what is wrong in one line."""
+    """A parser whose errors are one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Say it and exit with code 2."""
+        """Print the message and exit with code 2."""
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
@@ -20,7 +20,7 @@ def parser() -> Parser:
     root = Parser(
         prog="python -m sftok",
         description="Turn images into token ids and back.",
-        epilog="exit codes: 0 done, 1 it could not be written, 2 the input is wrong, 130 interrupted",
+        epilog="exit codes: 0 success, 1 output cannot be written, 2 wrong input, 130 interrupted",
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
@@ -42,12 +42,12 @@ def parser() -> Parser:
     command.add_argument(
         "inputs", nargs="+", metavar="IMAGE|TOKENS.npz", help="files and folders, or what `tokenize` wrote"
     )
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="where the PNGs go")
+    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for the PNGs")
     command.add_argument(
         "--steps", type=int, metavar="T", help="decoding steps (default: the checkpoint's, 8 in the paper)"
     )
     command.add_argument(
-        "--temperature", type=float, help="of the decoding's noise, 0 for none (default: the checkpoint's)"
+        "--temperature", type=float, help="of the decoding noise, 0 for none (default: the checkpoint's)"
     )
     _checkpoint(command)
     _batches(command)
@@ -69,13 +69,13 @@ def _checkpoint(command: Parser) -> None:
     command.add_argument(
         "--teacher",
         metavar="FILE",
-        help="the MaskGIT-VQGAN, for a released SFTok checkpoint without a pixel decoder",
+        help="the MaskGIT-VQGAN that completes a released SFTok checkpoint without a pixel decoder",
     )
     command.add_argument(
         "--seed",
         type=seed,
         default=0,
-        help="of random weights and of the decoding's noise (default: %(default)s)",
+        help="of random weights and of the decoding noise (default: %(default)s)",
     )
 
 
@@ -89,7 +89,7 @@ def _unreadable(command: Parser) -> None:
         "--unreadable",
         choices=("fatal", "skip"),
         default="fatal",
-        help="what to do about a file that is no image (default: %(default)s)",
+        help="what to do with a file that is not an image (default: %(default)s)",
     )
 
 
@@ -109,5 +109,5 @@ def _whole(text: str, least: int) -> int:
     except ValueError:
         number = -1
     if not least <= number < 2**63:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from {least}")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {least}")
     return number

@@ -1,4 +1,4 @@
-"""Where a command computes."""
+"""The device of a command."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from sftok.tool.errors import ToolError
 
 
 def place(tokenizer: Tokenizer, name: str | None) -> torch.device:
-    """Move `tokenizer` to the device of that name, or to the best there is.
+    """Move `tokenizer` to the device of that name, or to the best available one.
 
     Raises:
-        ToolError: there is no such device, or, like "meta", it computes nothing.
+        ToolError: the device does not exist, or computes nothing, like "meta".
     """
     chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,4 +1,4 @@
-"""What a command cannot do."""
+"""The error of the commands."""
 
 from __future__ import annotations
 

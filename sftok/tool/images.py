@@ -1,4 +1,4 @@
-"""Image files: which ones, their pixels in batches, and where reconstructions of them go."""
+"""Image files: finding them, reading them in batches, and naming their reconstructions."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class ImageBatch:
     Attributes:
         files: their paths.
         images: float32 `[B, 3, H, W]` in [0, 1].
-        seen: how many files were looked at for it, unreadable ones included.
+        seen: the number of files that were read for it, unreadable ones included.
     """
 
     files: list[str]
@@ -40,7 +40,7 @@ class ImageBatch:
 
 
 def preprocessing(image_size: int) -> dict[str, Any]:
-    """What is done to every image before it is tokenized."""
+    """How every image is prepared before it is tokenized."""
     return {"transform": TRANSFORM, "image_size": image_size, "range": [0, 1]}
 
 
@@ -48,7 +48,7 @@ def find_images(inputs: Sequence[str]) -> list[str]:
     """The files among `inputs` and the image files in its folders, each once, folders in sorted order.
 
     Raises:
-        ToolError: a path does not exist, or a folder holds no image.
+        ToolError: a path does not exist, or a folder holds no images.
     """
     found: list[str] = []
     for given in inputs:
@@ -70,10 +70,10 @@ def find_images(inputs: Sequence[str]) -> list[str]:
 def read_batches(
     files: Sequence[str], image_size: int, batch_size: int, on_unreadable: OnUnreadable
 ) -> Iterator[ImageBatch]:
-    """The images in order, `batch_size` at a time; files that are left out leave no gap.
+    """The images in order, `batch_size` at a time; skipped files leave no gap.
 
     Raises:
-        ToolError: a file is no image and `on_unreadable` is "fatal", or none of them is one.
+        ToolError: a file is not an image and `on_unreadable` is "fatal", or none of them is one.
     """
     pending: list[tuple[str, np.ndarray]] = []
     seen = read = 0
@@ -96,10 +96,10 @@ def read_batches(
 
 
 def output_names(files: Sequence[str]) -> list[Path]:
-    """Where the reconstruction of each file goes: relative paths that end in .png, each once.
+    """Relative paths of the reconstructions: they end in .png and are unique.
 
-    Folders are kept from the deepest one that holds all files on down. Where two files differ in their
-    suffix only, every name keeps its own: `a.jpg.png`.
+    Folders below the deepest common one are kept. If two files differ in their suffix only, every name keeps
+    its own: `a.jpg.png`.
 
     Raises:
         ToolError: a file is listed twice.
@@ -121,7 +121,7 @@ def _absolute(file: str) -> str:
 
 
 def _walk(top: str) -> Iterator[str]:
-    """Image files below a folder, links followed; hidden ones are left out."""
+    """Image files below a folder, links followed; hidden ones are skipped."""
 
     def refuse(error: OSError) -> NoReturn:
         raise ToolError(f"{error.filename}: cannot be listed ({error.strerror})")

@@ -1,4 +1,4 @@
-"""`python -m sftok info`: what a checkpoint holds."""
+"""`python -m sftok info`: describe a checkpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sftok.tool.tokens import checkpoint_record
 
 
 def run(options: argparse.Namespace) -> None:
-    """Print it.
+    """Print the description of `options.checkpoint`.
 
     Raises:
         CheckpointError: see `open_tokenizer`.
@@ -48,7 +48,7 @@ def _text(found: dict[str, Any]) -> str:
     rows = {
         "architecture": found["architecture"],
         "images": f"{size} x {size}; {found['preprocessing']['transform']}; values in [0, 1]",
-        "tokens": f"{found['num_tokens']} an image, of a codebook of {found['codebook_size']}",
+        "tokens": f"{found['num_tokens']} per image, from a codebook of {found['codebook_size']}",
         "decoding": ", ".join(f"{name} {value}" for name, value in found["decoding"].items()),
         **{f"{name} parameters": f"{count:,}" for name, count in found["parameters"].items()},
         "identity": found["identity"],

@@ -1,4 +1,4 @@
-"""What a command writes: files that are complete or not there, and progress on a terminal."""
+"""The output of commands: files, written atomically, and progress on a terminal."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def complete_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write, which appears at `path` (with its folders) once the block ends without an error.
 
     Raises:
-        OSError: it cannot be written; what was at `path` is there still.
+        OSError: it cannot be written; whatever was at `path` is unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("wb") as file:
@@ -27,7 +27,7 @@ def complete_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on a terminal's standard error, and elsewhere nothing; call it with what is done more."""
+    """A progress bar if standard error is a terminal; call it with the number of newly finished items."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda more: None

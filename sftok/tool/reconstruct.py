@@ -28,7 +28,7 @@ TOKEN_SUFFIX = ".npz"
 
 Decode = Callable[[Tensor], Tensor]
 IdBatch = tuple[list[str], Tensor, int]
-"""Files, their ids `[B, K]`, and how many files were looked at for it."""
+"""Files, their ids `[B, K]`, and the number of files that were read for them."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -61,13 +61,13 @@ def _tokens(inputs: list[str]) -> TokenFile | None:
     if not given:
         return None
     if len(inputs) > 1:
-        raise ToolError(f"{given[0]}: a token file is reconstructed alone; leave out the other inputs")
+        raise ToolError(f"{given[0]}: a token file must be the only input; leave out the other inputs")
     return load_tokens(Path(given[0]))
 
 
 def _targets(files: list[str], output: Path) -> dict[str, Path]:
     if output.exists() and not output.is_dir():
-        raise ToolError(f"{output}: is no folder; name one for the images")
+        raise ToolError(f"{output}: is not a folder; name one for the images")
     targets = {file: output / name for file, name in zip(files, output_names(files), strict=True)}
     originals = {Path(file).resolve() for file in files}
     folders = {original.parent for original in originals}
@@ -75,7 +75,7 @@ def _targets(files: list[str], output: Path) -> dict[str, Path]:
         if target.resolve() in originals:
             raise ToolError(f"{target}: is one of the images itself; choose another folder")
         if target.exists() and target.parent.resolve() in folders:
-            raise ToolError(f"{target}: is there already, beside the images; choose another folder")
+            raise ToolError(f"{target}: exists already, beside the images; choose another folder")
     return targets
 
 

@@ -1,4 +1,4 @@
-"""Token files: a .npz of ids and of what they were made from, without a pickle in it."""
+"""Token files: a .npz of ids and of what they were made from, without pickles."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ class TokenFile:
 
     Attributes:
         ids: int64 `[N, K]`.
-        files: the N images, by the paths that were given.
-        preprocessing: what was done to them.
+        files: the N images, by the given paths.
+        preprocessing: how the images were prepared.
         checkpoint: which model the ids are of: `architecture`, `num_tokens`, `codebook_size` and the
             SHA-256 `identity` of its weights and configuration.
     """
@@ -67,7 +67,7 @@ def load_tokens(path: Path) -> TokenFile:
     """Read a token file.
 
     Raises:
-        ToolError: it is none, or damaged.
+        ToolError: it is not a token file, or damaged.
     """
     try:
         content = read_arrays(path)
@@ -77,23 +77,23 @@ def load_tokens(path: Path) -> TokenFile:
     except FileNotFoundError:
         raise ToolError(f"{path}: no such file") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ToolError(f"{path}: no complete token file ({' '.join(str(error).split())})") from None
+        raise ToolError(f"{path}: not a complete token file ({' '.join(str(error).split())})") from None
     if ids.dtype != np.int64 or ids.ndim != 2 or files.dtype.kind != "U" or files.shape != ids.shape[:1]:
         raise ToolError(
-            f"{path}: no token file: ids are {ids.dtype} of shape {ids.shape}, "
+            f"{path}: not a token file: ids are {ids.dtype} of shape {ids.shape}, "
             f"files {files.dtype} of shape {files.shape}"
         )
     if not len(ids):
-        raise ToolError(f"{path}: holds the ids of no image")
+        raise ToolError(f"{path}: holds no ids")
     if wrong := [name for name in files.tolist() if "\0" in name or not Path(name).name]:
-        raise ToolError(f"{path}: damaged: {wrong[0]!r} is no name of a file")
+        raise ToolError(f"{path}: damaged: {wrong[0]!r} is not a file name")
     if not all(isinstance(part, dict) for part in described):
-        raise ToolError(f"{path}: no token file: its preprocessing and checkpoint are not described")
+        raise ToolError(f"{path}: not a token file: its preprocessing and checkpoint are not described")
     return TokenFile(torch.from_numpy(ids), files.tolist(), *described)
 
 
 def check_tokens(path: str | Path, tokens: TokenFile, tokenizer: Tokenizer) -> None:
-    """Refuse ids that another checkpoint made, or that no checkpoint makes.
+    """Refuse ids of another checkpoint, and ids that no checkpoint makes.
 
     Raises:
         ToolError: names both checkpoints.
@@ -101,7 +101,7 @@ def check_tokens(path: str | Path, tokens: TokenFile, tokenizer: Tokenizer) -> N
     made_by, given = tokens.checkpoint, checkpoint_record(tokenizer)
     if made_by.get("identity") != given["identity"]:
         raise ToolError(
-            f"{path}: its ids are of another checkpoint ({_named(made_by)}) than the one given "
+            f"{path}: its ids are from another checkpoint ({_named(made_by)}) than the given one "
             f"({_named(given)}); use the one it was made with, and for random weights the same --seed"
         )
     shape, size = (len(tokens.ids), tokenizer.num_tokens), tokenizer.codebook_size

@@ -27,7 +27,7 @@ class Malicious:
         return os.mkdir, (str(self.victim),)
 
 
-def test_torch_safetensors_and_own_files_hold_the_same(tmp_path):
+def test_torch_safetensors_and_own_files_read_alike(tmp_path):
     torch.save(TENSORS, tmp_path / "new.bin")
     torch.save(TENSORS, tmp_path / "old.bin", _use_new_zipfile_serialization=False)
     save_file(TENSORS, tmp_path / "foreign.safetensors", {"config": "not ours"})
@@ -53,7 +53,7 @@ def test_code_in_a_pickle_is_not_run(tmp_path, name, write):
     assert "\n" not in str(refused.value)
     assert not victim.exists()
     pickle.loads(pickle.dumps(Malicious(victim)))
-    assert victim.exists()  # the code does what it threatens
+    assert victim.exists()  # the code would have run
 
 
 def test_a_pickled_module_is_one_plain_line_without_advice_to_trust_it(torch_file):
@@ -104,7 +104,7 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
         ({}, "holds no tensors"),
     ],
 )
-def test_what_is_no_state_dict_is_refused(torch_file, content, message):
+def test_what_is_not_a_state_dict_is_refused(torch_file, content, message):
     with pytest.raises(CheckpointError, match=message):
         read_file(torch_file(content))
 
@@ -118,7 +118,7 @@ def test_other_files_are_refused(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_throughout_is_computed_in_float32_and_said(torch_file, caplog, dtype):
+def test_half_precision_is_converted_to_float32_with_a_warning(torch_file, caplog, dtype):
     tensors = {"a": torch.rand(3).to(dtype), "offset": torch.tensor([3])}
     with caplog.at_level(logging.WARNING):
         file = read_file(torch_file(tensors))

@@ -1,4 +1,4 @@
-"""Every released full-size model is told by its tensors; on the meta device, so without its memory."""
+"""Every released full-size model is recognized by its tensors; on the meta device, which takes no memory."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ NOT_KEPT = {"quantize.index_offset", "model.embeddings.token_type_embeddings.wei
 
 
 @pytest.mark.parametrize(("name", "record"), MODELS)
-def test_a_released_model_is_recognised_and_built(name, record):
+def test_a_released_model_is_recognized_and_built(name, record):
     checkpoint = interpret(released(name))
     checkpoint.check_complete()
     model = KINDS[checkpoint.architecture].from_checkpoint(checkpoint)
@@ -77,7 +77,7 @@ def test_stage_two_needs_the_teachers_pixel_decoder_and_decodes_hard():
 
 @pytest.mark.parametrize("name", ["sftok_b64", "titok_b64", "maskgit_vqgan"])
 def test_a_teacher_where_none_is_needed_is_refused(name):
-    with pytest.raises(CheckpointError, match="needs no teacher's file"):
+    with pytest.raises(CheckpointError, match="is complete without a teacher's file"):
         interpret(released(name)).completed_by(interpret(released("maskgit_vqgan")))
 
 
@@ -126,7 +126,7 @@ def test_any_wrong_shape_is_refused(name):
 
 @pytest.mark.parametrize("shape", [(), (3, 0)])
 @pytest.mark.parametrize("name", [name for name, _ in MODELS])
-def test_no_shape_is_more_than_a_line(name, shape):
+def test_a_wrong_shape_is_one_line(name, shape):
     tensors = released(name).tensors
     said = []
     for key in tensors:
@@ -145,14 +145,14 @@ def _build(file: WeightFile) -> None:
     KINDS[checkpoint.architecture].from_checkpoint(checkpoint)
 
 
-def test_whole_numbers_are_no_weights():
+def test_integers_are_not_weights():
     file = released("maskgit_vqgan")
     file.tensors["encoder.conv_in.weight"] = file.tensors["encoder.conv_in.weight"].int()
     with pytest.raises(CheckpointError, match=r"encoder\.conv_in\.weight holds int32, not weights"):
         interpret(file)
 
 
-def test_no_file_is_of_two_layouts():
+def test_no_file_matches_two_layouts():
     for name, _ in [*MODELS, ("sftok_b64_stage2", None)]:
         keys = released(name).tensors.keys()
         assert sum(layout.markers <= keys for layout in layouts()) == 1

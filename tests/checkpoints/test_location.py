@@ -62,7 +62,7 @@ def test_a_folder_holds_the_usual_file_or_one_only(tmp_path):
 @pytest.mark.parametrize(
     "reference", ["absent.bin", "./org/name", "/absent/file", "a b/c", "~nobody-of-that-name/x"]
 )
-def test_what_can_be_no_hub_id_is_missing(monkeypatch, tmp_path, hub, reference):
+def test_what_cannot_be_a_hub_id_is_missing(monkeypatch, tmp_path, hub, reference):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match=r"no such file or folder$"):
         locate(reference)

@@ -21,7 +21,7 @@ CONFIG = small_models.generator_record(6, 10, 3, depth=2)
 @pytest.fixture
 def model() -> MaskGITGenerator:
     model = MaskGITGenerator.from_config(CONFIG)
-    # As initialised, everything is nearly the same to it.
+    # As initialized, everything is nearly the same to it.
     for parameter in model.parameters():
         parameter.data.add_(0.2 * torch.randn(parameter.shape, generator=seeded(parameter.numel())))
     return model

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from sftok.models.layers import TransformerBlock, initialise_transformer, transformer
+from sftok.models.layers import TransformerBlock, initialize_transformer, transformer
 
 
 def test_block_computes_what_torchs_own_pre_norm_layer_does():
@@ -33,20 +33,20 @@ def test_block_treats_tokens_as_a_set():
     assert_close(block(tokens)[:, order], block(tokens[:, order]))
 
 
-def test_initialisation_depends_on_the_generator_alone():
+def test_initialization_depends_on_the_generator_alone():
     def drawn(seed: int, global_seed: int) -> torch.Tensor:
         torch.manual_seed(global_seed)
         module = transformer(8, 2, 2)
-        initialise_transformer(module, torch.Generator().manual_seed(seed))
+        initialize_transformer(module, torch.Generator().manual_seed(seed))
         return torch.cat([parameter.flatten() for parameter in module.parameters()])
 
     assert torch.equal(drawn(0, global_seed=1), drawn(0, global_seed=2))
     assert not torch.equal(drawn(0, global_seed=1), drawn(1, global_seed=1))
 
 
-def test_initialisation_has_the_releases_scales():
+def test_initialization_has_the_releases_scales():
     block = TransformerBlock(128, 4)
-    initialise_transformer(block)
+    initialize_transformer(block)
     assert abs(block.mlp.fc1.weight.std().item() - 0.02) < 0.001
     assert abs(block.attn.qkv.weight.std().item() - (0.5 / 128) ** 0.5) < 0.003
     assert block.mlp.fc1.bias.abs().max() == 0

@@ -240,7 +240,7 @@ def _decode(weights: dict[str, Tensor], quantized: Tensor, legacy: bool) -> Tens
     hidden = F.conv2d(hidden, weights["decoder.ffn.0.weight"], weights["decoder.ffn.0.bias"])
     if legacy:
         return F.conv2d(hidden.tanh(), weights["decoder.ffn.2.weight"], weights["decoder.ffn.2.bias"])
-    # Channels run over row and column within the patch, then colour.
+    # Channels run over row and column within the patch, then color.
     hidden = hidden.reshape(batch, PATCH, PATCH, 3, GRID, GRID).permute(0, 3, 4, 1, 5, 2)
     hidden = hidden.reshape(batch, 3, GRID * PATCH, GRID * PATCH)
     return F.conv2d(hidden, weights["decoder.conv_out.weight"], weights["decoder.conv_out.bias"], padding=1)

@@ -44,7 +44,7 @@ def test_evaluation_commutes_with_the_order_of_images(size, l2, seed):
 
 
 @given(codebook_sizes, seeds, st.floats(0.01, 100))
-def test_normalised_ids_do_not_depend_on_length(size, seed, scale):
+def test_normalized_ids_do_not_depend_on_length(size, seed, scale):
     latents = draw(3, 5, 4, seed=seed)
     for quantizer in quantizers(size, True, seed):
         assert (quantizer.assign(latents) == quantizer.assign(scale * latents)).float().mean() > 0.9

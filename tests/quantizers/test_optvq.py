@@ -95,7 +95,7 @@ def test_gradients_reach_latents_and_codebook(quantizer):
         assert tensor.grad.abs().sum() > 0
 
 
-def test_straight_through_gradient_is_that_of_the_normalised_latents(quantizer):
+def test_straight_through_gradient_is_that_of_the_normalized_latents(quantizer):
     latents, weight = draw(3, 4, 6).requires_grad_(), draw(3, 4, 6, seed=1)
     (through,) = torch.autograd.grad((quantizer(latents).quantized * weight).sum(), latents)
     (direct,) = torch.autograd.grad((F.normalize(latents, dim=-1) * weight).sum(), latents)

@@ -29,13 +29,13 @@ def teacher(tmp_path: Path) -> str:
 
 @pytest.fixture
 def draw(tmp_path: Path) -> Callable[..., str]:
-    """Writes an image of random colours and returns its path."""
-    colours = np.random.default_rng(0)
+    """Writes an image of random colors and returns its path."""
+    colors = np.random.default_rng(0)
 
     def write(name: str, width: int = 20, height: int = 24) -> str:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(colours.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
+        Image.fromarray(colors.integers(0, 256, (height, width, 3), dtype=np.uint8)).save(path)
         return str(path)
 
     return write

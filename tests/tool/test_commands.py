@@ -80,7 +80,7 @@ def test_tokens_are_those_of_the_tokenizer(photos, checkpoint, tokenizer, tmp_pa
     assert [path.name for path in (tmp_path / "deep").iterdir()] == ["tokens.npz"]
 
 
-def test_token_files_have_the_name_by_which_they_are_known(photos, checkpoint, tmp_path, capsys):
+def test_token_files_must_end_in_npz(photos, checkpoint, tmp_path, capsys):
     photo = tmp_path / "photo.png"
     photo.write_bytes(b"precious")
     assert tokenize(photos, "--checkpoint", checkpoint, "-o", photo) != 0
@@ -118,7 +118,7 @@ def test_images_and_their_tokens_reconstruct_alike(photos, checkpoint, tokenizer
             assert np.array_equal(np.asarray(Image.open(tmp_path / folder / name)), values)
 
 
-def test_decoding_is_the_checkpoints_unless_it_is_said(photos, tokenizer, tmp_path):
+def test_decoding_is_by_default_that_of_the_checkpoint(photos, tokenizer, tmp_path):
     tokenizer.decoding = DecodingConfig(steps=2, temperature=0, final_lookup="soft")
     saved = tokenizer.save_pretrained(tmp_path / "soft")
     image = f"{photos}/1.png"
@@ -135,9 +135,9 @@ def test_tokens_of_another_checkpoint_are_refused(photos, checkpoint, teacher, t
         tokenizer.pixel_decoder.codebook[0, 0] += 1
     altered = tokenizer.save_pretrained(tmp_path / "altered")
     code = reconstruct(tokens, "--checkpoint", altered, "-o", tmp_path / "out")
-    refused(code, "tokens.npz: its ids are of another checkpoint (sftok ", "than the one given (sftok ")
+    refused(code, "tokens.npz: its ids are from another checkpoint (sftok ", "than the given one (sftok ")
     code = reconstruct(tokens, "--checkpoint", teacher, "-o", tmp_path / "out")
-    refused(code, "than the one given (maskgit-vqgan ")
+    refused(code, "than the given one (maskgit-vqgan ")
     assert not (tmp_path / "out").exists()
 
 
@@ -210,7 +210,7 @@ def test_a_truncated_token_file_is_refused(photos, checkpoint, tmp_path, refused
     content = tokens.read_bytes()
     tokens.write_bytes(content[: int(keep * len(content)) if isinstance(keep, float) else keep])
     code = reconstruct(tokens, "--checkpoint", checkpoint, "-o", tmp_path / "out")
-    refused(code, "tokens.npz: no complete token file")
+    refused(code, "tokens.npz: not a complete token file")
 
 
 def test_unreadable_images_are_fatal_or_skipped(photos, checkpoint, tmp_path, refused, caplog):
@@ -234,21 +234,21 @@ def test_bad_input_is_one_line(photos, checkpoint, teacher, tmp_path, refused):
     refused(tokenize(photos, "--checkpoint", checkpoint, "--teacher", teacher, *out), "leave it out")
     refused(tokenize(photos, "--checkpoint", checkpoint, "--device", "abacus", *out), "--device abacus")
     refused(tokenize(photos, "--checkpoint", checkpoint, "--device", "meta", *out), "--device meta")
-    refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos + "/1.png"), "is no folder")
+    refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos + "/1.png"), "is not a folder")
     refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos), "is one of the images itself")
     beside = Image.open(photos + "/1.png")
     beside.save(photos + "/1.jpg")
     one = reconstruct(photos + "/1.jpg", "--checkpoint", checkpoint, "-o", photos)
-    refused(one, "1.png: is there already, beside the images")
+    refused(one, "1.png: exists already, beside the images")
     refused(reconstruct(photos, "--checkpoint", checkpoint, *out, "--steps", 0), "steps = 0")
     refused(reconstruct(photos, "--checkpoint", checkpoint, *out, "--temperature", -1), "temperature = -1")
     refused(reconstruct(photos, "--checkpoint", teacher, *out, "--steps", 8), "decodes in one step")
-    refused(reconstruct(photos, "x.npz", "--checkpoint", teacher, *out), "reconstructed alone")
+    refused(reconstruct(photos, "x.npz", "--checkpoint", teacher, *out), "must be the only input")
     refused(reconstruct("x.npz", "--checkpoint", teacher, *out), "x.npz: no such file")
     assert not (tmp_path / "out.npz").exists()
 
 
-def test_what_cannot_be_written_is_code_1(photos, checkpoint, capsys):
+def test_output_that_cannot_be_written_is_exit_code_1(photos, checkpoint, capsys):
     code = tokenize(photos, "--checkpoint", checkpoint, "-o", f"{photos}/1.png/tokens.npz")
     assert code == 1
     assert capsys.readouterr().err.count("\n") == 1
@@ -283,7 +283,7 @@ def test_info(checkpoint, tokenizer: SFTok, capsys):
     assert found["config"] == tokenizer.record.model_dump(mode="json")
     assert main(["info", "--checkpoint", checkpoint]) == 0
     text = capsys.readouterr().out
-    assert "4 an image, of a codebook of 32" in text
+    assert "4 per image, from a codebook of 32" in text
     assert identity(tokenizer) in text
 
 
