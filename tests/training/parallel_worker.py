@@ -92,9 +92,7 @@ def generator() -> Stage:
 STAGES: dict[str, Callable[[], Stage]] = {
     "teacher": lambda: TeacherStage(MaskGITVQGAN.from_config(small_models.TEACHER)),
     "warm-up": lambda: tokenizer_stage(WarmUpStage),
-    "alignment": lambda: tokenizer_stage(
-        AlignmentStage, AlignmentConfig(context=PredictionConfig(replacement_ratio=1.0))
-    ),
+    "alignment": lambda: tokenizer_stage(AlignmentStage, AlignmentConfig()),
     "half-replaced": lambda: tokenizer_stage(
         AlignmentStage, AlignmentConfig(context=PredictionConfig(replacement_ratio=0.5))
     ),

@@ -1,4 +1,4 @@
-"""Stage 3: what it trains and what not, what the decoder sees, when the discriminator joins, and resuming."""
+"""Stage 3: what it trains, what the decoder sees, when the discriminator starts, and resuming."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 import small_models
 import torch
 import torch.nn.functional as F
+from small_training import Recorder, assert_resumes, run
 from timm.models.vision_transformer import VisionTransformer
 
 from sftok.config import ConfigError
@@ -18,7 +19,7 @@ from sftok.decoding.schedule import DecodingConfig, sample_mask
 from sftok.distributed import World
 from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
 from sftok.models.tokenizer import SFTok
-from sftok.training.loop import TrainingConfig, TrainingInterrupted, train
+from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Step
 from sftok.training.stages.fine_tuning import (
@@ -39,7 +40,7 @@ LEARNING = TrainingConfig(
 
 
 def blurred(reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Stands for a perceptual distance."""
+    """Takes the place of a perceptual loss."""
     return (F.avg_pool2d(reconstructions, 4) - F.avg_pool2d(images, 4)).square().mean()
 
 
@@ -66,40 +67,11 @@ def step(index: int = 0) -> Step:
     return Step(index, next(batches(0)), torch.Generator().manual_seed(index))
 
 
-class Recorder:
-    def __init__(self, stop_after: int | None = None):
-        self.lines: list[dict[str, Any]] = []
-        self.done, self.stop_after = 0, stop_after
-
-    def progress(self, done: int, total: int) -> None:
-        self.done = done
-
-    def record(self, values: dict[str, Any]) -> None:
-        self.lines.append(values)
-
-    def resumed(self, step: int) -> None: ...
-
-    def should_stop(self) -> bool:
-        return self.done == self.stop_after
-
-
 def gradients(module: torch.nn.Module) -> dict[str, bool]:
     return {name: parameter.grad is not None for name, parameter in module.named_parameters()}
 
 
-def test_the_defaults_are_table_6() -> None:
-    config = FineTuningConfig()
-    assert (config.reconstruction_weight, config.perceptual_weight) == (1.0, 1.0)
-    assert (config.discriminator_start, config.discriminator_factor) == (20_000, 1.0)
-    assert (config.discriminator_weight, config.lecam_weight) == (0.5, 0.001)
-
-
-def test_an_unknown_mask_schedule_is_refused() -> None:
-    with pytest.raises(ConfigError, match="unknown mask schedule 'arcos'"):
-        FineTuningConfig.build({"mask_schedule": "arcos"})
-
-
-def test_the_model_alone_learns_from_its_losses() -> None:
+def test_only_the_model_learns_from_its_losses() -> None:
     tokenizer, stage = build()
     stage.losses("model", step(3))["loss"].backward()
     assert all(gradients(tokenizer.decoder).values())
@@ -108,7 +80,7 @@ def test_the_model_alone_learns_from_its_losses() -> None:
         assert not any(gradients(frozen).values())
 
 
-def test_the_discriminator_alone_learns_from_its_losses() -> None:
+def test_only_the_discriminator_learns_from_its_losses() -> None:
     tokenizer, stage = build()
     first = step(3)
     stage.losses("model", first)
@@ -133,41 +105,35 @@ def test_frozen_parts_are_not_checkpointed_and_stay_in_evaluation_mode() -> None
     assert not tokenizer.quantizer.training
 
 
-def test_the_loss_is_the_weighted_sum_of_table_6() -> None:
-    _, stage = build()
-    losses = stage.losses("model", step(3))
-    expected = losses["reconstruction_loss"] + losses["perceptual_loss"] + 0.5 * losses["gan_loss"]
-    torch.testing.assert_close(losses["loss"], expected)
-    assert losses["gan_loss"] != 0
-    rival = step(3)
-    stage.losses("model", rival)
-    losses = stage.losses("discriminator", rival)
-    torch.testing.assert_close(losses["loss"], losses["hinge_loss"] + 0.001 * losses["lecam_loss"])
+TABLE_6 = {"reconstruction_weight": 1.0, "perceptual_weight": 1.0, "discriminator_factor": 1.0}
+TABLE_6 |= {"discriminator_weight": 0.5, "lecam_weight": 0.001, "lecam_decay": 0.999}
+OTHERS = {"reconstruction_weight": 2.0, "perceptual_weight": 3.0, "discriminator_factor": 0.4}
+OTHERS |= {"discriminator_weight": 0.05, "lecam_weight": 0.7, "lecam_decay": 0.9}
 
 
-def test_every_weight_of_the_configuration_counts() -> None:
-    weights = {"reconstruction_weight": 2.0, "perceptual_weight": 3.0, "lecam_weight": 0.7}
-    _, stage = build(**weights, discriminator_factor=0.4, discriminator_weight=0.05, lecam_decay=0.9)
+@pytest.mark.parametrize(("changes", "weights"), [({}, TABLE_6), (OTHERS, OTHERS)])
+def test_losses_are_weighted_sums_by_default_those_of_table_6(
+    changes: dict[str, float], weights: dict[str, float]
+) -> None:
+    _, stage = build(**changes)
     both = step(3)
     losses = stage.losses("model", both)
-    expected = 2 * losses["reconstruction_loss"] + 3 * losses["perceptual_loss"] + 0.02 * losses["gan_loss"]
+    assert losses["gan_loss"] != 0
+    factor = weights["discriminator_factor"]
+    expected = (
+        weights["reconstruction_weight"] * losses["reconstruction_loss"]
+        + weights["perceptual_weight"] * losses["perceptual_loss"]
+        + factor * weights["discriminator_weight"] * losses["gan_loss"]
+    )
     torch.testing.assert_close(losses["loss"], expected)
     losses = stage.losses("discriminator", both)
-    torch.testing.assert_close(losses["loss"], 0.4 * losses["hinge_loss"] + 0.7 * losses["lecam_loss"])
-    torch.testing.assert_close(stage.lecam.real, 0.1 * losses["real_logits"].detach())
+    expected = factor * losses["hinge_loss"] + weights["lecam_weight"] * losses["lecam_loss"]
+    torch.testing.assert_close(losses["loss"], expected)
+    moved = (1 - weights["lecam_decay"]) * losses["real_logits"].detach()
+    torch.testing.assert_close(stage.lecam.real, moved)
 
 
-def test_the_mask_follows_the_schedule_of_the_configuration() -> None:
-    tokenizer, stage = build(mask_schedule="square")
-    seen = []
-    tokenizer.decoder.register_forward_hook(lambda _, given, logits: seen.append(given[0]))
-    quantized = tokenizer.quantizer.lookup(tokenizer.encode(next(batches(0)).images))
-    stage.reconstruct(quantized, torch.Generator().manual_seed(5))
-    masked = sample_mask((4, 16), "square", torch.Generator().manual_seed(5))
-    assert torch.equal(seen[-1] == 24, masked)
-
-
-def test_before_its_start_the_discriminator_is_not_asked() -> None:
+def test_the_discriminator_is_not_used_before_its_start() -> None:
     _, stage = build()
     before = {name: value.clone() for name, value in stage.discriminator.state_dict().items()}
     assert stage.losses("model", step(2))["gan_loss"].item() == 0
@@ -175,22 +141,15 @@ def test_before_its_start_the_discriminator_is_not_asked() -> None:
     assert (stage.first_update("model"), stage.first_update("discriminator")) == (0, 3)
 
 
-def test_visible_positions_show_the_first_prediction(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer, stage = build()
-    seen = []
-    decode = tokenizer.decoder.forward
-
-    def spy(codes: torch.Tensor, quantized: torch.Tensor) -> torch.Tensor:
-        logits = decode(codes, quantized)
-        seen.append((codes, logits))
-        return logits
-
-    monkeypatch.setattr(tokenizer.decoder, "forward", spy)
-    images = next(batches(0)).images
-    quantized = tokenizer.quantizer.lookup(tokenizer.encode(images))
+@pytest.mark.parametrize("schedule", ["arccos", "square"])
+def test_visible_positions_show_the_first_prediction(schedule: str) -> None:
+    tokenizer, stage = build(mask_schedule=schedule)
+    seen: list[tuple[torch.Tensor, torch.Tensor]] = []
+    tokenizer.decoder.register_forward_hook(lambda _, given, logits: seen.append((given[0], logits)))
+    quantized = tokenizer.quantizer.lookup(tokenizer.encode(next(batches(0)).images))
     reconstructions = stage.reconstruct(quantized, torch.Generator().manual_seed(5))
     (hidden, first), (shown, last) = seen
-    masked = sample_mask((4, 16), "arccos", torch.Generator().manual_seed(5))
+    masked = sample_mask((4, 16), schedule, torch.Generator().manual_seed(5))
     assert (hidden == 24).all()
     assert not first.requires_grad
     assert torch.equal(shown, torch.where(masked, 24, first.argmax(-1)))
@@ -208,32 +167,19 @@ def test_with_everything_masked_it_is_the_soft_one_step_decoding(monkeypatch: py
     torch.testing.assert_close(stage.reconstruct(quantized, generator).clamp(0, 1), expected)
 
 
-def run(folder: Path, monitor: Recorder, steps: int = 6) -> tuple[SFTok, FineTuningStage]:
-    folder.mkdir(exist_ok=True)
-    tokenizer, stage = build()
-    train(stage, batches, steps, LEARNING, seed=1, folder=folder, monitor=monitor)
-    return tokenizer, stage
-
-
 @pytest.mark.parametrize("stop_after", [2, 3, 4])
 def test_it_resumes_bit_for_bit_across_the_start(tmp_path: Path, stop_after: int) -> None:
-    whole, parts = Recorder(), Recorder(stop_after)
-    _, expected = run(tmp_path / "whole", whole)
-    with pytest.raises(TrainingInterrupted):
-        run(tmp_path / "parts", parts)
-    parts.stop_after = None
-    _, resumed = run(tmp_path / "parts", parts)
-    assert parts.lines == whole.lines
-    restored = resumed.state_dict()
-    assert all(torch.equal(restored[name], value) for name, value in expected.state_dict().items())
-    assert expected.lecam.real != 0
+    resumed, _ = assert_resumes(
+        lambda: build()[1], tmp_path, stop_after, steps=6, source=batches, config=LEARNING
+    )
+    assert resumed.lecam.real != 0
 
 
 def test_it_learns_a_few_images_and_leaves_their_tokens_alone(tmp_path: Path) -> None:
-    recorder = Recorder()
-    images = next(batches(0)).images
-    ids = build()[0].encode(images)
-    tokenizer, _ = run(tmp_path, recorder, steps=40)
+    recorder, images = Recorder(), next(batches(0)).images
+    tokenizer, stage = build()
+    ids = tokenizer.encode(images)
+    run(stage, tmp_path, recorder, steps=40, source=batches, config=LEARNING)
     losses = [line["reconstruction_loss"] + line["perceptual_loss"] for line in recorder.lines]
     assert losses[-1] < 0.4 * losses[0]
     assert torch.equal(tokenizer.encode(images), ids)
@@ -241,14 +187,14 @@ def test_it_learns_a_few_images_and_leaves_their_tokens_alone(tmp_path: Path) ->
     assert {"gan_loss", "discriminator_loss", "discriminator_lecam_loss"} <= set(recorder.lines[3])
 
 
-def test_groups_of_the_discriminator_are_not_torn_apart_by_processes() -> None:
+def test_processes_must_not_split_the_groups_of_the_discriminator() -> None:
     _, stage = build()
-    torn = Step(0, next(batches(0)), torch.Generator(), world=World(rank=0, size=2))
+    split = Step(0, next(batches(0)), torch.Generator(), world=World(rank=0, size=2))
     with pytest.raises(ConfigError, match="normalizes over 8 images, which does not divide the 4 images"):
-        stage.losses("model", torn)
+        stage.losses("model", split)
 
 
-def test_a_single_step_tokenizer_is_tuned_with_everything_masked() -> None:
+def test_a_single_step_tokenizer_is_fine_tuned_with_everything_masked() -> None:
     tokenizer, guided = build()
     one_step = SingleStepFineTuningStage(
         tokenizer.encoder,
