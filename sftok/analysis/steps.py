@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 from sftok.analysis.base import ACCURACY, AnalysisConfig
 from sftok.analysis.running import Number, RunningMeans
-from sftok.decoding.schedule import DecodingConfig
+from sftok.decoding.schedule import DecodingConfig, MaskSchedule
 from sftok.evaluation.config import EvaluationConfig
 from sftok.metrics.quantity import Quantity
 from sftok.models.tokenizer import SFTok
@@ -51,7 +51,7 @@ class StepsConfig(AnalysisConfig, name="steps"):
     steps: int = Field(default=8, ge=2)
     """Decoding steps T, each of which is looked at."""
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    schedule: str = "arccos"
+    schedule: MaskSchedule = "arccos"
 
     def build(self) -> StepStatistics:
         """The statistic, before any batch."""

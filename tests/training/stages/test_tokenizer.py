@@ -1,8 +1,10 @@
-"""Stages 1 and 2: what is computed, how often, and where."""
+"""Stages 1 and 2: what is computed, how often, and what the decoder sees."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -10,12 +12,11 @@ import torch
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
-from sftok.models.base import Decoder, Encoder
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
-from sftok.quantizers.optvq import OptVQ, OptVQConfig
+from sftok.quantizers.optvq import OptVQConfig
 from sftok.training.contexts.prediction import PredictionConfig
-from sftok.training.stages.base import Step
+from sftok.training.stages.base import Losses, Step
 from sftok.training.stages.tokenizer import (
     AlignmentConfig,
     AlignmentStage,
@@ -24,118 +25,104 @@ from sftok.training.stages.tokenizer import (
     WarmUpStage,
 )
 
-BATCH = Batch(torch.rand(2, 3, 8, 8), labels=torch.zeros(2).long(), indices=torch.arange(2))
-CODES = torch.randint(8, (2, 4), generator=torch.Generator().manual_seed(0))
+IMAGES, MASK = 32, 8
+CODES = torch.randint(MASK, (IMAGES, 4), generator=torch.Generator().manual_seed(3))
 
 
-def counted(stage: TokenizerStage) -> Counter[str]:
-    """How often each part runs in one step."""
+def generator(seed: int = 5) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def stage_of(kind: Callable[..., TokenizerStage], *more: Any, **weights: float) -> TokenizerStage:
+    shape = {"width": 8, "depth": 1, "heads": 2}
+    parts = (
+        ViTEncoderConfig(patch_size=4, **shape).build(8, 2, 4),
+        OptVQConfig(codebook_size=8).build(4),
+        ViTDecoderConfig(**shape).build(2, 4, 4, MASK),
+    )
+    return kind(*parts, lambda batch: CODES, TokenizerLossConfig(**weights), *more).train()
+
+
+def alignment(ratio: float = 1.0, schedule: str = "arccos", **weights: float) -> TokenizerStage:
+    context = PredictionConfig(replacement_ratio=ratio)
+    return stage_of(AlignmentStage, AlignmentConfig(context=context, mask_schedule=schedule), **weights)
+
+
+def losses_of(stage: TokenizerStage) -> Losses:
+    images = torch.rand(IMAGES, 3, 8, 8, generator=generator(4))
+    batch = Batch(images, labels=torch.zeros(IMAGES).long(), indices=torch.arange(IMAGES))
+    return stage.losses("model", Step(0, batch, generator()))
+
+
+def seen_by_the_decoder(stage: TokenizerStage) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Filled with the codes and logits of each pass once the losses are computed."""
+    passes: list[tuple[torch.Tensor, torch.Tensor]] = []
+    stage.decoder.register_forward_hook(lambda _, given, logits: passes.append((given[0], logits)))
+    return passes
+
+
+@pytest.mark.parametrize(
+    ("stage", "passes"), [(stage_of(WarmUpStage), 1), (alignment(0.0), 1), (alignment(1.0), 2)]
+)
+def test_a_step_encodes_once_and_decodes_again_only_for_a_prediction(
+    stage: TokenizerStage, passes: int
+) -> None:
     calls: Counter[str] = Counter()
     for name, part in stage.trained.named_children():
         part.register_forward_hook(lambda *_, name=name: calls.update([name]))
-    stage.train()
-    stage.losses("model", Step(0, BATCH, torch.Generator().manual_seed(0)))["loss"].backward()
-    return calls
-
-
-@pytest.fixture
-def parts() -> tuple[Encoder, OptVQ, Decoder]:
-    shape = {"width": 8, "depth": 1, "heads": 2}
-    encoder = ViTEncoderConfig(patch_size=4, **shape).build(8, 2, 4)
-    return encoder, OptVQConfig(codebook_size=8).build(4), ViTDecoderConfig(**shape).build(2, 4, 4, 8)
-
-
-def test_the_warm_up_runs_every_part_once(parts: tuple[Encoder, OptVQ, Decoder]) -> None:
-    calls = counted(WarmUpStage(*parts, lambda batch: CODES, TokenizerLossConfig()))
-    assert calls == {"encoder": 1, "quantizer": 1, "decoder": 1}
-
-
-@pytest.mark.parametrize(("ratio", "passes"), [(0.0, 1), (1.0, 2)])
-def test_the_alignment_encodes_once_and_decodes_again_for_its_own_prediction(
-    parts: tuple[Encoder, OptVQ, Decoder], ratio: float, passes: int
-) -> None:
-    alignment = AlignmentConfig(context=PredictionConfig(replacement_ratio=ratio))
-    calls = counted(AlignmentStage(*parts, lambda batch: CODES, TokenizerLossConfig(), alignment))
+    losses_of(stage)["loss"].backward()
     assert calls == {"encoder": 1, "quantizer": 1, "decoder": passes}
 
 
-def test_the_pass_without_gradient_leaves_the_decoder_its_gradient_under_autocast(
-    parts: tuple[Encoder, OptVQ, Decoder],
-) -> None:
-    # Autocast keeps what it cast; older versions of torch gave the second pass the first one's casts, which
-    # have no gradient, and the decoder stood still without a word.
-    stage = AlignmentStage(
-        *parts,
-        lambda batch: CODES,
-        TokenizerLossConfig(),
-        AlignmentConfig(context=PredictionConfig(replacement_ratio=1.0)),
-    )
-    stage.train()
+def test_the_pass_without_gradient_leaves_the_decoder_its_gradient_under_autocast() -> None:
+    # Autocast caches casts; older versions of PyTorch reused those of the first pass, which have no gradient,
+    # in the second, and the decoder silently did not learn.
+    stage = alignment()
     with torch.autocast("cpu", torch.bfloat16):
-        loss = stage.losses("model", Step(0, BATCH, torch.Generator().manual_seed(0)))["loss"]
+        loss = losses_of(stage)["loss"]
     loss.backward()
-    still = [name for name, weights in stage.trained.named_parameters() if weights.grad is None]
-    assert still == []
+    assert [name for name, weights in stage.trained.named_parameters() if weights.grad is None] == []
 
 
-IMAGES, MANY = 32, torch.randint(8, (32, 4), generator=torch.Generator().manual_seed(3))
-
-
-def seen_by_the_decoder(
-    stage: TokenizerStage, seed: int = 5
-) -> tuple[list[tuple[torch.Tensor, torch.Tensor]], dict[str, torch.Tensor]]:
-    """What each pass was given and gave, and the losses, of a step on `MANY`."""
-    images = torch.rand(IMAGES, 3, 8, 8, generator=torch.Generator().manual_seed(4))
-    batch = Batch(images, labels=torch.zeros(IMAGES).long(), indices=torch.arange(IMAGES))
-    passes: list[tuple[torch.Tensor, torch.Tensor]] = []
-    stage.decoder.register_forward_hook(lambda _, given, logits: passes.append((given[0], logits)))
-    losses = stage.train().losses("model", Step(0, batch, torch.Generator().manual_seed(seed)))
-    return passes, dict(losses)
-
-
-def test_the_warm_up_shows_nothing(parts: tuple[Encoder, OptVQ, Decoder]) -> None:
-    ((shown, _),), _ = seen_by_the_decoder(WarmUpStage(*parts, lambda batch: MANY, TokenizerLossConfig()))
-    assert (shown == parts[2].mask_id).all()
+def test_the_warm_up_shows_nothing() -> None:
+    stage = stage_of(WarmUpStage)
+    passes = seen_by_the_decoder(stage)
+    losses_of(stage)
+    ((shown, _),) = passes
+    assert (shown == MASK).all()
 
 
 @pytest.mark.parametrize("schedule", ["arccos", "square"])
 @pytest.mark.parametrize("ratio", [0.0, 0.5, 1.0])
-def test_visible_positions_show_the_truth_or_the_first_prediction(
-    parts: tuple[Encoder, OptVQ, Decoder], ratio: float, schedule: str
-) -> None:
-    alignment = AlignmentConfig(context=PredictionConfig(replacement_ratio=ratio), mask_schedule=schedule)
-    stage = AlignmentStage(*parts, lambda batch: MANY, TokenizerLossConfig(), alignment)
-    passes, _ = seen_by_the_decoder(stage)
-    generator = torch.Generator().manual_seed(5)
-    masked = sample_mask((IMAGES, 4), schedule, generator)
+def test_visible_positions_show_the_truth_or_the_first_prediction(ratio: float, schedule: str) -> None:
+    stage, draws = alignment(ratio, schedule), generator()
+    passes = seen_by_the_decoder(stage)
+    losses_of(stage)
+    masked = sample_mask((IMAGES, 4), schedule, draws)
     shown, _ = passes[-1]
-    assert torch.equal(shown == 8, masked)
+    assert torch.equal(shown == MASK, masked)
     if ratio == 0:
-        assert torch.equal(shown[~masked], MANY[~masked])
+        assert torch.equal(shown[~masked], CODES[~masked])
         return
     hidden, first = passes[0]
-    assert (hidden == 8).all()
+    assert (hidden == MASK).all()
     assert not first.requires_grad
-    replaced = torch.rand((IMAGES, 4), generator=generator) < ratio
-    assert torch.equal(shown[~masked], torch.where(replaced, first.argmax(-1), MANY)[~masked])
+    replaced = torch.rand((IMAGES, 4), generator=draws) < ratio
+    assert torch.equal(shown[~masked], torch.where(replaced, first.argmax(-1), CODES)[~masked])
     assert replaced.all() == (ratio == 1)
 
 
-def test_the_loss_is_that_of_the_masked_codes_and_the_weighted_rest(
-    parts: tuple[Encoder, OptVQ, Decoder],
-) -> None:
-    for weight in parts[2].parameters():  # as initialised, every code is as likely to it
-        weight.data.add_(torch.randn(weight.shape, generator=torch.Generator().manual_seed(weight.numel())))
-    weights = TokenizerLossConfig(quantizer_weight=0.3, unmasked_weight=0.25, label_smoothing=0.2)
-    stage = AlignmentStage(
-        *parts, lambda batch: MANY, weights, AlignmentConfig(context=PredictionConfig(replacement_ratio=0.5))
-    )
-    passes, losses = seen_by_the_decoder(stage)
+def test_the_loss_is_that_of_the_masked_codes_and_the_weighted_rest() -> None:
+    stage = alignment(0.5, quantizer_weight=0.3, unmasked_weight=0.25, label_smoothing=0.2)
+    for weight in stage.decoder.parameters():  # initially, all codes are equally likely
+        weight.data.add_(torch.randn(weight.shape, generator=generator(weight.numel())))
+    passes = seen_by_the_decoder(stage)
+    losses = losses_of(stage)
     shown, logits = passes[-1]
-    masked = shown == 8
-    expected = masked_cross_entropy(logits, MANY, masked, unmasked_weight=0.25, label_smoothing=0.2)
+    masked = shown == MASK
+    expected = masked_cross_entropy(logits, CODES, masked, unmasked_weight=0.25, label_smoothing=0.2)
     torch.testing.assert_close(losses["reconstruction_loss"], expected)
     torch.testing.assert_close(losses["loss"], expected + 0.3 * losses["quantizer_loss"])
-    hits = (logits.argmax(-1) == MANY)[masked]
+    hits = (logits.argmax(-1) == CODES)[masked]
     assert losses["masked_accuracy"].item() == pytest.approx(hits.float().mean().item())
     assert losses["quantizer_loss"] > 0
