@@ -1,11 +1,11 @@
-"""How long a training step takes and how much memory, at the paper's sizes, on this machine.
+"""Time and memory of a training step at the paper's sizes on this machine.
 
     python -m sftok.training.measure sftok-b --batch-size 2 --steps 3
 
-runs one forward pass (encode, and decode in one step) and then stage 2 (or `--stage 3`, against networks with
-random weights) through the training loop, on noise; it prints one line of JSON. Nothing is written.
+runs one forward pass (encoding, and decoding in one step), then stage 2 (or with `--stage 3` stage 3, against
+networks with random weights) through the training loop on noise, and prints one line of JSON.
 
-`cpu_seconds` are the process's own: what a step takes on cores that nobody else uses.
+`cpu_seconds` is the processor time of this process, which other work on the machine does not lengthen.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import argparse
 import contextlib
 import json
 import resource
-import statistics
 import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator
-from itertools import pairwise
+from itertools import repeat
 from pathlib import Path
 from typing import Any, cast, get_args
 
 import lpips
+import numpy as np
 import timm
 import torch
 from torch import nn
@@ -43,11 +42,11 @@ from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage, Tok
 
 
 class _Enough(Exception):
-    """The asked-for steps are done."""
+    """The requested steps are done."""
 
 
 class _Stopwatch:
-    """A monitor that notes when each step ends and leaves the loop before it would write a checkpoint."""
+    """A monitor that records when each step ends, and leaves the loop before it writes a checkpoint."""
 
     def __init__(self, steps: int):
         self.steps = steps
@@ -65,15 +64,14 @@ class _Stopwatch:
     def should_stop(self) -> bool:
         return False
 
-    def seconds(self) -> tuple[float, float]:
-        """The median step by the clock and of the processor; the first, which allocates, only if alone."""
-        taken = [(end[0] - start[0], end[1] - start[1]) for start, end in pairwise(self.ends)]
-        clock, processor = zip(*(taken[1:] or taken), strict=True)
-        return statistics.median(clock), statistics.median(processor)
+    def median(self) -> np.ndarray:
+        """Wall-clock and processor seconds of a step; the first one, which allocates, only if alone."""
+        steps = np.diff(self.ends, axis=0)
+        return np.median(steps[1:] if len(steps) > 1 else steps, axis=0)
 
 
-def _now() -> tuple[float, float]:
-    return time.perf_counter(), time.process_time()
+def _now() -> np.ndarray:
+    return np.array([time.perf_counter(), time.process_time()])
 
 
 def measure(
@@ -84,7 +82,7 @@ def measure(
     precision: Precision,
     stage_number: int = 2,
 ) -> dict[str, Any]:
-    """Seconds of a forward pass and of a step of stage 2 or 3, parameters, and peak memory in bytes."""
+    """Seconds of a forward pass and of a step of stage 2 or 3, trained parameters, peak memory in bytes."""
     tokenizer = SFTok.from_config(config).to(device).eval()
     side, shape = config.image_size, (batch_size, tokenizer.decoder.num_codes)
     draws = torch.Generator().manual_seed(0)
@@ -98,27 +96,23 @@ def measure(
             torch.cuda.synchronize(device)
 
     if device.type == "cuda":
-        reconstruct()  # the first call sets kernels up
+        reconstruct()  # the first call loads kernels
     started = _now()
     reconstruct()
-    ended = _now()
-
-    def batches(start: int) -> Iterator[Batch]:
-        while True:
-            yield batch
-
+    forward = _now() - started
     stage = _stage(stage_number, tokenizer, codes)
     training = TrainingConfig(batch_size=batch_size, precision=precision, log_every=1)
     stopwatch = _Stopwatch(steps)
     with tempfile.TemporaryDirectory() as empty, contextlib.suppress(_Enough):
-        folder = Path(empty)
-        train(stage, batches, steps + 1, training, seed=0, folder=folder, monitor=stopwatch, device=device)
+        source, folder = (lambda first: repeat(batch)), Path(empty)
+        train(stage, source, steps + 1, training, seed=0, folder=folder, monitor=stopwatch, device=device)
+    step = stopwatch.median()
     return {
         "parameters": sum(parameter.numel() for parameter in stage.trained.parameters()),
-        "forward_seconds": round(ended[0] - started[0], 3),
-        "forward_cpu_seconds": round(ended[1] - started[1], 3),
-        "step_seconds": round(stopwatch.seconds()[0], 3),
-        "step_cpu_seconds": round(stopwatch.seconds()[1], 3),
+        "forward_seconds": round(forward[0], 3),
+        "forward_cpu_seconds": round(forward[1], 3),
+        "step_seconds": round(step[0], 3),
+        "step_cpu_seconds": round(step[1], 3),
         "peak_bytes": _peak(device),
     }
 
@@ -128,7 +122,7 @@ def _stage(number: int, tokenizer: SFTok, codes: torch.Tensor) -> Stage:
         parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
         return AlignmentStage(*parts, lambda batch: codes, TokenizerLossConfig(), AlignmentConfig())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as it was in 2022
+        warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as of 2022
         vgg = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
     dino = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0)
     return FineTuningStage(
@@ -136,8 +130,8 @@ def _stage(number: int, tokenizer: SFTok, codes: torch.Tensor) -> Stage:
         cast(nn.Module, tokenizer.quantizer),
         tokenizer.decoder,
         tokenizer.pixel_decoder,
-        LpipsLoss(vgg.eval().requires_grad_(False), 16),
-        DinoDiscriminator(DinoDiscriminatorConfig(), dino.eval().requires_grad_(False), None),
+        LpipsLoss(vgg),
+        DinoDiscriminator(DinoDiscriminatorConfig(), dino),
         # The discriminator from the first step on, as in all but the first 20,000 steps.
         FineTuningConfig(discriminator_start=0),
     )
@@ -151,8 +145,10 @@ def _peak(device: torch.device) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure what the command line names."""
-    parser = argparse.ArgumentParser(prog="python -m sftok.training.measure", description="Time a step.")
+    """Measure the size on the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sftok.training.measure", description="Time a training step."
+    )
     parser.add_argument("size", choices=SIZES)
     parser.add_argument("--stage", type=int, choices=(2, 3), default=2)
     parser.add_argument("--batch-size", type=int, default=2)
