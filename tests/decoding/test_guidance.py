@@ -74,12 +74,6 @@ def test_only_guided_steps_cost_twice():
     assert [len(call) for call in model.calls] == [B, 2 * B, 2 * B]
 
 
-def test_without_a_class_guidance_changes_nothing():
-    model, config = Model(), GenerationConfig(steps=2, guidance_scale=4.5)
-    labels = torch.full((B,), NULL)
-    torch.testing.assert_close(guided(model, labels, NULL, config)(IDS, 0), model.table[labels])
-
-
 def test_an_unknown_guidance_schedule_is_refused_with_the_choices():
     with pytest.raises(ConfigError, match="did you mean 'power-cosine'"):
         GenerationConfig.build({"guidance_schedule": "power-cosin"})

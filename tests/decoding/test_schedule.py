@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from small_models import seeded
 
 from sftok.config import ConfigError
 from sftok.decoding.guidance import GenerationConfig
@@ -12,10 +13,6 @@ from sftok.evaluation.config import EvaluationConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 @pytest.mark.parametrize(

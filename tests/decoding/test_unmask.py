@@ -2,15 +2,12 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_models import seeded
 
 from sftok.decoding.schedule import DecodingConfig, masked_counts
 from sftok.decoding.unmask import iterative_unmask
 
 B, N, V = 3, 8, 5
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def constant(logits):

@@ -5,12 +5,9 @@ from __future__ import annotations
 import math
 
 import torch
+from small_models import seeded
 
 from sftok.losses.diff_augment import diff_augment
-
-
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def reference(image: torch.Tensor, draws: list[float]) -> torch.Tensor:
@@ -35,26 +32,26 @@ def reference(image: torch.Tensor, draws: list[float]) -> torch.Tensor:
 
 
 def test_against_the_reference() -> None:
-    images = torch.rand(6, 3, 13, 16, generator=generator(1))
-    draws = torch.rand(7, 6, generator=generator())
+    images = torch.rand(6, 3, 13, 16, generator=seeded(1))
+    draws = torch.rand(7, 6, generator=seeded())
     expected = torch.stack([reference(image, draws[:, place].tolist()) for place, image in enumerate(images)])
-    torch.testing.assert_close(diff_augment(images, generator()), expected, rtol=0, atol=1e-6)
+    torch.testing.assert_close(diff_augment(images, seeded()), expected, rtol=0, atol=1e-6)
 
 
 def test_only_the_generator_decides() -> None:
-    images = torch.rand(4, 3, 8, 8, generator=generator(1))
-    first = diff_augment(images, generator(5))
+    images = torch.rand(4, 3, 8, 8, generator=seeded(1))
+    first = diff_augment(images, seeded(5))
     torch.rand(3)  # the global state does not matter
-    assert torch.equal(first, diff_augment(images, generator(5)))
-    assert not torch.equal(first, diff_augment(images, generator(6)))
+    assert torch.equal(first, diff_augment(images, seeded(5)))
+    assert not torch.equal(first, diff_augment(images, seeded(6)))
 
 
 def test_each_image_is_changed_independently() -> None:
-    images = torch.rand(1, 3, 8, 8, generator=generator(1)).expand(3, -1, -1, -1)
-    changed = diff_augment(images, generator())
+    images = torch.rand(1, 3, 8, 8, generator=seeded(1)).expand(3, -1, -1, -1)
+    changed = diff_augment(images, seeded())
     assert not torch.equal(changed[0], changed[1])
 
 
 def test_the_gradient_is_the_true_one() -> None:
-    images = torch.rand(2, 3, 6, 6, generator=generator(1), dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda each: diff_augment(each, generator()), (images,))
+    images = torch.rand(2, 3, 6, 6, generator=seeded(1), dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda each: diff_augment(each, seeded()), (images,))

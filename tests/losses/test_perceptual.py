@@ -58,12 +58,6 @@ def test_features_are_float32_under_autocast(distance: EfficientNetLoss, images:
         assert torch.equal(distance(images * 0.9, images), expected)
 
 
-def test_flat_images_have_a_finite_gradient(distance: EfficientNetLoss) -> None:
-    black = torch.zeros(2, 3, 28, 28, requires_grad=True)
-    distance(black, torch.ones(2, 3, 28, 28)).backward()
-    assert torch.isfinite(black.grad).all()
-
-
 class Faint:
     """Features near zero, whose directions change with the slightest change of an image."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from small_models import seeded
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -19,15 +20,11 @@ from sftok.models.efficientnet_lite0 import (
 )
 
 
-def generator(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
 def dino(seed: int = 0) -> DinoDiscriminator:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=3, num_heads=2, num_classes=0)
-    return DinoDiscriminator(DinoDiscriminatorConfig(depths=(0, 2), kernel_size=3), vit, generator(seed))
+    return DinoDiscriminator(DinoDiscriminatorConfig(depths=(0, 2), kernel_size=3), vit, seeded(seed))
 
 
 efficientnet = functools.cache(efficientnet_lite0)
@@ -35,7 +32,7 @@ efficientnet = functools.cache(efficientnet_lite0)
 
 def projected(seed: int = 0, resolution: int = 32) -> ProjectedDiscriminator:
     config = ProjectedDiscriminatorConfig(resolution=resolution, channels=8)
-    return ProjectedDiscriminator(config, efficientnet(), generator(seed))
+    return ProjectedDiscriminator(config, efficientnet(), seeded(seed))
 
 
 BOTH = pytest.mark.parametrize("build", [dino, projected])
@@ -53,7 +50,7 @@ BOTH = pytest.mark.parametrize("build", [dino, projected])
 def test_every_position_of_every_level_has_a_logit(
     discriminator: Callable[..., Discriminator], positions: int
 ) -> None:
-    assert discriminator()(torch.rand(2, 3, 28, 28), generator()).shape == (2, positions)
+    assert discriminator()(torch.rand(2, 3, 28, 28), seeded()).shape == (2, positions)
 
 
 @BOTH
@@ -70,8 +67,8 @@ def test_gradients_reach_only_the_images_and_the_trained_parameters(
     build: Callable[..., Discriminator],
 ) -> None:
     discriminator = build()
-    images = torch.rand(3, 3, 28, 28, generator=generator(), requires_grad=True)
-    discriminator(images, generator()).square().sum().backward()
+    images = torch.rand(3, 3, 28, 28, generator=seeded(), requires_grad=True)
+    discriminator(images, seeded()).square().sum().backward()
     assert images.grad.abs().sum() > 0
     for name, parameter in discriminator.named_parameters():
         assert (parameter.grad is not None) == parameter.requires_grad, name
@@ -86,10 +83,10 @@ def test_initial_weights_come_from_the_generator_and_a_checkpoint_restores_them(
     states = [each.state_dict() for each in (first, same, other)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert not all(torch.equal(states[0][name], states[2][name]) for name in states[0])
-    images = torch.rand(2, 3, 28, 28, generator=generator())
-    first(images, generator())
+    images = torch.rand(2, 3, 28, 28, generator=seeded())
+    first(images, seeded())
     other.load_state_dict(first.state_dict())
-    assert torch.equal(first(images, generator()), other(images, generator()))
+    assert torch.equal(first(images, seeded()), other(images, seeded()))
 
 
 def test_projections_are_fixed_and_heads_are_not() -> None:
@@ -100,16 +97,16 @@ def test_projections_are_fixed_and_heads_are_not() -> None:
 
 
 def test_spectral_norm_finds_the_largest_singular_value() -> None:
-    weight = torch.randn(6, 4, 3, generator=generator())
-    norm = SpectralNorm(weight, generator(1))
+    weight = torch.randn(6, 4, 3, generator=seeded())
+    norm = SpectralNorm(weight, seeded(1))
     for _ in range(50):
         scaled = norm(weight)
     assert torch.linalg.matrix_norm(scaled.flatten(1), 2).item() == pytest.approx(1, abs=1e-4)
 
 
 def test_spectral_norm_changes_its_estimate_only_in_training() -> None:
-    weight = torch.randn(6, 4, generator=generator())
-    norm = SpectralNorm(torch.randn(6, 4, generator=generator(2)), generator(1)).eval()
+    weight = torch.randn(6, 4, generator=seeded())
+    norm = SpectralNorm(torch.randn(6, 4, generator=seeded(2)), seeded(1)).eval()
     before = norm.left.clone()
     norm(weight)
     assert torch.equal(norm.left, before)
@@ -120,7 +117,7 @@ def test_spectral_norm_changes_its_estimate_only_in_training() -> None:
 def test_two_passes_before_one_backward_pass() -> None:
     discriminator = dino()
     images = torch.rand(2, 3, 16, 16)
-    (discriminator(images, generator()).mean() - discriminator(images / 2, generator()).mean()).backward()
+    (discriminator(images, seeded()).mean() - discriminator(images / 2, seeded()).mean()).backward()
     gradients = [weight.grad for weight in discriminator.parameters() if weight.requires_grad]
     assert gradients
     assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
@@ -128,7 +125,7 @@ def test_two_passes_before_one_backward_pass() -> None:
 
 @pytest.mark.parametrize(("batch", "groups"), [(8, 1), (16, 2), (12, 2), (9, 1), (1, 1)])
 def test_images_are_normalized_in_groups_as_batch_norm_does(batch: int, groups: int) -> None:
-    hidden = torch.randn(batch, 3, 5, 2, generator=generator()) * 4 + 1
+    hidden = torch.randn(batch, 3, 5, 2, generator=seeded()) * 4 + 1
     norm, reference = LocalBatchNorm(3, group=8), nn.BatchNorm2d(3, eps=1e-6)
     for each in (norm, reference):
         each.weight.data.copy_(torch.tensor([1.0, 2.0, 3.0]))

@@ -5,13 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sftok.components import Component
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
 from sftok.distributed import World
-from sftok.training.contexts.base import ContextConfig
 from sftok.training.contexts.prediction import PredictionConfig
-from sftok.training.loop import TrainingConfig
 from sftok.training.stages.base import Step
 from sftok.training.stages.tokenizer import AlignmentConfig
 
@@ -60,8 +57,3 @@ def test_each_process_takes_its_share_of_the_draws_for_the_whole_batch() -> None
     shares = [context(CODES, lambda: LOGITS, step(World(rank, size=2))) for rank in range(2)]
     assert torch.equal(torch.cat(shares), whole)
     assert not torch.equal(*shares)
-
-
-def test_the_frequency_of_checkpoints_is_not_part_of_a_key() -> None:
-    assert TrainingConfig.not_in_key == {"checkpoint_every"}
-    assert issubclass(ContextConfig, Component)

@@ -44,7 +44,7 @@ def blurred(reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor
     return (F.avg_pool2d(reconstructions, 4) - F.avg_pool2d(images, 4)).square().mean()
 
 
-def build(**changes: Any) -> tuple[SFTok, FineTuningStage]:
+def build(kind: type[FineTuningStage] = FineTuningStage, **changes: Any) -> tuple[SFTok, FineTuningStage]:
     tokenizer = SFTok.from_config(CONFIG)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -52,7 +52,7 @@ def build(**changes: Any) -> tuple[SFTok, FineTuningStage]:
     heads = DinoDiscriminator(DinoDiscriminatorConfig(depths=(1,), kernel_size=3), vit)
     config = FineTuningConfig(**({"discriminator_start": 3} | changes))
     parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, tokenizer.pixel_decoder)
-    stage = FineTuningStage(*parts, blurred, heads, config)  # type: ignore[arg-type]
+    stage = kind(*parts, blurred, heads, config)  # type: ignore[arg-type]
     return tokenizer, stage.train()
 
 
@@ -156,17 +156,6 @@ def test_visible_positions_show_the_first_prediction(schedule: str) -> None:
     assert torch.equal(reconstructions, tokenizer.pixel_decoder.decode_soft(last))
 
 
-def test_with_everything_masked_it_is_the_soft_one_step_decoding(monkeypatch: pytest.MonkeyPatch) -> None:
-    tokenizer, stage = build()
-    everything = torch.ones(4, 16, dtype=torch.bool)
-    monkeypatch.setattr("sftok.training.stages.fine_tuning.sample_mask", lambda *_: everything)
-    images, generator = next(batches(0)).images, torch.Generator()
-    quantized = tokenizer.quantizer.lookup(tokenizer.encode(images))
-    decoding = DecodingConfig(steps=1, temperature=0, final_lookup="soft")
-    expected = tokenizer.reconstruct(images, decoding, generator)
-    torch.testing.assert_close(stage.reconstruct(quantized, generator).clamp(0, 1), expected)
-
-
 @pytest.mark.parametrize("stop_after", [2, 3, 4])
 def test_it_resumes_bit_for_bit_across_the_start(tmp_path: Path, stop_after: int) -> None:
     resumed, _ = assert_resumes(
@@ -194,22 +183,11 @@ def test_processes_must_not_split_the_groups_of_the_discriminator() -> None:
         stage.losses("model", split)
 
 
-def test_a_single_step_tokenizer_is_fine_tuned_with_everything_masked() -> None:
-    tokenizer, guided = build()
-    one_step = SingleStepFineTuningStage(
-        tokenizer.encoder,
-        tokenizer.quantizer,  # type: ignore[arg-type]
-        tokenizer.decoder,
-        tokenizer.pixel_decoder,
-        blurred,  # type: ignore[arg-type]
-        guided.discriminator,
-        guided.config,
-    )
-    quantized = tokenizer.quantizer.lookup(torch.zeros(2, 4, dtype=torch.long))
-    draws = torch.Generator().manual_seed(0)
+def test_single_step_fine_tuning_trains_the_soft_one_step_decoding_and_draws_nothing() -> None:
+    tokenizer, stage = build(SingleStepFineTuningStage)
+    images, draws = next(batches(0)).images, torch.Generator()
     before = draws.get_state()
-    found = one_step.reconstruct(quantized, draws)
-    assert torch.equal(draws.get_state(), before), "there is no mask to draw"
-    hidden = torch.full((2, 16), tokenizer.decoder.mask_id)
-    expected = tokenizer.pixel_decoder.decode_soft(tokenizer.decoder(hidden, quantized))
-    torch.testing.assert_close(found, expected)
+    found = stage.reconstruct(tokenizer.quantizer.lookup(tokenizer.encode(images)), draws)
+    assert torch.equal(draws.get_state(), before)
+    decoding = DecodingConfig(steps=1, temperature=0, final_lookup="soft")
+    torch.testing.assert_close(found.clamp(0, 1), tokenizer.reconstruct(images, decoding, draws))

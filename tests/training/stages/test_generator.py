@@ -5,6 +5,7 @@ import math
 import pytest
 import small_models
 import torch
+from small_models import seeded
 
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import sample_mask
@@ -13,10 +14,6 @@ from sftok.training.stages.base import Step
 from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
 
 MODEL = small_models.generator_record(4, 8, 3)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def class_ids(batch: Batch) -> torch.Tensor:
