@@ -59,7 +59,7 @@ class ContextsConfig(AnalysisConfig, name="contexts"):
             name="cross_entropy",
             label="Cross-entropy",
             direction=-1,
-            unit="nats a code",
+            unit="nats per code",
             meaning="of the teacher's codes",
         ),
         ACCURACY,

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -38,7 +40,7 @@ from sftok.evaluation.protocol import (
 from sftok.evaluation.reference import reference_features, teacher_codes
 from sftok.evaluation.tokenizers import Decoding, Tokenizer, decodings
 from sftok.evaluation.workers import in_order
-from sftok.metrics.base import EvaluationError, Measured, Metric, MetricConfig, Need, Reference, build_metrics
+from sftok.metrics.base import EvaluationError, Measured, Metric, Need, Reference, build_metrics
 from sftok.teacher.vqgan import MaskGITVQGAN
 
 
@@ -73,36 +75,28 @@ def evaluate(
             reconstructions that are not finite.
         PretrainedError: published weights that a metric needs are missing.
     """
-    check_asked(config.extractors, extractors)
-    if len(image_set) < 2:
-        raise EvaluationError(f"{image_set.name}: rfid needs at least two images, it has {len(image_set)}")
-    for metric in config.metrics:
-        metric.check_weights()
     device = next(tokenizer.parameters()).device
-    tokenizer.eval()
-    bench = _Bench(image_set, config.batch_size, extractors, device, balanced(image_set, NUM_EXAMPLES))
-    ways = decodings(tokenizer, config, subject)
-    # In decoder passes: a way of decoding costs its own and about as much as six for pixels and features.
-    progress = Progress(on_progress, [8, *(way.passes + 6 for way in ways)])
-
-    spaces = [reference_features(each, image_set, cache_dir, config.batch_size) for each in extractors]
-    codes = teacher_codes(teacher.eval(), image_set, cache_dir, config.batch_size) if teacher else None
-    batches = bench.batches()
-    ids = torch.cat(list(in_order(lambda batch: tokenizer.encode(batch.images), batches, device)))
-    once, metrics = _build(config.metrics, spaces, bench, tokenizer.codebook_size, _has_codes(codes, ways))
-    for each in once:
-        each.update(Measured(ids=ids))
+    bench = _Bench.prepare(image_set, config, extractors, cache_dir, teacher, device)
+    measured = decodings(tokenizer, config, subject)
+    # In decoder passes: a decoding costs its own and about as much as six for pixels and features.
+    progress = Progress(on_progress, [8, *(decoding.passes + 6 for decoding in measured)])
+    ids = bench.encode(tokenizer)
+    once, metrics = bench.build_metrics(
+        tokenizer.codebook_size, gives_codes=all(decoding.gives_codes for decoding in measured)
+    )
+    for metric in once:
+        metric.update(Measured(ids=ids))
     rows = rows_of(once, subject, len(image_set))
     progress.next_phase()
 
     examples = {"original": image_set.images(bench.shown).numpy()}
-    for way in ways:
-        for each in metrics:
-            each.reset()
-        examples[way.name] = bench.measure(way, ids, codes, metrics, progress).numpy()
-        rows += rows_of(metrics, subject, len(image_set), **way.coordinates)
+    for decoding in measured:
+        for metric in metrics:
+            metric.reset()
+        examples[decoding.name] = bench.measure(decoding, ids, metrics, progress).numpy()
+        rows += rows_of(metrics, subject, len(image_set), **decoding.coordinates)
         progress.next_phase()
-    rows += _rows_of_real(spaces, config, image_set) if include_real else []
+    rows += bench.rows_of_real() if include_real else []
     protocol = Protocol(
         extractors=networks(extractors, metrics),
         data=image_set.fingerprint,
@@ -116,60 +110,89 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Bench:
-    """An image set to reconstruct.
+    """An image set to reconstruct, with everything that reconstructions are compared with.
 
     Attributes:
         image_set: the originals.
-        batch_size: images reconstructed together.
+        config: metrics and batch size are read.
         extractors: the feature spaces.
+        references: the originals in each of them.
+        teacher_codes: int64 `[images, N]`, if there is a teacher.
         device: where images are reconstructed.
         shown: int64 `[n]`, the places of the example images.
     """
 
     image_set: ImageSet
-    batch_size: int
+    config: EvaluationConfig
     extractors: Sequence[Extractor]
+    references: Sequence[Reference]
+    teacher_codes: Tensor | None
     device: torch.device
     shown: Tensor
 
+    @classmethod
+    def prepare(
+        cls,
+        image_set: ImageSet,
+        config: EvaluationConfig,
+        extractors: Sequence[Extractor],
+        cache_dir: Path,
+        teacher: MaskGITVQGAN | None,
+        device: torch.device,
+    ) -> Self:
+        """Check that everything fits, then read or compute features and codes of the originals.
+
+        Raises:
+            EvaluationError, PretrainedError: see `evaluate`.
+        """
+        check_asked(config.extractors, extractors)
+        if len(image_set) < 2:
+            raise EvaluationError(
+                f"{image_set.name}: rfid needs at least two images, it has {len(image_set)}"
+            )
+        for metric in config.metrics:
+            metric.check_weights()
+        size = config.batch_size
+        references = [reference_features(extractor, image_set, cache_dir, size) for extractor in extractors]
+        codes = teacher_codes(teacher.eval(), image_set, cache_dir, size) if teacher else None
+        shown = balanced(image_set, NUM_EXAMPLES)
+        return cls(image_set, config, extractors, references, codes, device, shown)
+
     def batches(self) -> Iterator[Batch]:
         """All images in order, on the device."""
-        for batch in ordered_batches(self.image_set, self.batch_size):
+        for batch in ordered_batches(self.image_set, self.config.batch_size):
             yield Batch(batch.images.to(self.device), batch.labels, batch.indices)
 
+    def encode(self, tokenizer: Tokenizer) -> Tensor:
+        """The ids of all images, int64 `[images, K]`."""
+        tokenizer.eval()
+        parts = in_order(lambda batch: tokenizer.encode(batch.images), self.batches(), self.device)
+        return torch.cat(list(parts))
+
+    def build_metrics(self, codebook_size: int, gives_codes: bool) -> tuple[list[Metric], list[Metric]]:
+        """The metrics of ids alone, which no decoding changes, and the others."""
+        available: set[Need] = {"ids", "images", "originals"}
+        if gives_codes and self.teacher_codes is not None:
+            available.add("codes")
+        configs = self.config.metrics
+        of_ids = [config for config in configs if not config.needs - {"ids"}]
+        others = [config for config in configs if config.needs - {"ids"}]
+        once, each_time = (
+            build_metrics(chosen, available, self.references, self.device, codebook_size)
+            for chosen in (of_ids, others)
+        )
+        return once, each_time
+
     def measure(
-        self,
-        way: Decoding,
-        ids: Tensor,
-        teacher_codes: Tensor | None,
-        metrics: Sequence[Metric],
-        on_progress: OnProgress,
+        self, decoding: Decoding, ids: Tensor, metrics: Sequence[Metric], on_progress: OnProgress
     ) -> Tensor:
         """Decode `ids` `[images, K]`, show all batches in order to `metrics`, and return the example images.
 
         Raises:
             EvaluationError: a reconstruction is not finite.
         """
-
-        def run(batch: Batch) -> tuple[Batch, Tensor, Measured]:
-            own = ids[batch.indices]
-            images, codes = way.decode(own, int(batch.indices[0]))
-            if not images.isfinite().all():
-                raise EvaluationError(
-                    f"{self.image_set.name}: reconstructions are not finite: train the model again"
-                )
-            pixels = to_uint8(images)
-            measured = Measured(
-                images=images,
-                originals=batch.images,
-                ids=own,
-                codes=codes,
-                teacher_codes=None if teacher_codes is None else teacher_codes[batch.indices].to(self.device),
-                features={extractor.label: extractor(pixels) for extractor in self.extractors},
-            )
-            return batch, pixels, measured
-
         strip = self.image_set.images(self.shown)
+        run = partial(self._reconstruct, decoding, ids)
         for batch, pixels, measured in in_order(run, self.batches(), self.device):
             for metric in metrics:
                 metric.update(measured)
@@ -178,41 +201,28 @@ class _Bench:
             on_progress((int(batch.indices[-1]) + 1) / len(self.image_set))
         return strip
 
-
-def _has_codes(codes: Tensor | None, ways: Sequence[Decoding]) -> bool:
-    return codes is not None and all(way.gives_codes for way in ways)
-
-
-def _build(
-    configs: Sequence[MetricConfig],
-    references: Sequence[Reference],
-    bench: _Bench,
-    codebook_size: int,
-    has_codes: bool,
-) -> tuple[list[Metric], list[Metric]]:
-    """The metrics of ids alone, which no decoding changes, and the others."""
-    ids_alone: frozenset[Need] = frozenset({"ids"})
-    available: set[Need] = {"ids", "images", "originals"}
-    if has_codes:
-        available.add("codes")
-    once, others = (
-        build_metrics(
-            [config for config in configs if (config.needs <= ids_alone) == alone],
-            available,
-            references,
-            bench.device,
-            codebook_size,
+    def _reconstruct(self, decoding: Decoding, ids: Tensor, batch: Batch) -> tuple[Batch, Tensor, Measured]:
+        own = ids[batch.indices]
+        images, codes = decoding.decode(own, int(batch.indices[0]))
+        if not images.isfinite().all():
+            raise EvaluationError(
+                f"{self.image_set.name}: reconstructions are not finite: train the model again"
+            )
+        pixels, expected = to_uint8(images), self.teacher_codes
+        measured = Measured(
+            images=images,
+            originals=batch.images,
+            ids=own,
+            codes=codes,
+            teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
+            features={extractor.label: extractor(pixels) for extractor in self.extractors},
         )
-        for alone in (True, False)
-    )
-    return once, others
+        return batch, pixels, measured
 
-
-def _rows_of_real(
-    references: Sequence[Reference], config: EvaluationConfig, image_set: ImageSet
-) -> list[Row]:
-    return [
-        row("real", "is", reference.extractor, reference.inception_score, len(image_set))
-        for reference in references
-        if reference.inception_score is not None and "is" in config.described
-    ]
+    def rows_of_real(self) -> list[Row]:
+        """The inception scores of the originals, in the spaces that have them, if they are measured."""
+        return [
+            row("real", "is", reference.extractor, reference.inception_score, len(self.image_set))
+            for reference in self.references
+            if reference.inception_score is not None and "is" in self.config.described
+        ]

@@ -1,4 +1,4 @@
-"""How an evaluation sees a tokenizer: it encodes once, and decodes in each way that is to be measured."""
+"""How an evaluation sees a tokenizer: it encodes once, and decodes with each decoding that is measured."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class Decoding:
 
 
 def decodings(tokenizer: Tokenizer, config: EvaluationConfig, subject: str) -> list[Decoding]:
-    """The ways of decoding that are measured; `subject` names the only one of a tokenizer without steps."""
+    """The decodings that are measured; `subject` names the only one of a tokenizer without steps."""
     if hasattr(tokenizer, "decode_codes"):
         return [_iterative(cast(IterativeTokenizer, tokenizer), config, steps) for steps in config.steps]
     in_one_step = getattr(tokenizer, "single_step", False)

@@ -10,7 +10,7 @@ from sftok.metrics.quantity import Quantity
 
 
 class CodeAccuracyConfig(MetricConfig, name="code_accuracy"):
-    """Share of the decoded codes that are the teacher's; measured where the teacher is at hand."""
+    """Share of the decoded codes that are the teacher's; measured where the teacher is given."""
 
     quantities = (
         Quantity(

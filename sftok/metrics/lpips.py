@@ -1,4 +1,4 @@
-"""LPIPS with AlexNet, as the release measures it; its ImageNet weights must be at hand."""
+"""LPIPS with AlexNet, as the release measures it; its ImageNet weights must be in torch's hub cache."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_shapes_and_gradients():
     assert all(parameter.grad is not None for parameter in classifier.parameters())
 
 
-def test_it_learns_to_tell_bright_from_dark():
+def test_it_learns_to_distinguish_bright_from_dark():
     torch.manual_seed(0)
     classifier = Classifier(ClassifierConfig(image_size=16, num_classes=2, channels=(8, 8)))
     labels = torch.arange(32) % 2
@@ -32,7 +32,7 @@ def test_it_learns_to_tell_bright_from_dark():
     assert (classifier.eval()(images).argmax(1) == labels).all()
 
 
-def test_a_saved_one_is_read_back_in_evaluation_mode(tmp_path):
+def test_a_saved_classifier_is_loaded_in_evaluation_mode(tmp_path):
     classifier = Classifier(CONFIG)
     path = tmp_path / "model.safetensors"
     save_tensors(path, classifier.state_dict(), {"config": CONFIG.model_dump_json()})

@@ -1,4 +1,4 @@
-"""What holds for the evaluation of reconstructions and of generated images alike."""
+"""What holds for the evaluation of reconstructions and of generated images both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def run(request):
     return request.getfixturevalue(request.param)
 
 
-def test_the_same_seed_gives_the_same_bits_whatever_the_number_of_threads(run):
+def test_a_seed_fixes_every_bit_for_any_number_of_threads(run):
     before = torch.get_num_threads()
     try:
         found = []

@@ -9,7 +9,7 @@ import torch
 from sftok.evaluation.reference import reference_features, teacher_codes
 
 
-def test_features_are_computed_once_and_read_back_the_same(extractor, tiny, images, tmp_path):
+def test_features_are_computed_once_and_then_read(extractor, tiny, images, tmp_path):
     first = reference_features(extractor, images, tmp_path / "cache", 16)
     assert tiny.seen == len(images)
     second = reference_features(extractor, images, tmp_path / "cache", 7)
@@ -21,7 +21,7 @@ def test_features_are_computed_once_and_read_back_the_same(extractor, tiny, imag
     torch.testing.assert_close(first.covariance, first.features.double().T.cov())
 
 
-def test_another_content_is_another_file(extractor, images, make_images, tmp_path):
+def test_any_other_content_gets_another_file(extractor, images, make_images, tmp_path):
     reference_features(extractor, images, tmp_path, 16)
     reference_features(dataclasses.replace(extractor, weights="1" * 64), images, tmp_path, 16)
     reference_features(dataclasses.replace(extractor, label="other"), images, tmp_path, 16)
@@ -55,7 +55,7 @@ def test_a_damaged_file_is_computed_again_with_a_warning(extractor, tiny, images
     assert tiny.seen == 2 * len(images)
 
 
-def test_teacher_codes_are_its_own_and_kept(teacher, images, tmp_path, monkeypatch):
+def test_the_teachers_codes_are_computed_once(teacher, images, tmp_path, monkeypatch):
     codes = teacher_codes(teacher, images, tmp_path, 16)
     assert codes.dtype == torch.int64
     assert torch.equal(codes, teacher.encode(images.pixels / 255))

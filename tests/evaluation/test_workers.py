@@ -19,7 +19,7 @@ def threads(request):
     torch.set_num_threads(before)
 
 
-def test_results_come_in_order_whatever_finishes_first(threads):
+def test_results_come_in_order_even_if_the_first_finishes_last(threads):
     def slow_first(item: int) -> int:
         time.sleep(0.02 if item == 0 else 0)
         return item * item

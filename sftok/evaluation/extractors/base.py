@@ -107,7 +107,7 @@ def check_asked(asked: Sequence[ExtractorConfig], given: Sequence[Extractor]) ->
 
 @contextmanager
 def reading(label: str, path: Path, remedy: str) -> Iterator[None]:
-    """Turn whatever goes wrong while the weights of `label` are read from `path` into one line.
+    """Turn any error while the weights of `label` are read from `path` into one line.
 
     Raises:
         EvaluationError: there is no such file (the message ends in `remedy`), or it is damaged or another
