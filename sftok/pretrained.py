@@ -44,9 +44,7 @@ def load_published(
     """
     path = weights or hub_file(url)
     if not path.is_file():
-        raise PretrainedError(
-            f"{what}: no weights at {path}; fetch {url} and put it there, or pass its path"
-        )
+        raise PretrainedError(f"{what}: no weights at {path}; fetch {url} and put it there, or pass its path")
     try:
         if path.suffix == ".safetensors":
             given = safetensors.torch.load_file(path)

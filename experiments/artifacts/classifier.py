@@ -48,14 +48,14 @@ class Classifier(Artifact, kind="classifier"):
         from experiments.artifacts.training import train_model
         from sftok.evaluation.classifier import Classifier as Network
         from sftok.evaluation.classifier import ClassifierConfig
-        from sftok.randomness import seeded_initialisation
+        from sftok.randomness import seeded_initialization
         from sftok.training.stages.classifier import ClassifierStage
 
         images = context.load_data("train")
         config = ClassifierConfig(
             image_size=self.image_size, num_classes=images.num_classes, channels=self.channels
         )
-        with seeded_initialisation(self.seed):
+        with seeded_initialization(self.seed):
             network = Network(config)
         stage = ClassifierStage(network, self.label_smoothing)
         return train_model(context, self, stage, network, config, images)

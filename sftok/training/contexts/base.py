@@ -34,7 +34,7 @@ class ContextConfig(Component, family="context", package="sftok.training.context
 
     @property
     def predicts(self) -> bool:
-        """Whether the context needs the logits of the fully masked pass, which costs a pass of the decoder."""
+        """Whether the context calls `first_logits`, which costs a pass of the decoder."""
         return True
 
     @abstractmethod
