@@ -1,1 +1,10 @@
-"""What is known: the store's artifacts as rows, numbers by name, and the verdicts on the claims."""
+"""What a store knows: the state of every request, its numbers as one table, and the verdicts on the claims.
+
+Importing this package loads neither pandas nor torch; `Run.frame` loads pandas.
+"""
+
+from __future__ import annotations
+
+from experiments.records.run import ArtifactState, RowState, Run, Status, load_run, load_runs
+
+__all__ = ["ArtifactState", "RowState", "Run", "Status", "load_run", "load_runs"]

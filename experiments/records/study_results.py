@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from experiments.specs.study import Study
 from experiments.store import StoreError
-from experiments.study import Study
 from sftok.config import Config, ConfigError
 
 TRIALS, BEST, JOURNAL = "trials.json", "best.json", "journal.log"

@@ -13,7 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from experiments.artifacts import Artifact
-from experiments.records.training_curve import logged
+from experiments.records.training_log import logged
 from experiments.running.listener import Listener
 from experiments.running.stop import Stop
 from experiments.store import Store

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats
 
-from experiments.records.results import ArtifactState, ResultRow, RowRun, Status, TableRun
-from experiments.records.verdicts import (
-    Cells,
-    ComparisonResult,
-    Verdict,
-    cells,
-    compare,
-    estimate,
-    is_extractor,
-    judge,
-)
-from experiments.spec import Claim, Comparison, Experiment, Point, Row
+from experiments.records import Run
+from experiments.records.estimates import estimate
+from experiments.records.verdicts import ComparisonResult, Verdict, compare, is_extractor, judge, place
+from experiments.specs import Claim, Comparison, Experiment, Row
 
-AB = Comparison(better=Point(row="a", steps=8), worse=Point(row="b", steps=8))
-BA = Comparison(better=AB.worse, worse=AB.better)
+if TYPE_CHECKING:
+    from stored_runs import StoreMaker
+
+
+def claim(order: str, metric: str = "rfid") -> Claim:
+    return Claim(name="order", text="text", source="here", metric=metric, order=(order,))
+
+
+AB, BA = (claim(order).comparisons[0] for order in ("a@8 < b@8", "b@8 < a@8"))
+A_OVER_B, B_OVER_A = (claim(order).comparisons[0] for order in ("a@8 > b@8", "b@8 > a@8"))
 
 values = st.floats(-1e4, 1e4)
 sides = st.dictionaries(st.integers(0, 9), st.tuples(values, values), min_size=1, max_size=6)
@@ -38,8 +38,8 @@ apart = st.builds(
 )
 
 
-def _compare(a: dict[int, float], b: dict[int, float], lower_is_better: bool = True) -> ComparisonResult:
-    return compare(AB, a, b, lower_is_better)
+def _compare(a: dict[int, float], b: dict[int, float], comparison: Comparison = AB) -> ComparisonResult:
+    return compare(comparison, a, b)
 
 
 # Estimates
@@ -87,7 +87,7 @@ def test_a_clear_difference_agrees_or_disagrees() -> None:
     a, b = {0: 2.1, 1: 2.2, 2: 2.15}, {0: 3.1, 1: 3.25, 2: 3.1}
     assert _compare(a, b).outcome == "agrees"
     assert _compare(b, a).outcome == "disagrees"
-    assert _compare(b, a, lower_is_better=False).outcome == "agrees"
+    assert _compare(b, a, A_OVER_B).outcome == "agrees"
 
 
 def test_an_interval_around_zero_decides_nothing() -> None:
@@ -128,22 +128,20 @@ def test_a_diverged_seed_is_named_and_not_dropped(broken: float) -> None:
 
 
 @given(sides | apart, st.booleans())
-@settings(deadline=None)
 def test_swapping_the_sides_flips_the_verdict(pairs: dict[int, tuple[float, float]], lower: bool) -> None:
     a = {seed: pair[0] for seed, pair in pairs.items()}
     b = {seed: pair[1] for seed, pair in pairs.items()}
-    found, swapped = compare(AB, a, b, lower), compare(BA, b, a, lower)
+    found, swapped = compare(AB if lower else A_OVER_B, a, b), compare(BA if lower else B_OVER_A, b, a)
     flipped = {"agrees": "disagrees", "disagrees": "agrees"}
     assert swapped.outcome == flipped.get(found.outcome, found.outcome)
     assert found.difference is not None
     assert swapped.difference is not None
     assert swapped.difference.mean == -found.difference.mean
     assert swapped.difference.half_width == found.difference.half_width
-    assert compare(BA, b, a, not lower).outcome == found.outcome
+    assert compare(B_OVER_A if lower else BA, b, a).outcome == found.outcome
 
 
 @given(sides, st.randoms(use_true_random=False))
-@settings(deadline=None)
 def test_the_order_of_the_seeds_does_not_matter(pairs: dict[int, tuple[float, float]], random: Any) -> None:
     seeds = list(pairs)
     random.shuffle(seeds)
@@ -154,7 +152,6 @@ def test_the_order_of_the_seeds_does_not_matter(pairs: dict[int, tuple[float, fl
 
 
 @given(sides, st.floats(-100, 100))
-@settings(deadline=None)
 def test_a_shift_of_all_values_changes_no_difference(
     pairs: dict[int, tuple[float, float]], shift: float
 ) -> None:
@@ -171,153 +168,175 @@ def test_a_shift_of_all_values_changes_no_difference(
 
 # Verdicts of a run
 
+SPACE = "classifier@28"
+WOBBLE = (0.0, 0.011, -0.007)
+LEVEL = {"a": 1.0, "b": 1.0, "c": 1.0}
 
-def _experiment(metric: str = "rfid", lower_is_better: bool = True) -> Experiment:
-    second = Comparison(better=Point(row="b", steps=8), worse=Point(row="c", steps=8))
-    claim = Claim(
-        name="order",
-        text="a < b < c",
-        source="here",
-        metric=metric,
-        lower_is_better=lower_is_better,
-        comparisons=(AB, second),
-    )
+
+def experiment(order: str = "a@8 < b@8 < c@8", metric: str = "rfid") -> Experiment:
     rows = tuple(Row(name=name, label=f"row {name}") for name in "abc")
+    claims = (claim(order, metric),)
     return Experiment(
-        name="t", kind="table", title="t", source="s", description="d", rows=rows, claims=(claim,)
+        name="t", kind="table", title="t", source="s", description="d", rows=rows, claims=claims
     )
 
 
-def _row(name: str, seed: int, values: dict[tuple[str, str], float], status: Status = "done") -> RowRun:
-    results = tuple(
-        ResultRow(
-            table="t",
-            row=name,
-            seed=seed,
-            profile="cpu",
-            steps=8,
-            temperature=0.0,
-            metric=metric,
-            extractor=extractor,
-            value=value,
-            n_images=100,
-            artifact="k",
-        )
-        for (metric, extractor), value in values.items()
-    )
-    evaluation = ArtifactState(kind="evaluation", key="k", label="evaluation", status=status)
-    return RowRun(row=name, seed=seed, status=status, evaluation=evaluation, training=(), results=results)
+def run_of(
+    maker: StoreMaker,
+    levels: dict[str, float],
+    space: str = SPACE,
+    metric: str = "rfid",
+    **more: Any,
+) -> Run:
+    """A run in which every seed of a row lies near the row's level."""
+    from stored_runs import line
+
+    def measure(row: str, seed: int) -> list[dict[str, Any]]:
+        value = levels[row] + WOBBLE[seed % 3] * (1 + "abc".index(row))
+        return [line(metric, value, space, steps=8)]
+
+    made = more.pop("experiment", experiment())
+    seeds = more.pop("seeds", (0, 1, 2))
+    return maker.run(made, seeds=seeds, measure=measure, references=[], **more)
 
 
-def _run(rows: list[RowRun], experiment: Experiment | None = None) -> TableRun:
-    return TableRun(
-        experiment=experiment or _experiment(),
-        profile="cpu",
-        meaningless=False,
-        seeds=tuple(sorted({row.seed for row in rows})),
-        overrides={},
-        data="images",
-        command="run t",
-        requested="2025-01-01T00:00:00+00:00",
-        primary_extractor="classifier",
-        artifacts=(),
-        rows=tuple(rows),
-        config={},
-        complete=all(row.status == "done" for row in rows),
-    )
-
-
-def _rows(levels: dict[str, float], extractor: str = "classifier@28", seeds: int = 3) -> list[RowRun]:
-    wobble = (0.0, 0.011, -0.007)
-    return [
-        _row(name, seed, {("rfid", extractor): level + wobble[seed] * (1 + index)})
-        for index, (name, level) in enumerate(levels.items())
-        for seed in range(seeds)
-    ]
-
-
-def _only(run: TableRun) -> Verdict:
+def only(run: Run) -> Verdict:
     (verdict,) = judge(run)
     return verdict
 
 
-def test_a_claim_agrees_if_all_comparisons_do() -> None:
-    verdict = _only(_run(_rows({"a": 1.0, "b": 2.0, "c": 3.0})))
-    assert (verdict.outcome, verdict.extractor, verdict.primary) == ("agrees", "classifier@28", True)
+def test_a_claim_agrees_if_all_comparisons_do(maker: StoreMaker) -> None:
+    verdict = only(run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0}))
+    assert (verdict.outcome, verdict.extractor, verdict.primary) == ("agrees", SPACE, True)
     assert verdict.reason == "both comparisons: the 95 % interval over 3 seeds lies on the claimed side"
+    assert verdict.remedy is None
 
 
-def test_a_claim_disagrees_if_one_comparison_does() -> None:
-    verdict = _only(_run(_rows({"a": 1.0, "b": 3.0, "c": 2.0})))
+def test_a_claim_disagrees_if_one_comparison_does(maker: StoreMaker) -> None:
+    verdict = only(run_of(maker, {"a": 1.0, "b": 3.0, "c": 2.0}))
     assert verdict.outcome == "disagrees"
     assert [item.outcome for item in verdict.comparisons] == ["agrees", "disagrees"]
     assert verdict.reason.startswith("1 of 2 comparisons")
 
 
-def test_one_undecided_comparison_leaves_the_claim_open() -> None:
-    assert _only(_run(_rows({"a": 1.0, "b": 2.0, "c": 2.0}))).outcome == "inconclusive"
-    assert _only(_run(_rows({"a": 1.0, "b": 2.0, "c": 3.0}, seeds=1))).outcome == "inconclusive"
+def test_one_undecided_comparison_leaves_the_claim_open(maker: StoreMaker) -> None:
+    assert only(run_of(maker, {"a": 1.0, "b": 2.0, "c": 2.0})).outcome == "inconclusive"
+    assert only(run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0}, seeds=(0,))).outcome == "inconclusive"
 
 
 @pytest.mark.parametrize("levels", [{"a": 1.0, "b": 3.0, "c": 2.0}, {"a": 2.0, "b": 1.0, "c": 3.0}])
-def test_of_several_reasons_the_one_most_against_the_claim_is_told(levels: dict[str, float]) -> None:
-    verdict = _only(_run(_rows(levels, seeds=1)))
+def test_of_several_reasons_the_one_most_against_the_claim_is_told(
+    maker: StoreMaker, levels: dict[str, float]
+) -> None:
+    verdict = only(run_of(maker, levels, seeds=(0,)))
     against = "row b (T=8) against row c (T=8)" if levels["b"] == 3.0 else "row a (T=8) against row b (T=8)"
     assert verdict.reason == (
         f"both comparisons, among them {against}: one seed: no interval; the difference points the other way"
     )
 
 
-def test_no_verdict_before_the_last_seed_unless_it_is_against_the_claim() -> None:
-    rows = _rows({"a": 1.0, "b": 2.0, "c": 3.0})
-    running = [row if (row.row, row.seed) != ("c", 2) else _row("c", 2, {}, "running") for row in rows]
-    verdict = _only(_run(running))
+def test_no_verdict_before_the_last_seed_unless_it_is_against_the_claim(maker: StoreMaker) -> None:
+    run = run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0})
+    last = run.request.by_name[run.rows[-1].evaluation.name]
+    (maker.store.folder(last) / "result.json").unlink()
+    verdict = only(maker.load(run.request))
     assert verdict.outcome == "pending"
     assert verdict.comparisons[1].difference is not None, "what is known so far is shown"
     assert verdict.reason.startswith("1 of 2 comparisons: seed 2 still to come; so far: ")
-    against = [
-        row if row.row != "a" else _row("a", row.seed, {("rfid", "classifier@28"): 4.0}) for row in rows
-    ]
-    settled = [row if (row.row, row.seed) != ("c", 2) else _row("c", 2, {}, "waiting") for row in against]
-    assert _only(_run(settled)).outcome == "disagrees"
 
 
-def test_an_undecided_comparison_is_no_verdict_while_another_is_to_come() -> None:
-    rows = _rows({"a": 1.0, "b": 1.0, "c": 3.0})
-    running = [row if row.row != "c" else _row("c", row.seed, {}, "running") for row in rows]
-    verdict = _only(_run(running))
-    assert [item.outcome for item in verdict.comparisons] == ["inconclusive", "pending"]
-    assert verdict.outcome == "pending"
+def test_a_settled_disagreement_does_not_wait(maker: StoreMaker) -> None:
+    run = run_of(maker, {"a": 4.0, "b": 2.0, "c": 3.0})
+    last = run.request.by_name[run.rows[-1].evaluation.name]
+    (maker.store.folder(last) / "result.json").unlink()
+    assert only(maker.load(run.request)).outcome == "disagrees"
 
 
-def test_missing_rows_are_pending_with_the_reason() -> None:
-    levels = {"a": 1.0, "b": 2.0}
-    assert "row c is not part of this run" in _only(_run(_rows(levels))).reason
-    failed = [*_rows(levels), *(_row("c", seed, {}, "failed") for seed in range(3))]
-    assert "row c failed" in _only(_run(failed)).reason
-    waiting = [_row(name, 0, {}, "waiting") for name in "abc"]
-    assert _only(_run(waiting)).outcome == "pending"
-    assert _only(_run(waiting)).extractor == "classifier", "the primary space is listed before any result"
-    other = _only(_run([_row(name, 0, {("psnr", ""): 1.0}) for name in "abc"]))
-    assert "not measured in this feature space" in other.reason
+def test_what_is_missing_is_pending_with_the_reason(maker: StoreMaker) -> None:
+    levels = {"a": 1.0, "b": 2.0, "c": 3.0}
+    waiting = only(run_of(maker, levels, progress="waiting"))
+    assert (waiting.outcome, waiting.extractor) == ("pending", SPACE), "the primary space, before any result"
+    assert waiting.reason == "both comparisons: not measured yet"
+    psnr = only(run_of(maker, levels, experiment=experiment(metric="psnr")))
+    assert "not measured there" in psnr.reason
 
 
-def test_each_feature_space_has_its_verdict_the_primary_first() -> None:
-    first, second = judge(_run(_rows({"a": 1.0, "b": 2.0, "c": 3.0}, extractor="a-net@64")))
+def test_failed_and_absent_rows_are_named(maker: StoreMaker) -> None:
+    levels = {"a": 1.0, "b": 2.0, "c": 3.0}
+    failed = run_of(maker, levels, seeds=(0,), progress="failed")
+    assert "row b failed" in only(failed).reason
+    without = failed.request.model_copy(update={"rows": failed.request.rows[:2]})
+    assert only(maker.load(without)).comparisons[1].reason == "no pair of values: row b failed"
+    absent = failed.request.model_copy(update={"rows": failed.request.rows[:1]})
+    assert "row b is not part of this run" in only(maker.load(absent)).reason
+
+
+def test_each_feature_space_has_its_verdict_the_primary_first(maker: StoreMaker) -> None:
+    run = run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0}, space="a-net@64", primary_extractor="classifier")
+    first, second = judge(run)
     assert (first.extractor, first.primary, first.outcome) == ("classifier", True, "pending")
     assert (second.extractor, second.primary, second.outcome) == ("a-net@64", False, "agrees")
 
 
-def test_a_metric_of_pixels_has_one_verdict_without_a_feature_space() -> None:
-    experiment = _experiment("psnr", lower_is_better=False)
-    rows = [
-        _row(name, seed, {("psnr", ""): level + 0.01 * seed * level})
-        for name, level in {"a": 3.0, "b": 2.0, "c": 1.0}.items()
-        for seed in range(3)
-    ]
-    verdict = _only(_run(rows, experiment))
+def test_a_metric_of_pixels_has_one_verdict_without_a_feature_space(maker: StoreMaker) -> None:
+    spec = experiment("a@8 > b@8 > c@8", "psnr")
+    verdict = only(run_of(maker, {"a": 3.0, "b": 2.0, "c": 1.0}, space="", metric="psnr", experiment=spec))
     assert (verdict.extractor, verdict.primary, verdict.outcome) == ("", True, "agrees")
-    assert _only(_run([_row("a", 0, {}, "waiting")], experiment)).extractor == ""
+
+
+def test_points_select_by_any_coordinate_and_metric(maker: StoreMaker) -> None:
+    from stored_runs import line
+
+    def measure(row: str, seed: int) -> list[dict[str, Any]]:
+        near, far = 0.1 + WOBBLE[seed], 0.5 + 2 * WOBBLE[seed]
+        return [
+            line("kl_to_final", near, step=1, positions="all"),
+            line("kl_to_truth", far, step=1, positions="all"),
+        ]
+
+    order = "a@step=1,positions=all < a:kl_to_truth@step=1,positions=all"
+    run = maker.run(experiment(order, "kl_to_final"), measure=measure)
+    assert only(run).outcome == "agrees"
+    assert [place(point) for point in (only(run).comparisons[0].comparison.left,)] == [
+        "step 1, all positions"
+    ]
+
+
+def test_a_point_that_says_too_little_decides_nothing(maker: StoreMaker) -> None:
+    verdict = judge(maker.run(experiment("a < b"), seeds=(0,)))[0]
+    assert verdict.outcome == "inconclusive"
+    assert "row a or row b says too little of where it is measured" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("seeds", "command", "expected"),
+    [
+        ((0,), "python -m experiments run t", "python -m experiments run t --seeds 3"),
+        ((0,), "x run all --profile smoke --seeds 1 --yes", "x run t --profile smoke --yes --seeds 3"),
+        ((4,), "x run t --seeds=4, --store 'my runs'", "x run t --store 'my runs' --seeds 0,1,4"),
+        ((0, 1), "x run t --seeds 2", "x run t --seeds 3"),
+    ],
+)
+def test_too_few_seeds_come_with_the_command_for_more(
+    maker: StoreMaker, seeds: tuple[int, ...], command: str, expected: str
+) -> None:
+    run = run_of(maker, LEVEL, seeds=seeds, experiment=experiment("a@8 < b@8"), command=command)
+    remedy = only(run).remedy
+    assert remedy is not None
+    assert (remedy.seeds, remedy.command) == (3, expected)
+    # A seed: a warm-up, three alignments of 402 s and more, three evaluations, but no teacher.
+    each = 88 + 402 + 405 + 408 + 3 * 64
+    first = sum(seeds) / len(seeds) * 3
+    assert remedy.seconds == pytest.approx((each + first) * (3 - len(seeds)))
+
+
+def test_the_cost_of_more_seeds_is_unknown_before_one_is_done(maker: StoreMaker) -> None:
+    run = run_of(maker, LEVEL, seeds=(0,), experiment=experiment("a@8 < a@8"))
+    last = run.request.by_name[run.rows[-1].evaluation.name]
+    (maker.store.folder(last) / "result.json").unlink()
+    verdict = only(maker.load(run.request))
+    assert verdict.remedy is not None
+    assert verdict.remedy.seconds is None
 
 
 def test_extractors_are_matched_by_name_at_any_resolution() -> None:
@@ -325,17 +344,3 @@ def test_extractors_are_matched_by_name_at_any_resolution() -> None:
     assert is_extractor("classifier@28", "classifier")
     assert not is_extractor("inception-v3-compat@299", "inception-v3")
     assert not is_extractor("classifier2", "classifier")
-
-
-def test_cells_answer_at_every_number_of_steps_for_what_has_none() -> None:
-    row = _row("a", 0, {("codebook_usage", ""): 0.9}).results[0]
-    constant = Cells([row.model_copy(update={"steps": None})])
-    assert constant.values("a", 8, "codebook_usage", "") == {0: 0.9}
-    assert constant.steps("codebook_usage", "") == []
-
-
-def test_two_values_for_one_cell_are_an_error() -> None:
-    rows = [_row("a", 0, {("rfid", "classifier@28"): value}) for value in (1.0, 2.0)]
-    with pytest.raises(ValueError, match=r"t/a, seed 0, T=8, rfid classifier@28\): 1.0 and 2.0"):
-        cells(_run(rows))
-    assert cells(_run([rows[0], rows[0]])).values("a", 8, "rfid", "classifier@28") == {0: 1.0}
