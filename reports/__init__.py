@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from experiments.records.results import TableRun
+from experiments.records import Run
 from experiments.records.study_results import stored_studies
 
+if TYPE_CHECKING:
+    from reports.sections import Section
 
-def build(store: Path, runs: Sequence[TableRun]) -> Path:
+
+def build(store: Path, runs: Sequence[Run], sections: Sequence[Section] = ()) -> Path:
     """Write the report of `runs` below `store/report` and return the path of its `index.html`.
 
     `<table>.html`, `<table>.csv` and `<table>.tex` show the latest request of each table; if a table was
@@ -17,10 +21,12 @@ def build(store: Path, runs: Sequence[TableRun]) -> Path:
     `store` have pages `study-<name>-<profile>.html`, named after their folders. Every file is replaced
     atomically, and equal inputs give equal bytes.
 
-    Raises:
-        ValueError: two different values claim one cell of a table.
+    Args:
+        store: its root.
+        runs: of it.
+        sections: further ones, beside those of `reports.sections`.
     """
-    # Matplotlib takes a second to import; `reports.export` alone needs none of it.
+    # Matplotlib takes a second to import; `reports.export` and `reports.verdicts` need none of it.
     from reports.pages import write_report
 
-    return write_report(store / "report", runs, stored_studies(store))
+    return write_report(store / "report", runs, stored_studies(store), sections)

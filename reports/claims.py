@@ -1,19 +1,21 @@
-"""The claims of the paper with what was found here, as text and small interval plots."""
+"""Verdicts as they are shown: comparisons in words and numbers, and small plots of their intervals."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
-from experiments.records.quantities import place
-from experiments.records.results import TableRun
-from experiments.records.verdicts import ComparisonResult, Estimate, Outcome, Verdict
-from experiments.spec import Claim
-from reports.metrics import MetricInfo, metric_info
-from reports.numbers import decimals_for, decimals_that_tell_zero, fixed
+from experiments.records import Run
+from experiments.records.estimates import Estimate
+from experiments.records.verdicts import ComparisonResult, Outcome, Remedy, Verdict, judge, place
+from experiments.specs import Claim
+from reports.numbers import decimals_for, decimals_that_tell_zero, fixed, rough_duration
 
 MARKS: dict[Outcome, str] = {"agrees": "✓", "disagrees": "✗", "inconclusive": "≈", "pending": "…"}
-"""A sign for each outcome, so that colour is never the only difference."""
+"""A sign for each outcome, so that color is never the only difference."""
 
 
 @dataclass(frozen=True)
@@ -28,138 +30,98 @@ class Interval:
 
 
 @dataclass(frozen=True)
-class ComparisonView:
-    """One comparison: whom, what the paper has, what was found."""
+class Compared:
+    """One comparison in words: of what, in the paper, and here; texts without a number are empty."""
 
-    better: str
-    worse: str
+    left: str
+    right: str
     at: str
-    """The number of steps, if it is the same on both sides: `T=8`."""
+    """Where both sides are measured, if it is the same place: `T=8`."""
     published: str
-    """The same difference in the paper's numbers; empty if it does not give both."""
     difference: str
     interval: str
-    seeds: int
-    outcome: Outcome
-    reason: str
     plot: Interval | None
+    result: ComparisonResult
 
 
-@dataclass(frozen=True)
-class VerdictView:
-    """A verdict in one feature space."""
-
-    extractor: str
-    primary: bool
-    outcome: Outcome
-    mark: str
-    reason: str
-    comparisons: tuple[ComparisonView, ...]
-
-    @property
-    def found(self) -> str:
-        """The differences in one line, for the overview; empty if there is none yet."""
-        parts = (f"{item.difference} {item.interval}".strip() for item in self.comparisons if item.difference)
-        return "; ".join(parts)
+def by_claim(run: Run) -> list[tuple[Claim, list[Verdict]]]:
+    """The claims of a run with their verdicts, that in the primary feature space first."""
+    return [(claim, list(verdicts)) for claim, verdicts in groupby(judge(run), key=lambda each: each.claim)]
 
 
-@dataclass(frozen=True)
-class ClaimView:
-    """A claim with its verdicts, the primary feature space first."""
-
-    claim: Claim
-    metric: MetricInfo
-    verdicts: tuple[VerdictView, ...]
-
-    @property
-    def headline(self) -> VerdictView:
-        """The verdict in the primary feature space."""
-        return self.verdicts[0]
-
-
-def claim_views(run: TableRun, verdicts: tuple[Verdict, ...]) -> tuple[ClaimView, ...]:
-    """The claims of a run in the spec's order, from the verdicts of `experiments.records.verdicts.judge`."""
-    return tuple(
-        ClaimView(
-            claim=claim,
-            metric=metric_info(claim.metric),
-            verdicts=tuple(_verdict_view(run, verdict) for verdict in verdicts if verdict.claim == claim),
-        )
-        for claim in run.experiment.claims
-    )
-
-
-def _verdict_view(run: TableRun, verdict: Verdict) -> VerdictView:
+def compared(run: Run, verdict: Verdict) -> list[Compared]:
+    """The comparisons of a verdict, with equal decimals and plots of one scale."""
     known = [item.difference for item in verdict.comparisons if item.difference]
-    decimals = decimals_that_tell_zero(
-        decimals_for(known), [number for item in known for number in (item.mean, *_ends(item))]
-    )
-    reach = max((abs(end) for item in known for end in _ends(item) if math.isfinite(end)), default=0.0)
-    return VerdictView(
-        extractor=verdict.extractor,
-        primary=verdict.primary,
-        outcome=verdict.outcome,
-        mark=MARKS[verdict.outcome],
-        reason=verdict.reason[0].upper() + verdict.reason[1:] + ".",
-        comparisons=tuple(
-            _comparison_view(run, verdict.claim, item, decimals, reach) for item in verdict.comparisons
-        ),
-    )
+    ends = [end for item in known for end in _ends(item)]
+    decimals = decimals_that_tell_zero(decimals_for(known), [*(item.mean for item in known), *ends])
+    reach = max((abs(end) for end in ends if math.isfinite(end)), default=0.0) or 1.0
+    return [_compared(run, item, decimals, reach) for item in verdict.comparisons]
+
+
+def found(run: Run, verdict: Verdict) -> str:
+    """The differences of a verdict in one line; empty if there is none yet."""
+    parts = (f"{item.difference} {item.interval}".strip() for item in compared(run, verdict))
+    return "; ".join(filter(None, parts))
+
+
+def tally(verdicts: Iterable[Verdict]) -> dict[Outcome, int]:
+    """How many claims have which verdict in the primary feature space; outcomes without any are left out."""
+    counts = Counter(verdict.outcome for verdict in verdicts if verdict.primary)
+    return {outcome: counts[outcome] for outcome in MARKS if counts[outcome]}
+
+
+def remedy_of(verdicts: Sequence[Verdict]) -> Remedy | None:
+    """What would decide the claims that lack seeds in the primary feature space; None if none does."""
+    return next((verdict.remedy for verdict in verdicts if verdict.primary and verdict.remedy), None)
+
+
+def remedy_words(remedy: Remedy) -> str:
+    """`3 seeds, about 20 min more`: what a remedy takes, to be followed by its command."""
+    cost = "for as yet unknown time" if remedy.seconds is None else f"{rough_duration(remedy.seconds)} more"
+    return f"{remedy.seeds} seeds, {cost}"
+
+
+def sentence(reason: str) -> str:
+    """A reason as a sentence."""
+    return f"{reason[0].upper()}{reason[1:]}."
 
 
 def _ends(item: Estimate) -> tuple[float, ...]:
     return (item.mean,) if item.low is None or item.high is None else (item.low, item.high)
 
 
-def _comparison_view(
-    run: TableRun, claim: Claim, item: ComparisonResult, decimals: int, reach: float
-) -> ComparisonView:
-    found = item.difference
-    better, worse, at = _sides(run, claim, item)
-    interval = ""
-    if found and found.low is not None and found.high is not None:
-        interval = f"[{fixed(found.low, decimals, signed=True)}, {fixed(found.high, decimals, signed=True)}]"
-    return ComparisonView(
-        better=better,
-        worse=worse,
-        at=at,
-        published=_published_difference(run, claim, item),
-        difference=fixed(found.mean, decimals, signed=True) if found else "",
-        interval=interval,
-        seeds=len(item.seeds),
-        outcome=item.outcome,
-        reason=item.reason,
-        plot=_plot(found, reach, -1 if claim.lower_is_better else 1) if found else None,
-    )
+def _compared(run: Run, item: ComparisonResult, decimals: int, reach: float) -> Compared:
+    estimate, interval, plot = item.difference, "", None
+    if estimate and estimate.low is not None and estimate.high is not None:
+        ends = (fixed(end, decimals, signed=True) for end in (estimate.low, estimate.high))
+        interval = f"[{', '.join(ends)}]"
+    if estimate and math.isfinite(estimate.mean):
+        low, high = (None if end is None else end / reach for end in (estimate.low, estimate.high))
+        plot = Interval(estimate.mean / reach, low, high, -1 if item.comparison.sign == "<" else 1)
+    difference = fixed(estimate.mean, decimals, signed=True) if estimate else ""
+    return Compared(*_sides(run, item), _published(run, item), difference, interval, plot, item)
 
 
-def _plot(found: Estimate, reach: float, claimed_side: int) -> Interval | None:
-    if not math.isfinite(found.mean):
-        return None
-    scale = reach or 1.0
-    low = None if found.low is None else found.low / scale
-    high = None if found.high is None else found.high / scale
-    return Interval(found.mean / scale, low, high, claimed_side)
-
-
-def _sides(run: TableRun, claim: Claim, item: ComparisonResult) -> tuple[str, str, str]:
-    points = (item.better, item.worse)
-    labels = [run.experiment.row(point.row).label for point in points]
-    metrics = [point.metric or claim.metric for point in points]
-    differ = len(set(metrics)) > 1
-    places = [place(metric, point.steps, named=differ) for metric, point in zip(metrics, points, strict=True)]
+def _sides(run: Run, item: ComparisonResult) -> tuple[str, str, str]:
+    """The two sides in words, and where both are measured if it is the same place."""
+    points = (item.comparison.left, item.comparison.right)
+    labels = [run.label(point.row) for point in points]
+    if points[0].metric != points[1].metric:
+        metrics = [run.metric(point.metric).label for point in points]
+        labels = [f"{label}, {metric}" for label, metric in zip(labels, metrics, strict=True)]
+    places = [place(point) for point in points]
     if len(set(places)) == 1:
         return labels[0], labels[1], places[0]
-    better, worse = (f"{label}, {at}" if at else label for label, at in zip(labels, places, strict=True))
-    return better, worse, ""
+    left, right = (f"{label}, {at}" if at else label for label, at in zip(labels, places, strict=True))
+    return left, right, ""
 
 
-def _published_difference(run: TableRun, claim: Claim, item: ComparisonResult) -> str:
-    # The published values hold at the headline steps of their rows only.
-    for point in (item.better, item.worse):
-        if point.steps not in (None, run.experiment.steps_of(point.row)):
+def _published(run: Run, item: ComparisonResult) -> str:
+    """The same difference in the paper, whose values hold at the headline's steps of their rows only."""
+    values = []
+    for point in (item.comparison.left, item.comparison.right):
+        if point.coordinates not in ({}, {"steps": run.experiment.steps_of(point.row)}):
             return ""
-    better, worse = (
-        run.experiment.row(point.row).published.get(claim.metric) for point in (item.better, item.worse)
-    )
-    return "" if better is None or worse is None else fixed(better - worse, 2, signed=True)
+        values.append(run.experiment.row(point.row).published.get(point.metric))
+    left, right = values
+    return "" if left is None or right is None else fixed(left - right, 2, signed=True)

@@ -1,52 +1,53 @@
-"""Results as CSV, JSON and LaTeX."""
+"""Tables of numbers as CSV and JSON, and the headline table as LaTeX."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+import math
 
-from experiments.records.flat import csv_text, json_text
-from experiments.records.results import ResultRow, TableRun
-from experiments.records.verdicts import cells
-from reports.tables import Cell, Headline, Line, headline
+import pandas as pd
 
-FIELDS = tuple(ResultRow.model_fields)
-"""Columns of the flat table, in the order of the record."""
+from experiments.records import Run
+from reports.tables import Cell, Column, Line
 
 
-def result_rows(run: TableRun) -> list[ResultRow]:
-    """All numbers of a run, the references last."""
-    return [*(result for row in run.rows for result in row.results), *run.references]
+def to_csv(frame: pd.DataFrame) -> str:
+    """A header and the lines of the frame; what is missing is empty, floats keep every digit."""
+    if "value" in frame:  # a number that was measured is never missing, also if it is not a number
+        frame = frame.assign(value=frame["value"].astype(object).where(frame["value"].notna(), "nan"))
+    return frame.to_csv(index=False, lineterminator="\n")
 
 
-def to_csv(rows: Iterable[ResultRow]) -> str:
-    """One line a number under a header of the field names."""
-    return csv_text(FIELDS, (row.model_dump() for row in rows))
+def to_json(frame: pd.DataFrame) -> str:
+    """An array with one object for each line; what is missing or not finite is null, as JSON has no NaN."""
+    records = [{name: _plain(value) for name, value in record.items()} for record in frame.to_dict("records")]
+    return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def to_json(rows: Iterable[ResultRow]) -> str:
-    """A JSON array with one object a number."""
-    return json_text(row.model_dump() for row in rows)
-
-
-def to_latex(run: TableRun) -> str:
+def to_latex(run: Run) -> str:
     """The headline table for a paper: `booktabs`, mean ± 95 % interval over seeds, best values bold."""
-    table = headline(run, cells(run))
-    columns = "l" + "l" * len(table.facts) + "r" * (len(table.published) + len(table.columns)) + "r"
+    # Sections can draw, and commands that print numbers need not wait for Matplotlib.
+    from reports.sections.results import headline
+
+    table = headline(run)
+    columns = [column for column in table.columns if column.name != "Training"]
+    kept = [table.columns.index(column) - 1 for column in columns[1:]]
+    body = [[_line(line, kept) for line in group.lines] for group in table.groups]
     lines = [
         _comment(run),
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_caption(run, table)}}}",
+        rf"\caption{{{_caption(run)}}}",
         rf"\label{{tab:{run.experiment.name}}}",
-        rf"\begin{{tabular}}{{{columns}}}",
+        rf"\begin{{tabular}}{{l{''.join('l' if column.words else 'r' for column in columns[1:])}}}",
         r"\toprule",
-        *_header(table),
-        r"\midrule",
-        *(_line(line) for line in table.lines),
+        *_header(columns),
+        *(line for group in body for line in (r"\midrule", *group)),
+        r"\bottomrule",
+        r"\end{tabular}",
+        r"\end{table}",
+        "",
     ]
-    if table.references:
-        lines += [r"\midrule", *(_line(line) for line in table.references)]
-    lines += [r"\bottomrule", r"\end{tabular}", r"\end{table}", ""]
     return "\n".join(lines)
 
 
@@ -78,35 +79,38 @@ _LATEX = {
 }
 
 
-def _comment(run: TableRun) -> str:
-    text = f"{run.experiment.name}, profile {run.profile}, requested {run.requested}"
+def _plain(value: object) -> object:
+    if pd.isna(value) or (isinstance(value, float) and not math.isfinite(value)):
+        return None
+    return value
+
+
+def _comment(run: Run) -> str:
+    text = f"{run.experiment.name}, profile {run.request.profile}, requested {run.request.requested}"
     return "% " + " ".join(text.split()) + r"; needs \usepackage{booktabs}"
 
 
-def _caption(run: TableRun, table: Headline) -> str:
-    warning = r"\textbf{Smoke run: the numbers are meaningless.} " if run.meaningless else ""
-    seeds = f"{len(run.seeds)} seed{'s' if len(run.seeds) != 1 else ''}"
-    text = (
-        f"{run.experiment.title} ({run.experiment.source}). Published values against ours: "
-        f"profile {run.profile}, {run.data}, T={table.steps} decoding steps, "
-        f"mean ± 95 % interval over {seeds}."
+def _caption(run: Run) -> str:
+    warning = r"\textbf{Smoke run: the numbers are meaningless.} " if run.request.meaningless else ""
+    count = len(run.request.seeds)
+    return warning + escape_latex(
+        f"{run.experiment.title} ({run.experiment.source}). Published values against ours: profile "
+        f"{run.request.profile}, {run.request.data}, T={run.experiment.headline_steps} decoding steps, mean "
+        f"± 95 % interval over {count} seed{'s' if count != 1 else ''}."
     )
-    return warning + escape_latex(text)
 
 
-def _header(table: Headline) -> list[str]:
-    names = ["", *table.facts, *(f"{info.heading}" for info in table.published)]
-    spaces = ["", *("published" for _ in (*table.facts, *table.published))]
-    names += [column.metric.heading for column in table.columns] + ["Seeds"]
-    spaces += [column.extractor for column in table.columns] + [""]
-    return [" & ".join(map(escape_latex, cells)) + r" \\" for cells in (names, spaces)]
+def _header(columns: list[Column]) -> list[str]:
+    names = ["", *(column.name for column in columns[1:])]
+    notes = ["", *(column.notes[0] if column.notes else "" for column in columns[1:])]
+    return [" & ".join(map(escape_latex, cells)) + r" \\" for cells in (names, notes)]
 
 
-def _line(line: Line) -> str:
-    numbers = [_cell(cell) for cell in (*line.published, *line.measured)]
-    words = [escape_latex(word) or "--" for word in (line.label, *line.facts)]
-    last = escape_latex(line.seeds if line.trained else line.state)
-    return " & ".join([*words, *numbers, last]) + r" \\"
+def _line(line: Line, kept: list[int]) -> str:
+    cells = [_cell(line.cells[place]) for place in kept]
+    if line.note == "published only":
+        cells[-1] = line.note
+    return " & ".join([escape_latex(line.label) or "--", *cells]) + r" \\"
 
 
 def _cell(cell: Cell) -> str:

@@ -1,13 +1,13 @@
-"""How far a run is: what is done, what runs now, and how long the rest may take."""
+"""How far a run is: what is done, what is running, and how long the rest may take."""
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from experiments.records.results import ArtifactState, TableRun
-from experiments.records.verdicts import Outcome, Verdict
+from experiments.records import ArtifactState, Run
 from reports.numbers import duration, rough_duration
 
 REFRESH_SECONDS = 20
@@ -16,89 +16,76 @@ REFRESH_SECONDS = 20
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The state of a run in a few numbers and one sentence."""
+    """The state of a run in a word, a sentence and a share."""
 
     word: str
     """`complete`, `running`, `waiting` or `failed`: also the name of its style."""
     sentence: str
-    done: int
-    total: int
     fraction: float
     running: tuple[ArtifactState, ...]
-    failed: tuple[ArtifactState, ...]
-    refresh: bool
-    """Whether more may come, so that the page should reload itself."""
+    refresh: int | None
+    """Seconds after which the page reloads itself; None if no more will come."""
 
 
-def run_status(run: TableRun) -> RunStatus:
+def run_status(run: Run) -> RunStatus:
     """The status of a run from its artifacts."""
-    running = tuple(item for item in run.artifacts if item.status == "running")
-    failed = tuple(item for item in run.artifacts if item.status == "failed")
-    done = sum(item.status == "done" for item in run.artifacts)
-    total = len(run.artifacts)
-    parts = done + math.fsum(item.progress or 0.0 for item in running)
-    finished = run.complete and not failed
-    fraction = 1.0 if finished else parts / total if total else 0.0
-    word = "complete" if finished else "running" if running else "failed" if failed else "waiting"
+    running = tuple(state for state in run.artifacts if state.status == "running")
+    failed = sum(state.status == "failed" for state in run.artifacts)
+    done = sum(state.status == "done" for state in run.artifacts)
+    word = "complete" if run.complete else "running" if running else "failed" if failed else "waiting"
+    parts = done + math.fsum(state.progress or 0.0 for state in running)
     return RunStatus(
         word=word,
-        sentence=_sentence(run, word, done, total, len(failed)),
-        done=done,
-        total=total,
-        fraction=fraction,
+        sentence=_sentence(run, word, done, failed),
+        fraction=1.0 if run.complete else parts / len(run.artifacts),
         running=running,
-        failed=failed,
-        refresh=not run.complete,
+        refresh=None if run.complete else REFRESH_SECONDS,
     )
 
 
-def remaining_seconds(artifacts: tuple[ArtifactState, ...]) -> float | None:
+def remaining_seconds(artifacts: Sequence[ArtifactState]) -> float | None:
     """Seconds of work left, one artifact after another; None while some kind has not been timed yet.
 
     A waiting artifact without an estimate of its own takes as long as the others of its kind did.
     """
     known: defaultdict[str, list[float]] = defaultdict(list)
-    for item in artifacts:
-        if item.status == "done" and item.seconds is not None:
-            known[item.kind].append(item.seconds)
-        elif item.status == "running" and item.remaining_seconds is not None and (item.progress or 0) > 0:
-            known[item.kind].append(item.remaining_seconds / max(1e-6, 1 - (item.progress or 0)))
+    for state in artifacts:
+        if state.status == "done" and state.seconds is not None:
+            known[state.kind].append(state.seconds)
+        elif state.remaining_seconds is not None and state.progress:
+            known[state.kind].append(state.remaining_seconds / max(1e-6, 1 - state.progress))
     total = 0.0
-    for item in artifacts:
-        if item.status not in ("running", "waiting"):
+    for state in artifacts:
+        if state.status in ("done", "failed"):
             continue
-        if item.remaining_seconds is not None:
-            total += item.remaining_seconds
-        elif known[item.kind]:
-            typical = math.fsum(known[item.kind]) / len(known[item.kind])
-            total += typical * (1 - (item.progress or 0))
+        if state.remaining_seconds is not None:
+            total += state.remaining_seconds
+        elif known[state.kind]:
+            typical = math.fsum(known[state.kind]) / len(known[state.kind])
+            total += typical * (1 - (state.progress or 0))
         else:
             return None
     return total
 
 
-def claim_tally(verdicts: tuple[Verdict, ...]) -> dict[Outcome, int]:
-    """How many claims have which verdict in the primary feature space; outcomes without any are left out."""
-    order: tuple[Outcome, ...] = ("agrees", "disagrees", "inconclusive", "pending")
-    headline = [verdict.outcome for verdict in verdicts if verdict.primary]
-    return {outcome: headline.count(outcome) for outcome in order if outcome in headline}
-
-
-def _sentence(run: TableRun, word: str, done: int, total: int, failed: int) -> str:
+def _sentence(run: Run, word: str, done: int, failed: int) -> str:
+    total = len(run.artifacts)
     if word == "complete":
-        spent = math.fsum(item.seconds or 0.0 for item in run.artifacts)
+        spent = math.fsum(state.seconds or 0.0 for state in run.artifacts)
         return f"{total} artifacts, {duration(spent)} of computing." if spent else f"{total} artifacts."
     counts = f"{done} of {total} artifacts done"
     if failed:
         counts += f", {failed} failed"
     if word == "failed":
-        return f"{counts}, nothing runs now. The same command keeps what is done and tries the rest again."
-    if any((item.note or "").startswith("job ") for item in run.artifacts):
+        return f"{counts}, nothing is running. The same command keeps what is done and tries the rest again."
+    if any((state.note or "").startswith("job ") for state in run.artifacts):
         name = run.experiment.name
-        hint = f"`status {name}` shows them, `collect {name}` brings this page up to date"
-        return f"{counts}. Cluster jobs make the rest: {hint}."
+        return (
+            f"{counts}. Cluster jobs compute the rest: `status {name}` shows them, `collect {name}` brings "
+            "this page up to date."
+        )
     if word == "waiting":
-        return f"{counts}, nothing runs now. The same command continues from here."
+        return f"{counts}, nothing is running. The same command continues from here."
     left = remaining_seconds(run.artifacts)
     hint = "the time left is known once each kind has run" if left is None else f"{rough_duration(left)} left"
     return f"{counts}, {hint}."

@@ -7,9 +7,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from experiments.records.study_results import StudyRun, TrialRecord
-from experiments.study import Choice
-from experiments.sweeps import value_text
-from reports.metrics import MetricInfo, metric_info
+from experiments.specs.study import Choice
+from experiments.specs.sweep import value_text
 from reports.numbers import duration
 from reports.study_figures import (
     Axis,
@@ -21,6 +20,7 @@ from reports.study_figures import (
     draw_parallel,
     scaled,
 )
+from sftok.metrics.quantity import Quantity
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class StudyView:
     """A study as its page and the overview show it."""
 
     run: StudyRun
-    metric: MetricInfo
+    metric: Quantity
     word: str
     """`complete`, `running` or `waiting`: also the name of its style."""
     sentence: str
@@ -75,7 +75,7 @@ def study_view(run: StudyRun) -> StudyView:
     )
     return StudyView(
         run=run,
-        metric=metric_info(run.study.objective.metric),
+        metric=_metric(run),
         word=word,
         sentence=f"{over} of {run.budget} trials over" + (f": {said}." if said else "."),
         history=_history(run),
@@ -86,6 +86,12 @@ def study_view(run: StudyRun) -> StudyView:
         best=next((line for line in lines if line.best), None),
         overlay=tuple((key, value_text(value)) for key, value in run.overlay.items()),
     )
+
+
+def _metric(run: StudyRun) -> Quantity:
+    objective = run.study.objective
+    direction = -1 if objective.lower_is_better else 1
+    return Quantity(name=objective.metric, label=objective.metric, direction=direction, meaning="")
 
 
 def _line(run: StudyRun, trial: TrialRecord) -> TrialLine:
@@ -123,7 +129,7 @@ def _history(run: StudyRun) -> Picture | None:
     pruned, failed = (
         tuple(trial.number for trial in run.trials if trial.state == state) for state in ("pruned", "failed")
     )
-    label = metric_info(run.study.objective.metric).heading
+    label = _metric(run).heading
     svg = draw_history(History(label, values, tuple(best), pruned, failed))
     said = ", ".join(f"trial {number}: {value:.4g}" for number, value in values)
     return Picture("History", svg, f"{label} by trial. {said}. Pruned: {len(pruned)}, failed: {len(failed)}.")
@@ -160,7 +166,7 @@ def _parallel(run: StudyRun) -> Picture | None:
             axes.append(Axis(name, ((0.0, f"{min(values):.3g}"), (1.0, f"{max(values):.3g}"))))
             columns.append(scaled(values, dimension.log))
     numbers = [value for _, value in valued]
-    label = metric_info(run.study.objective.metric).label
+    label = _metric(run).label
     axes.append(Axis(label, ((0.0, f"{min(numbers):.4g}"), (1.0, f"{max(numbers):.4g}"))))
     columns.append(scaled(numbers, log=False))
     order = sorted(numbers, reverse=not run.study.objective.lower_is_better)

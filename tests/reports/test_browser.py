@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from conftest import FakeStore
+    from experiments.records import Run
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -47,8 +47,10 @@ page.dataset.requests = loaded.filter(entry => !entry.name.startsWith('data:')).
 
 
 @pytest.mark.skipif(BROWSER is None, reason="no Chromium or Chrome on the PATH")
-def test_a_page_in_a_browser(fake_store: FakeStore, report: Callable[..., str], tmp_path: Path) -> None:
-    html = report(fake_store.hostile(HOSTILE)).replace("</body>", PROBE + "</body>")
+def test_a_page_in_a_browser(
+    hostile: Callable[[str], Run], report: Callable[..., str], tmp_path: Path
+) -> None:
+    html = report(hostile(HOSTILE)).replace("</body>", PROBE + "</body>")
     page = tmp_path / "probed.html"
     page.write_text(html, encoding="utf-8")
     command = [str(BROWSER), *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom", page.as_uri()]

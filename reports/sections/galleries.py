@@ -1,0 +1,132 @@
+"""The pictures of a figure: systems, numbers of steps, or classes side by side (Figures 5 to 7, 15)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+import numpy as np
+from markupsafe import Markup
+
+from experiments.records import Run
+from reports.html import Note, section
+from reports.pictures import (
+    MAX_IMAGES,
+    UNREADABLE,
+    Examples,
+    Gallery,
+    Images,
+    class_names,
+    gallery,
+    read_examples,
+    step_names,
+    unreadable,
+)
+
+ORDER, TITLE = 30, "Pictures"
+
+BRIGHTER = 2
+"""Differences are shown so many times as bright, or most of them would be black."""
+
+
+def applies(run: Run) -> bool:
+    """Whether the experiment has galleries, and a row that can be shown."""
+    return bool(run.experiment.galleries) and bool(drawn(run))
+
+
+def render(run: Run) -> Markup:
+    """The galleries, and which systems of the paper they cannot show."""
+    seed = run.request.seeds[0]
+    note = f"Seed {seed}, the first evaluated images of each class; T is the number of decoding steps."
+    if any(each.layout != "classes" for each in run.experiment.galleries):
+        note += (
+            f" Differences are absolute, black where there is none, and shown {BRIGHTER} times as bright; "
+            "their mean, in gray levels of 255, is not."
+        )
+    absent = ", ".join(row.label for row in run.experiment.rows if not row.trained)
+    missing = [Note(f"Not trained here, so not in the picture: {absent}.", "small")] if absent else []
+    return section(run, TITLE, Note(note), *missing, *drawn(run))
+
+
+@lru_cache(maxsize=1)
+def drawn(run: Run) -> list[Gallery]:
+    """The galleries at the run's first seed, of the rows that are done, and what cannot be read."""
+    found: dict[str, Examples] = {}
+    problems = []
+    for state in run.rows:
+        if state.seed == run.request.seeds[0] and state.status == "done":
+            try:
+                examples = read_examples(state)
+                step_names(examples), examples["original"]
+                found[state.row] = examples
+            except UNREADABLE as error:
+                problems.append(unreadable(run.label(state.row), error))
+    layouts = {"systems": _systems, "steps": _steps, "classes": _classes}
+    figures = run.experiment.galleries if found else ()
+    shown = [each for figure in figures for each in layouts[figure.layout](run, figure.title, found)]
+    return [*shown, *problems]
+
+
+def difference(left: Images, right: Images) -> Images:
+    """|left - right| by channel, `BRIGHTER` times as bright, cut off at white.
+
+    Raises:
+        ValueError: the shapes differ.
+    """
+    if left.shape != right.shape:
+        raise ValueError(f"cannot subtract images {list(right.shape)} from {list(left.shape)}")
+    exact = np.abs(left.astype(np.int16) - right.astype(np.int16))
+    return np.minimum(BRIGHTER * exact, 255).astype(np.uint8)
+
+
+def _systems(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gallery]:
+    """Figure 5: the originals, and of every system its reconstructions and what they get wrong."""
+    first = next(iter(found.values()))
+    original = first["original"][:MAX_IMAGES]
+    lines = [("original", original)]
+    for row, examples in found.items():
+        steps = _steps_shown(run, row, examples)
+        images = examples[f"T{steps}"][:MAX_IMAGES]
+        lines += [(f"{run.label(row)}, T={steps}", images), _compared("difference", original, images)]
+    yield gallery(title, lines, class_names(first, len(original)))
+
+
+def _steps(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gallery]:
+    """Figure 7: of each row every number of steps, what it gets wrong, and what the steps change."""
+    for row, examples in found.items():
+        original = examples["original"][:MAX_IMAGES]
+        images = {name[1:]: examples[name][:MAX_IMAGES] for name in step_names(examples)}
+        lines = [("original", original), *((f"T={steps}", shown) for steps, shown in images.items())]
+        lines += [_compared(f"T={steps} − original", original, shown) for steps, shown in images.items()]
+        if len(images) > 1:
+            least, *_, most = images
+            lines.append(_compared(f"T={least} − T={most}", images[least], images[most]))
+        yield gallery(f"{title}: {run.label(row)}", lines, class_names(examples, len(original)))
+
+
+def _classes(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gallery]:
+    """A line for each class: its images, each followed by what every row makes of it."""
+    first = next(iter(found.values()))
+    names = class_names(first, len(first["original"]))
+    shown = [first["original"], *(ex[f"T{_steps_shown(run, row, ex)}"] for row, ex in found.items())]
+    columns = ("original", *(run.label(row) for row in found))
+    places: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        places.setdefault(name, []).append(place)
+    lines = [
+        (name, np.stack([images[place] for place in of_class for images in shown]))
+        for name, of_class in places.items()
+    ]
+    if lines:
+        yield gallery(title, lines, columns * max(map(len, places.values())))
+
+
+def _steps_shown(run: Run, row: str, examples: Examples) -> int:
+    """The headline's number of steps if it was evaluated, else the largest that was."""
+    wanted = run.experiment.steps_of(row)
+    return wanted if f"T{wanted}" in examples else int(step_names(examples)[-1][1:])
+
+
+def _compared(name: str, left: Images, right: Images) -> tuple[str, Images]:
+    distance = np.abs(left.astype(np.int16) - right.astype(np.int16)).mean()
+    return f"{name} (mean {distance:.1f})", difference(left, right)
