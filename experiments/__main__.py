@@ -13,7 +13,7 @@ import logging
 import sys
 
 from experiments import arguments, commands
-from experiments.running.stop import INTERRUPTED
+from experiments.executors.stop import INTERRUPTED
 from sftok.output import reader_left
 
 

@@ -1,8 +1,8 @@
 """Lock files: two runners on one store never compute the same artifact at once.
 
-A lock is created exclusively and kept alive by touching it. `fcntl` locks would not do, as shared file systems
-do not keep them. A lock is stale once its owner's process is gone or has not touched it for a minute. Taking
-over a stale lock starts with renaming it away: only one of several contenders can win that rename.
+A lock is created exclusively and kept alive by touching it; shared file systems do not keep `fcntl` locks. It
+is stale once its owner's process is gone or has not touched it for a minute. Taking over a stale lock starts
+with renaming it away: only one of several contenders can win that rename.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _create(path: Path, token: str) -> bool:
         "started": time.time(),
         "token": token,
     }
-    # The file must appear with its content: it is written aside, then linked, which fails if the name is taken.
+    # The file appears with its content: it is written aside, then linked, which fails if the name is taken.
     draft = path.with_name(f".{path.name}.{token}")
     try:
         with draft.open("w") as file:

@@ -50,10 +50,10 @@ def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         sweep,
         verdicts,
     )
+    from experiments.executors.local import WorkerError
     from experiments.executors.queue import SlurmError
-    from experiments.executors.worker import WorkerError
+    from experiments.executors.stop import INTERRUPTED, Interrupted
     from experiments.planning.needed_weights import MissingWeightsError
-    from experiments.running.stop import INTERRUPTED, Interrupted
     from experiments.store import CANNOT_WRITE, DENIED, StoreError
     from sftok.checkpoints import CheckpointError
     from sftok.data import DataError

@@ -11,6 +11,7 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import job_states
+from experiments.executors.work import Work
 from experiments.planning.requests import stored_requests
 from experiments.store import Store
 
@@ -21,25 +22,22 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     name = chosen_requests(options, wiring, store)[0].plan.experiment.name
     # All requests of that name: other profiles, seeds and values have jobs of their own.
     submissions = ledger.submissions(store)
-    everything = [*stored_requests(store), *submissions.values()]
+    everything = [Work(request.content()) for request in stored_requests(store)] + list(submissions.values())
     chosen = dict.fromkeys(
-        artifact
-        for request in everything
-        if request.plan.experiment.name == name
-        for artifact in request.plan.artifacts
+        artifact for work in everything if work.experiment == name for artifact in work.artifacts
     )
     ours = _live(store, chosen)
     awaited = {
         artifact
-        for submission, request in submissions.items()
-        if request.plan.experiment.name != name and not submission.withdrawn.exists()
-        for artifact in request.plan.artifacts
+        for submission, work in submissions.items()
+        if work.experiment != name and not submission.withdrawn.exists()
+        for artifact in work.artifacts
     }
     kept = [artifact for artifact in ours if artifact in awaited]
     ended = {artifact: job for artifact, job in ours.items() if artifact not in awaited}
     slurm.cancel(ended.values())
-    for submission, request in submissions.items():
-        if request.plan.experiment.name == name:
+    for submission, work in submissions.items():
+        if work.experiment == name:
             submission.withdrawn.touch()
     for artifact, job in ended.items():
         print(f"cancelled job {job.job}: {artifact.label} ({artifact.name})")

@@ -10,15 +10,15 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts import artifact
 from experiments.commands.planning import set_and_data
 from experiments.commands.wiring import Wiring
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Event, Finished, Progress, Started, Waiting
+from experiments.executors.inline import Runner
 from experiments.planning.costs import readable
 from experiments.recipe import SplitEvaluation, overlay
 from experiments.records.flat import csv_text, json_text
-from experiments.running.datasets import DataSets
-from experiments.running.runner import make_one
-from experiments.running.stop import Stop
 from experiments.store import Store, StoreError
 from sftok import hub
 from sftok.config import Config, ConfigError
@@ -72,7 +72,7 @@ def evaluate(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> in
     del tokenizer
     store = Store(options.store)
     store.prepare()
-    failure = make_one(node, store, data, [_Progress()], Stop())
+    failure = Runner(store, data.load, [_print_event]).run([node]).get(node)
     if failure is not None:
         raise StoreError(f"{options.checkpoint}: {failure}")
     result = store.result(node) or {}
@@ -168,25 +168,15 @@ def _short(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
 
 
-class _Progress:
-    """One line at the start and the end; a bar would hide what is printed."""
-
-    def started(self, node: Artifact) -> None:
-        """Say what begins."""
-        print(f"{node.label}: started", file=sys.stderr)
-
-    def advanced(self, node: Artifact, done: int, total: int, remaining: float | None) -> None:
-        """A terminal sees how far it is."""
-        if sys.stderr.isatty():
+def _print_event(event: Event) -> None:
+    """Print a line at the start and the end; a bar would hide what is printed."""
+    label = event.artifact.label
+    match event:
+        case Started():
+            print(f"{label}: started", file=sys.stderr)
+        case Progress(_, done, total, remaining) if sys.stderr.isatty():
             print(f"\r{100 * done / total:.0f} %, {readable(remaining)} left ", end="", file=sys.stderr)
-
-    def finished(self, node: Artifact, result: Mapping[str, Any]) -> None:
-        """Say that it is done."""
-        print(f"{node.label}: done in {readable(result['provenance']['seconds'])}", file=sys.stderr)
-
-    def failed(self, node: Artifact, reason: str) -> None:
-        """The caller raises."""
-
-    def waiting(self, node: Artifact, owner: Mapping[str, Any]) -> None:
-        """Say who else makes it."""
-        print(f"{node.label}: being made by process {owner['pid']} on {owner['host']}", file=sys.stderr)
+        case Finished(_, result):
+            print(f"{label}: done in {readable(result['provenance']['seconds'])}", file=sys.stderr)
+        case Waiting(_, owner):
+            print(f"{label}: being made by process {owner['pid']} on {owner['host']}", file=sys.stderr)

@@ -12,12 +12,13 @@ from experiments.arguments import DEFAULT_STORE
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
 from experiments.executors import watch
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Listener
+from experiments.executors.inline import Runner
 from experiments.executors.resources import load_cluster
+from experiments.executors.stop import Stop
+from experiments.executors.work import Work
 from experiments.planning.requests import Request
-from experiments.running.datasets import DataSets
-from experiments.running.listener import Listener
-from experiments.running.runner import run as run_inline
-from experiments.running.stop import Stop
 from experiments.store import Store
 from sftok.config import ConfigError
 from sftok.distributed import SINGLE, World
@@ -47,7 +48,7 @@ def at_once(options: argparse.Namespace, profile: Profile) -> int:
         return 1
     from experiments.executors.local import default_workers
 
-    return options.workers or default_workers(profile)
+    return options.workers or default_workers(profile.threads)
 
 
 def run_here(
@@ -66,13 +67,13 @@ def run_here(
     Raises:
         Interrupted: a signal asked to stop.
     """
-    listeners = [watch.Succession(store, request.plan.artifacts), *listeners]
+    listeners = [watch.EndedJobs(store, request.plan.artifacts), *listeners]
     if options.executor == "local":
         from experiments.executors.local import run_locally
 
         workers = at_once(options, request.plan.profile)
-        return run_locally(request, store, workers, listeners, stop)
-    return run_inline(request.plan, store, data, listeners, stop, world)
+        return run_locally(Work(request.content()), store, workers, listeners, stop)
+    return Runner(store, data.load, listeners, stop, world=world).run(request.plan.artifacts)
 
 
 def run_on_cluster(
@@ -93,7 +94,7 @@ def run_on_cluster(
     # One after the other: what an earlier one has queued, a later one waits for.
     for request in requests:
         request.save(store)
-        submitted = slurm.submit(request, store, cluster)
+        submitted = slurm.submit(Work(request.content()), store, cluster)
         print(describe(submitted, request.plan.experiment.name, options.store))
     wiring.build_report(store.root, table_runs(store))
     return 0

@@ -7,8 +7,9 @@ import sys
 
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
-from experiments.executors.ledger import JobRecord, job_of, submitted
-from experiments.planning.requests import stored_requests
+from experiments.executors.ledger import JobRecord, job_of, submissions
+from experiments.executors.work import Work
+from experiments.planning.requests import Request, stored_requests
 from experiments.store import Store, StoreError
 from sftok.config import ConfigError, choices_hint
 
@@ -44,8 +45,8 @@ def read_log(store: Store, job: JobRecord) -> str | None:
 def _named(name: str, store: Store) -> Artifact:
     artifacts = {
         artifact.name: artifact
-        for request in [*submitted(store), *stored_requests(store)]
-        for artifact in request.plan.artifacts
+        for work in [*submissions(store).values(), *map(Work, map(Request.content, stored_requests(store)))]
+        for artifact in work.artifacts
     }
     found = [artifact for full, artifact in artifacts.items() if full.startswith(name)]
     if len(found) != 1:

@@ -12,6 +12,7 @@ from typing import Any
 
 from experiments.arguments import overrides
 from experiments.artifacts import Artifact
+from experiments.executors.datasets import DataSets
 from experiments.planning.combined import ALL
 from experiments.planning.generation import splits_read
 from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
@@ -19,7 +20,6 @@ from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
 from experiments.recipe import flat, resolve
 from experiments.registry import discover, pick
-from experiments.running.datasets import DataSets
 from experiments.spec import Experiment
 from sftok.config import ConfigError, overlap
 from sftok.data import DataError

@@ -11,6 +11,7 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import slurm
 from experiments.executors.ledger import last_submission
 from experiments.executors.resources import Cluster, load_cluster
+from experiments.executors.work import Work
 from experiments.store import Store, StoreError
 
 
@@ -19,7 +20,7 @@ def retry(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     store = Store(options.store)
     request = chosen_requests(options, wiring, store)[0]
     experiment, profile = request.plan.experiment.name, request.plan.profile.name
-    submission = last_submission(store, request)
+    submission = last_submission(store, experiment, profile)
     if submission is None:
         raise StoreError(
             f"{experiment} at profile {profile} was never submitted to a cluster from here; "
@@ -36,7 +37,7 @@ def retry(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         cluster = load_cluster(options.cluster, profile)
     store.prepare()
     slurm.check(request.plan.artifacts, cluster, store.root / "submissions")
-    submitted = slurm.submit(request, store, cluster)
+    submitted = slurm.submit(Work(request.content()), store, cluster)
     if not submitted.jobs:
         print(f"nothing of {experiment} failed")
         return 0

@@ -9,7 +9,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from rich.console import Console
 
@@ -17,18 +16,19 @@ from experiments.artifacts import Artifact
 from experiments.commands import executors
 from experiments.commands.details import details
 from experiments.commands.planning import make_plans, require_images
+from experiments.commands.progress import ConsoleProgress
 from experiments.commands.wiring import Wiring
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Event, Finished, Progress, Waiting
+from experiments.executors.inline import Runner, leading
+from experiments.executors.process import prepare_torch
+from experiments.executors.stop import Stop
 from experiments.planning.combined import combined
 from experiments.planning.costs import estimate, readable
 from experiments.planning.needed_weights import MissingWeightsError, require_weights
 from experiments.planning.plan import Plan
 from experiments.planning.requests import Request, new_request
 from experiments.records.collect import table_runs
-from experiments.running.computing import prepare_torch
-from experiments.running.datasets import DataSets
-from experiments.running.followers import follow, leading
-from experiments.running.progress import ConsoleProgress
-from experiments.running.stop import Stop
 from experiments.store import Store
 from experiments.tracking import delivery
 from sftok.device import require_device
@@ -73,7 +73,7 @@ def carry_out(
             with stop.on_signals((signal.SIGTERM,)), leading(world):
                 return _lead(options, argv, wiring, plans, data, stop, world)
         with stop.on_signals():
-            follow(plan.artifacts, store, data, stop, world)
+            Runner(store, data.load, stop=stop, world=world).follow(plan.artifacts)
         return 0
 
 
@@ -149,27 +149,15 @@ class LiveReport:
         except Exception:
             log.exception("the report could not be built now; the run goes on")
 
-    def started(self, artifact: Artifact) -> None:
-        """Show what runs."""
-        self.try_rebuild()
-
-    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
-        """Show how far it is, now and then."""
-        if time.monotonic() - self._built > REPORT_EVERY_SECONDS:
-            self.try_rebuild()
-
-    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
-        """Show and track a new result."""
-        if artifact.kind in ("evaluation", "analysis", "generation"):
+    def __call__(self, event: Event) -> None:
+        """Show what happened; progress only now and then."""
+        if isinstance(event, Waiting):
+            return
+        if isinstance(event, Progress) and time.monotonic() - self._built <= REPORT_EVERY_SECONDS:
+            return
+        if isinstance(event, Finished) and event.artifact.kind in ("evaluation", "analysis", "generation"):
             self.track()
         self.try_rebuild()
-
-    def failed(self, artifact: Artifact, reason: str) -> None:
-        """Show the failure."""
-        self.try_rebuild()
-
-    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
-        """Nothing new to show."""
 
 
 def _summary(plan: Plan, costs: Mapping[Artifact, float | None]) -> str:

@@ -11,7 +11,7 @@ from experiments.artifacts import Artifact
 from experiments.commands.logs import read_log
 from experiments.commands.stored import chosen_requests, refresh_all
 from experiments.commands.wiring import Wiring
-from experiments.executors.ledger import JobRecord, job_of, jobs_of, submitted
+from experiments.executors.ledger import JobRecord, job_of, jobs_of, submissions
 from experiments.executors.queue import LIVE
 from experiments.planning.costs import readable
 from experiments.planning.requests import Request
@@ -53,10 +53,8 @@ def _replaced(store: Store, requests: Sequence[Request]) -> list[Artifact]:
     """What was submitted under the names of `requests`, but is asked for by none of them any more."""
     names = {request.plan.experiment.name for request in requests}
     asked = {artifact for request in requests for artifact in request.plan.artifacts}
-    earlier = [request for request in submitted(store) if request.plan.experiment.name in names]
-    return list(
-        dict.fromkeys(each for request in earlier for each in request.plan.artifacts if each not in asked)
-    )
+    earlier = [work for work in submissions(store).values() if work.experiment in names]
+    return list(dict.fromkeys(each for work in earlier for each in work.artifacts if each not in asked))
 
 
 def _live(store: Store, artifacts: list[Artifact]) -> list[tuple[Artifact, JobRecord]]:

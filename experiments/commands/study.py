@@ -17,9 +17,14 @@ from optuna.trial import Trial
 from rich.console import Console
 
 from experiments.commands.planning import chosen_overlay, data_overlay, require_images
+from experiments.commands.progress import ConsoleProgress
 from experiments.commands.run import log
 from experiments.commands.wiring import Wiring
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Listener
+from experiments.executors.process import VISIBLE_GPUS, prepare_torch, visible_gpus
 from experiments.executors.resources import Cluster, load_cluster
+from experiments.executors.stop import INTERRUPTED, Stop
 from experiments.planning.costs import estimate
 from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
 from experiments.planning.needed_weights import require_weights
@@ -30,11 +35,6 @@ from experiments.recipe import resolve
 from experiments.records.collect import table_runs
 from experiments.records.study_results import StudyRun, folder_name
 from experiments.registry import discover, discover_studies, pick, pick_study
-from experiments.running.computing import VISIBLE_GPUS, prepare_torch, visible_gpus
-from experiments.running.datasets import DataSets
-from experiments.running.listener import Listener
-from experiments.running.progress import ConsoleProgress
-from experiments.running.stop import INTERRUPTED, Stop
 from experiments.store import Store
 from experiments.studies.journal import Journal
 from experiments.studies.search import SPLIT, Search, work
@@ -75,7 +75,7 @@ def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     prepare_torch(profile.threads)
     identity = search.identity()
     folder = store.root / "studies" / folder_name(found.name, profile.name, identity, overrides)
-    journal = Journal(found, identity, folder, store.root / "claims")
+    journal = Journal(found, identity, folder, store.root / "locks")
     budget = options.trials or found.trials
     print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
     named = _named(options, search)

@@ -1,101 +1,142 @@
-"""What a cluster job does: makes one artifact of a stored request, by name.
+"""A cluster job: makes one artifact of a stored request, by name.
 
-It depends on the store and the code snapshot alone. Told to stop (preempted, or out of time), it checkpoints
-and puts itself back into the queue; the next attempt goes on from there and ends with the same bits.
+It depends on nothing but the store and the code snapshot. Told to stop (preempted, or out of time), it writes
+a checkpoint and puts itself back into the queue; the next attempt resumes and ends with the same bits.
+submitit's own requeue (a `checkpoint` method) would not do: it checkpoints inside the signal handler, in the
+middle of a step.
 """
 
 from __future__ import annotations
 
-import importlib
+import contextlib
 import os
-import signal
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import NoReturn, TypedDict
 
-from experiments.artifacts import Artifact, artifacts_from_json
-from experiments.executors.lines import LogLines
-from experiments.executors.processes import announce
+from submitit.helpers import TorchDistributedEnvironment
+
+from experiments.artifacts import Artifact
+from experiments.executors.events import Event, Failed, Finished, Progress, Started, Waiting
+from experiments.executors.inline import Runner, leading
 from experiments.executors.queue import requeue
-from experiments.running.followers import follow, leading
-from experiments.running.runner import FindMaker, ensure
-from experiments.running.stop import Interrupted, Stop
-from experiments.store import CHECKPOINT, TOKENS, Store, read_json
-from experiments.tasks.base import Maker
-from sftok.distributed import joined
-
-if TYPE_CHECKING:
-    from sftok.data.base import ImageSet
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Before it kills, Slurm sends SIGTERM (preemption, scancel) or SIGUSR2 (the notice that we ask for)."""
+from experiments.executors.resources import Resources
+from experiments.executors.stop import JOB_SIGNALS, Interrupted, Stop
+from experiments.executors.work import MAKERS, Work, load_finder
+from experiments.executors.worker import STOPPED
+from experiments.store import CHECKPOINT, TOKENS, Store
+from sftok.distributed import World, joined
 
 SLACK_SECONDS = 90
 """Slurm's notice may come a minute early, and a job starts before its process does."""
 
-STOPPED = 75
-"""Exit code of a job that checkpointed and stopped."""
+FIRST_PORT, PORTS = 20_000, 20_000
+"""The master's port is the job's id modulo `PORTS` above the first: jobs that share a node never share it."""
+
+LINE_EVERY_SECONDS = 60.0
 
 
 class JobError(RuntimeError):
-    """The artifact could not be made; the reason is in the store as well."""
+    """The artifact could not be made; the reason is in the store, too."""
+
+
+class Limits(TypedDict):
+    """The fields of `Job`."""
+
+    minutes: int
+    notice_seconds: int
+    max_requeues: int
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtifactJob:
-    """Called in the job; pickled when it is submitted, so it holds nothing but names."""
+class Job:
+    """What every job knows; pickled when it is submitted, so it holds nothing but names and numbers."""
+
+    minutes: int
+    """How long one attempt may take."""
+    notice_seconds: int
+    """How long before the end of that Slurm tells the job to stop."""
+    max_requeues: int
+
+    @staticmethod
+    def limits(resources: Resources) -> Limits:
+        """The fields of this class."""
+        return Limits(
+            minutes=int(resources.time),
+            notice_seconds=resources.notice_seconds,
+            max_requeues=resources.max_requeues,
+        )
+
+    @contextlib.contextmanager
+    def clock(self, stop: Callable[[], None]) -> Iterator[None]:
+        """Call `stop` when the notice is due: Slurm's own is lost if the process has just started."""
+        timer = threading.Timer(60 * self.minutes - self.notice_seconds, stop)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def why_not_requeue(self) -> str | None:
+        """Why the job should not go back into the queue, if it was stopped too often."""
+        restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
+        if restarts < self.max_requeues:
+            return None
+        return f"stopped {restarts + 1} times; max_requeues is {self.max_requeues}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArtifactJob(Job):
+    """Called in the job."""
 
     store: Path
     request: Path
     artifact: str
-    minutes: int
-    """How long one attempt may take."""
-    notice_seconds: int
-    """How long before that Slurm says so."""
-    max_requeues: int
-    makers: str = "experiments.tasks:find_maker"
-    """`module:function` that finds the maker of a kind."""
+    makers: str = MAKERS
 
     def __call__(self) -> None:
         """Make the artifact.
 
         Raises:
             JobError: it cannot be made.
-            WorldBroken: it cannot, as the processes of the job have lost each other.
+            WorldBroken: it cannot, because the processes of the job have lost each other.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
-        began = time.time()
-        announce(os.environ)
-        store = Store(self.store)
-        plan = (read_json(self.request) or {})["plan"]
-        artifact = artifacts_from_json(plan["artifacts"])[self.artifact]
-        stop = Stop()
-        data = PlannedData(plan["recipe"]["data"], artifact)
-        find = prepared(load_finder(self.makers), plan["profile"]["threads"])
-        # Slurm's notice is lost on a process that has just started: watch the clock as well.
-        clock = threading.Timer(60 * self.minutes - self.notice_seconds, stop.request)
-        clock.daemon = True
-        clock.start()
-        with stop.on_signals(SIGNALS, second_kills=False), joined(artifact.device) as world:
-            if not world.is_first:
-                follow((artifact,), store, data, stop, world, find)
-                return
-            try:
-                with leading(world):
-                    self._require_inputs(artifact, store)
-                    reason = ensure(artifact, store, data, [LogLines()], stop, world, find)
-            except Interrupted as interruption:
-                print(f"{interruption}", flush=True)
-                self._requeue(artifact, store, began)
-                sys.exit(STOPPED)
-            finally:
-                clock.cancel()
+        started = time.time()
+        if "SLURM_PROCID" in os.environ:
+            os.environ["MASTER_PORT"] = str(FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) % PORTS)
+            TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
+        work, store, stop = Work.read(self.request), Store(self.store), Stop()
+        artifact = next(each for each in work.artifacts if each.name == self.artifact)
+        with (
+            self.clock(stop.request),
+            stop.on_signals(JOB_SIGNALS, second_kills=False),
+            joined(artifact.device) as world,
+        ):
+            reason = self._make(artifact, work, store, stop, world, started)
         if reason is not None:
             raise JobError(reason)
+
+    def _make(
+        self, artifact: Artifact, work: Work, store: Store, stop: Stop, world: World, started: float
+    ) -> str | None:
+        find = load_finder(self.makers, work.threads)
+        runner = Runner(store, work.load_data(artifact), [print_event()], stop, world=world, find=find)
+        if not world.is_first:
+            runner.follow([artifact])
+            return None
+        try:
+            with leading(world):
+                self._require_inputs(artifact, store)
+                return runner.ensure(artifact)
+        except Interrupted as interruption:
+            print(f"{interruption}", flush=True)
+            self._requeue(artifact, store, started)
 
     def _require_inputs(self, artifact: Artifact, store: Store) -> None:
         missing = [upstream for upstream in artifact.inputs.values() if not store.is_done(upstream)]
@@ -103,72 +144,54 @@ class ArtifactJob:
             reason = f"its input {missing[0].label} ({missing[0].name}) is not in the store {store.root}"
             self._give_up(artifact, store, reason)
 
-    def _requeue(self, artifact: Artifact, store: Store, began: float) -> None:
-        """Back into the queue, unless Slurm has ended the job (scancel) or requeued it already.
-
-        Raises:
-            JobError: that would never end.
-        """
-        restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
-        out_of_time = time.time() - began >= 60 * self.minutes - self.notice_seconds - SLACK_SECONDS
-        if restarts >= self.max_requeues:
-            self._give_up(
-                artifact, store, f"stopped {restarts + 1} times; max_requeues is {self.max_requeues}"
+    def _requeue(self, artifact: Artifact, store: Store, started: float) -> NoReturn:
+        """Go back into the queue, unless that would never end."""
+        reason = self.why_not_requeue()
+        out_of_time = time.time() - started >= 60 * self.minutes - self.notice_seconds - SLACK_SECONDS
+        if reason is None and out_of_time and not _has_saved_since(started, store.work_folder(artifact)):
+            reason = (
+                f"out of time (the job was given {self.minutes} min), and it would start over: "
+                f"raise time of kind {artifact.kind}"
             )
-        if out_of_time and not _kept_work_since(began, store.work_folder(artifact)):
-            again = f"and it would begin anew: raise time of kind {artifact.kind}"
-            self._give_up(artifact, store, f"out of time (the job was given {self.minutes} min), {again}")
+        if reason is not None:
+            self._give_up(artifact, store, reason)
         requeue()
+        sys.exit(STOPPED)
 
-    def _give_up(self, artifact: Artifact, store: Store, reason: str) -> None:
+    def _give_up(self, artifact: Artifact, store: Store, reason: str) -> NoReturn:
         store.record_failure(artifact, {"reason": reason, "traceback": ""})
         raise JobError(reason)
 
 
-def _kept_work_since(began: float, folder: Path) -> bool:
-    """Whether the next attempt goes on from what this one left: a checkpoint, or files of ids."""
-    kept = [folder / CHECKPOINT, *folder.glob(f"{TOKENS}*")]
-    return any(path.exists() and path.stat().st_mtime >= began for path in kept)
+def _has_saved_since(started: float, folder: Path) -> bool:
+    """Whether this attempt saved anything that the next one resumes from: a checkpoint, or files of ids."""
+    saved = [folder / CHECKPOINT, *folder.glob(f"{TOKENS}*")]
+    return any(path.exists() and path.stat().st_mtime >= started for path in saved)
 
 
-class PlannedData:
-    """The data sets, refused if they are no longer what the plan was made for."""
+def print_event() -> Callable[[Event], None]:
+    """A listener that writes the job's log: plain lines with the time of day, progress once a minute."""
+    printed = time.monotonic()
 
-    def __init__(self, config: Mapping[str, Any], artifact: Artifact):
-        self._config, self._planned = config, artifact.data
+    def listen(event: Event) -> None:
+        nonlocal printed
+        match event:
+            case Started(artifact):
+                text = f"{artifact.label} ({artifact.name}): started"
+            case Progress(artifact, done, total, remaining):
+                if time.monotonic() - printed < LINE_EVERY_SECONDS:
+                    return
+                left = "" if remaining is None else f", {remaining / 60:.0f} min left"
+                text = f"{artifact.label}: {done} of {total}{left}"
+            case Finished(artifact, result):
+                text = f"{artifact.label}: done in {result['provenance']['seconds']:.0f} s"
+            case Failed(artifact, reason):
+                text = f"{artifact.label}: FAILED: {reason}"
+            case Waiting(artifact, owner):
+                text = (
+                    f"{artifact.label}: process {owner['pid']} on {owner['host']} makes it; waiting"
+                )
+        printed = time.monotonic()
+        print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 
-    def load(self, split: str) -> ImageSet:
-        """The images of `split`.
-
-        Raises:
-            DataError: they cannot be read, or are others than when the plan was made.
-        """
-        # Imported here: a job whose artifact is there already must not wait for torch.
-        from experiments.running.datasets import DataSets
-        from sftok.data import DataConfig, DataError
-
-        image_set = DataSets(DataConfig.build(dict(self._config))).load(split)
-        if self._planned.get(split, image_set.fingerprint) != image_set.fingerprint:
-            raise DataError(f"the {split} images changed since this was planned; run the command again")
-        return image_set
-
-
-def load_finder(reference: str) -> FindMaker:
-    """The function that `module:function` names."""
-    module, _, name = reference.partition(":")
-    finder: FindMaker = getattr(importlib.import_module(module), name)
-    return finder
-
-
-def prepared(find: FindMaker, threads: int | None) -> FindMaker:
-    """`find`, with torch set up once the maker's module has imported it."""
-
-    def find_and_prepare(kind: str) -> Maker:
-        maker = find(kind)
-        if "torch" in sys.modules:
-            from experiments.running.computing import prepare_torch
-
-            prepare_torch(threads)
-        return maker
-
-    return find_and_prepare
+    return listen

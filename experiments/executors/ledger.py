@@ -1,4 +1,4 @@
-"""Which job makes which artifact: one small file an artifact in `<store>/jobs/`, the latest job's.
+"""Which job makes which artifact: `<store>/jobs/` has a small file per artifact, about its latest job.
 
 The jobs themselves read none of this; it is for `status`, `logs`, `cancel` and `retry`.
 """
@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from experiments import claims
+from experiments import locks
 from experiments.artifacts import Artifact
-from experiments.planning.requests import Request
+from experiments.executors.work import Work
 from experiments.store import Store, StoreError, read_json, write_json
 from sftok.config import Config
 
 
 class JobRecord(Config):
-    """One artifact's latest job."""
+    """The latest job of one artifact."""
 
     job: str
     """Slurm's id: `12`, or `12_3` in an array."""
@@ -33,7 +34,7 @@ class JobRecord(Config):
     """What Slurm said last."""
     reason: str = ""
     explained: bool = False
-    """Whether its end has a reason that was shown; no other one is made up for it then."""
+    """Whether the reason of its end has been recorded; then no other one is made up for it."""
 
     @property
     def note(self) -> str:
@@ -42,23 +43,34 @@ class JobRecord(Config):
         return f"job {self.job}: {state}" + (f" ({self.reason})" if self.reason else "")
 
 
+@dataclass(frozen=True)
 class Submission:
-    """The folder of one submission: what was asked for, with which resources, and the logs."""
+    """The folder of one submission, `<store>/submissions/<time>-<experiment>`."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.request = folder / "request.json"
-        self.logs = folder / "logs"
-        self.withdrawn = folder / "withdrawn"
-        """There once its jobs were cancelled: nobody waits for them any more."""
+    folder: Path
 
     @property
     def name(self) -> str:
         """Time and experiment."""
         return self.folder.name
 
+    @property
+    def request(self) -> Path:
+        """What was asked for: a copy, as a later request must not change what queued jobs do."""
+        return self.folder / "request.json"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the logs."""
+        return self.folder / "logs"
+
+    @property
+    def withdrawn(self) -> Path:
+        """A file that exists once the jobs were cancelled: nobody waits for them any more."""
+        return self.folder / "withdrawn"
+
     def cluster(self) -> dict[str, Any] | None:
-        """The resources it was submitted with, as `Cluster.dump` gives them."""
+        """The resources it was submitted with, as `Cluster.dump` gives them; None if not to Slurm."""
         return read_json(self.folder / "cluster.json")
 
     def save_cluster(self, content: dict[str, Any]) -> None:
@@ -66,69 +78,54 @@ class Submission:
         write_json(self.folder / "cluster.json", content)
 
 
-def new_submission(store: Store, request: Request) -> Submission:
-    """A folder with a copy of `request`: a later request must not change what queued jobs do."""
-    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{request.plan.experiment.name}"
+def new_submission(store: Store, work: Work) -> Submission:
+    """Create the folder of a submission of `work`."""
+    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{work.experiment}"
     for number in range(1000):
-        folder = store.root / "submissions" / (f"{stem}-{number}" if number else stem)
+        submission = Submission(store.root / "submissions" / (f"{stem}-{number}" if number else stem))
         with contextlib.suppress(FileExistsError):
-            folder.mkdir(parents=True)
-            submission = Submission(folder)
-            submission.logs.mkdir()
-            request.write(submission.request)
+            submission.logs.mkdir(parents=True)
+            write_json(submission.request, work.request)
             return submission
     raise StoreError(f"{store.root / 'submissions'}: too many submissions within one second")
 
 
-def last_submission(store: Store, request: Request) -> Submission | None:
-    """The latest submission to Slurm of the request's experiment and profile."""
-    for folder in sorted((store.root / "submissions").glob("*"), reverse=True):
-        submission = Submission(folder)
-        if submission.cluster() is None or not submission.request.exists():
-            continue
-        plan = Request.load(submission.request).plan
-        if (plan.experiment.name, plan.profile.name) == (
-            request.plan.experiment.name,
-            request.plan.profile.name,
-        ):
+def submissions(store: Store) -> dict[Submission, Work]:
+    """Everything that was submitted to Slurm, the oldest first; also what a later request has replaced.
+
+    Submissions whose request is damaged or of another version of this package are left out.
+    """
+    found = {}
+    for folder in sorted((store.root / "submissions").glob("*")):
+        with contextlib.suppress(StoreError):
+            if Submission(folder).cluster() is not None:
+                found[Submission(folder)] = Work.read(Submission(folder).request)
+    return found
+
+
+def last_submission(store: Store, experiment: str, profile: str) -> Submission | None:
+    """The latest submission to Slurm of an experiment at a profile."""
+    for submission, work in reversed(submissions(store).items()):
+        if (work.experiment, work.profile) == (experiment, profile):
             return submission
     return None
 
 
-def submissions(store: Store) -> dict[Submission, Request]:
-    """All that was ever submitted to Slurm, also what a later request of the same name replaced.
-
-    Their jobs go on; what another version of this package wrote is left out.
-    """
-    found = {}
-    for folder in sorted((store.root / "submissions").glob("*")):
-        submission = Submission(folder)
-        with contextlib.suppress(FileNotFoundError, StoreError):
-            if submission.cluster() is not None:
-                found[submission] = Request.load(submission.request)
-    return found
-
-
-def submitted(store: Store) -> list[Request]:
-    """The requests of all submissions."""
-    return list(submissions(store).values())
-
-
 def record(store: Store, artifact: Artifact, job: JobRecord) -> None:
     """Note the artifact's latest job."""
-    folder = store.root / "jobs"
-    folder.mkdir(exist_ok=True)
-    write_json(folder / f"{artifact.name}.json", job.model_dump())
+    path = _path(store, artifact)
+    path.parent.mkdir(exist_ok=True)
+    write_json(path, job.model_dump())
 
 
 def forget(store: Store, artifact: Artifact) -> None:
-    """Drop the note of a job."""
-    (store.root / "jobs" / f"{artifact.name}.json").unlink(missing_ok=True)
+    """Delete the note about the artifact's job."""
+    _path(store, artifact).unlink(missing_ok=True)
 
 
 def job_of(store: Store, artifact: Artifact) -> JobRecord | None:
     """The artifact's latest job, if it ever had one."""
-    content = read_json(store.root / "jobs" / f"{artifact.name}.json")
+    content = read_json(_path(store, artifact))
     return None if content is None else JobRecord.build(content)
 
 
@@ -139,14 +136,18 @@ def jobs_of(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, JobRe
 
 @contextlib.contextmanager
 def submitting(store: Store) -> Iterator[None]:
-    """Only one process at a time decides what to submit to Slurm from this store.
+    """The block in which this process alone decides what to submit to Slurm from this store.
 
     Raises:
-        StoreError: another one is at it.
+        StoreError: another process is in such a block.
     """
-    with claims.claim(store.root / "claims" / "submitting.json") as ours:
+    with locks.lock(store.root / "locks" / "submitting.json") as ours:
         if not ours:
             raise StoreError(
                 f"store {store.root}: another process is submitting jobs from it; try again in a moment"
             )
         yield
+
+
+def _path(store: Store, artifact: Artifact) -> Path:
+    return store.root / "jobs" / f"{artifact.name}.json"

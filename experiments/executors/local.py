@@ -1,263 +1,216 @@
-"""Carries a plan out by a bounded number of workers on this machine, through submitit's local executor.
+"""The local executor: a bounded number of workers on this machine.
 
-Each worker is one process that imports the libraries once and makes one artifact after another. The cores,
-and the GPUs if there are any, are shared out between them. A worker that dies costs the artifact that it was
-making; another one takes its place.
+Each worker is a process that imports the libraries once and makes one artifact after another. The workers
+share the cores, and each gets one of the GPUs, if there are any. A worker that dies costs the artifact that
+it was making; another worker takes its place.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-import submitit
-import torch
-
-from experiments import claims
+from experiments import locks
 from experiments.artifacts import Artifact
+from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started
 from experiments.executors.ledger import Submission, new_submission
-from experiments.executors.worker import Worker, WorkerError
-from experiments.planning.plan import Plan
-from experiments.planning.requests import Request
-from experiments.profiles.base import Profile
-from experiments.running.computing import threads_of, visible_gpus
-from experiments.running.listener import Listener
-from experiments.running.stop import Interrupted, Stop
-from experiments.store import Store, StoreError, read_json
+from experiments.executors.process import VISIBLE_GPUS, cores, threads_of, visible_gpus
+from experiments.executors.stop import Interrupted, Stop
+from experiments.executors.work import MAKERS, Remaining, Work
+from experiments.executors.worker import NO_STORE
+from experiments.store import Store, StoreError
 
-POLL_SECONDS, REMIND_SECONDS = 0.2, 2.0
-FOREVER_MINUTES = 10 * 365 * 24 * 60
-MAKERS = "experiments.tasks:find_maker"
+POLL_SECONDS = 0.2
+
+
+class WorkerError(RuntimeError):
+    """Workers end before they make anything; the message quotes one of them."""
 
 
 def run_locally(
-    request: Request,
+    work: Work,
     store: Store,
     workers: int,
-    listeners: list[Listener],
+    listeners: Iterable[Listener],
     stop: Stop,
     makers: str = MAKERS,
 ) -> dict[Artifact, str]:
-    """Make every artifact of the plan; returns the reasons of those that failed or were blocked.
+    """Make all artifacts of `work` in `workers` processes; returns why artifacts failed or are blocked.
 
     Raises:
-        Interrupted: a signal asked to stop; every worker has checkpointed.
-        StoreError: the store is full.
+        Interrupted: a signal asked to stop; every worker has written a checkpoint.
+        StoreError: the store cannot be written to.
         WorkerError: no worker can start.
     """
-    plan = request.plan
-    _clear(plan, store)
-    crew = Crew(store, new_submission(store, request), workers, plan.profile.threads, makers)
-    watch = Watch(plan, store, listeners)
+    for artifact in work.artifacts:
+        store.clear_failure(artifact)  # a new run tries again
+    pool = WorkerPool(store, new_submission(store, work), workers, work.threads, makers)
+    watch = Watch(work.artifacts, store, listeners)
     with stop.on_signals():
         try:
             while watch.look():
                 if stop.requested():
-                    raise Interrupted("stopped; the same command goes on from there")
-                crew.tend(watch.unfinished())
+                    raise Interrupted("stopped; the same command resumes the run")
+                pool.tend(watch.remaining)
                 time.sleep(POLL_SECONDS)
         finally:
-            crew.dismiss()
-    crew.complain()
+            pool.stop()
     return watch.failures
 
 
+def default_workers(threads: int | None) -> int:
+    """One worker for each GPU; without GPUs, as many as the cores can feed with `threads` each."""
+    return max(1, len(visible_gpus()) or cores() // (threads or cores()))
+
+
 class Watch:
-    """Follows the store and tells the listeners what changed in it."""
+    """Follows the store and tells the listeners what changes in it."""
 
-    def __init__(self, plan: Plan, store: Store, listeners: list[Listener]):
-        self._store, self._listeners = store, listeners
-        self._open = [artifact for artifact in plan.artifacts if not store.is_done(artifact)]
-        self._started: dict[Artifact, float] = {}
-        """When the progress that was told last was noted."""
-        self.failures: dict[Artifact, str] = {}
+    def __init__(self, artifacts: Iterable[Artifact], store: Store, listeners: Iterable[Listener]):
+        self._store, self._listeners = store, list(listeners)
+        self._remaining = Remaining((each for each in artifacts if not store.is_done(each)), store)
+        self._reported: dict[Artifact, float] = {}
+        """When the progress that was reported last was written, of those that have started."""
 
-    def unfinished(self) -> list[Artifact]:
-        """What is neither made nor failed nor blocked."""
-        return list(self._open)
+    @property
+    def failures(self) -> dict[Artifact, str]:
+        """Why artifacts failed or are blocked."""
+        return self._remaining.failures
+
+    @property
+    def remaining(self) -> list[Artifact]:
+        """The artifacts that are neither finished nor failed nor blocked."""
+        return list(self._remaining.artifacts)
 
     def look(self) -> bool:
-        """Look once; False when everything is over."""
-        for artifact in list(self._open):
-            if self._is_over(artifact):
-                self._open.remove(artifact)
+        """Look once; False when everything is settled."""
+        for artifact in self._remaining.settle():
+            if artifact in self.failures:
+                self._tell(Failed(artifact, self.failures[artifact]))
             else:
-                self._follow(artifact)
-        return bool(self._open)
+                self._report_start(artifact)
+                self._tell(Finished(artifact, self._store.result(artifact) or {}))
+        for artifact in self._remaining.artifacts:
+            if self._store.lock_path(artifact).exists():
+                self._report_start(artifact)
+                self._report_progress(artifact)
+        return bool(self._remaining.artifacts)
 
-    def _is_over(self, artifact: Artifact) -> bool:
-        if self._store.is_done(artifact):
-            self._tell_start(artifact)
-            for listener in self._listeners:
-                listener.finished(artifact, self._store.result(artifact) or {})
-            return True
-        blockers = [upstream for upstream in artifact.inputs.values() if upstream in self.failures]
-        failure = self._store.failure(artifact)
-        if not blockers and failure is None:
-            return False
-        reason = (
-            f"blocked by {blockers[0].label} ({blockers[0].name})" if blockers else (failure or {})["reason"]
-        )
-        self.failures[artifact] = reason
-        for listener in self._listeners:
-            listener.failed(artifact, reason)
-        return True
+    def _report_start(self, artifact: Artifact) -> None:
+        if artifact not in self._reported:
+            self._reported[artifact] = 0.0
+            self._tell(Started(artifact))
 
-    def _follow(self, artifact: Artifact) -> None:
-        if not self._store.claim_path(artifact).exists():
-            return
-        self._tell_start(artifact)
+    def _report_progress(self, artifact: Artifact) -> None:
         progress = self._store.progress(artifact)
-        if progress and progress["updated"] > self._started[artifact]:
-            self._started[artifact] = progress["updated"]
-            for listener in self._listeners:
-                listener.advanced(
-                    artifact, progress["done"], progress["total"], progress["remaining_seconds"]
-                )
+        if progress and progress["updated"] > self._reported[artifact]:
+            self._reported[artifact] = progress["updated"]
+            self._tell(Progress(artifact, progress["done"], progress["total"], progress["remaining_seconds"]))
 
-    def _tell_start(self, artifact: Artifact) -> None:
-        if artifact not in self._started:
-            self._started[artifact] = 0.0
-            for listener in self._listeners:
-                listener.started(artifact)
+    def _tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
 
 
-class Crew:
-    """The workers: started, replaced when they die, told to stop."""
+class WorkerPool:
+    """The workers: started, replaced when they die, stopped."""
 
     def __init__(self, store: Store, submission: Submission, size: int, threads: int | None, makers: str):
-        self._store, self._submission = store, submission
+        self._store, self._submission, self._makers = store, submission, makers
         self._threads = threads_of(threads, max(1, cores() // size))
-        self._pids = submission.folder / "workers"
-        self._pids.mkdir()
-        self._places: list[submitit.LocalJob[str | None] | None] = [None] * size
-        self._makers = makers
+        self._gpus = visible_gpus()
+        self._places: list[subprocess.Popen[bytes] | None] = [None] * size
+        self._logs: dict[int, Path] = {}
+        """By pid: of all workers, dead ones included."""
         self._fruitless = 0
-        self._complaint: str | None = None
+        """How many workers in a row died without having made anything."""
         self._since = time.time()
 
-    def tend(self, unfinished: list[Artifact]) -> None:
-        """Fill the empty places, after finding out what the dead were doing.
+    def tend(self, remaining: list[Artifact]) -> None:
+        """Fill the empty places, after finding out what dead workers were making.
 
         Raises:
-            StoreError: a worker says that the store is full.
-            WorkerError: workers die without having made anything.
+            StoreError: a worker says that the store cannot be used.
+            WorkerError: workers die before they make anything.
         """
-        self.complain()
-        for place, job in enumerate(self._places):
-            if job is None:
+        for place, worker in enumerate(self._places):
+            if worker is None:
                 self._places[place] = self._start(place)
-            elif job.done() and not self._ended_well(job):
+            elif worker.poll() == NO_STORE:
+                raise StoreError(_tail(self._logs[worker.pid], 1))
+            elif worker.poll():
                 self._places[place] = None
-                self._bury(job, unfinished)
-        self._release_strangers(unfinished)
+                self._bury(worker, remaining)
+        self._release_locks_of_others(remaining)
 
-    def dismiss(self) -> None:
-        """Ask all to checkpoint and stop, and wait for it."""
-        jobs = [job for job in self._places if job is not None]
-        for job in jobs:
-            while not job.done():
-                # Said again and again: submitit ignores it while a worker starts.
-                for each in jobs:
-                    if each._process is not None and not each.done():
-                        each._process.send_signal(signal.SIGTERM)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    cast(subprocess.Popen[bytes], job._process).wait(REMIND_SECONDS)
-            self._ended_well(job)
+    def stop(self) -> None:
+        """Ask all workers to write a checkpoint and stop, and wait until they have."""
+        workers = [worker for worker in self._places if worker is not None]
+        for worker in workers:
+            worker.terminate()
+        for worker in workers:
+            worker.wait()
 
-    def complain(self) -> None:
-        """Pass on what a worker said about the store.
+    def _start(self, place: int) -> subprocess.Popen[bytes]:
+        environment = os.environ | {"OMP_NUM_THREADS": str(self._threads)}
+        if self._gpus:
+            environment[VISIBLE_GPUS] = self._gpus[place % len(self._gpus)]
+        command = [sys.executable, "-u", "-m", "experiments.executors.worker"]
+        command += [str(self._store.root), str(self._submission.request), str(os.getpid()), self._makers]
+        path = self._submission.logs / f"worker-{len(self._logs)}.log"
+        with path.open("wb") as output:
+            # In a session of its own the terminal's Ctrl-C does not reach it: `stop` asks it, once.
+            worker = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=environment,
+                start_new_session=True,
+            )
+        self._logs[worker.pid] = path
+        return worker
 
-        Raises:
-            StoreError: the store is full.
-        """
-        if self._complaint is not None:
-            raise StoreError(self._complaint)
-
-    def _start(self, place: int) -> submitit.LocalJob[str | None]:
-        executor = submitit.LocalExecutor(self._submission.logs)
-        gpus = visible_gpus()
-        executor.update_parameters(
-            timeout_min=FOREVER_MINUTES, stderr_to_stdout=True, gpus_per_node=min(len(gpus), 1)
-        )
-        if gpus:
-            # Set beside `update_parameters`, which takes numbers alone and no UUIDs.
-            executor.parameters["visible_gpus"] = (gpus[place % len(gpus)],)
-        worker = Worker(
-            store=self._store.root,
-            request=self._submission.request,
-            pids=self._pids,
-            parent=os.getpid(),
-            makers=self._makers,
-        )
-        with _environment(OMP_NUM_THREADS=str(self._threads)), _ctrl_c_is_ours():
-            return cast(submitit.LocalJob[str | None], executor.submit(worker))
-
-    def _bury(self, job: submitit.LocalJob[str | None], unfinished: list[Artifact]) -> None:
-        """Blame what a dead worker was making; one that ended by itself leaves no claim."""
+    def _bury(self, worker: subprocess.Popen[bytes], remaining: list[Artifact]) -> None:
+        """Record a failure for the artifact that a crashed worker was computing."""
         blamed = False
-        for artifact in unfinished:
-            owner = read_json(self._store.claim_path(artifact))
-            if owner is None or not self._is_worker(owner):
+        for artifact in remaining:
+            path = self._store.lock_path(artifact)
+            owner = locks.read(path)
+            if owner is None or owner.get("pid") != worker.pid or not self._is_worker(owner):
                 continue
-            if claims.owner(self._store.claim_path(artifact)) is None and not self._store.is_done(artifact):
+            if not self._store.is_done(artifact):
                 reason = "the process that made it was killed (by hand, or for want of memory)"
-                failure = {"reason": reason, "traceback": _tail(Path(job.paths.stdout))}
+                failure = {"reason": reason, "traceback": _tail(self._logs[worker.pid])}
                 self._store.record_failure(artifact, failure)
-                self._store.claim_path(artifact).unlink(missing_ok=True)
-                blamed = True
+            path.unlink(missing_ok=True)
+            blamed = True
         self._fruitless = 0 if blamed else self._fruitless + 1
-        if self._fruitless > 2 * len(self._places) and unfinished:
-            raise WorkerError(f"workers end before they make anything: {_tail(Path(job.paths.stdout), 1)}")
+        if self._fruitless > 2 * len(self._places) and remaining:
+            raise WorkerError(f"workers end before they make anything: {_tail(self._logs[worker.pid], 1)}")
 
-    def _release_strangers(self, unfinished: list[Artifact]) -> None:
-        """Free what a dead process of another run left: workers leave every claim alone."""
-        for artifact in unfinished:
-            path = self._store.claim_path(artifact)
-            owner = read_json(path)
-            if owner is not None and not self._is_worker(owner) and claims.owner(path) is None:
-                with self._store.claim(artifact):
+    def _release_locks_of_others(self, remaining: list[Artifact]) -> None:
+        """Release what dead processes of other runs have locked, as workers leave every lock alone."""
+        for artifact in remaining:
+            path = self._store.lock_path(artifact)
+            owner = locks.read(path)
+            if owner is not None and not self._is_worker(owner) and locks.is_stale(path):
+                with self._store.lock(artifact):
                     pass
 
-    def _is_worker(self, owner: Mapping[str, Any]) -> bool:
-        """Whether a claim is one of our workers': a container begun anew has old pids."""
+    def _is_worker(self, owner: dict[str, Any]) -> bool:
+        """Whether a lock belongs to one of these workers, and not to an old process that had its pid."""
         return (
             owner.get("host") == socket.gethostname()
             and owner.get("started", 0.0) >= self._since
-            and owner.get("pid") in {int(path.name) for path in self._pids.iterdir()}
+            and owner.get("pid") in self._logs
         )
-
-    def _ended_well(self, job: submitit.LocalJob[str | None]) -> bool:
-        """True if the worker found nothing more to do; keeps what it said about the store."""
-        if not job.paths.result_pickle.exists():
-            return False
-        outcome, complaint = job._get_outcome_and_result()
-        if outcome == "success":
-            self._complaint = self._complaint or complaint
-        return bool(outcome == "success")
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def default_workers(profile: Profile) -> int:
-    """As many as the cores feed, or one for each GPU."""
-    return max(1, torch.cuda.device_count() or cores() // (profile.threads or cores()))
-
-
-def _clear(plan: Plan, store: Store) -> None:
-    """A new run tries again what failed before."""
-    for artifact in plan.artifacts:
-        store.clear_failure(artifact)
 
 
 def _tail(path: Path, lines: int = 40) -> str:
@@ -265,27 +218,3 @@ def _tail(path: Path, lines: int = 40) -> str:
         return "\n".join(path.read_text(errors="replace").splitlines()[-lines:])
     except FileNotFoundError:
         return ""
-
-
-@contextlib.contextmanager
-def _environment(**values: str) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-@contextlib.contextmanager
-def _ctrl_c_is_ours() -> Iterator[None]:
-    """Processes started within the block ignore the terminal's Ctrl-C: we tell them to stop, gently."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -1,16 +1,16 @@
-"""What Slurm says of jobs: `squeue` for those it has, `sacct` for how the others ended.
+"""What Slurm says about jobs: `squeue` for those it has, `sacct` for how the others ended.
 
-A state is Slurm's own word (PENDING, RUNNING, FAILED, OUT_OF_MEMORY, ...), with two of ours: UNKNOWN where
-the job is gone and there is no accounting to say why, and MISSING where accounting has never heard of it.
+A state is Slurm's own word (PENDING, RUNNING, FAILED, OUT_OF_MEMORY, ...), or one of two of ours: UNKNOWN if
+the job is gone and there is no accounting to say why, MISSING if accounting does not know the job. submitit
+reads states too, but neither exit codes, signals and reasons, nor the steps that tell what killed a job.
 """
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 LIVE = frozenset(
@@ -22,20 +22,22 @@ LIVE = frozenset(
 """States in which a job may still make its artifact."""
 
 QUEUED = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"})
-"""Of those, states in which it will begin, for the first time or again."""
+"""Those of them in which it will start, for the first time or again."""
 
-ENDED_BY_A_STEP = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
+ENDED_BY_STEP = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
+"""States of jobs whose steps may know better."""
 
 AT_ONCE = 400
-"""Job ids in one call."""
+"""How many job ids go into one call."""
+
 TIMEOUT_SECONDS = 60
 
 _NO_ACCOUNTING = re.compile(r"accounting.*disabled|sacct is not installed", re.IGNORECASE)
-"""How `sacct` says that the cluster keeps no accounts, as against none just now."""
+"""What `sacct` says if the cluster has no accounting, rather than one that does not answer now."""
 
 
 class SlurmError(RuntimeError):
-    """Slurm cannot be asked, or refused; the message is its own."""
+    """Slurm does not answer, or refuses; the message is its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class JobState:
 
     state: str
     reason: str = ""
-    """Why it waits, by Slurm's word (Priority, Resources, Dependency ...)."""
+    """Why it waits, in Slurm's words (Priority, Resources, Dependency ...)."""
     exit_code: int = 0
     signal: int = 0
     user: str = ""
@@ -78,24 +80,18 @@ def slurm(*command: str) -> str:
     return done.stdout
 
 
-def this_job(environment: Mapping[str, str]) -> str:
-    """The job of this very process: `12`, or `12_3` in an array.
-
-    SLURM_JOB_ID does not do: in one task of every array it is the number of the whole array.
-    """
-    array = environment.get("SLURM_ARRAY_JOB_ID")
-    return f"{array}_{environment['SLURM_ARRAY_TASK_ID']}" if array else environment["SLURM_JOB_ID"]
-
-
 def requeue() -> None:
     """Put this job back into the queue, unless Slurm has ended it (scancel) or requeued it already."""
-    job = this_job(os.environ)
+    # Imported here: `status` and others, which only ask for states, should not wait for it.
+    from submitit.slurm.slurm import SlurmJobEnvironment
+
+    job = SlurmJobEnvironment().job_id
     try:
         if "JobState=RUNNING" in slurm("scontrol", "show", "job", job):
             slurm("scontrol", "requeue", job)
             print(f"job {job} is back in the queue", flush=True)
     except SlurmError as error:
-        # Slurm keeps requeuing preempted jobs by itself; only a time-out then ends as one.
+        # Slurm requeues preempted jobs by itself; only a job that is out of time then ends as such.
         print(f"job {job} could not be put back into the queue: {error}", file=sys.stderr, flush=True)
 
 
@@ -117,7 +113,7 @@ def job_states(jobs: Iterable[str]) -> dict[str, JobState]:
     except SlurmError as error:
         if not _NO_ACCOUNTING.search(str(error)):
             raise
-        # For some minutes the controller remembers how a job ended, if not why.
+        # For some minutes the controller remembers how a job ended, though not why.
         ended, unheard = known, "UNKNOWN"
     return found | {job: ended.get(job, JobState(state=unheard)) for job in gone}
 
@@ -128,7 +124,7 @@ def _queued(jobs: set[str]) -> dict[str, JobState]:
         try:
             text = slurm("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%N", "-j", some)
         except SlurmError as error:
-            # Said when it knows none of them any more.
+            # What it says when it has forgotten them all.
             if "Invalid job id" in str(error):
                 continue
             raise
@@ -140,7 +136,7 @@ def _queued(jobs: set[str]) -> dict[str, JobState]:
 
 def _accounted(jobs: set[str]) -> dict[str, JobState]:
     found: dict[str, JobState] = {}
-    starved, killed = set(), {}
+    out_of_memory, killed = set(), {}
     for some in _batches(jobs):
         table = slurm("sacct", "-n", "-P", "-o", "JobID,State,ExitCode,NodeList", "-j", some)
         for line in table.splitlines():
@@ -153,12 +149,12 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
                 ended = JobState(state=word, exit_code=exit_code, signal=number, user=user, node=node)
                 found |= dict.fromkeys(_members(job), ended)
             elif word == "OUT_OF_MEMORY":
-                starved.add(job)
+                out_of_memory.add(job)
             elif number and step.isdigit():
                 killed[job] = number
-    # The job fails because a step of it did: only the step's line says that it was starved or killed.
+    # A job fails because a step of it did: only the step's line says that it was out of memory or killed.
     for job, ended in found.items():
-        if ended.state in ENDED_BY_A_STEP and job in starved:
+        if ended.state in ENDED_BY_STEP and job in out_of_memory:
             found[job] = replace(ended, state="OUT_OF_MEMORY")
         elif ended.state == "FAILED" and job in killed:
             found[job] = replace(ended, signal=killed[job])
@@ -166,7 +162,7 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
 
 
 def _members(job: str) -> list[str]:
-    """The jobs of a line of accounting: tasks that never started share one, `12_[0-2,5%3]`."""
+    """The jobs of a line of accounting: array tasks that never started share one, `12_[0-2,5%3]`."""
     array, together, places = job.partition("_[")
     if not together:
         return [job]
@@ -178,7 +174,7 @@ def _members(job: str) -> list[str]:
 
 
 def _batches(jobs: set[str]) -> Iterator[str]:
-    """Job ids for one call each; an array is asked for as a whole."""
+    """Lists of job ids for one call each; an array is asked for as a whole."""
     whole = sorted({job.partition("_")[0] for job in jobs}, key=int)
     for start in range(0, len(whole), AT_ONCE):
         yield ",".join(whole[start : start + AT_ONCE])

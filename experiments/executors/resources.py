@@ -1,6 +1,6 @@
-"""What a job asks the cluster for, by kind of artifact: the profile's defaults under a cluster file.
+"""What a job asks the cluster for, by kind of artifact: a cluster file over the profile's defaults.
 
-A cluster file is TOML: `[default]` holds for every kind, `[kind.evaluation]` for one.
+A cluster file is TOML: `[default]` applies to every kind, `[kind.evaluation]` to one.
 
     [default]
     partition = "gpu"
@@ -49,7 +49,7 @@ def minutes(text: int | str) -> int:
 
 
 class Resources(Config):
-    """What one job asks for. Unnamed things are left to the cluster's own defaults."""
+    """What one job asks for. What is not named is left to the cluster's own defaults."""
 
     partition: str | None = None
     account: str | None = None
@@ -57,28 +57,28 @@ class Resources(Config):
     constraint: str | None = None
     nodes: int = Field(default=1, ge=1)
     tasks: int = Field(default=1, ge=1)
-    """Processes a node; each finds its rank, the world's size and the master's address in its environment."""
+    """Processes per node; each finds its rank, the world size and the master's address in its environment."""
     gpus: int = Field(default=0, ge=0)
-    """GPUs a node."""
+    """GPUs per node."""
     cpus: int = Field(default=1, ge=1)
-    """Cores a task, and so its threads."""
+    """Cores per process, and so its threads."""
     memory: str | None = Field(default=None, pattern=r"^[1-9]\d*[KMGT]$")
-    """Memory a node, e.g. `64G`."""
+    """Memory per node, e.g. `64G`."""
     time: Annotated[int | str, AfterValidator(minutes)] = 60
-    """Minutes, or `days-hours:minutes:seconds`. Training goes on in a next job when it runs out."""
+    """Minutes, or `days-hours:minutes:seconds`. When it runs out, training resumes in the requeued job."""
     extra: dict[str, str | int | bool] = Field(default={})
-    """Any other option of sbatch by its long name, e.g. `exclude = "node13"`."""
+    """Any other option of sbatch, by its long name, e.g. `exclude = "node13"`."""
     setup: tuple[str, ...] = ()
-    """Lines of shell before the job, e.g. `module load cuda`."""
+    """Lines of shell that run before the job, e.g. `module load cuda`."""
     parallel: int = Field(default=64, ge=1)
-    """At most so many jobs of one array at once."""
+    """How many jobs of one array may run at once."""
     notice_seconds: int = Field(default=120, ge=10)
-    """How long before its time is over a job is told to checkpoint."""
+    """How long before the end of its time a job is told to write a checkpoint."""
     max_requeues: int = Field(default=100, ge=0)
     """How often one job may be preempted or run out of time before it counts as failed."""
 
     def of_one_process(self) -> Resources:
-        """The share of one of its processes: a GPU at most, and its part of the memory."""
+        """The share of one of its processes: at most one GPU, and its part of the memory."""
         share: dict[str, Any] = {"nodes": 1, "tasks": 1, "gpus": min(self.gpus, 1)}
         if self.memory is not None:
             megabytes = int(self.memory[:-1]) * 1024.0 ** ("KMGT".index(self.memory[-1]) - 1)
@@ -97,7 +97,7 @@ DEFAULTS: Mapping[str, Mapping[str, Overlay]] = {
     "gpu": {"default": _ONE_GPU},
     "paper": {"default": _ONE_GPU, "teacher": _NODE, "stage": _NODE, "generator": _NODE},
 }
-"""By profile: for every kind under `default`, then by kind."""
+"""By profile, then by kind; `default` applies to every kind."""
 
 
 class Cluster:
@@ -107,20 +107,20 @@ class Cluster:
         self.kinds = dict(kinds)
 
     def dump(self) -> dict[str, Any]:
-        """As JSON, for `restore`."""
+        """The content of a JSON file, for `restore`."""
         return {kind: resources.model_dump(mode="json") for kind, resources in self.kinds.items()}
 
     @classmethod
     def restore(cls, content: Mapping[str, Any]) -> Cluster:
-        """What `dump` wrote."""
+        """The inverse of `dump`."""
         return cls({kind: Resources.build(values) for kind, values in content.items()})
 
 
 def load_cluster(path: Path | None, profile: str) -> Cluster:
-    """The profile's defaults under the cluster file's values; without a file the defaults alone.
+    """The cluster file's values over the profile's defaults; without a file, the defaults.
 
     Raises:
-        ConfigError: the file is missing or no TOML, a key or kind is unknown, a value is out of range.
+        ConfigError: the file is missing or not TOML, a key or kind is unknown, or a value is out of range.
     """
     content = _read(path) if path is not None else {}
     where = f"cluster file {path}"

@@ -1,28 +1,121 @@
-"""From resources to what submitit hands to `sbatch`."""
+"""From resources to jobs: what is refused before anything is queued, and what submitit hands to `sbatch`."""
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
+import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import submitit
 
+from experiments.artifacts import Artifact
+from experiments.executors.process import threads_of
+from experiments.executors.queue import SlurmError, slurm
 from experiments.executors.resources import Resources
-from experiments.running.computing import threads_of
+from experiments.tasks import PARALLEL_KINDS
+from sftok.config import choices_hint
 
-NOTICE_SIGNAL = "USR2"
 PYTHON = f"""bash -c 'trap "" USR1 USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
-"""While Python starts nobody handles the notice yet, and unhandled it would kill the job."""
+"""While Python starts it does not handle Slurm's notice yet, which would kill the job."""
+
+DEFAULT_LARGEST_ARRAY = 1001
+_NOISE = re.compile(r"^(sbatch: )?(error: )?(allocation failure: )?")
+
+
+def check_processes(artifact: Artifact, resources: Resources) -> None:
+    """Refuse numbers of processes and GPUs with which the job could only fail.
+
+    Raises:
+        SlurmError: names the key of the cluster file.
+    """
+    where = f"kind {artifact.kind}"
+    if artifact.device == "cuda" and resources.tasks > resources.gpus:
+        count = f"{resources.tasks} process{'es' if resources.tasks > 1 else ''}"
+        raise SlurmError(
+            f"{where}: gpus = {resources.gpus} for {count} on each machine, and each needs a GPU of its own: "
+            "set gpus and tasks to the same number"
+        )
+    processes = resources.nodes * resources.tasks
+    batch = artifact.config.get("training", {}).get("batch_size")
+    if artifact.kind in PARALLEL_KINDS and batch is not None and batch % processes:
+        raise SlurmError(
+            f"{where}: nodes = {resources.nodes} of tasks = {resources.tasks} cannot share a batch of "
+            f"{batch} images evenly ({artifact.label}): their product must divide it"
+        )
+
+
+def check_kind(kind: str, resources: Resources, folder: Path) -> None:
+    """Ask Slurm whether it could ever run a job of `kind`; queues nothing.
+
+    Raises:
+        SlurmError: it could not, or does not answer; names the kind, the choices or the partition's limit.
+    """
+    _check_partition(kind, resources)
+    executor = job_executor(folder, resources, setup=[], dependencies=[], name="check")
+    with tempfile.TemporaryDirectory() as place:
+        script = Path(place) / "check.sh"
+        script.write_text(executor._make_submission_file_text("true", ""))
+        try:
+            slurm("sbatch", "--test-only", str(script))
+        except SlurmError as error:
+            raise SlurmError(
+                f"kind {kind}: Slurm would refuse the job: {_NOISE.sub('', str(error))}"
+            ) from None
+
+
+def _check_partition(kind: str, resources: Resources) -> None:
+    limits = _partition_limits()
+    name = resources.partition
+    if name is None:
+        name = next((each for each, (_, default) in limits.items() if default), None)
+    parts = name.split(",") if name else []
+    for part in parts:
+        if part not in limits:
+            raise SlurmError(f"kind {kind}: no partition {part!r}: {choices_hint(part, limits)}")
+    # Of several partitions Slurm takes one that fits.
+    longest = [limits[part][0] for part in parts]
+    if longest and all(limit is not None and int(resources.time) > limit for limit in longest):
+        most = max(limit or 0 for limit in longest)
+        raise SlurmError(
+            f"kind {kind}: time {resources.time} min is more than partition {name} allows ({most} min)"
+        )
+
+
+def _partition_limits() -> dict[str, tuple[int | None, bool]]:
+    """By partition: its longest time in minutes (None without a limit), and whether it is the default one."""
+    found: dict[str, tuple[int | None, bool]] = {}
+    for line in slurm("sinfo", "-a", "-h", "-o", "%P|%l").splitlines():
+        name, limit = line.strip().split("|")
+        found[name.removesuffix("*")] = (_limit(limit), name.endswith("*"))
+    return found
+
+
+def _limit(text: str) -> int | None:
+    if text in ("infinite", "n/a"):
+        return None
+    days, _, rest = text.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    hours, minutes, seconds = [0] * (3 - len(parts)) + parts
+    return (int(days or 0) * 24 + hours) * 60 + minutes + (seconds > 0)
+
+
+def largest_array() -> int:
+    """How many jobs an array of this cluster may have."""
+    match = re.search(r"^MaxArraySize\s*=\s*(\d+)", slurm("scontrol", "show", "config"), re.MULTILINE)
+    # Slurm limits the index, which starts at 0.
+    return max(1, int(match.group(1)) - 1 if match else DEFAULT_LARGEST_ARRAY - 1)
 
 
 def job_setup(snapshot: Path, resources: Resources, threads: int | None) -> list[str]:
-    """The lines of a job's script before Python starts: the snapshot's code, and how many threads."""
+    """The lines of a job's script before Python starts: the snapshot's code, and the number of threads."""
     return [
         *resources.setup,
         f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
-        # Else Python would prefer the submitting folder, which may be the checkout.
+        # Without it Python would prefer the submitting folder, which may be the checkout.
         "export PYTHONSAFEPATH=1",
         f"export OMP_NUM_THREADS={threads_of(threads, resources.cpus)}",
     ]
@@ -51,8 +144,8 @@ def job_executor(
         "array_parallelism": resources.parallel,
         "setup": setup,
         "stderr_to_stdout": True,
-        # Since 22.05 srun no longer takes this from sbatch, and would pin each task to one core.
-        # And one of several processes that fails must not leave the others waiting for it.
+        # Since 22.05 srun no longer inherits the cores from sbatch and would pin each process to one. And the
+        # failure of one process must not leave the others waiting for it.
         "srun_args": [f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
         "additional_parameters": extra,
     }
@@ -60,10 +153,20 @@ def job_executor(
     return executor
 
 
-def refusal(error: Exception) -> str:
-    """Slurm's own complaint in what submitit raised."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    complaints = [line for line in lines if "error:" in line]
-    return (
-        (complaints or lines or [type(error).__name__])[-1].removeprefix("sbatch: ").removeprefix("error: ")
-    )
+def queue_jobs(
+    executor: submitit.SlurmExecutor, calls: Sequence[Callable[[], None]], what: str
+) -> list[submitit.Job[None]]:
+    """Queue `calls`, several as one array.
+
+    Raises:
+        SlurmError: Slurm refuses `what`; with its own reason.
+    """
+    try:
+        if len(calls) == 1:
+            return [executor.submit(calls[0])]
+        return list(executor.submit_array(list(calls)))
+    except submitit.core.utils.FailedJobError as error:
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+        complaints = [line for line in lines if "error:" in line] or lines or [type(error).__name__]
+        reason = complaints[-1].removeprefix("sbatch: ").removeprefix("error: ")
+        raise SlurmError(f"Slurm refuses {what}: {reason}") from None

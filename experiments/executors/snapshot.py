@@ -1,7 +1,7 @@
-"""The code that jobs run: a copy made when they are submitted, so that later edits reach none of them.
+"""The code: which commit runs, and the copy of it that cluster jobs run, which later edits do not reach.
 
-A snapshot holds the packages of the checkout as they are, changes and new files included, ignored files not.
-It is named by its content: submissions of the same code share one.
+A snapshot holds the packages of the checkout as they are: with changes and new files, without ignored files.
+Its name is a hash of its content, so submissions of the same code share one.
 """
 
 from __future__ import annotations
@@ -9,55 +9,68 @@ from __future__ import annotations
 import hashlib
 import shutil
 import subprocess
-import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
-from experiments.running.provenance import COMMIT_FILE, checkout_commit
+from sftok.unfinished import unfinished
 
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("sftok", "experiments", "ablations", "reports")
+COMMIT_FILE = ".commit"
+"""In a snapshot: the commit that it was taken from."""
+
+
+def checkout_commit() -> str:
+    """The checkout's commit, with `+changes` if files differ from it; `unknown` outside a checkout."""
+    noted = ROOT / COMMIT_FILE
+    if noted.is_file():
+        return noted.read_text()
+    try:
+        commit = _git("rev-parse", "HEAD").strip()
+        return f"{commit}+changes" if _git("status", "--porcelain", "--untracked-files=no") else commit
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
 
 
 def take_snapshot(folder: Path) -> Path:
-    """Copy the running code into `folder/<hash>` unless it is there; returns that path, for `PYTHONPATH`."""
-    root = Path(__file__).resolve().parents[2]
-    files = list(_files(root))
+    """Copy the running code to `folder/<hash>` unless it is there; returns that path, for `PYTHONPATH`."""
+    files = list(_files())
     digest = hashlib.sha256()
     for relative in files:
-        digest.update(f"{relative}\n".encode() + hashlib.sha256((root / relative).read_bytes()).digest())
+        digest.update(f"{relative}\n".encode() + hashlib.sha256((ROOT / relative).read_bytes()).digest())
     target = folder / digest.hexdigest()[:16]
     if target.is_dir():
         return target
-    draft = folder / f".{target.name}.{uuid.uuid4().hex}"
+    draft = unfinished(target)
     try:
         for relative in files:
             destination = draft / relative
             destination.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(root / relative, destination)
+            shutil.copyfile(ROOT / relative, destination)
         (draft / COMMIT_FILE).write_text(checkout_commit())
         draft.rename(target)
     except OSError:
         shutil.rmtree(draft, ignore_errors=True)
-        # It is no matter if another submission was faster with the same code.
+        # Another submission of the same code may have been faster.
         if not target.is_dir():
             raise
     return target
 
 
-def _files(root: Path) -> Iterable[Path]:
-    """What git knows or would add, of the packages; outside a checkout all but caches."""
-    packages = [name for name in PACKAGES if (root / name).is_dir()]
+def _files() -> Iterable[Path]:
+    """The files of the packages that git knows or would add; without git, all of them but caches."""
+    packages = [name for name in PACKAGES if (ROOT / name).is_dir()]
     try:
-        listed = subprocess.run(
-            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *packages],
-            cwd=root,
-            capture_output=True,
-            check=True,
-            timeout=60,
-        ).stdout.decode()
+        listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *packages)
         found = [Path(name) for name in listed.split("\0") if name]
     except (OSError, subprocess.SubprocessError):
         found = []
     if not found:
-        found = [path.relative_to(root) for name in packages for path in (root / name).rglob("*")]
-    return sorted(path for path in set(found) if "__pycache__" not in path.parts and (root / path).is_file())
+        found = [path.relative_to(ROOT) for name in packages for path in (ROOT / name).rglob("*")]
+    return sorted(path for path in set(found) if "__pycache__" not in path.parts and (ROOT / path).is_file())
+
+
+def _git(*arguments: str) -> str:
+    return subprocess.run(
+        ["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    ).stdout

@@ -20,7 +20,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from experiments import claims
+from experiments import locks
 from experiments.records.study_results import JOURNAL
 from experiments.studies.sampling import draw, sampler
 from experiments.study import MedianPruner, Study
@@ -74,7 +74,7 @@ class Journal:
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
         """Be the only one for a block who hands out trials or writes them down; False if another is."""
-        return claims.claim(self._claims / f"study-{self._name}.json")
+        return locks.lock(self._claims / f"study-{self._name}.json")
 
     def _next(self, budget: int, hold: contextlib.ExitStack) -> tuple[Trial | None, bool]:
         """A trial, claimed in `hold`; or none, and whether that is for good."""
@@ -93,8 +93,8 @@ class Journal:
         """The trial with its parameters, if nobody alive works on it and it is still to be done."""
         attempt = contextlib.ExitStack()
         path = self._claims / f"trial-{self._name}-{trial.number}.json"
-        killed = claims.is_stale(path)
-        if not attempt.enter_context(claims.claim(path)):
+        killed = locks.is_stale(path)
+        if not attempt.enter_context(locks.lock(path)):
             return None
         if self.trials()[trial.number].state is not TrialState.RUNNING:
             attempt.close()

@@ -13,9 +13,9 @@ from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial
 
 from experiments.artifacts import Artifact
+from experiments.executors.events import Event, Progress
+from experiments.executors.stop import Stop
 from experiments.records.training_log import logged
-from experiments.running.listener import Listener
-from experiments.running.stop import Stop
 from experiments.store import Store
 from experiments.study import MedianPruner
 
@@ -38,7 +38,7 @@ class TrialStop(Stop):
         self._signals.request()
 
 
-class Rungs(Listener):
+class Rungs:
     """A listener of the runner; what others train is reported once it is there, by `catch_up`."""
 
     def __init__(
@@ -57,10 +57,14 @@ class Rungs(Listener):
         for stage in self._stages:
             if not self._store.is_done(stage):
                 break
-            self.advanced(stage, stage.steps, stage.steps, None)
+            self._reach(stage, stage.steps)
 
-    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
+    def __call__(self, event: Event) -> None:
         """Report the rungs that are reached."""
+        if isinstance(event, Progress):
+            self._reach(event.artifact, event.done)
+
+    def _reach(self, artifact: Artifact, done: int) -> None:
         if artifact not in self._stages:
             return
         before = self._stages[: self._stages.index(artifact)]

@@ -13,14 +13,14 @@ from typing import Any
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
 
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Listener
+from experiments.executors.inline import Runner
+from experiments.executors.stop import Interrupted, Stop
 from experiments.planning.plan import Plan, plan
 from experiments.profiles.base import Profile
 from experiments.recipe import resolve
 from experiments.records.verdicts import is_extractor
-from experiments.running import runner
-from experiments.running.datasets import DataSets
-from experiments.running.listener import Listener
-from experiments.running.stop import Interrupted, Stop
 from experiments.spec import Experiment
 from experiments.store import CHECKPOINT, Store
 from experiments.studies.journal import KILLED, Journal
@@ -264,6 +264,6 @@ def _make(
 def _run(planned: Plan, store: Store, data: DataSets, listeners: list[Listener], stop: TrialStop) -> None:
     if stop.requested():
         raise Interrupted("stopped before an artifact")
-    failures = runner.run(planned, store, data, listeners, stop)
+    failures = Runner(store, data.load, listeners, stop).run(planned.artifacts)
     for artifact, reason in failures.items():
         raise TrialFailed(f"{artifact.label} ({artifact.name}): {reason}")

@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Iterator
 
-from experiments import claims
+from experiments import locks
 from experiments.planning.requests import Request
 from experiments.records.collect import table_run
 from experiments.records.results import RowRun
@@ -99,7 +99,7 @@ def _alone(store: Store) -> Iterator[None]:
     """
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
-        with claims.claim(store.root / "claims" / "mlflow.json") as ours:
+        with locks.lock(store.root / "locks" / "mlflow.json") as ours:
             if ours:
                 yield
                 return

@@ -1,4 +1,4 @@
-"""The harness's own time an artifact: claims, files, provenance, and handing work out; makers do nothing.
+"""The harness's own time an artifact: locks, files, provenance, and handing work out; makers do nothing.
 
 `nox -s benchmarks -- -k executor` prints seconds for all artifacts of a plan, and milliseconds an artifact,
 which are to stay below 50.
@@ -16,16 +16,18 @@ from typing import Any
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from experiments.artifacts import Artifact, artifact
+from experiments.executors.inline import Runner
 from experiments.executors.slurm import grouped
-from experiments.executors.worker import work
+from experiments.executors.stop import Stop
+from experiments.executors.work import Work
+from experiments.executors.worker import work_through
 from experiments.paper import table4
 from experiments.planning.plan import Plan, plan
 from experiments.planning.requests import Request
 from experiments.profiles import PROFILES
-from experiments.running.runner import run
-from experiments.running.stop import Stop
 from experiments.store import Store
-from experiments.tasks.base import Data, Maker, Task
+from experiments.tasks.base import Maker, Task
+from sftok.data.base import ImageSet
 
 COUNT = 100
 
@@ -35,10 +37,6 @@ def chosen_maker(kind: str) -> Maker:
         return {}
 
     return make
-
-
-class NoData(Data):
-    pass
 
 
 def plan_of_many() -> Plan:
@@ -81,15 +79,18 @@ def measure(
         benchmark.extra_info["cpu_milliseconds_an_artifact"] = 1000 * statistics.median(busy) / COUNT
 
 
-def test_inline(benchmark: BenchmarkFixture, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr("experiments.running.runner.find_maker", chosen_maker)
-    many = plan_of_many()
-    measure(benchmark, tmp_path, lambda store: run(many, store, NoData(), [], Stop()))
+def no_data(split: str) -> ImageSet:
+    raise AssertionError("nothing here reads images")
+
+
+def test_inline(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
+    many = plan_of_many().artifacts
+    measure(benchmark, tmp_path, lambda store: Runner(store, no_data, find=chosen_maker).run(many))
 
 
 def test_a_local_worker(benchmark: BenchmarkFixture, tmp_path: Path) -> None:
-    many = plan_of_many()
-    measure(benchmark, tmp_path, lambda store: work(many, store, Stop(), chosen_maker))
+    many = Work(request_of(*plan_of_many().artifacts).content())
+    measure(benchmark, tmp_path, lambda store: work_through(many, store, Stop(), chosen_maker))
 
 
 def test_planning_the_jobs_and_reading_the_request_in_one(
@@ -100,6 +101,6 @@ def test_planning_the_jobs_and_reading_the_request_in_one(
     def hand_out(store: Store) -> None:
         grouped(many.plan.artifacts, 1000)
         many.write(store.root / "request.json")
-        Request.load(store.root / "request.json")
+        Work.read(store.root / "request.json")
 
     measure(benchmark, tmp_path, hand_out, made=0)

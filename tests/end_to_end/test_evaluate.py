@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 
 from experiments.__main__ import main
+from experiments.executors.inline import Runner
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.running.runner import make_one
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.tokenizer import SFTok
 
@@ -100,14 +100,16 @@ def test_a_checkpoint_that_changes_after_it_was_read_is_not_measured_under_its_n
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def retrained(*given: Any) -> str | None:
+    run = Runner.run
+
+    def retrained(self: Runner, artifacts: Any) -> dict[Any, str]:
         tokenizer = SFTok.from_pretrained(checkpoint)
         with torch.no_grad():
             next(tokenizer.parameters()).add_(1)
         tokenizer.save_pretrained(checkpoint)
-        return make_one(*given)
+        return run(self, artifacts)
 
-    monkeypatch.setattr("experiments.commands.evaluate.make_one", retrained)
+    monkeypatch.setattr(Runner, "run", retrained)
     options = ["--data", str(images), "--steps", "1", "--store", str(tmp_path / "runs")]
     assert main(["evaluate", str(checkpoint), *options]) == 1
     assert f"{checkpoint}: changed since it was read; evaluate it again" in capsys.readouterr().err

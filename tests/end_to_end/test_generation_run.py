@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from experiments.artifacts import Artifact
+from experiments.executors.datasets import DataSets
 from experiments.planning.requests import Request, stored_requests
 from experiments.profiles import PROFILES
-from experiments.running.datasets import DataSets
 from experiments.store import EXAMPLES, RESULT, Store, read_json
 from experiments.tasks import find_maker
 from experiments.tasks.base import MODEL, Task

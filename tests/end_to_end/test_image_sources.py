@@ -15,9 +15,8 @@ from PIL import Image
 
 from experiments.arguments import parser
 from experiments.commands.planning import make_plans
+from experiments.executors.inline import Runner
 from experiments.planning.plan import Plan
-from experiments.running.runner import run
-from experiments.running.stop import Stop
 from experiments.store import Store
 from sftok.data import DataError, make_shards
 
@@ -78,7 +77,7 @@ def executed(data: Path, store: Store) -> Plan:
     options = parser().parse_args(["run", "figure8", "--profile", "smoke", "--data", str(data), *settings])
     (plan,), sets = make_plans(options, ("experiments.paper",))
     store.prepare()
-    assert run(plan, store, sets, [], Stop()) == {}
+    assert Runner(store, sets.load).run(plan.artifacts) == {}
     return plan
 
 

@@ -14,13 +14,12 @@ import torch
 from killing import make_and_die
 
 from experiments.artifacts import Artifact
+from experiments.executors.datasets import DataSets
+from experiments.executors.inline import Runner
 from experiments.paper import table4
 from experiments.planning.plan import plan
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.running.datasets import DataSets
-from experiments.running.runner import ensure
-from experiments.running.stop import Stop
 from experiments.store import METRICS, Store
 from experiments.tasks.base import MODEL
 from sftok.models.efficientnet_lite0 import efficientnet_lite0
@@ -61,7 +60,7 @@ class Making:
     def make(self, artifact: Artifact, store: Store) -> None:
         for upstream in artifact.inputs.values():
             self.make(upstream, store)
-        assert ensure(artifact, store, self.data, [], Stop()) is None
+        assert Runner(store, self.data.load).ensure(artifact) is None
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +85,14 @@ def test_a_killed_stage_ends_with_the_same_bits(
     # Any step but the last; which one differs from stage to stage, and is the same at every run of the test.
     step = random.Random(name).randrange(1, stage.steps)
     start = multiprocessing.get_context("forkserver")
-    start.set_forkserver_preload(["experiments.running.runner", "experiments.tasks.training"])
+    start.set_forkserver_preload(["experiments.executors.inline", "experiments.tasks.training"])
     threads = torch.get_num_threads()
     child = start.Process(target=make_and_die, args=(stage, killed.root, making.config, step, threads))
     child.start()
     child.join()
     assert child.exitcode == -signal.SIGKILL
     assert not killed.is_done(stage)
-    assert ensure(stage, killed, making.data, [], Stop()) is None
+    assert Runner(killed, making.data.load).ensure(stage) is None
     (found, its_record), (expected, record) = (
         load_tensors(each.folder(stage) / MODEL) for each in (killed, store)
     )

@@ -29,7 +29,7 @@ def test_two_processes_run_a_table(tmp_path: Path) -> None:
     }
     assert processes == {"classifier": 1, "teacher": 2, "codes": 1, "stage": 2, "evaluation": 1}
     assert all(result["provenance"]["device"] == "cpu" for result in results.values())
-    assert not any(list((tmp_path / name).iterdir()) for name in ("work", "claims", "failures"))
+    assert not any(list((tmp_path / name).iterdir()) for name in ("work", "locks", "failures"))
 
 
 @pytest.mark.slow
@@ -44,4 +44,4 @@ def test_the_reason_of_one_of_two_is_in_the_store_and_on_the_page(tmp_path: Path
     # Both processes say so, the first after its launcher's SIGTERM.
     last = f"run: teacher: {reason}; the processes have lost each other, so the run ends"
     assert done.stderr.splitlines().count(last) == 2
-    assert not list((tmp_path / "claims").iterdir())
+    assert not list((tmp_path / "locks").iterdir())

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.executors.datasets import DataSets
+from experiments.executors.inline import Runner
+from experiments.executors.stop import Interrupted, Stop
 from experiments.paper import table4
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.running.datasets import DataSets
-from experiments.running.runner import ensure
-from experiments.running.stop import Interrupted, Stop
 from experiments.store import METRICS, Store
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
@@ -64,7 +64,7 @@ class Trained:
         """Make the warm-up and all it needs; the lines of its curve."""
         stage = next(node for node in self.plan.artifacts if node.stage == "warm-up")
         for node in stage.with_inputs():
-            assert ensure(node, self.store, self.data, [], stop or Stop()) is None
+            assert Runner(self.store, self.data.load, stop=stop).ensure(node) is None
         lines = (self.store.folder(stage) / METRICS).read_text().splitlines()
         return [json.loads(line) for line in lines]
 

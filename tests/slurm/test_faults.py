@@ -111,7 +111,7 @@ def test_a_killed_job_fails_and_blocks_and_a_retry_resumes(lab: Lab) -> None:
     request = make_request(counter, below, lowest, beside)
     lab.submit(request)
     lab.until("a checkpoint", lab.checkpoint(counter).exists)
-    os.kill(json.loads(lab.store.claim_path(counter).read_text())["pid"], signal.SIGKILL)
+    os.kill(json.loads(lab.store.lock_path(counter).read_text())["pid"], signal.SIGKILL)
     lab.until_over(counter, beside)
     assert "killed by signal 9 SIGKILL" in lab.reason(counter)
     assert lab.store.is_done(beside)

@@ -10,7 +10,7 @@ import pytest
 from experiments.__main__ import main
 from experiments.artifacts import Artifact, artifact
 from experiments.commands import run
-from experiments.running.stop import INTERRUPTED
+from experiments.executors.stop import INTERRUPTED
 
 FIRST, SECOND = (artifact("stage", config={"n": n}, label=f"stage {n}") for n in (1, 2))
 

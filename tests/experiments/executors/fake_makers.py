@@ -1,7 +1,8 @@
-"""Makers of next to nothing, found by workers and jobs by name: the artifact's config says what they do."""
+"""Makers that compute almost nothing, found by workers and jobs by name; the config says what they do."""
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -28,7 +29,7 @@ def nothing(task: Task) -> dict[str, Any]:
 
 
 def say_gpu(task: Task) -> dict[str, Any]:
-    """Once as many as the config says are at it, so that no worker takes two."""
+    """Wait until as many workers as the config says have one, so that none makes two."""
     attempts = task.folder.parents[1] / "attempts"
     deadline = time.monotonic() + 60
     while len(attempts.read_text().split()) < task.config["together"] and time.monotonic() < deadline:
@@ -39,6 +40,10 @@ def say_gpu(task: Task) -> dict[str, Any]:
 def fail(task: Task) -> dict[str, Any]:
     print("a line of the log", flush=True)
     raise ValueError("it cannot be done")
+
+
+def fill(task: Task) -> dict[str, Any]:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def die(task: Task) -> dict[str, Any]:
@@ -53,13 +58,13 @@ def eat(task: Task) -> dict[str, Any]:
 
 
 def sleep(task: Task) -> dict[str, Any]:
-    """Like `evaluation`: takes its time and heeds no request to stop."""
+    """Take time and ignore every request to stop."""
     time.sleep(task.config["seconds"])
     return {}
 
 
-def anew(task: Task) -> dict[str, Any]:
-    """Like an evaluation: can be stopped, and begins anew."""
+def start_over(task: Task) -> dict[str, Any]:
+    """Like an evaluation: can be stopped, and then starts over."""
     for tick in range(10 * task.config["seconds"]):
         task.report(tick / (10 * task.config["seconds"]))
         time.sleep(0.1)
@@ -67,7 +72,7 @@ def anew(task: Task) -> dict[str, Any]:
 
 
 def count(task: Task) -> dict[str, Any]:
-    """Like training: counts in a checkpoint, a step a tick, until told to stop or done."""
+    """Like training: count steps in a checkpoint, until done or asked to stop."""
     checkpoint = task.folder / "checkpoint.safetensors"
     step = int(checkpoint.read_text()) if checkpoint.exists() else 0
     resumed = step
@@ -96,7 +101,7 @@ def ranks(task: Task) -> dict[str, Any]:
 
 
 def fail_in_second(task: Task) -> dict[str, Any]:
-    """One process fails; the other hears nothing of it, as where it waits for the GPU."""
+    """One process fails, and the other does not notice, as if it waited for the GPU."""
     if task.world.rank == 1:
         raise ValueError("image 7 cannot be read")
     time.sleep(600)
@@ -107,10 +112,11 @@ ACTIONS = {
     "nothing": nothing,
     "say_gpu": say_gpu,
     "fail": fail,
+    "fill": fill,
     "die": die,
     "eat": eat,
     "sleep": sleep,
-    "anew": anew,
+    "start_over": start_over,
     "count": count,
     "ranks": ranks,
     "fail_in_second": fail_in_second,

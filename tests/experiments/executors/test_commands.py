@@ -16,6 +16,7 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm, watch
 from experiments.executors.queue import JobState
 from experiments.executors.resources import load_cluster
+from experiments.executors.work import Work
 from experiments.paper import table3, table4
 from experiments.spec import Experiment
 from experiments.store import Store, StoreError
@@ -34,7 +35,7 @@ def submitted(
     """As if `artifacts` had been submitted, as jobs from the number `first` on."""
     request = make_request(*artifacts, experiment=experiment)
     request.save(store)
-    submission = ledger.new_submission(store, request)
+    submission = ledger.new_submission(store, Work(request.content()))
     submission.save_cluster(load_cluster(None, "smoke").dump())
     for number, made in enumerate(artifacts, first):
         ledger.record(store, made, job_record(str(number)))

@@ -1,4 +1,4 @@
-"""A job's own work."""
+"""What a job does in its own process."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import make_request
+from making import make_work
 
 from experiments.artifacts import Artifact, artifact
-from experiments.executors.job import ArtifactJob, JobError, _kept_work_since
-from experiments.store import Store
+from experiments.executors.job import ArtifactJob, JobError, _has_saved_since
+from experiments.store import Store, write_json
 
 
 def job_of(store: Store, request: Path, made: Artifact) -> ArtifactJob:
@@ -26,11 +26,11 @@ def job_of(store: Store, request: Path, made: Artifact) -> ArtifactJob:
     )
 
 
-def test_a_job_whose_input_is_not_there_says_so(store: Store, tmp_path: Path) -> None:
+def test_a_job_whose_input_is_missing_says_so(store: Store, tmp_path: Path) -> None:
     a = artifact("teacher", config={}, label="a")
     b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
     path = tmp_path / "request.json"
-    make_request(a, b).write(path)
+    write_json(path, make_work(a, b).request)
     job = job_of(store, path, b)
     with pytest.raises(JobError, match=rf"its input a \({a.name}\) is not in the store"):
         job()
@@ -40,7 +40,7 @@ def test_a_job_whose_input_is_not_there_says_so(store: Store, tmp_path: Path) ->
 def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, tmp_path: Path) -> None:
     a = artifact("teacher", config={}, label="a")
     path = tmp_path / "request.json"
-    make_request(a).write(path)
+    write_json(path, make_work(a).request)
     job = job_of(store, path, a)
     job()
     job()
@@ -52,11 +52,11 @@ def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, t
     ("name", "kept"),
     [("checkpoint.safetensors", True), ("tokens-000-00001.safetensors", True), ("metrics.jsonl", False)],
 )
-def test_what_an_attempt_that_ran_out_of_time_has_kept(tmp_path: Path, name: str, kept: bool) -> None:
+def test_what_an_attempt_saved_counts_if_it_is_its_own(tmp_path: Path, name: str, kept: bool) -> None:
     (tmp_path / name).touch()
     began = (tmp_path / name).stat().st_mtime
-    assert _kept_work_since(began, tmp_path) is kept
-    assert not _kept_work_since(began + 1, tmp_path), "of an earlier attempt"
+    assert _has_saved_since(began, tmp_path) is kept
+    assert not _has_saved_since(began + 1, tmp_path)
 
 
 def test_a_job_starts_without_waiting_for_torch() -> None:

@@ -1,32 +1,38 @@
-"""The record of what was submitted."""
+"""The records of what was submitted."""
 
 from __future__ import annotations
 
 import pytest
-from making import make_request
+from making import make_work
 
 from experiments.artifacts import artifact
 from experiments.executors import ledger
-from experiments.paper import table1, table3
 from experiments.store import Store
 
 
-def test_only_one_submits_at_a_time(store: Store) -> None:
+def test_one_process_submits_at_a_time(store: Store) -> None:
     second = ledger.submitting(store)
     with ledger.submitting(store), pytest.raises(RuntimeError, match="another process is submitting"), second:
         pass
 
 
 def test_the_last_submission_is_one_to_slurm_of_the_same_experiment_and_profile(store: Store) -> None:
-    request = make_request(artifact("teacher", config={}, label="teacher"))
-    first = ledger.new_submission(store, request)
+    work = make_work(artifact("teacher", config={}, label="teacher"))
+    first = ledger.new_submission(store, work)
     first.save_cluster({"teacher": {}})
-    ledger.new_submission(store, request)  # of workers on this machine
-    other = make_request(artifact("teacher", config={}, label="teacher"), experiment=table3.EXPERIMENT)
+    ledger.new_submission(store, work)  # of workers on this machine
+    other = make_work(artifact("teacher", config={}, label="teacher"), experiment="table3")
     ledger.new_submission(store, other).save_cluster({})
-    found = ledger.last_submission(store, request)
+    found = ledger.last_submission(store, "table4", "smoke")
     assert found is not None
     assert found.folder == first.folder
     assert len(ledger.submissions(store)) == 2
-    never = make_request(artifact("teacher", config={}, label="teacher"), experiment=table1.EXPERIMENT)
-    assert ledger.last_submission(store, never) is None
+    assert ledger.last_submission(store, "table1", "smoke") is None
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"plan": {}}'])
+def test_a_submission_that_cannot_be_read_is_left_out(store: Store, content: str) -> None:
+    submission = ledger.new_submission(store, make_work(artifact("teacher", config={}, label="teacher")))
+    submission.save_cluster({})
+    submission.request.write_text(content)
+    assert ledger.submissions(store) == {}

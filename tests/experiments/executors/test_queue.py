@@ -1,4 +1,4 @@
-"""What Slurm says of jobs, from stand-ins for its programs; `tests/slurm` has the real ones."""
+"""What Slurm says about jobs, from stand-ins for its programs; `tests/slurm` has the real ones."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def test_states_come_from_the_queue_and_then_from_accounting(programs: Path) -> 
     assert [job for job, state in states.items() if state.live] == ["12", "13_0"]
 
 
-def test_accounting_knows_better_than_the_controllers_short_memory(programs: Path) -> None:
+def test_accounting_knows_better_than_the_controller(programs: Path) -> None:
     (programs / "squeue.txt").write_text("14|FAILED|NonZeroExitCode|n1\n")
     assert job_states(["14"])["14"].state == "OUT_OF_MEMORY"
 
@@ -32,19 +32,19 @@ def test_without_accounting_a_job_that_is_gone_is_unknown(programs: Path) -> Non
     assert job_states(["14"])["14"].state == "UNKNOWN"
 
 
-def test_without_accounting_the_controllers_short_memory_counts(programs: Path) -> None:
+def test_without_accounting_the_controller_counts(programs: Path) -> None:
     (programs / "sacct").write_text("#!/bin/sh\necho 'Slurm accounting storage is disabled' >&2; exit 1\n")
     (programs / "squeue.txt").write_text("14|CANCELLED|None|n1\n")
     assert job_states(["14"])["14"].state == "CANCELLED"
 
 
-def test_an_accounting_that_is_away_for_a_moment_decides_nothing(programs: Path) -> None:
+def test_an_accounting_that_does_not_answer_is_an_error(programs: Path) -> None:
     (programs / "sacct").write_text("#!/bin/sh\necho 'sacct: error: Connection refused' >&2; exit 1\n")
     with pytest.raises(SlurmError, match="Connection refused"):
         job_states(["14"])
 
 
-def test_tasks_that_never_started_share_a_line(programs: Path) -> None:
+def test_array_tasks_that_never_started_share_a_line(programs: Path) -> None:
     (programs / "sacct.txt").write_text(
         "20_[0-1,4%3]|CANCELLED|0:0|None assigned\n20_2|COMPLETED|0:0|n1\n21_[7]|CANCELLED|0:0|\n"
     )
@@ -63,8 +63,18 @@ def test_tasks_that_never_started_share_a_line(programs: Path) -> None:
         ({"SLURM_JOB_ID": "14", "SLURM_ARRAY_JOB_ID": "12", "SLURM_ARRAY_TASK_ID": "0"}, "12_0"),
     ],
 )
-def test_a_job_of_an_array_knows_its_own_name(environment: dict[str, str], job: str) -> None:
-    assert queue.this_job(environment) == job
+def test_a_job_requeues_itself_and_not_its_array(
+    programs: Path, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], job: str
+) -> None:
+    scontrol = programs / "scontrol"
+    scontrol.write_text(f'#!/bin/sh\necho "$@" >> {programs}/asked; echo JobState=RUNNING\n')
+    scontrol.chmod(0o755)
+    for name in ("SLURM_ARRAY_JOB_ID", "SLURM_ARRAY_TASK_ID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    queue.requeue()
+    assert (programs / "asked").read_text().splitlines() == [f"show job {job}", f"requeue {job}"]
 
 
 def test_a_controller_that_does_not_answer_is_an_error(programs: Path) -> None:

@@ -1,4 +1,4 @@
-"""A worker of a study as a job, with a stand-in for the study itself; `tests/slurm` has the real one."""
+"""A worker of a study as a job, with a stand-in for the study; `tests/slurm` has the real one."""
 
 from __future__ import annotations
 
@@ -10,16 +10,13 @@ import pytest
 
 from experiments.executors import study_job
 from experiments.executors.job import STOPPED, JobError
-from experiments.executors.queue import this_job
+from experiments.executors.stop import INTERRUPTED, JOB_SIGNALS
 from experiments.executors.study_job import StudyJob
-from experiments.running.stop import INTERRUPTED
-
-SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 
 
 @pytest.fixture(autouse=True)
-def handlers_are_put_back() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in SIGNALS}
+def handlers_are_restored() -> Iterator[None]:
+    before = {number: signal.getsignal(number) for number in JOB_SIGNALS}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -28,7 +25,7 @@ def handlers_are_put_back() -> Iterator[None]:
 @pytest.fixture
 def requeued(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     jobs: list[str] = []
-    monkeypatch.setattr(study_job, "requeue", lambda: jobs.append(this_job(os.environ)))
+    monkeypatch.setattr(study_job, "requeue", lambda: jobs.append(os.environ["SLURM_JOB_ID"]))
     monkeypatch.setenv("SLURM_JOB_ID", "12")
     return jobs
 
@@ -45,7 +42,7 @@ def job(max_requeues: int = 3) -> StudyJob:
     return StudyJob(arguments=("study", "sampling"), minutes=9, notice_seconds=60, max_requeues=max_requeues)
 
 
-def test_a_study_that_is_over_ends_the_job(ending: Callable[[int], None], requeued: list[str]) -> None:
+def test_a_finished_study_ends_the_job(ending: Callable[[int], None], requeued: list[str]) -> None:
     ending(0)
     job()()
     assert requeued == []
@@ -59,7 +56,7 @@ def test_a_stopped_study_goes_back_into_the_queue(ending: Callable[[int], None],
     assert requeued == ["12"]
 
 
-def test_but_not_for_ever(
+def test_a_study_that_is_stopped_too_often_fails_the_job(
     ending: Callable[[int], None], requeued: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SLURM_RESTART_COUNT", "3")
@@ -75,7 +72,7 @@ def test_a_study_that_fails_fails_the_job(ending: Callable[[int], None], requeue
         job()()
 
 
-def test_slurms_notice_is_told_once_as_the_signal_that_a_command_listens_to(
+def test_slurms_notices_become_one_signal_that_commands_listen_to(
     requeued: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     heard: list[int] = []

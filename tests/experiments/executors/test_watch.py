@@ -1,4 +1,4 @@
-"""What became of jobs, as the store and the pages tell it."""
+"""What became of jobs, as the store and the pages say."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from making import job_record, make_request
 
 from experiments.artifacts import artifact
 from experiments.executors import ledger, watch
+from experiments.executors.events import Started
+from experiments.executors.inline import note_failure
 from experiments.executors.queue import JobState
 from experiments.records.collect import table_run
-from experiments.running.runner import note_failure
 from experiments.store import Store
 from sftok.distributed import WorldBroken
 
 
-def test_what_slurm_said_of_an_older_job_is_not_written_over_a_newer_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_slurm_said_about_an_older_job_does_not_replace_a_newer_one(
+    store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = Store(tmp_path / "runs")
-    store.prepare()
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
 
@@ -57,7 +56,7 @@ def test_why_a_job_ended(state: JobState, said: str) -> None:
 
 
 def told(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
-    """Slurm says the same of every job."""
+    """Slurm says the same about every job."""
     monkeypatch.setattr(watch, "job_states", lambda jobs: {job: JobState(state=state) for job in jobs})
 
 
@@ -72,49 +71,49 @@ def test_why_a_job_ended_is_recorded_once(store: Store, monkeypatch: pytest.Monk
     assert store.failure(made) is None
 
 
-def test_a_job_that_ended_says_nothing_of_what_another_process_makes(
+def test_an_ended_job_says_nothing_about_what_another_process_makes(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "NODE_FAIL")
-    with store.claim(made):
+    with store.lock(made):
         watch.refresh(store, [made])
         assert store.failure(made) is None
     watch.refresh(store, [made])
-    assert "its node was lost" in (store.failure(made) or {})["reason"], "it was put off, not forgotten"
+    assert "its node was lost" in (store.failure(made) or {})["reason"], "postponed, not forgotten"
 
 
-def test_a_run_without_slurm_leaves_ended_jobs_behind(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_without_slurm_forgets_ended_jobs(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "RUNNING")
-    watch.Succession(store, [made]).started(made)
+    watch.EndedJobs(store, [made])(Started(made))
     assert ledger.job_of(store, made) is not None, "it can still be cancelled"
     told(monkeypatch, "TIMEOUT")
-    succession = watch.Succession(store, [made])
+    ended = watch.EndedJobs(store, [made])
     assert ledger.job_of(store, made) is not None, "its log is there until the artifact is begun"
     assert "out of time" in (store.failure(made) or {})["reason"]
     store.clear_failure(made)
     watch.refresh(store, [made])
     assert store.failure(made) is None, "whatever is made now, the job is history"
-    succession.started(made)
+    ended(Started(made))
     assert ledger.job_of(store, made) is None
 
 
-def test_a_run_without_slurm_keeps_a_job_that_was_queued_meanwhile(
+def test_a_run_without_slurm_keeps_a_job_that_was_queued_since(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "TIMEOUT")
-    succession = watch.Succession(store, [made])
+    ended = watch.EndedJobs(store, [made])
     ledger.record(store, made, job_record("13"))
-    succession.started(made)
+    ended(Started(made))
     assert (ledger.job_of(store, made) or job_record("")).job == "13"
 
 
-def test_a_cancelled_job_is_explained_once_its_inputs_are_there(
+def test_a_cancelled_job_is_explained_once_its_inputs_are_finished(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     above = artifact("teacher", config={}, label="above")
@@ -129,9 +128,7 @@ def test_a_cancelled_job_is_explained_once_its_inputs_are_there(
     assert "cancelled" in (store.failure(made) or {})["reason"]
 
 
-def test_a_job_that_was_requeued_by_hand_has_another_end(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_job_that_was_requeued_by_hand_has_a_new_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     for state, said in (("FAILED", "crashed"), ("PENDING", ""), ("OUT_OF_MEMORY", "out of memory")):
@@ -150,7 +147,7 @@ def test_a_job_that_was_requeued_by_hand_has_another_end(
         ("COMPLETING", "WorldBroken: process 3 is gone"),
     ],
 )
-def test_slurm_knows_better_than_processes_that_lost_one_of_theirs(
+def test_slurm_knows_better_than_processes_that_lost_each_other(
     store: Store, monkeypatch: pytest.MonkeyPatch, state: str, reason: str | None
 ) -> None:
     made = artifact("stage", config={}, label="a")
@@ -162,7 +159,7 @@ def test_slurm_knows_better_than_processes_that_lost_one_of_theirs(
     assert (store.failure(made) is None) == (reason is None)
 
 
-def test_a_reason_of_the_job_itself_stands(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reason_that_the_job_recorded_stands(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     note_failure(made, store, ValueError("image 7 cannot be read"), first=True)

@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from experiments.running import runner
+from experiments.executors import inline
 from experiments.store import Store
 from experiments.studies import journal as journals
 
@@ -17,7 +17,7 @@ from experiments.studies import journal as journals
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(journals, "POLL_SECONDS", 0.02)
-    monkeypatch.setattr(runner, "POLL_SECONDS", 0.02)
+    monkeypatch.setattr(inline, "POLL_SECONDS", 0.02)
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ from typing import Any, cast
 import pytest
 from optuna.trial import FrozenTrial
 
+from experiments.executors import inline
+from experiments.executors.datasets import DataSets
+from experiments.executors.stop import Stop
 from experiments.paper import table4
 from experiments.profiles import PROFILES
-from experiments.running import runner
-from experiments.running.datasets import DataSets
-from experiments.running.stop import Stop
 from experiments.store import Store
 from experiments.studies.journal import Journal
 from experiments.studies.search import SPLIT, Search, work
@@ -44,7 +44,7 @@ def a_search(**changes: Any) -> Search:
 
 
 def a_journal(search: Search, store: Store) -> Journal:
-    return Journal(search.study, search.identity(), store.root / "studies" / "tiny", store.root / "claims")
+    return Journal(search.study, search.identity(), store.root / "studies" / "tiny", store.root / "locks")
 
 
 def measured(task: Task, value: float) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def make(task: Task) -> dict[str, Any]:
 def search_with(
     maker: Any, search: Search, store: Store, monkeypatch: pytest.MonkeyPatch, budget: int = 6
 ) -> list[FrozenTrial]:
-    monkeypatch.setattr(runner, "find_maker", lambda kind: maker)
+    monkeypatch.setattr(inline, "find_maker", lambda kind: maker)
     journal = a_journal(search, store)
     work(search, journal, budget, store, NO_DATA, lambda trial, planned: [], Stop())
     return journal.trials()

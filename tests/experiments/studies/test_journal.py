@@ -6,8 +6,8 @@ import pytest
 from optuna.storages.journal import JournalFileOpenLock
 from searching import a_journal, a_search, drawn, make, search_with
 
+from experiments.executors.stop import Stop
 from experiments.records.study_results import JOURNAL
-from experiments.running.stop import Stop
 from experiments.store import Store
 from experiments.studies.journal import Journal, mend
 
@@ -31,7 +31,7 @@ def test_studies_of_one_identity_in_two_folders_do_not_wait_for_each_other(store
     """As with values that change no trial, such as the device."""
     search = a_search()
     folders = [store.root / "studies" / name for name in ("plain", "other")]
-    one, other = (Journal(search.study, search.identity(), each, store.root / "claims") for each in folders)
+    one, other = (Journal(search.study, search.identity(), each, store.root / "locks") for each in folders)
     never = Stop().requested
     with one.hand_out(2, never) as first, other.hand_out(2, never) as second:
         assert first is not None

@@ -10,8 +10,8 @@ import pytest
 from optuna.trial import TrialState
 from searching import NO_DATA, a_journal, a_search, attempts, drawn, make, measured, search_with
 
-from experiments.running import runner
-from experiments.running.stop import Interrupted, Stop
+from experiments.executors import inline
+from experiments.executors.stop import Interrupted, Stop
 from experiments.store import Store
 from experiments.studies.search import ATTEMPTS, work
 from experiments.study import Choice, Sampler
@@ -28,7 +28,7 @@ def test_trials_are_ordinary_artifacts(store: Store, monkeypatch: pytest.MonkeyP
         assert trial.value == abs(trial.params["temperature"] - 1)
         assert store.is_done(search.plan(trial.params).rows[0].evaluation)
     assert set(attempts(store).values()) == {1}
-    assert not list((store.root / "claims").iterdir())
+    assert not list((store.root / "locks").iterdir())
 
 
 def test_seeds_give_the_same_proposals(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,7 +52,7 @@ def test_an_interrupted_study_is_the_same_study(
     expected = search_with(make, search, whole, monkeypatch)
 
     stop = Stop()
-    monkeypatch.setattr(runner, "find_maker", lambda kind: make)
+    monkeypatch.setattr(inline, "find_maker", lambda kind: make)
     calls = []
 
     def stop_the_third() -> None:

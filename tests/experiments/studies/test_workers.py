@@ -12,8 +12,8 @@ from typing import Any, cast
 from optuna.trial import TrialState
 from searching import NO_DATA, a_journal, a_search, attempts, make
 
-from experiments.running import runner
-from experiments.running.stop import Stop
+from experiments.executors import inline
+from experiments.executors.stop import Stop
 from experiments.store import CHECKPOINT, Store
 from experiments.studies import journal as journals
 from experiments.studies.search import ATTEMPTS, work
@@ -21,8 +21,8 @@ from experiments.tasks.base import Task
 
 
 def worker(root: Path, budget: int, maker: Any) -> None:
-    runner.find_maker = lambda kind: maker  # type: ignore[assignment]
-    runner.POLL_SECONDS = journals.POLL_SECONDS = 0.02
+    inline.find_maker = lambda kind: maker  # type: ignore[assignment]
+    inline.POLL_SECONDS = journals.POLL_SECONDS = 0.02
     store, search = Store(root), a_search()
     work(search, a_journal(search, store), budget, store, NO_DATA, lambda trial, planned: [], Stop())
 

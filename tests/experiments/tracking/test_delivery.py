@@ -20,7 +20,7 @@ from delivering import (
 )
 from mlflow import MlflowClient
 
-from experiments import claims
+from experiments import locks
 from experiments.planning.plan import plan
 from experiments.planning.requests import Request
 from experiments.store import Store
@@ -148,7 +148,7 @@ def test_another_process_at_it_is_waited_for_and_then_named(
     request = make_request()
     finish_row(store, request, 0)
     monkeypatch.setattr(delivery, "WAIT_SECONDS", 0.1)
-    with claims.claim(store.root / "claims" / "mlflow.json"):
+    with locks.lock(store.root / "locks" / "mlflow.json"):
         assert delivery.sync(store, request) == 0
     assert "another process" in caplog.text
     assert delivery.sync(store, request) == 1

@@ -1,4 +1,4 @@
-"""Shows a run: live bars on a terminal, plain lines elsewhere."""
+"""Shows the progress of a run: live bars on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 
 from experiments.artifacts import Artifact
+from experiments.executors.events import Event, Failed, Finished, Progress, Started, Waiting
 from experiments.planning.costs import readable
 from experiments.planning.plan import Plan
 
@@ -17,12 +19,12 @@ LINE_EVERY_SECONDS = 30.0
 
 
 class ConsoleProgress:
-    """Says what is running, how far it is and how long it still takes."""
+    """A listener that shows what is running, how far it is and how long it still takes."""
 
     def __init__(
         self, plan: Plan, console: Console, costs: Mapping[Artifact, float | None], workers: int = 1
     ):
-        """Show the making of `costs`, seconds by artifact (None: unknown), by that many workers at once."""
+        """Show how `workers` make the artifacts of `costs`, in seconds (None: unknown)."""
         self._console = console
         self._workers = workers
         self._todo = dict(costs)
@@ -31,9 +33,9 @@ class ConsoleProgress:
         self._total = len(plan.artifacts)
         self._said: dict[Artifact, float] = {}
         self._tasks: dict[Artifact, TaskID] = {}
-        self._bars: Progress | None = None
+        self._bars: Bars | None = None
         if console.is_terminal:
-            self._bars = Progress(
+            self._bars = Bars(
                 TextColumn("{task.description}"),
                 BarColumn(),
                 TextColumn("{task.percentage:>3.0f} %"),
@@ -43,8 +45,26 @@ class ConsoleProgress:
                 transient=True,
             )
 
-    def started(self, artifact: Artifact) -> None:
-        """Announce the artifact."""
+    def __call__(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case Started(artifact):
+                self._start(artifact)
+            case Progress(artifact, done, total, remaining):
+                self._advance(artifact, done / total, remaining)
+            case Finished(artifact, result):
+                self._end(artifact)
+                seconds = readable(result["provenance"]["seconds"])
+                self._line(artifact, f"done in {seconds}{_headline(result, self._primary)}")
+            case Failed(artifact, reason):
+                self._end(artifact)
+                self._line(artifact, f"FAILED: {reason}")
+            case Waiting(artifact, owner):
+                self._line(
+                    artifact, f"waiting for process {owner['pid']} on {owner['host']}, which is making it"
+                )
+
+    def _start(self, artifact: Artifact) -> None:
         self._said[artifact] = time.monotonic()
         if self._bars is None:
             self._line(artifact, "started")
@@ -52,34 +72,18 @@ class ConsoleProgress:
         self._bars.start()
         self._tasks[artifact] = self._bars.add_task(self._name(artifact), total=1.0, left="")
 
-    def advanced(self, artifact: Artifact, done: int, total: int, remaining: float | None) -> None:
-        """Move the bar, or say a line now and then."""
+    def _advance(self, artifact: Artifact, done: float, remaining: float | None) -> None:
+        """Move the bar, or print a line now and then."""
         left = ""
         if remaining is not None:
             self._todo[artifact] = remaining
             left = f"{readable(remaining)} left{self._plan_left(remaining)}"
         if self._bars is not None:
             if artifact in self._tasks:
-                self._bars.update(self._tasks[artifact], completed=done / total, left=left)
+                self._bars.update(self._tasks[artifact], completed=done, left=left)
         elif time.monotonic() - self._said.get(artifact, 0.0) >= LINE_EVERY_SECONDS:
             self._said[artifact] = time.monotonic()
-            self._line(artifact, f"{100 * done / total:.0f} %, {left}".removesuffix(", "))
-
-    def finished(self, artifact: Artifact, result: Mapping[str, Any]) -> None:
-        """Say that it is done and what it took."""
-        self._end(artifact)
-        self._line(
-            artifact, f"done in {readable(result['provenance']['seconds'])}{_headline(result, self._primary)}"
-        )
-
-    def failed(self, artifact: Artifact, reason: str) -> None:
-        """Say why."""
-        self._end(artifact)
-        self._line(artifact, f"FAILED: {reason}")
-
-    def waiting(self, artifact: Artifact, owner: Mapping[str, Any]) -> None:
-        """Say who else makes it."""
-        self._line(artifact, f"being made by process {owner['pid']} on {owner['host']}; waiting for it")
+            self._line(artifact, f"{100 * done:.0f} %, {left}".removesuffix(", "))
 
     def close(self) -> None:
         """Leave the terminal clean."""

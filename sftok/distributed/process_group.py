@@ -12,47 +12,47 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from sftok.distributed import World, WorldBroken
+from sftok.distributed.world import World, WorldBroken
 
-SILENCE = timedelta(minutes=30)
-"""How long a process waits for the others within a computation before it gives them up."""
+EXCHANGE_TIMEOUT = timedelta(minutes=30)
+"""How long a process waits for the others within a computation."""
 
-_PATIENCE = timedelta(days=30)
+_CONTROL_TIMEOUT = timedelta(days=30)
 """How long the others wait to be told what to do next, while the first process works alone."""
 
 _BUCKET = 2**24
-"""Numbers that travel together: many small messages would take longer."""
+"""How many numbers travel together: many small messages would take longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup(World):
-    """This process's place among others that it can talk to."""
+    """This process among others; see `World` for what the methods do."""
 
     control: Any
-    """The process group of `announce` and `meet`, which may be silent for long."""
-    lost: list[str] = field(default_factory=list, compare=False)
+    """The process group of `announce` and `meet`, which may wait for long."""
+    errors: list[str] = field(default_factory=list, compare=False)
     """What broke the connection, once it is broken."""
 
     @property
     def broken(self) -> bool:
         """See `World`."""
-        return bool(self.lost)
+        return bool(self.errors)
 
     @contextlib.contextmanager
     def exchange(self) -> Iterator[None]:
-        """Within, something is exchanged; no later exchange is tried if it fails, for it could wait in vain.
+        """Guard an exchange: after one has failed no other is tried, as it could wait in vain.
 
         Raises:
-            WorldBroken: it failed, or an earlier one did.
+            WorldBroken: this exchange or an earlier one failed.
         """
-        if self.lost:
-            raise WorldBroken(self.lost[0])
+        if self.errors:
+            raise WorldBroken(self.errors[0])
         try:
             yield
         except RuntimeError as error:
-            why = str(error).partition("\n")[0].partition(". ")[0]
-            self.lost.append(f"lost the other processes ({why})")
-            raise WorldBroken(self.lost[0]) from error
+            reason = str(error).partition("\n")[0].partition(". ")[0]
+            self.errors.append(f"lost the other processes ({reason})")
+            raise WorldBroken(self.errors[0]) from error
 
     @torch.no_grad()
     def gather(self, part: Tensor) -> Tensor:
@@ -70,12 +70,12 @@ class ProcessGroup(World):
     @torch.no_grad()
     def average(self, tensors: Iterable[Tensor]) -> None:
         """See `World`."""
-        under_way = []
+        pending = []
         for bucket in _buckets(tensors):
             flat = torch.cat([tensor.flatten() for tensor in bucket])
             with self.exchange():
-                under_way.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
-        for bucket, flat, work in under_way:
+                pending.append((bucket, flat, dist.all_reduce(flat, async_op=True)))
+        for bucket, flat, work in pending:
             with self.exchange():
                 work.wait()
             parts = (flat / self.size).split([tensor.numel() for tensor in bucket])
@@ -96,39 +96,42 @@ class ProcessGroup(World):
             dist.broadcast_object_list(holder, src=0, group=self.control, device=torch.device("cpu"))
         return holder[0]
 
-    def meet(self, patience: timedelta | None = None) -> None:
-        """See `World`."""
+    def meet(self, timeout: timedelta | None = None) -> None:
+        """See `World`.
+
+        `dist.barrier` would keep a thread that the process cannot end without after a timeout, and
+        `dist.monitored_barrier` has a timeout in the first process only.
+        """
         others = range(1, self.size) if self.is_first else (0,)
         arrive, leave = (dist.irecv, dist.isend) if self.is_first else (dist.isend, dist.irecv)
-        # A barrier that is given up would go on, on a thread that this process could not end without.
         with self.exchange():
             for step in (arrive, leave):
-                under_way = [step(torch.zeros(1), other, self.control) for other in others]
-                for work in filter(None, under_way):
-                    work.wait(patience or _PATIENCE)
+                pending = [step(torch.zeros(1), other, self.control) for other in others]
+                for work in filter(None, pending):
+                    work.wait(timeout or _CONTROL_TIMEOUT)
 
 
 @contextlib.contextmanager
 def connected(device: str, size: int, local_rank: int) -> Iterator[ProcessGroup]:
     """This process among the `size` of its launcher, whose environment torch reads; see `joined`."""
-    # Numbers on GPUs travel by NCCL, whatever else the processes agree on by gloo.
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=SILENCE)
+    # Tensors on GPUs travel by NCCL, everything else by gloo.
+    dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=EXCHANGE_TIMEOUT)
     world = ProcessGroup(
         rank=dist.get_rank(),
         size=size,
         local_rank=local_rank,
-        control=dist.new_group(backend="gloo", timeout=_PATIENCE),
+        control=dist.new_group(backend="gloo", timeout=_CONTROL_TIMEOUT),
     )
     try:
         yield world
     finally:
-        # NCCL could wait for those that are lost; the end of this process frees what it holds as well.
+        # NCCL could wait for lost processes; the end of this one frees what it holds as well.
         if device != "cuda" or not world.broken:
             dist.destroy_process_group()
 
 
 class _Mean(torch.autograd.Function):
-    """A mean over processes whose gradient is the identity: see `World.mean`."""
+    """A mean over processes whose gradient is the identity; see `World.mean`."""
 
     @staticmethod
     def forward(ctx: Any, value: Tensor, world: ProcessGroup) -> Tensor:
@@ -143,7 +146,7 @@ class _Mean(torch.autograd.Function):
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Neighbours of one type, up to `_BUCKET` numbers together."""
+    """Neighbors of one dtype, up to `_BUCKET` numbers together."""
     bucket: list[Tensor] = []
     length = 0
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""What a run says of itself: plain lines into a file, bars on a terminal."""
+"""What a run prints about itself: plain lines into a file, bars on a terminal."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from experiments.artifacts import Artifact
+from experiments.commands import progress
+from experiments.commands.progress import ConsoleProgress
+from experiments.executors.events import Failed, Finished, Progress, Started
 from experiments.paper import table4
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
-from experiments.running import progress
-from experiments.running.progress import ConsoleProgress
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 
@@ -32,15 +33,15 @@ def shown(
     return ConsoleProgress(planned, console, costs, workers), screen, list(planned.artifacts)
 
 
-def test_each_artifact_has_lines_of_its_own(planned: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_artifact_has_its_own_lines(planned: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
     told, screen, (first, second, *_) = shown(planned)
-    told.started(first)
-    told.started(second)
-    told.advanced(first, 1, 4, 45.0)
-    told.advanced(second, 1, 2, None)
-    told.finished(first, {"provenance": {"seconds": 50.0}})
-    told.failed(second, "no room")
+    told(Started(first))
+    told(Started(second))
+    told(Progress(first, 1, 4, 45.0))
+    told(Progress(second, 1, 2, None))
+    told(Finished(first, {"provenance": {"seconds": 50.0}}))
+    told(Failed(second, "no room"))
     told.close()
     lines = screen.getvalue().splitlines()
     total = len(planned.artifacts)
@@ -53,9 +54,9 @@ def test_each_artifact_has_lines_of_its_own(planned: Plan, monkeypatch: pytest.M
 
 def test_lines_are_rare(planned: Plan) -> None:
     told, screen, (first, *_) = shown(planned)
-    told.started(first)
+    told(Started(first))
     for done in range(100):
-        told.advanced(first, done, 100, 1.0)
+        told(Progress(first, done, 100, 1.0))
     assert len(screen.getvalue().splitlines()) == 1
 
 
@@ -66,23 +67,23 @@ def test_what_is_left_is_shared_by_the_workers(
     monkeypatch.setattr(progress, "LINE_EVERY_SECONDS", 0.0)
     told, screen, artifacts = shown(planned, workers=workers)
     for artifact in artifacts[9:]:
-        told.failed(artifact, "not of interest here")
-    told.started(artifacts[0])
-    told.advanced(artifacts[0], 0, 1, 60.0)
+        told(Failed(artifact, "not of interest here"))
+    told(Started(artifacts[0]))
+    told(Progress(artifacts[0], 0, 1, 60.0))
     assert f"60 s left, about {minutes} min for all" in screen.getvalue().splitlines()[-1]
 
 
-def test_a_terminal_has_a_bar_for_each_that_runs(planned: Plan) -> None:
+def test_a_terminal_has_a_bar_for_each_running_artifact(planned: Plan) -> None:
     told, screen, (first, second, *_) = shown(planned, terminal=True)
-    told.started(first)
-    told.started(second)
-    told.advanced(first, 1, 4, 45.0)
-    told.advanced(second, 1, 2, 30.0)
+    told(Started(first))
+    told(Started(second))
+    told(Progress(first, 1, 4, 45.0))
+    told(Progress(second, 1, 2, 30.0))
     told._bars.refresh()  # type: ignore[union-attr]
     last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).splitlines()[-2:]
     assert re.search(rf"{re.escape(first.label)} .* 25 % 45 s left", last[0])
     assert re.search(rf"{re.escape(second.label)} .* 50 % 30 s left", last[1])
-    told.finished(first, {"provenance": {"seconds": 50.0}})
+    told(Finished(first, {"provenance": {"seconds": 50.0}}))
     assert list(told._tasks) == [second], "the other bar stays"
     told.close()
     assert not told._tasks

@@ -1,4 +1,4 @@
-"""From a request to jobs: groups, the copy of the code, and nothing queued by halves."""
+"""From artifacts to jobs: groups, the copy of the code, and all or nothing is queued."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import errno
 from pathlib import Path
 
 import pytest
-from making import job_record, make_request
+from making import job_record, make_request, make_work
 
 from experiments.artifacts import Artifact, artifact
 from experiments.commands.executors import run_on_cluster
@@ -15,14 +15,12 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm
 from experiments.executors.queue import JobState, SlurmError
 from experiments.executors.resources import load_cluster
-from experiments.executors.sbatch import job_executor
 from experiments.executors.slurm import grouped
-from experiments.executors.snapshot import take_snapshot
-from experiments.running.provenance import COMMIT_FILE, checkout_commit
+from experiments.executors.snapshot import COMMIT_FILE, checkout_commit, take_snapshot
 from experiments.store import Store, StoreError
 
 
-def test_groups_are_arrays_of_equals_after_their_inputs() -> None:
+def test_groups_have_one_kind_and_the_same_inputs() -> None:
     a = artifact("teacher", config={}, label="a")
     stages = [artifact("stage", config={"n": n}, inputs={"teacher": a}, label=f"s{n}") for n in range(5)]
     evaluations = [
@@ -36,7 +34,7 @@ def test_groups_are_arrays_of_equals_after_their_inputs() -> None:
 
 def test_a_snapshot_holds_the_code_and_its_commit(tmp_path: Path) -> None:
     path = take_snapshot(tmp_path)
-    assert (path / "experiments" / "running" / "runner.py").is_file()
+    assert (path / "experiments" / "executors" / "inline.py").is_file()
     assert (path / "sftok" / "models" / "tokenizer.py").is_file()
     assert (path / COMMIT_FILE).read_text() == checkout_commit()
     assert take_snapshot(tmp_path) == path
@@ -58,7 +56,7 @@ def test_a_full_store_is_one_error_before_anything_is_queued(
     with pytest.raises(
         StoreError, match=r"No space left on device.*nothing of table4 is queued, free some space"
     ):
-        slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
+        slurm.submit(make_work(a), store, load_cluster(None, "smoke"))
     assert ledger.job_of(store, a) is None
 
 
@@ -82,18 +80,7 @@ def full(*arguments: object) -> None:
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
-def test_the_failure_of_one_process_ends_the_job(tmp_path: Path) -> None:
-    resources = load_cluster(None, "paper").kinds["stage"]
-    executor = job_executor(tmp_path, resources, setup=[], dependencies=[], name="stage")
-    (command,) = (
-        line
-        for line in executor._make_submission_file_text("true", "").splitlines()
-        if line.startswith("srun")
-    )
-    assert "--kill-on-bad-exit=1" in command
-
-
-def test_what_the_jobs_of_others_make_is_asked_for_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_jobs_of_others_make_is_submitted_too(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     a = artifact("stage", config={}, label="a")
     ledger.record(store, a, job_record("10"))
     for name, stand_in in (
@@ -102,7 +89,7 @@ def test_what_the_jobs_of_others_make_is_asked_for_too(store: Store, monkeypatch
         ("largest_array", lambda: 1),
     ):
         monkeypatch.setattr(slurm, name, stand_in)
-    submitted = slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
+    submitted = slurm.submit(make_work(a), store, load_cluster(None, "smoke"))
     assert not submitted.jobs
     assert list(submitted.in_flight) == [a]
     (submission,) = ledger.submissions(store)

@@ -1,4 +1,4 @@
-"""Follows a task: its training curve and progress go to files, which a `status` in another process reads."""
+"""What training reports while it runs: its curve and progress, in files that `status` reads."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from experiments.store import METRICS, PROGRESS, write_json
 
 WRITE_EVERY_SECONDS = 2.0
 
-ProgressListener = Callable[[int, int, float | None], None]
-"""Called with units done, units in all, and the expected seconds left (None while unknown)."""
+OnProgress = Callable[[int, int, float | None], None]
+"""Called with units done, units in total, and the expected seconds left (None while unknown)."""
 
 
 class FileMonitor:
     """The `Monitor` of the training loop, and the progress callback of everything else."""
 
-    def __init__(self, folder: Path, listener: ProgressListener, stop_requested: Callable[[], bool]):
+    def __init__(self, folder: Path, on_progress: OnProgress, stop_requested: Callable[[], bool]):
         self.folder = folder
-        self._listener = listener
-        self._stop_requested = stop_requested
+        self.should_stop = stop_requested
+        self._on_progress = on_progress
         self._curve = folder / METRICS
         self._first: tuple[float, int] | None = None
         self._written = 0.0
 
     def progress(self, done: int, total: int) -> None:
-        """`done` of `total` units are behind us."""
+        """`done` of `total` units are made."""
         now = time.monotonic()
         if self._first is None:
             self._first = (now, done)
         since, start = self._first
         remaining = (now - since) / (done - start) * (total - done) if done > start else None
-        self._listener(done, total, remaining)
+        self._on_progress(done, total, remaining)
         if now - self._written >= WRITE_EVERY_SECONDS:
             self._written = now
-            # Only for people to read: a full disk must not end the training through it.
+            # Only people read it: a full disk must not end the training here.
             with contextlib.suppress(OSError):
                 write_json(
                     self.folder / PROGRESS,
@@ -46,12 +46,12 @@ class FileMonitor:
                 )
 
     def record(self, values: dict[str, Any]) -> None:
-        """Append one line to the training curve."""
+        """Append a line to the training curve."""
         with self._curve.open("a") as file:
             file.write(json.dumps(values) + "\n")
 
     def resumed(self, step: int) -> None:
-        """Drop the lines after `step`, a half-written one included: the loop will write them again."""
+        """Drop the lines after `step`, and a torn one: the loop logs them again."""
         kept = []
         if self._curve.exists():
             for line in self._curve.read_text().splitlines():
@@ -62,6 +62,18 @@ class FileMonitor:
         temporary.write_text("".join(kept))
         temporary.replace(self._curve)
 
-    def should_stop(self) -> bool:
-        """True once the runner was asked to stop."""
-        return self._stop_requested()
+
+class SilentMonitor:
+    """Writes nothing, as the first process does that; a signal to any process stops them all."""
+
+    def __init__(self, stop_requested: Callable[[], bool]):
+        self.should_stop = stop_requested
+
+    def progress(self, done: int, total: int) -> None:
+        """Left to the first process."""
+
+    def record(self, values: dict[str, Any]) -> None:
+        """Left to the first process."""
+
+    def resumed(self, step: int) -> None:
+        """Left to the first process."""

@@ -1,19 +1,23 @@
-"""How a run is asked to stop, and what it says when it did."""
+"""How a run is asked to stop."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit code of a command that was told to stop and did."""
+"""Exit code of a command that was asked to stop and did."""
+
+JOB_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""Slurm sends SIGTERM before it kills (preemption, scancel) and SIGUSR2 as the notice that we ask for."""
 
 
 class Interrupted(RuntimeError):
-    """The run was asked to stop; the same command goes on from there."""
+    """The run was asked to stop; the same command resumes it."""
 
 
 class Stop:
@@ -23,21 +27,21 @@ class Stop:
         self._event = threading.Event()
 
     def requested(self) -> bool:
-        """True once a signal asked."""
+        """True once somebody asked to stop."""
         return self._event.is_set()
 
     def request(self) -> None:
-        """Ask."""
+        """Ask to stop."""
         self._event.set()
 
     @contextlib.contextmanager
     def on_signals(
         self, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM), second_kills: bool = True
     ) -> Iterator[None]:
-        """Within the block the first signal asks to stop, and (with `second_kills`) the same again kills.
+        """Within the block the first signal asks to stop; with `second_kills`, the same signal again kills.
 
-        A person who presses Ctrl-C twice means it; a scheduler repeats itself while we still checkpoint.
-        Ctrl-C reaches the processes that we started, too, and our SIGTERM after it must not cut them short.
+        A person who presses Ctrl-C twice means it, but a scheduler repeats its signal while we write a
+        checkpoint. Each signal counts by itself: a launcher's SIGTERM after Ctrl-C must not kill.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -56,3 +60,18 @@ class Stop:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+class StopWithParent(Stop):
+    """Asked to stop by a signal, or by the end of the process that started this one."""
+
+    def __init__(self, parent: int):
+        """`parent` is the pid of the parent, which passes it: it may be gone already."""
+        super().__init__()
+        self._parent = parent
+
+    def requested(self) -> bool:
+        """True once somebody asked to stop or the parent is gone."""
+        if os.getppid() != self._parent:
+            self.request()
+        return super().requested()

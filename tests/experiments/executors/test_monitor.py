@@ -1,4 +1,4 @@
-"""The curve on disk is what the loop recorded, whatever interrupted it."""
+"""The training curve on disk is what the loop logged, whatever interrupted it."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from experiments.artifacts import artifact
-from experiments.running import monitor
-from experiments.running.monitor import FileMonitor
+from experiments.executors import monitor
+from experiments.executors.monitor import FileMonitor
 from experiments.tasks.base import Task
 from sftok.training.loop import TrainingInterrupted
 
 
-def watch(folder: Path) -> tuple[FileMonitor, list[tuple[int, int, float | None]]]:
+def monitored(folder: Path) -> tuple[FileMonitor, list[tuple[int, int, float | None]]]:
     seen: list[tuple[int, int, float | None]] = []
     return FileMonitor(folder, lambda *call: seen.append(call), lambda: False), seen
 
@@ -24,27 +24,27 @@ def steps(folder: Path) -> list[int]:
     return [json.loads(line)["step"] for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def test_resuming_drops_what_will_come_again_and_a_torn_line(tmp_path: Path) -> None:
-    first, _ = watch(tmp_path)
+def test_resuming_drops_a_torn_line_and_those_that_are_logged_again(tmp_path: Path) -> None:
+    first, _ = monitored(tmp_path)
     for step in (1, 2, 3, 4):
         first.record({"step": step, "loss": 1.0 / step})
     with (tmp_path / "metrics.jsonl").open("a") as file:
         file.write('{"step": 5, "lo')
-    again, _ = watch(tmp_path)
+    again, _ = monitored(tmp_path)
     again.resumed(2)
     again.record({"step": 3, "loss": 0.0})
     assert steps(tmp_path) == [1, 2, 3]
 
 
 def test_resuming_without_a_curve(tmp_path: Path) -> None:
-    watch(tmp_path)[0].resumed(3)
+    monitored(tmp_path)[0].resumed(3)
     assert steps(tmp_path) == []
 
 
 def test_remaining_time_counts_from_the_resumed_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [100.0]
     monkeypatch.setattr(monitor.time, "monotonic", lambda: clock[0])
-    watched, seen = watch(tmp_path)
+    watched, seen = monitored(tmp_path)
     watched.progress(50, 100)
     clock[0] = 110.0
     watched.progress(60, 100)
@@ -60,7 +60,7 @@ def test_a_full_disk_does_not_stop_the_progress(tmp_path: Path, monkeypatch: pyt
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(monitor, "write_json", full)
-    watched, seen = watch(tmp_path)
+    watched, seen = monitored(tmp_path)
     watched.progress(1, 2)
     assert seen == [(1, 2, None)]
     assert tried == [tmp_path / "progress.json"]
@@ -70,9 +70,8 @@ def test_work_without_checkpoints_stops_when_asked(tmp_path: Path) -> None:
     stopping = [False]
     seen: list[int] = []
     watched = FileMonitor(tmp_path, lambda done, total, left: seen.append(done), lambda: stopping[0])
-    node = artifact("evaluation", config={}, label="evaluation")
     task = Task(
-        artifact=node,
+        artifact=artifact("evaluation", config={}, label="evaluation"),
         folder=tmp_path,
         inputs={},
         load_data=None,

@@ -1,4 +1,4 @@
-"""The data of a run: each split loaded once, when first needed."""
+"""The data of a run: each split is loaded once, when it is first needed."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class DataSets:
         return self._loaded[split]
 
     def fingerprints(self, *splits: str) -> Mapping[str, str]:
-        """Content hashes of the training split and of the others that are read."""
+        """Content hashes of the training split and of `splits`."""
         return {split: self.load(split).fingerprint for split in ("train", *splits)}
 
     def size(self, split: str) -> int:
-        """How many images a split has."""
+        """The number of images in a split."""
         return len(self.load(split))
 
     def describe(self, split: str) -> str:

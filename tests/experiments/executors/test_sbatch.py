@@ -1,4 +1,4 @@
-"""What is refused before anything is queued."""
+"""What is refused before anything is queued, and how jobs are queued."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from experiments.artifacts import artifact
-from experiments.executors import preflight
+from experiments.executors import sbatch
 from experiments.executors.queue import SlurmError
 from experiments.executors.resources import load_cluster
 
@@ -35,14 +35,25 @@ def test_processes_that_could_only_fail_are_refused(
     stage = artifact("stage", config={"training": {"batch_size": 64}}, label="a", device=device)
     resources = load_cluster(path, "paper").kinds["stage"]
     if message is None:
-        preflight.check_processes(stage, resources)
+        sbatch.check_processes(stage, resources)
     else:
         with pytest.raises(SlurmError, match=message):
-            preflight.check_processes(stage, resources)
+            sbatch.check_processes(stage, resources)
 
 
 @pytest.mark.parametrize(
     ("text", "limit"), [("infinite", None), ("1:00", 1), ("30", 1), ("1:30:00", 90), ("2-00:00:00", 2880)]
 )
 def test_partition_limits(text: str, limit: int | None) -> None:
-    assert preflight._limit(text) == limit
+    assert sbatch._limit(text) == limit
+
+
+def test_the_failure_of_one_process_ends_the_job(tmp_path: Path) -> None:
+    resources = load_cluster(None, "paper").kinds["stage"]
+    executor = sbatch.job_executor(tmp_path, resources, setup=[], dependencies=[], name="stage")
+    (command,) = (
+        line
+        for line in executor._make_submission_file_text("true", "").splitlines()
+        if line.startswith("srun")
+    )
+    assert "--kill-on-bad-exit=1" in command

@@ -1,4 +1,4 @@
-"""Two processes make artifacts together: whatever befalls one, the reason is kept and nobody waits long."""
+"""Two processes make artifacts together: whatever happens to one, its reason is kept and none waits long."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from together_worker import NO_DATA, artifacts
+from together_worker import artifacts, no_data
 
 from experiments.artifacts import artifact
-from experiments.running import runner
-from experiments.running.followers import leading
-from experiments.running.stop import Interrupted, Stop
+from experiments.executors.inline import ProcessesLostError, Runner, leading
+from experiments.executors.stop import Interrupted
 from experiments.store import Store, StoreError
 from experiments.tasks.base import Task
 from sftok.distributed import World, WorldBroken
@@ -27,23 +26,16 @@ LONG_SECONDS = 60.0
 LOST = "the processes have lost each other, so the run ends"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    store = Store(tmp_path / "runs")
-    store.prepare()
-    return store
-
-
 @dataclass(frozen=True)
 class Ended:
     codes: list[int]
     """Exit codes by process."""
     said: list[str]
-    """What each printed to stderr."""
+    """What each process printed to stderr."""
 
 
 def start(store: Store, what: str) -> Ended:
-    """Run the worker in two processes, as a launcher would that leaves them alone."""
+    """Run the worker in two processes, as a launcher would that never ends them."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = str(probe.getsockname()[1])
@@ -93,7 +85,7 @@ def test_the_reason_of_the_other_process_is_the_reason(store: Store) -> None:
     assert "process 1 of 2: its share of first failed" in ended.said[1]
 
 
-def test_a_launcher_ends_what_hears_nothing(store: Store) -> None:
+def test_a_launcher_ends_a_process_that_waits_where_no_python_runs(store: Store) -> None:
     launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     what = "second-fails-unheard"
     command = [*launcher, str(WORKER), str(store.root), what]
@@ -111,7 +103,7 @@ def test_the_first_process_keeps_its_own_reason(store: Store) -> None:
     assert [said.splitlines()[-1] for said in ended.said] == [last, last]
 
 
-def test_a_full_disk_of_the_first_process_is_not_told_as_its_loss(store: Store) -> None:
+def test_a_full_disk_of_the_first_process_is_the_reason_and_not_its_loss(store: Store) -> None:
     ended = start(store, "first-has-no-room")
     reason = states(store, "first-has-no-room")["first"] or ""
     assert reason.startswith(f"first: cannot write to {store.root} (No space left on device)")
@@ -119,7 +111,7 @@ def test_a_full_disk_of_the_first_process_is_not_told_as_its_loss(store: Store) 
     assert ended.said[0].splitlines()[-1] == f"run: {reason}"
 
 
-def test_what_fails_in_all_is_one_failure_and_the_rest_is_made(store: Store) -> None:
+def test_what_fails_in_all_processes_is_one_failure_and_the_rest_is_made(store: Store) -> None:
     ended = start(store, "all-fail")
     assert ended.codes == [1, 0], ended.said
     found = states(store, "all-fail")
@@ -130,7 +122,7 @@ def test_what_fails_in_all_is_one_failure_and_the_rest_is_made(store: Store) -> 
     assert found == {"below": None, "alone": "done", "beside": "done"}
 
 
-def test_a_process_that_is_killed_is_missed(store: Store) -> None:
+def test_a_process_that_is_killed_ends_the_run(store: Store) -> None:
     ended = start(store, "second-is-killed")
     reason = states(store, "second-is-killed")["first"] or ""
     assert reason.startswith("WorldBroken: lost the other processes (")
@@ -138,16 +130,16 @@ def test_a_process_that_is_killed_is_missed(store: Store) -> None:
     assert ended.codes == [1, -9], ended.said
 
 
-def test_what_was_not_begun_did_not_fail(store: Store) -> None:
+def test_what_was_not_started_did_not_fail(store: Store) -> None:
     what = "second-is-killed-later"
     ended = start(store, what)
     assert states(store, what) | {"beside": None} == states(store, what)
     assert states(store, what)["first"] == "done"
     assert ended.codes == [1, -9], ended.said
-    assert ended.said[0].splitlines()[-1] == f"run: beside: not begun; {LOST}"
+    assert ended.said[0].splitlines()[-1] == f"run: beside: not started; {LOST}"
 
 
-def test_all_that_were_told_to_stop_stop(store: Store) -> None:
+def test_all_processes_stop_when_asked(store: Store) -> None:
     ended = start(store, "all-stop")
     assert states(store, "all-stop") == nothing_but(None)
     assert ended.codes == [130, 0], ended.said
@@ -161,7 +153,7 @@ class Lost(World):
     def broken(self) -> bool:
         return True
 
-    def meet(self, patience: object = None) -> None:
+    def meet(self, timeout: object = None) -> None:
         raise WorldBroken("lost the other processes")
 
     def announce(self, message: str | None = None) -> str | None:
@@ -175,10 +167,10 @@ class Lost(World):
     [
         (OSError(28, "No space left on device"), StoreError),
         (TrainingInterrupted("stopped after 3 of 10 steps"), Interrupted),
-        (ValueError("image 7 cannot be read"), runner.Parted),
+        (ValueError("image 7 cannot be read"), ProcessesLostError),
     ],
 )
-def test_what_ended_the_run_is_said_whatever_follows(
+def test_what_ended_the_run_is_reported_whatever_follows(
     store: Store, error: Exception, kept: type[Exception]
 ) -> None:
     def fail(task: Task) -> dict[str, Any]:
@@ -186,4 +178,4 @@ def test_what_ended_the_run_is_said_whatever_follows(
 
     world, made = Lost(size=2), artifact("teacher", config={}, label="only")
     with pytest.raises(kept, match=str(error.args[-1])), leading(world):
-        runner.make(made, store, NO_DATA, [], Stop(), world, lambda kind: fail)
+        Runner(store, no_data, world=world, find=lambda kind: fail).make(made)

@@ -15,21 +15,24 @@ import threading
 import time
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 
 from experiments.artifacts import Artifact, artifact
-from experiments.planning.plan import Plan
-from experiments.running import followers, runner
-from experiments.running.datasets import DataSets
-from experiments.running.stop import INTERRUPTED, Interrupted, Stop
+from experiments.executors import inline
+from experiments.executors.inline import Runner, leading
+from experiments.executors.stop import INTERRUPTED, Interrupted
 from experiments.store import Store, StoreError
-from experiments.tasks.base import Maker, Task
+from experiments.tasks.base import Task
+from sftok.data.base import ImageSet
 from sftok.distributed import World, WorldBroken, joined
 from sftok.training.interruption import TrainingInterrupted
 
-NO_DATA = cast(DataSets, type("NoData", (), {"load": None})())
+
+def no_data(split: str) -> ImageSet:
+    """Nothing here reads images."""
+    raise AssertionError(split)
 
 
 def artifacts(what: str) -> tuple[Artifact, ...]:
@@ -71,25 +74,19 @@ def one_fails_while_the_other_hears_nothing(world: World) -> None:
     time.sleep(600)
 
 
-def find(kind: str) -> Maker:
-    """One maker for all kinds."""
-    return make
-
-
 def main(store: Store, what: str) -> int:
     """As the command `run` does; returns its exit code."""
     torch.set_num_threads(1)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if what != "all-fail":
-        runner.ALIKE = followers.ALIKE = timedelta(seconds=2)
-    runner.find_maker = find
-    plan = cast(Plan, type("PlanOfArtifacts", (), {"artifacts": artifacts(what)})())
+        inline.COMMON_FAILURE_TIMEOUT = timedelta(seconds=2)
     try:
         with joined("cpu") as world:
+            runner = Runner(store, no_data, world=world, find=lambda kind: make)
             if world.is_first:
-                with followers.leading(world):
-                    return 1 if runner.run(plan, store, NO_DATA, [], Stop(), world) else 0
-            followers.follow(plan.artifacts, store, NO_DATA, Stop(), world, find)
+                with leading(world):
+                    return 1 if runner.run(artifacts(what)) else 0
+            runner.follow(artifacts(what))
             return 0
     except (StoreError, WorldBroken) as error:
         print(f"run: {error}", file=sys.stderr)

@@ -1,0 +1,54 @@
+"""What happens to artifacts while they are made; a listener is any callable that takes an event."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from experiments.artifacts import Artifact
+
+
+@dataclass(frozen=True)
+class Started:
+    """The artifact is being made."""
+
+    artifact: Artifact
+
+
+@dataclass(frozen=True)
+class Progress:
+    """`done` of `total` units of it are made; `remaining` seconds are left (None while unknown)."""
+
+    artifact: Artifact
+    done: int
+    total: int
+    remaining: float | None
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The artifact is finished."""
+
+    artifact: Artifact
+    result: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """The attempt failed, or an input did."""
+
+    artifact: Artifact
+    reason: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Another process makes the artifact: `owner` has its `host` and `pid`."""
+
+    artifact: Artifact
+    owner: Mapping[str, Any]
+
+
+Event = Started | Progress | Finished | Failed | Waiting
+Listener = Callable[[Event], None]

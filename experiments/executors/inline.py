@@ -1,0 +1,329 @@
+"""Makes artifacts in this process: each one that is not in the store yet, inputs first, once.
+
+Failures are recorded and never taken for results; what does not depend on a failed artifact is still made. An
+artifact that another process is making is left to it, and waited for only when nothing else can be done. The
+first Ctrl-C (or SIGTERM) writes a checkpoint and stops.
+
+A run may have several processes (torchrun). The first one locks, writes and reports as a single one does. It
+announces every artifact that is made in parallel, and the others do their share (`Runner.follow`). If one
+process fails alone, the others wait for it in the middle of an exchange: the run ends with its reason, which
+it has recorded, because on a GPU the others may wait where no Python runs. A failure that all processes have
+in common leaves them together, and the run continues.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from experiments import locks
+from experiments.artifacts import Artifact
+from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started, Waiting
+from experiments.executors.monitor import FileMonitor, SilentMonitor
+from experiments.executors.process import peak_memory_bytes, provenance
+from experiments.executors.stop import Interrupted, Stop
+from experiments.executors.work import FindMaker, blocked_by
+from experiments.store import CANNOT_WRITE, LOST_OTHERS, Store, StoreError
+from experiments.tasks import PARALLEL_KINDS, find_maker
+from experiments.tasks.base import Task
+from sftok.distributed import SINGLE, World, WorldBroken
+from sftok.training.interruption import TrainingInterrupted
+
+if TYPE_CHECKING:
+    from sftok.data.base import ImageSet
+    from sftok.training.loop import Monitor
+
+POLL_SECONDS = 1.0
+
+COMMON_FAILURE_TIMEOUT = timedelta(seconds=10)
+"""A failure that all processes have in common reaches them within this time of each other."""
+
+log = logging.getLogger(__name__)
+
+
+class ProcessesLostError(WorldBroken):
+    """The processes of a run have lost each other over an artifact: nothing more can be made in parallel."""
+
+    def __init__(self, artifact: Artifact, reason: str):
+        super().__init__(f"{artifact.label}: {reason}; the processes have lost each other, so the run ends")
+
+
+class Runner:
+    """Makes artifacts in a store."""
+
+    def __init__(
+        self,
+        store: Store,
+        load_data: Callable[[str], ImageSet],
+        listeners: Iterable[Listener] = (),
+        stop: Stop | None = None,
+        *,
+        world: World = SINGLE,
+        find: FindMaker | None = None,
+    ):
+        """Prepare to make artifacts.
+
+        Args:
+            store: where they are and will be.
+            load_data: loads the images of a split.
+            listeners: told what happens.
+            stop: asked between steps whether to stop.
+            world: the processes that make parallel kinds together.
+            find: finds the maker of a kind, if not `experiments.tasks.find_maker`.
+        """
+        self.store, self.world, self.stop = store, world, stop or Stop()
+        self._load_data, self._listeners, self._find = load_data, list(listeners), find or find_maker
+        self._waited_for: set[Artifact] = set()
+        """Whose other maker has been reported."""
+
+    def run(self, artifacts: Sequence[Artifact]) -> dict[Artifact, str]:
+        """Make all of `artifacts`, whose inputs are among them or finished.
+
+        Returns:
+            Why artifacts failed or are blocked.
+
+        Raises:
+            Interrupted: a signal asked to stop.
+            ProcessesLostError: the processes have lost each other.
+            StoreError: the store cannot be written to (a full disk); finished work is intact.
+        """
+        failures: dict[Artifact, str] = {}
+        remaining = dict.fromkeys(artifacts)
+        with self.stop.on_signals():
+            while remaining:
+                before = len(remaining)
+                for artifact in list(remaining):
+                    waits = any(upstream in remaining for upstream in artifact.inputs.values())
+                    if not waits and self._settle(artifact, failures):
+                        del remaining[artifact]
+                if len(remaining) == before:
+                    time.sleep(POLL_SECONDS)
+        return failures
+
+    def _settle(self, artifact: Artifact, failures: dict[Artifact, str]) -> bool:
+        """Make the artifact or find out why not; False if another process is making it."""
+        reason = blocked_by(artifact, failures)
+        if reason is not None:
+            self._tell(Failed(artifact, reason))
+        else:
+            settled, reason = self._attempt(artifact)
+            if not settled:
+                return False
+        if reason is not None:
+            failures[artifact] = reason
+        return True
+
+    def ensure(self, artifact: Artifact) -> str | None:
+        """Make one artifact unless it is finished; its inputs must be. Returns why it failed, if it did.
+
+        Unlike `run` it leaves signals to the caller.
+
+        Raises:
+            Interrupted, ProcessesLostError, StoreError: see `run`.
+        """
+        while True:
+            settled, reason = self._attempt(artifact)
+            if settled:
+                return reason
+            time.sleep(POLL_SECONDS)
+
+    def _attempt(self, artifact: Artifact) -> tuple[bool, str | None]:
+        """Make the artifact unless it is finished or locked; never waits.
+
+        Returns:
+            Whether it is settled, and why it failed.
+        """
+        if self.store.is_done(artifact):
+            return True, None
+        if self.stop.requested():
+            raise Interrupted(f"stopped before {artifact.label}")
+        with self.store.lock(artifact) as ours:
+            if ours and not self.store.is_done(artifact):
+                return True, self.make(artifact)
+        owner = None if ours else locks.owner(self.store.lock_path(artifact))
+        if owner and artifact not in self._waited_for:
+            self._waited_for.add(artifact)
+            self._tell(Waiting(artifact, owner))
+        return ours, None
+
+    def make(self, artifact: Artifact) -> str | None:
+        """Make an artifact that this process has locked; returns why it failed, or None when it is finished.
+
+        Raises:
+            Interrupted: asked to stop; the work folder has a checkpoint.
+            ProcessesLostError: the processes have lost each other; if over this artifact, its failure is
+                recorded.
+            StoreError: the store cannot be written to.
+        """
+        self._tell(Started(artifact))
+        self.store.clear_failure(artifact)
+        try:
+            result = self._make(artifact)
+        except TrainingInterrupted as interruption:
+            raise Interrupted(f"{artifact.label}: {interruption}") from None
+        except ProcessesLostError:
+            raise
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in CANNOT_WRITE:
+                raise self._cannot_write(artifact, error) from None
+            return self._fail(artifact, error)
+        self._tell(Finished(artifact, result))
+        return None
+
+    def _make(self, artifact: Artifact) -> dict[str, Any]:
+        started, clock = datetime.now(UTC), time.monotonic()
+        self.store.open_work(artifact)
+
+        def report(done: int, total: int, remaining: float | None) -> None:
+            self._tell(Progress(artifact, done, total, remaining))
+
+        monitor = FileMonitor(self.store.work_folder(artifact), report, self.stop.requested)
+        world = self.world if artifact.kind in PARALLEL_KINDS else SINGLE
+        if world.size > 1:
+            try:
+                world.announce(artifact.name)
+            except WorldBroken:
+                raise ProcessesLostError(artifact, "not started") from None
+        result = self._make_together(self._task(artifact, monitor, world))
+        made = {
+            "config_hash": artifact.config_hash,
+            "started": started.isoformat(timespec="seconds"),
+            "seconds": result.get("seconds", time.monotonic() - clock),
+            "peak_rss_bytes": peak_memory_bytes(),
+            "device": _device(artifact),
+            "tf32": artifact.device == "cuda" and artifact.tf32,
+            "processes": world.size,
+        }
+        result = {**result, "provenance": provenance() | made}
+        self.store.commit(artifact, result)
+        return result
+
+    def _task(self, artifact: Artifact, monitor: Monitor, world: World) -> Task:
+        return Task(
+            artifact=artifact,
+            folder=self.store.work_folder(artifact),
+            inputs={role: self.store.folder(upstream) for role, upstream in artifact.inputs.items()},
+            load_data=self._load_data,
+            cache=self.store.root / "cache",
+            monitor=monitor,
+            world=world,
+        )
+
+    def _make_together(self, task: Task) -> dict[str, Any]:
+        """Call the maker, as the other processes do, and wait until all of them have returned."""
+        try:
+            result = self._find(task.artifact.kind)(task)
+            task.world.meet()
+        except Exception as error:
+            # Every process that was asked to stop does so, however long it takes.
+            timeout = None if isinstance(error, TrainingInterrupted) else COMMON_FAILURE_TIMEOUT
+            with contextlib.suppress(WorldBroken):
+                task.world.meet(timeout)
+            raise
+        return result
+
+    def _fail(self, artifact: Artifact, error: Exception) -> str | None:
+        if self.store.is_done(artifact) and not self.world.broken:
+            # This process was suspended and lost its lock; another one has finished the same content.
+            self._tell(Finished(artifact, self.store.result(artifact) or {}))
+            return None
+        # Losing the others is the consequence of a failure of theirs, which they have recorded if they could.
+        reason = note_failure(artifact, self.store, error, first=isinstance(error, WorldBroken))
+        self._tell(Failed(artifact, reason))
+        if self.world.broken:
+            raise ProcessesLostError(artifact, reason) from None
+        return reason
+
+    def _cannot_write(self, artifact: Artifact, error: OSError) -> StoreError:
+        reason = (
+            f"{artifact.label}: cannot write to {self.store.root} ({error.strerror}); finished work "
+            "is intact, free some space and run the same command again"
+        )
+        if self.world.size > 1:
+            # The others will only see that this process is gone. A file this small may still fit.
+            with contextlib.suppress(OSError):
+                self.store.record_failure(artifact, {"reason": reason, "traceback": ""})
+        return StoreError(reason)
+
+    def follow(self, artifacts: Iterable[Artifact]) -> None:
+        """Do the share of a further process in whatever the first one announces, until that one is through.
+
+        Raises:
+            WorldBroken: the first process is gone.
+            ProcessesLostError: this process failed alone, or another one did.
+        """
+        me = f"process {self.world.rank} of {self.world.size}"
+        by_name = {artifact.name: artifact for artifact in artifacts}
+        while (name := self.world.announce()) is not None:
+            artifact = by_name[name]
+            task = self._task(artifact, SilentMonitor(self.stop.requested), self.world)
+            try:
+                self._find(artifact.kind)(task)
+                self.world.meet()
+            except TrainingInterrupted:
+                log.info("%s stops with the others", me)
+                self.world.meet()
+            except Exception as error:
+                reason = note_failure(artifact, self.store, error, first=True, who=f"{me}: ")
+                if not self.world.broken:
+                    log.exception("%s: its share of %s failed", me, artifact.label)
+                with contextlib.suppress(WorldBroken):
+                    self.world.meet(COMMON_FAILURE_TIMEOUT)
+                if self.world.broken:
+                    raise ProcessesLostError(artifact, reason) from None
+
+    def _tell(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+
+@contextlib.contextmanager
+def leading(world: World) -> Iterator[None]:
+    """The block in which the first process leads the others; it dismisses them however the block ends."""
+    try:
+        yield
+    finally:
+        # What ended the block must not be hidden by what became of the others.
+        with contextlib.suppress(WorldBroken):
+            world.announce(None)
+
+
+def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: bool, who: str = "") -> str:
+    """Record the exception that is being handled; returns the reason that the store has then.
+
+    With `first`, a reason that is there already stands. `who` names the process.
+    """
+    first_line = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    reason = first_line + _remedy(first_line, artifact, store)
+    with contextlib.suppress(OSError):
+        failure = {
+            "reason": reason,
+            "traceback": traceback.format_exc(),
+            LOST_OTHERS: isinstance(error, WorldBroken),
+        }
+        store.record_failure(artifact, failure, first)
+        reason = (store.failure(artifact) or {}).get("reason", reason)
+    return reason
+
+
+def _remedy(reason: str, artifact: Artifact, store: Store) -> str:
+    """What to do if a file of an input is what failed."""
+    for folder in map(store.folder, artifact.inputs.values()):
+        if f"{folder}{os.sep}" in reason:
+            return f" (to have it made again, delete the folder {folder} and run again)"
+    return ""
+
+
+def _device(artifact: Artifact) -> str:
+    if artifact.device == "cpu":
+        return artifact.device
+    # Imported here: what is made on the CPU without torch should not wait for its import.
+    from sftok.device import describe_device
+
+    return describe_device(artifact.device)

@@ -1,1 +1,0 @@
-"""A plan becomes finished artifacts: by one process, or by several on one store."""
