@@ -11,7 +11,6 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import job_states
-from experiments.executors.work import Work
 from experiments.planning.requests import stored_requests
 from experiments.store import Store
 
@@ -22,7 +21,7 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
     name = chosen_requests(options, wiring, store)[0].plan.experiment.name
     # All requests of that name: other profiles, seeds and values have jobs of their own.
     submissions = ledger.submissions(store)
-    everything = [Work(request.content()) for request in stored_requests(store)] + list(submissions.values())
+    everything = [request for request in stored_requests(store)] + list(submissions.values())
     chosen = dict.fromkeys(
         artifact for work in everything if work.experiment == name for artifact in work.artifacts
     )

@@ -17,7 +17,6 @@ from experiments.executors.events import Listener
 from experiments.executors.inline import Runner
 from experiments.executors.resources import load_cluster
 from experiments.executors.stop import Stop
-from experiments.executors.work import Work
 from experiments.planning.requests import Request
 from experiments.store import Store
 from sftok.config import ConfigError
@@ -72,7 +71,7 @@ def run_here(
         from experiments.executors.local import run_locally
 
         workers = at_once(options, request.plan.profile)
-        return run_locally(Work(request.content()), store, workers, listeners, stop)
+        return run_locally(request, store, workers, listeners, stop)
     return Runner(store, data.load, listeners, stop, world=world).run(request.plan.artifacts)
 
 
@@ -94,7 +93,7 @@ def run_on_cluster(
     # One after the other: what an earlier one has queued, a later one waits for.
     for request in requests:
         request.save(store)
-        submitted = slurm.submit(Work(request.content()), store, cluster)
+        submitted = slurm.submit(request, store, cluster)
         print(describe(submitted, request.plan.experiment.name, options.store))
     wiring.build_report(store.root, table_runs(store))
     return 0

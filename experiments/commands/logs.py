@@ -8,7 +8,6 @@ import sys
 from experiments.artifacts import Artifact
 from experiments.commands.wiring import Wiring
 from experiments.executors.ledger import JobRecord, job_of, submissions
-from experiments.executors.work import Work
 from experiments.planning.requests import Request, stored_requests
 from experiments.store import Store, StoreError
 from sftok.config import ConfigError, choices_hint

@@ -11,7 +11,6 @@ from experiments.commands.wiring import Wiring
 from experiments.executors import slurm
 from experiments.executors.ledger import last_submission
 from experiments.executors.resources import Cluster, load_cluster
-from experiments.executors.work import Work
 from experiments.store import Store, StoreError
 
 
@@ -37,7 +36,7 @@ def retry(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         cluster = load_cluster(options.cluster, profile)
     store.prepare()
     slurm.check(request.plan.artifacts, cluster, store.root / "submissions")
-    submitted = slurm.submit(Work(request.content()), store, cluster)
+    submitted = slurm.submit(request, store, cluster)
     if not submitted.jobs:
         print(f"nothing of {experiment} failed")
         return 0

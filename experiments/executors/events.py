@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from experiments.artifacts import Artifact
+from experiments.store import Result
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Finished:
     """The artifact is finished."""
 
     artifact: Artifact
-    result: Mapping[str, Any]
+    result: Result
 
 
 @dataclass(frozen=True)

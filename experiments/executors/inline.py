@@ -20,18 +20,17 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from experiments import locks
 from experiments.artifacts import Artifact
+from experiments.artifacts.context import Context
 from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started, Waiting
 from experiments.executors.monitor import FileMonitor, SilentMonitor
 from experiments.executors.process import peak_memory_bytes, provenance
 from experiments.executors.stop import Interrupted, Stop
-from experiments.executors.work import FindMaker, blocked_by
-from experiments.store import CANNOT_WRITE, LOST_OTHERS, Store, StoreError
-from experiments.tasks import PARALLEL_KINDS, find_maker
-from experiments.tasks.base import Task
+from experiments.executors.work import blocked_by
+from experiments.store import CANNOT_WRITE, LOST_OTHERS, Result, Store, StoreError
 from sftok.distributed import SINGLE, World, WorldBroken
 from sftok.training.interruption import TrainingInterrupted
 
@@ -65,7 +64,7 @@ class Runner:
         stop: Stop | None = None,
         *,
         world: World = SINGLE,
-        find: FindMaker | None = None,
+        prepare: Callable[[], object] = lambda: None,
     ):
         """Prepare to make artifacts.
 
@@ -75,10 +74,10 @@ class Runner:
             listeners: told what happens.
             stop: asked between steps whether to stop.
             world: the processes that make parallel kinds together.
-            find: finds the maker of a kind, if not `experiments.tasks.find_maker`.
+            prepare: called before an artifact is made.
         """
         self.store, self.world, self.stop = store, world, stop or Stop()
-        self._load_data, self._listeners, self._find = load_data, list(listeners), find or find_maker
+        self._load_data, self._listeners, self._prepare = load_data, list(listeners), prepare
         self._waited_for: set[Artifact] = set()
         """Whose other maker has been reported."""
 
@@ -176,23 +175,22 @@ class Runner:
         self._tell(Finished(artifact, result))
         return None
 
-    def _make(self, artifact: Artifact) -> dict[str, Any]:
+    def _make(self, artifact: Artifact) -> Result:
         started, clock = datetime.now(UTC), time.monotonic()
-        self.store.open_work(artifact)
+        self.store.open_work(artifact, artifact.identity)
 
         def report(done: int, total: int, remaining: float | None) -> None:
             self._tell(Progress(artifact, done, total, remaining))
 
         monitor = FileMonitor(self.store.work_folder(artifact), report, self.stop.requested)
-        world = self.world if artifact.kind in PARALLEL_KINDS else SINGLE
+        world = self.world if artifact.parallel else SINGLE
         if world.size > 1:
             try:
                 world.announce(artifact.name)
             except WorldBroken:
                 raise ProcessesLostError(artifact, "not started") from None
-        result = self._make_together(self._task(artifact, monitor, world))
+        result = self._make_together(artifact, self._context(artifact, monitor, world))
         made = {
-            "config_hash": artifact.config_hash,
             "started": started.isoformat(timespec="seconds"),
             "seconds": result.get("seconds", time.monotonic() - clock),
             "peak_rss_bytes": peak_memory_bytes(),
@@ -200,38 +198,42 @@ class Runner:
             "tf32": artifact.device == "cuda" and artifact.tf32,
             "processes": world.size,
         }
-        result = {**result, "provenance": provenance() | made}
-        self.store.commit(artifact, result)
+        self.store.commit(artifact, {**result, "provenance": provenance() | made})
+        return self._result(artifact)
+
+    def _result(self, artifact: Artifact) -> Result:
+        result = self.store.result(artifact)
+        if result is None:
+            raise StoreError(f"{self.store.folder(artifact)}: gone; run the command again to make it again")
         return result
 
-    def _task(self, artifact: Artifact, monitor: Monitor, world: World) -> Task:
-        return Task(
-            artifact=artifact,
+    def _context(self, artifact: Artifact, monitor: Monitor, world: World) -> Context:
+        return Context(
             folder=self.store.work_folder(artifact),
-            inputs={role: self.store.folder(upstream) for role, upstream in artifact.inputs.items()},
+            store=self.store,
             load_data=self._load_data,
-            cache=self.store.root / "cache",
             monitor=monitor,
             world=world,
         )
 
-    def _make_together(self, task: Task) -> dict[str, Any]:
-        """Call the maker, as the other processes do, and wait until all of them have returned."""
+    def _make_together(self, artifact: Artifact, context: Context) -> dict[str, Any]:
+        """Make the artifact, as the other processes do, and wait until all of them are through."""
         try:
-            result = self._find(task.artifact.kind)(task)
-            task.world.meet()
+            self._prepare()
+            result = artifact.make(context)
+            context.world.meet()
         except Exception as error:
             # Every process that was asked to stop does so, however long it takes.
             timeout = None if isinstance(error, TrainingInterrupted) else COMMON_FAILURE_TIMEOUT
             with contextlib.suppress(WorldBroken):
-                task.world.meet(timeout)
+                context.world.meet(timeout)
             raise
         return result
 
     def _fail(self, artifact: Artifact, error: Exception) -> str | None:
         if self.store.is_done(artifact) and not self.world.broken:
             # This process was suspended and lost its lock; another one has finished the same content.
-            self._tell(Finished(artifact, self.store.result(artifact) or {}))
+            self._tell(Finished(artifact, self._result(artifact)))
             return None
         # Losing the others is the consequence of a failure of theirs, which they have recorded if they could.
         reason = note_failure(artifact, self.store, error, first=isinstance(error, WorldBroken))
@@ -262,9 +264,10 @@ class Runner:
         by_name = {artifact.name: artifact for artifact in artifacts}
         while (name := self.world.announce()) is not None:
             artifact = by_name[name]
-            task = self._task(artifact, SilentMonitor(self.stop.requested), self.world)
+            context = self._context(artifact, SilentMonitor(self.stop.requested), self.world)
             try:
-                self._find(artifact.kind)(task)
+                self._prepare()
+                artifact.make(context)
                 self.world.meet()
             except TrainingInterrupted:
                 log.info("%s stops with the others", me)
@@ -324,6 +327,6 @@ def _device(artifact: Artifact) -> str:
     if artifact.device == "cpu":
         return artifact.device
     # Imported here: what is made on the CPU without torch should not wait for its import.
-    from sftok.device import describe_device
+    from sftok.device import DeviceName, describe_device
 
-    return describe_device(artifact.device)
+    return describe_device(cast("DeviceName", artifact.device))

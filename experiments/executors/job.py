@@ -9,6 +9,7 @@ middle of a step.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import sys
 import threading
@@ -23,10 +24,11 @@ from submitit.helpers import TorchDistributedEnvironment
 from experiments.artifacts import Artifact
 from experiments.executors.events import Event, Failed, Finished, Progress, Started, Waiting
 from experiments.executors.inline import Runner, leading
+from experiments.executors.process import prepare_torch
 from experiments.executors.queue import requeue
 from experiments.executors.resources import Resources
 from experiments.executors.stop import JOB_SIGNALS, Interrupted, Stop
-from experiments.executors.work import MAKERS, Work, load_finder
+from experiments.executors.work import Work
 from experiments.executors.worker import STOPPED
 from experiments.store import CHECKPOINT, TOKENS, Store
 from sftok.distributed import World, joined
@@ -97,7 +99,6 @@ class ArtifactJob(Job):
     store: Path
     request: Path
     artifact: str
-    makers: str = MAKERS
 
     def __call__(self) -> None:
         """Make the artifact.
@@ -111,8 +112,8 @@ class ArtifactJob(Job):
         if "SLURM_PROCID" in os.environ:
             os.environ["MASTER_PORT"] = str(FIRST_PORT + int(os.environ["SLURM_JOB_ID"]) % PORTS)
             TorchDistributedEnvironment().export(set_cuda_visible_devices=False, overwrite=True)
-        work, store, stop = Work.read(self.request), Store(self.store), Stop()
-        artifact = next(each for each in work.artifacts if each.name == self.artifact)
+        work, store, stop = Work(self.request), Store(self.store), Stop()
+        artifact = work.artifacts[self.artifact]
         with (
             self.clock(stop.request),
             stop.on_signals(JOB_SIGNALS, second_kills=False),
@@ -125,8 +126,8 @@ class ArtifactJob(Job):
     def _make(
         self, artifact: Artifact, work: Work, store: Store, stop: Stop, world: World, started: float
     ) -> str | None:
-        find = load_finder(self.makers, work.threads)
-        runner = Runner(store, work.load_data(artifact), [print_event()], stop, world=world, find=find)
+        prepare = functools.partial(prepare_torch, work.threads)
+        runner = Runner(store, work.load_data(artifact), [print_event()], stop, world=world, prepare=prepare)
         if not world.is_first:
             runner.follow([artifact])
             return None
@@ -184,13 +185,11 @@ def print_event() -> Callable[[Event], None]:
                 left = "" if remaining is None else f", {remaining / 60:.0f} min left"
                 text = f"{artifact.label}: {done} of {total}{left}"
             case Finished(artifact, result):
-                text = f"{artifact.label}: done in {result['provenance']['seconds']:.0f} s"
+                text = f"{artifact.label}: done in {result.provenance.seconds:.0f} s"
             case Failed(artifact, reason):
                 text = f"{artifact.label}: FAILED: {reason}"
             case Waiting(artifact, owner):
-                text = (
-                    f"{artifact.label}: process {owner['pid']} on {owner['host']} makes it; waiting"
-                )
+                text = f"{artifact.label}: process {owner['pid']} on {owner['host']} makes it; waiting"
         printed = time.monotonic()
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 

@@ -6,17 +6,20 @@ The jobs themselves read none of this; it is for `status`, `logs`, `cancel` and 
 from __future__ import annotations
 
 import contextlib
+import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from experiments import locks
 from experiments.artifacts import Artifact
-from experiments.executors.work import Work
-from experiments.store import Store, StoreError, read_json, write_json
+from experiments.store import Store, StoredArtifact, StoredRequest, StoreError, read_json, write_json
 from sftok.config import Config
+
+Named = Artifact | StoredArtifact
+AnyArtifact = TypeVar("AnyArtifact", Artifact, StoredArtifact)
 
 
 class JobRecord(Config):
@@ -78,58 +81,60 @@ class Submission:
         write_json(self.folder / "cluster.json", content)
 
 
-def new_submission(store: Store, work: Work) -> Submission:
-    """Create the folder of a submission of `work`."""
-    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{work.experiment}"
+def new_submission(store: Store, request: StoredRequest) -> Submission:
+    """Create the folder of a submission of `request`, with the user's own file, if it has one."""
+    stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{request.name}"
     for number in range(1000):
         submission = Submission(store.root / "submissions" / (f"{stem}-{number}" if number else stem))
         with contextlib.suppress(FileExistsError):
             submission.logs.mkdir(parents=True)
-            write_json(submission.request, work.request)
+            request.write(submission.request)
+            if request.source:
+                shutil.copyfile(request.source["path"], submission.folder / f"{request.source['name']}.py")
             return submission
     raise StoreError(f"{store.root / 'submissions'}: too many submissions within one second")
 
 
-def submissions(store: Store) -> dict[Submission, Work]:
+def submissions(store: Store) -> dict[Submission, StoredRequest]:
     """Everything that was submitted to Slurm, the oldest first; also what a later request has replaced.
 
     Submissions whose request is damaged or of another version of this package are left out.
     """
     found = {}
     for folder in sorted((store.root / "submissions").glob("*")):
-        with contextlib.suppress(StoreError):
+        with contextlib.suppress(FileNotFoundError, StoreError):
             if Submission(folder).cluster() is not None:
-                found[Submission(folder)] = Work.read(Submission(folder).request)
+                found[Submission(folder)] = StoredRequest.load(Submission(folder).request)
     return found
 
 
 def last_submission(store: Store, experiment: str, profile: str) -> Submission | None:
     """The latest submission to Slurm of an experiment at a profile."""
-    for submission, work in reversed(submissions(store).items()):
-        if (work.experiment, work.profile) == (experiment, profile):
+    for submission, request in reversed(submissions(store).items()):
+        if (request.name, request.profile) == (experiment, profile):
             return submission
     return None
 
 
-def record(store: Store, artifact: Artifact, job: JobRecord) -> None:
+def record(store: Store, artifact: Named, job: JobRecord) -> None:
     """Note the artifact's latest job."""
     path = _path(store, artifact)
     path.parent.mkdir(exist_ok=True)
     write_json(path, job.model_dump())
 
 
-def forget(store: Store, artifact: Artifact) -> None:
+def forget(store: Store, artifact: Named) -> None:
     """Delete the note about the artifact's job."""
     _path(store, artifact).unlink(missing_ok=True)
 
 
-def job_of(store: Store, artifact: Artifact) -> JobRecord | None:
+def job_of(store: Store, artifact: Named) -> JobRecord | None:
     """The artifact's latest job, if it ever had one."""
     content = read_json(_path(store, artifact))
     return None if content is None else JobRecord.build(content)
 
 
-def jobs_of(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, JobRecord]:
+def jobs_of(store: Store, artifacts: Iterable[AnyArtifact]) -> dict[AnyArtifact, JobRecord]:
     """The latest jobs of those artifacts that ever had one."""
     return {artifact: job for artifact in artifacts if (job := job_of(store, artifact)) is not None}
 
@@ -149,5 +154,5 @@ def submitting(store: Store) -> Iterator[None]:
         yield
 
 
-def _path(store: Store, artifact: Artifact) -> Path:
+def _path(store: Store, artifact: Named) -> Path:
     return store.root / "jobs" / f"{artifact.name}.json"

@@ -16,15 +16,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiments import locks
+from experiments import artifacts, locks
 from experiments.artifacts import Artifact
 from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started
 from experiments.executors.ledger import Submission, new_submission
 from experiments.executors.process import VISIBLE_GPUS, cores, threads_of, visible_gpus
 from experiments.executors.stop import Interrupted, Stop
-from experiments.executors.work import MAKERS, Remaining, Work
+from experiments.executors.work import Remaining
 from experiments.executors.worker import NO_STORE
-from experiments.store import Store, StoreError
+from experiments.store import Store, StoredRequest, StoreError
 
 POLL_SECONDS = 0.2
 
@@ -34,24 +34,20 @@ class WorkerError(RuntimeError):
 
 
 def run_locally(
-    work: Work,
-    store: Store,
-    workers: int,
-    listeners: Iterable[Listener],
-    stop: Stop,
-    makers: str = MAKERS,
+    request: StoredRequest, store: Store, workers: int, listeners: Iterable[Listener], stop: Stop
 ) -> dict[Artifact, str]:
-    """Make all artifacts of `work` in `workers` processes; returns why artifacts failed or are blocked.
+    """Make all artifacts of `request` in `workers` processes; returns why artifacts failed or are blocked.
 
     Raises:
         Interrupted: a signal asked to stop; every worker has written a checkpoint.
         StoreError: the store cannot be written to.
         WorkerError: no worker can start.
     """
-    for artifact in work.artifacts:
+    found = artifacts.load(request.artifacts).values()
+    for artifact in found:
         store.clear_failure(artifact)  # a new run tries again
-    pool = WorkerPool(store, new_submission(store, work), workers, work.threads, makers)
-    watch = Watch(work.artifacts, store, listeners)
+    pool = WorkerPool(store, new_submission(store, request), workers, request.threads)
+    watch = Watch(found, store, listeners)
     with stop.on_signals():
         try:
             while watch.look():
@@ -95,7 +91,8 @@ class Watch:
                 self._tell(Failed(artifact, self.failures[artifact]))
             else:
                 self._report_start(artifact)
-                self._tell(Finished(artifact, self._store.result(artifact) or {}))
+                if result := self._store.result(artifact):
+                    self._tell(Finished(artifact, result))
         for artifact in self._remaining.artifacts:
             if self._store.lock_path(artifact).exists():
                 self._report_start(artifact)
@@ -121,8 +118,8 @@ class Watch:
 class WorkerPool:
     """The workers: started, replaced when they die, stopped."""
 
-    def __init__(self, store: Store, submission: Submission, size: int, threads: int | None, makers: str):
-        self._store, self._submission, self._makers = store, submission, makers
+    def __init__(self, store: Store, submission: Submission, size: int, threads: int | None):
+        self._store, self._submission = store, submission
         self._threads = threads_of(threads, max(1, cores() // size))
         self._gpus = visible_gpus()
         self._places: list[subprocess.Popen[bytes] | None] = [None] * size
@@ -162,7 +159,7 @@ class WorkerPool:
         if self._gpus:
             environment[VISIBLE_GPUS] = self._gpus[place % len(self._gpus)]
         command = [sys.executable, "-u", "-m", "experiments.executors.worker"]
-        command += [str(self._store.root), str(self._submission.request), str(os.getpid()), self._makers]
+        command += [str(self._store.root), str(self._submission.request), str(os.getpid())]
         path = self._submission.logs / f"worker-{len(self._logs)}.log"
         with path.open("wb") as output:
             # In a session of its own the terminal's Ctrl-C does not reach it: `stop` asks it, once.

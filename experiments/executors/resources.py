@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from experiments.artifacts import KIND_VERSIONS
+from experiments.artifacts import all_kinds
 from sftok.config import Config, ConfigError, choices_hint
 
 _TIME = re.compile(r"(?:(?P<days>\d+)-)?(?P<hours>\d+):(?P<minutes>\d\d)(?::(?P<seconds>\d\d))?")
@@ -131,13 +131,14 @@ def load_cluster(path: Path | None, profile: str) -> Cluster:
     by_kind = content.get("kind", {})
     if not isinstance(by_kind, dict):
         raise ConfigError(f"{where}: write [kind.stage], not {by_kind!r} under kind")
-    if unknown := sorted(set(by_kind) - set(KIND_VERSIONS)):
-        raise ConfigError(f"{where}: unknown kind {unknown[0]!r}: {choices_hint(unknown[0], KIND_VERSIONS)}")
+    known = list(all_kinds())
+    if unknown := sorted(set(by_kind) - set(known)):
+        raise ConfigError(f"{where}: unknown kind {unknown[0]!r}: {choices_hint(unknown[0], known)}")
     defaults = DEFAULTS.get(profile, {})
     shared = content.get("default", {})
     _build(shared, f"{where}: [default]")
     kinds = {}
-    for kind in KIND_VERSIONS:
+    for kind in known:
         own = by_kind.get(kind, {})
         _build(own, f"{where}: [kind.{kind}]")
         overlay = {**defaults.get("default", {}), **defaults.get(kind, {}), **shared, **own}

@@ -16,7 +16,6 @@ from experiments.artifacts import Artifact
 from experiments.executors.process import threads_of
 from experiments.executors.queue import SlurmError, slurm
 from experiments.executors.resources import Resources
-from experiments.tasks import PARALLEL_KINDS
 from sftok.config import choices_hint
 
 PYTHON = f"""bash -c 'trap "" USR1 USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
@@ -40,8 +39,8 @@ def check_processes(artifact: Artifact, resources: Resources) -> None:
             "set gpus and tasks to the same number"
         )
     processes = resources.nodes * resources.tasks
-    batch = artifact.config.get("training", {}).get("batch_size")
-    if artifact.kind in PARALLEL_KINDS and batch is not None and batch % processes:
+    batch = artifact.training_batch
+    if artifact.parallel and batch is not None and batch % processes:
         raise SlurmError(
             f"{where}: nodes = {resources.nodes} of tasks = {resources.tasks} cannot share a batch of "
             f"{batch} images evenly ({artifact.label}): their product must divide it"

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from experiments import artifacts
 from experiments.artifacts import Artifact
 from experiments.executors import ledger
 from experiments.executors.job import ArtifactJob
@@ -28,8 +29,7 @@ from experiments.executors.sbatch import (
     queue_jobs,
 )
 from experiments.executors.snapshot import take_snapshot
-from experiments.executors.work import MAKERS, Work
-from experiments.store import CANNOT_WRITE, Store, StoreError
+from experiments.store import CANNOT_WRITE, Store, StoredRequest, StoreError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +44,21 @@ class Submitted:
     """The artifacts that earlier jobs make."""
 
 
-def check(artifacts: Iterable[Artifact], cluster: Cluster, folder: Path) -> None:
-    """Ask Slurm whether it would take the jobs of `artifacts`; queues nothing.
+def check(wanted: Iterable[Artifact], cluster: Cluster, folder: Path) -> None:
+    """Ask Slurm whether it would take the jobs of the `wanted` artifacts; queues nothing.
 
     Raises:
         SlurmError: it would not; names the kind and Slurm's own reason.
     """
-    artifacts = list(artifacts)
-    for artifact in artifacts:
-        check_processes(artifact, cluster.kinds[artifact.kind])
-    for kind in dict.fromkeys(artifact.kind for artifact in artifacts):
-        check_kind(kind, cluster.kinds[kind], folder)
+    kinds = {}
+    for artifact in wanted:
+        kinds[artifact.kind] = cluster.kinds[artifact.kind]
+        check_processes(artifact, kinds[artifact.kind])
+    for kind, resources in kinds.items():
+        check_kind(kind, resources, folder)
 
 
-def submit(work: Work, store: Store, cluster: Cluster, makers: str = MAKERS) -> Submitted:
+def submit(request: StoredRequest, store: Store, cluster: Cluster) -> Submitted:
     """Queue a job for every artifact that is neither finished nor in flight.
 
     Raises:
@@ -67,18 +68,18 @@ def submit(work: Work, store: Store, cluster: Cluster, makers: str = MAKERS) -> 
     """
     try:
         with ledger.submitting(store):
-            return _submit(work, store, cluster, makers)
+            return _submit(request, store, cluster)
     except OSError as error:
         if error.errno not in CANNOT_WRITE:
             raise
         raise StoreError(
-            f"store {store.root}: cannot be written to ({error.strerror}); nothing of {work.experiment} "
+            f"store {store.root}: cannot be written to ({error.strerror}); nothing of {request.name} "
             "is queued, free some space and run the same command again"
         ) from None
 
 
-def _submit(work: Work, store: Store, cluster: Cluster, makers: str) -> Submitted:
-    missing = [artifact for artifact in work.artifacts if not store.is_done(artifact)]
+def _submit(request: StoredRequest, store: Store, cluster: Cluster) -> Submitted:
+    missing = [each for each in artifacts.load(request.artifacts).values() if not store.is_done(each)]
     if not missing:
         return Submitted(submission=None, jobs={}, in_flight={})
     known = ledger.jobs_of(store, missing)
@@ -87,9 +88,9 @@ def _submit(work: Work, store: Store, cluster: Cluster, makers: str) -> Submitte
     todo = [artifact for artifact in missing if artifact not in in_flight]
     snapshot = take_snapshot(store.root / "snapshots")
     # Also if jobs of others make everything: what is waited for must not be cancelled with theirs.
-    submission = new_submission(store, work)
+    submission = new_submission(store, request)
     submission.save_cluster(cluster.dump())
-    queue = _Queue(work, store, submission, cluster, snapshot, makers, dict(in_flight))
+    queue = _Queue(request, store, submission, cluster, snapshot, dict(in_flight))
     try:
         for group in grouped(todo, largest_array()):
             queue.add(group)
@@ -102,10 +103,10 @@ def _submit(work: Work, store: Store, cluster: Cluster, makers: str) -> Submitte
     return Submitted(submission=submission, jobs=jobs, in_flight=in_flight)
 
 
-def grouped(artifacts: Iterable[Artifact], largest: int) -> list[list[Artifact]]:
+def grouped(todo: Iterable[Artifact], largest: int) -> list[list[Artifact]]:
     """Groups of at most `largest` artifacts of one kind with the same inputs; inputs come first."""
     groups: dict[Any, list[Artifact]] = {}
-    for artifact in artifacts:
+    for artifact in todo:
         needs = frozenset(upstream.name for upstream in artifact.inputs.values())
         groups.setdefault((artifact.kind, needs), []).append(artifact)
     return [
@@ -130,12 +131,11 @@ def cancel(jobs: Iterable[JobRecord]) -> None:
 class _Queue:
     """Queues the jobs of one submission."""
 
-    work: Work
+    request: StoredRequest
     store: Store
     submission: Submission
     cluster: Cluster
     snapshot: Path
-    makers: str
     jobs: dict[Artifact, JobRecord]
     """All jobs in flight, of this submission and of earlier ones."""
 
@@ -147,16 +147,15 @@ class _Queue:
         executor = job_executor(
             self.submission.logs,
             resources,
-            setup=job_setup(self.snapshot, resources, self.work.threads),
+            setup=job_setup(self.snapshot, resources, self.request.threads),
             dependencies=list(dict.fromkeys(self.jobs[each].job for each in inputs if each in self.jobs)),
-            name=f"{self.work.experiment}-{kind}",
+            name=f"{self.request.name}-{kind}",
         )
         calls = [
             ArtifactJob(
                 store=self.store.root,
                 request=self.submission.request,
                 artifact=artifact.name,
-                makers=self.makers,
                 **ArtifactJob.limits(resources),
             )
             for artifact in group
@@ -174,9 +173,9 @@ class _Queue:
             self.store.clear_failure(artifact)
             ledger.record(self.store, artifact, self.jobs[artifact])
 
-    def withdraw(self, artifacts: Iterable[Artifact]) -> None:
-        """Cancel those of `artifacts` that were queued."""
-        queued = {artifact: self.jobs[artifact] for artifact in artifacts if artifact in self.jobs}
+    def withdraw(self, todo: Iterable[Artifact]) -> None:
+        """Cancel those of `todo` that were queued."""
+        queued = {artifact: self.jobs[artifact] for artifact in todo if artifact in self.jobs}
         with contextlib.suppress(SlurmError):
             cancel(queued.values())
         for artifact in queued:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from experiments import locks
-from experiments.artifacts import Artifact
 from experiments.executors import ledger
 from experiments.executors.events import Event, Started
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import LIVE, QUEUED, JobState, SlurmError, job_states
-from experiments.store import LOST_OTHERS, Store
+from experiments.store import LOST_OTHERS, Store, StoredArtifact
 
 SIGNAL_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM"}
 
 
-def refresh(store: Store, artifacts: Iterable[Artifact]) -> None:
+class _Input(NamedTuple):
+    """An artifact of which no more than the name is known."""
+
+    name: str
+
+
+def refresh(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
     """Record the state of every unfinished artifact's job, and why it ended if it left no result.
 
     Raises:
@@ -39,7 +45,7 @@ def refresh(store: Store, artifacts: Iterable[Artifact]) -> None:
             ledger.record(store, artifact, updated)
 
 
-def _explain(store: Store, artifact: Artifact, job: JobRecord, state: JobState) -> bool:
+def _explain(store: Store, artifact: StoredArtifact, job: JobRecord, state: JobState) -> bool:
     """Record why a job ended, once; returns whether there is such a reason."""
     failure = store.failure(artifact)
     lost = failure is not None and failure.get(LOST_OTHERS, False)
@@ -50,9 +56,7 @@ def _explain(store: Store, artifact: Artifact, job: JobRecord, state: JobState) 
         return False
     if job.explained or (failure is not None and not lost) or store.is_done(artifact):
         return True
-    if state.state == "CANCELLED" and any(
-        not store.is_done(upstream) for upstream in artifact.inputs.values()
-    ):
+    if state.state == "CANCELLED" and not all(map(store.is_done, map(_Input, artifact.inputs.values()))):
         # Slurm cancels jobs that depend on a failed one; that is no failure of their own.
         return False
     content = {
@@ -72,7 +76,7 @@ class EndedJobs:
     of this run. Until an artifact's turn comes, the reason and the log of its job are kept.
     """
 
-    def __init__(self, store: Store, artifacts: Iterable[Artifact]):
+    def __init__(self, store: Store, artifacts: Iterable[StoredArtifact]):
         """Ask Slurm about the artifacts' jobs once more; if it does not answer, what it said last counts."""
         self._store = store
         if jobs := ledger.jobs_of(store, artifacts):
@@ -91,7 +95,7 @@ class EndedJobs:
                 ledger.forget(self._store, event.artifact)
 
 
-def why_ended(artifact: Artifact, job: JobRecord, state: JobState) -> str:
+def why_ended(artifact: StoredArtifact, job: JobRecord, state: JobState) -> str:
     """One line: why a job ended without a result, and what to do."""
     name = f"job {job.job}"
     again = "`retry --failed` resumes it from its last checkpoint"

@@ -2,58 +2,38 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from experiments.artifacts import Artifact, artifacts_from_json
-from experiments.store import Store, StoreError, read_json
-from experiments.tasks.base import Maker
+from experiments import artifacts
+from experiments.artifacts import Artifact
+from experiments.specs.registry import import_source
+from experiments.store import Store, StoredRequest
 
 if TYPE_CHECKING:
     from experiments.executors.datasets import DataSets
     from sftok.data.base import ImageSet
 
-FindMaker = Callable[[str], Maker]
-"""The maker of a kind of artifact."""
-
-MAKERS = "experiments.tasks:find_maker"
-"""The `module:function` by which workers and jobs find makers."""
-
 
 class Work:
-    """A request as executors need it. Workers and jobs read it from a file: they never plan."""
+    """A request as workers and jobs read it: they never plan."""
 
-    def __init__(self, request: Mapping[str, Any]):
-        plan = request["plan"]
-        self.request = request
-        """What `requests/*.json` holds."""
-        self.experiment: str = plan["experiment"]["name"]
-        self.profile: str = plan["profile"]["name"]
-        self.threads: int | None = plan["profile"]["threads"]
-        """How many threads the profile fixes, if it does."""
-        self.artifacts = tuple(artifacts_from_json(plan["artifacts"]).values())
-        self._data: Mapping[str, Any] = plan["recipe"]["data"]
-        self._data_sets: DataSets | None = None
-
-    @classmethod
-    def read(cls, path: Path) -> Work:
-        """The work of the request in the file `path`.
+    def __init__(self, path: Path):
+        """Read the request in the file `path`.
 
         Raises:
-            StoreError: the file is missing or damaged, or another version of this package wrote it.
+            StoreError: the file is damaged, or another version of this package wrote it.
+            ConfigError: the code, or the user's own file, has changed since the request.
         """
-        content = read_json(path)
-        if content is None:
-            raise StoreError(f"{path}: missing; run the command again")
-        try:
-            return cls(content)
-        except (KeyError, TypeError) as error:
-            raise StoreError(
-                f"{path}: another version of this package wrote it ({error}); run the command again"
-            ) from None
+        request = StoredRequest.load(path)
+        import_source(request.source, path.parent)
+        self.threads = request.threads
+        """How many threads the profile fixes, if it does."""
+        self.artifacts = artifacts.load(request.artifacts)
+        """By name."""
+        self._data: Mapping[str, Any] = request.recipe["data"]
+        self._data_sets: DataSets | None = None
 
     def load_data(self, artifact: Artifact) -> Callable[[str], ImageSet]:
         """The function by which `artifact` loads a split.
@@ -103,8 +83,8 @@ class Remaining:
     def ready(self) -> Artifact | None:
         """The first artifact whose inputs are finished and that nobody has locked."""
         for artifact in self.artifacts:
-            needs = any(upstream in self.artifacts for upstream in artifact.inputs.values())
-            if not needs and not self._store.lock_path(artifact).exists():
+            waits = any(upstream in self.artifacts for upstream in artifact.inputs.values())
+            if not waits and not self._store.lock_path(artifact).exists():
                 return artifact
         return None
 
@@ -115,19 +95,3 @@ def blocked_by(artifact: Artifact, failures: Mapping[Artifact, str]) -> str | No
         if upstream in failures:
             return f"blocked by {upstream.label} ({upstream.name})"
     return None
-
-
-def load_finder(reference: str, threads: int | None) -> FindMaker:
-    """The function that `module:function` names; it prepares torch once a maker has imported it."""
-    module, _, name = reference.partition(":")
-    find: FindMaker = getattr(importlib.import_module(module), name)
-
-    def find_and_prepare(kind: str) -> Maker:
-        maker = find(kind)
-        if "torch" in sys.modules:
-            from experiments.executors.process import prepare_torch
-
-            prepare_torch(threads)
-        return maker
-
-    return find_and_prepare

@@ -1,4 +1,4 @@
-"""A local worker: `python -m experiments.executors.worker STORE REQUEST PARENT MAKERS`.
+"""A local worker: `python -m experiments.executors.worker STORE REQUEST PARENT`.
 
 It makes one artifact after another, whatever is ready and not locked, until nothing is left. Several workers
 share one request through the store alone: locks keep them apart, and failure files tell each of them what not
@@ -8,13 +8,15 @@ artifact was what killed its maker.
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from pathlib import Path
 
 from experiments.executors.inline import Runner
+from experiments.executors.process import prepare_torch
 from experiments.executors.stop import JOB_SIGNALS, Interrupted, Stop, StopWithParent
-from experiments.executors.work import FindMaker, Remaining, Work, load_finder
+from experiments.executors.work import Remaining, Work
 from experiments.store import Store, StoreError
 
 POLL_SECONDS = 0.2
@@ -26,14 +28,15 @@ NO_STORE = 74
 """Exit code of a worker that cannot use the store (`EX_IOERR`); its last line says why."""
 
 
-def work_through(work: Work, store: Store, stop: Stop, find: FindMaker) -> None:
+def work_through(work: Work, store: Store, stop: Stop) -> None:
     """Make what is ready, one artifact after another.
 
     Raises:
         Interrupted: asked to stop.
         StoreError: the store cannot be written to, or a file of it is damaged.
     """
-    remaining = Remaining(work.artifacts, store)
+    prepare = functools.partial(prepare_torch, work.threads)
+    remaining = Remaining(work.artifacts.values(), store)
     while remaining.settle() or remaining.artifacts:
         if stop.requested():
             raise Interrupted("stopped between two artifacts")
@@ -43,16 +46,15 @@ def work_through(work: Work, store: Store, stop: Stop, find: FindMaker) -> None:
             continue
         with store.lock(artifact) as ours:
             if ours and not store.is_done(artifact):
-                Runner(store, work.load_data(artifact), stop=stop, find=find).make(artifact)
+                Runner(store, work.load_data(artifact), stop=stop, prepare=prepare).make(artifact)
 
 
-def main(store: str, request: str, parent: str, makers: str) -> int:
+def main(store: str, request: str, parent: str) -> int:
     """Work until everything is settled; returns the exit code."""
     stop = StopWithParent(int(parent))
     with stop.on_signals(JOB_SIGNALS, second_kills=False):
         try:
-            work = Work.read(Path(request))
-            work_through(work, Store(Path(store)), stop, load_finder(makers, work.threads))
+            work_through(Work(Path(request)), Store(Path(store)), stop)
         except Interrupted as interruption:
             print(interruption, flush=True)
             return STOPPED

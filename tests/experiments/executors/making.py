@@ -1,43 +1,69 @@
-"""Work of fake artifacts, records of fake jobs, and a listener that remembers, for the tests of executors."""
+"""Fake artifacts and requests of them, records of fake jobs, and a listener that remembers."""
 
 from __future__ import annotations
 
-from experiments.artifacts import Artifact, artifacts_to_json
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import fake_artifacts
+from fake_artifacts import Fake, FakeCodes, FakeEvaluation, FakeStage, FakeTeacher
+
 from experiments.executors.events import Event
 from experiments.executors.ledger import JobRecord
-from experiments.executors.work import Work
 from experiments.paper import table4
-from experiments.planning.plan import Plan, plan
-from experiments.planning.requests import Request
-from experiments.profiles import PROFILES
-from experiments.spec import Experiment
+from experiments.specs import Experiment
+from experiments.store import StoredRequest
+
+KINDS: Mapping[str, type[Fake]] = {
+    "teacher": FakeTeacher,
+    "stage": FakeStage,
+    "codes": FakeCodes,
+    "evaluation": FakeEvaluation,
+}
+SOURCE = Path(fake_artifacts.__file__)
 
 
-def make_work(*artifacts: Artifact, experiment: str = "table4") -> Work:
-    """The work of a request that asks for these artifacts alone."""
-    fields = {
-        "experiment": {"name": experiment},
-        "profile": {"name": "smoke", "threads": 1},
-        "recipe": {"data": {}},
-        "artifacts": artifacts_to_json(artifacts),
-    }
-    return Work({"plan": fields})
+def artifact(
+    kind: str,
+    *,
+    label: str,
+    config: Mapping[str, Any] | None = None,
+    inputs: Mapping[str, Fake] | None = None,
+    **fields: Any,
+) -> Fake:
+    """A fake artifact; the label tells artifacts with equal configurations apart."""
+    source = next(iter((inputs or {}).values()), None)
+    return KINDS[kind](label=label, config={"label": label, **(config or {})}, source=source, **fields)
 
 
-def make_request(*artifacts: Artifact, experiment: Experiment = table4.EXPERIMENT) -> Request:
-    """A whole request of these artifacts, for the commands that show it."""
-    real = plan(experiment, PROFILES["smoke"], (0,), {}, {"train": "", "test": ""})
-    fake = Plan(
-        experiment=real.experiment,
-        profile=real.profile,
+def make_request(*artifacts: Fake, experiment: Experiment = table4.EXPERIMENT) -> StoredRequest:
+    """A request that asks for these artifacts alone."""
+    return StoredRequest(
+        command="a command",
+        data="no data",
+        requested="2026-01-01T00:00:00+00:00",
+        experiment=experiment,
+        profile="smoke",
+        meaningless=True,
+        threads=1,
         seeds=(0,),
         overrides={},
-        recipe=real.recipe,
-        artifacts=artifacts,
+        recipe={"data": {}},
+        recipes={},
+        primary_extractor="classifier",
+        metrics={},
+        facts={},
+        source={
+            "name": SOURCE.stem,
+            "path": str(SOURCE),
+            "sha256": hashlib.sha256(SOURCE.read_bytes()).hexdigest(),
+        },
+        artifacts=tuple(each.stored() for each in artifacts),
         rows=(),
-        reference=artifacts[0],
+        reference=None,
     )
-    return Request(fake, "a command", "no data", "2026-01-01T00:00:00+00:00")
 
 
 def job_record(job: str) -> JobRecord:

@@ -7,9 +7,10 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from making import job_record, make_request
+from experiments.spec import Experiment
+from making import artifact, job_record, make_request
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts import Artifact
 from experiments.commands import cancel as cancelling
 from experiments.commands import logs, retry, status
 from experiments.commands.wiring import Wiring
@@ -18,7 +19,6 @@ from experiments.executors.queue import JobState
 from experiments.executors.resources import load_cluster
 from experiments.executors.work import Work
 from experiments.paper import table3, table4
-from experiments.spec import Experiment
 from experiments.store import Store, StoreError
 
 WIRING = Wiring(

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_artifacts import Fake
+from making import artifact
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts.context import Context
 from experiments.executors.inline import Runner, leading
 from experiments.executors.stop import Stop
 from experiments.store import Store
-from experiments.tasks.base import Task
 from sftok.distributed import World
 
 
@@ -31,32 +32,36 @@ class Script(World):
         self.met.append(None)
 
 
-def stage(steps: int) -> Artifact:
-    return artifact("teacher", config={"steps": steps}, label="teacher")
+@pytest.fixture(autouse=True)
+def fakes_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Fake, "make", Fake.make)
 
 
-def follow(
-    store: Store, make: Callable[[Task], dict[str, Any]], *artifacts: Artifact, stop: Stop | None = None
-) -> Script:
+def stage(steps: int) -> Fake:
+    return artifact("teacher", label="teacher", steps=steps)
+
+
+def follow(store: Store, make: Any, *artifacts: Fake, stop: Stop | None = None) -> Script:
     """Let the second of two processes follow a first one that announces `artifacts`."""
     world = Script(rank=1, size=2, messages=iter([*(each.name for each in artifacts), None]))
 
     def no_data(split: str) -> Any:
         raise AssertionError("nothing here reads images")
 
-    Runner(store, no_data, stop=stop, world=world, find=lambda kind: make).follow(artifacts)
+    Fake.make = make  # type: ignore[method-assign]
+    Runner(store, no_data, stop=stop, world=world).follow(artifacts)
     return world
 
 
 def test_it_makes_what_is_announced_and_writes_nothing_but_its_failure(store: Store) -> None:
     made: list[tuple[int, World]] = []
 
-    def make(task: Task) -> dict[str, Any]:
-        made.append((task.config["steps"], task.world))
-        task.monitor.progress(1, 2)
-        task.monitor.record({"step": 1})
-        task.monitor.resumed(0)
-        if task.config["steps"] == 2:
+    def make(artifact: Fake, context: Context) -> dict[str, Any]:
+        made.append((artifact.steps, context.world))
+        context.monitor.progress(1, 2)
+        context.monitor.record({"step": 1})
+        context.monitor.resumed(0)
+        if artifact.steps == 2:
             raise ValueError("no such weights")
         return {}
 
@@ -70,7 +75,7 @@ def test_it_makes_what_is_announced_and_writes_nothing_but_its_failure(store: St
 
 
 def test_the_first_reason_stands(store: Store) -> None:
-    def fail(task: Task) -> dict[str, Any]:
+    def fail(artifact: Fake, context: Context) -> dict[str, Any]:
         raise ValueError("no such weights")
 
     only = stage(1)
@@ -83,7 +88,12 @@ def test_a_signal_reaches_the_training(tmp_path: Path) -> None:
     asked = []
     stop = Stop()
     stop.request()
-    follow(Store(tmp_path), lambda task: asked.append(task.monitor.should_stop()) or {}, stage(1), stop=stop)
+    follow(
+        Store(tmp_path),
+        lambda artifact, context: asked.append(context.monitor.should_stop()) or {},
+        stage(1),
+        stop=stop,
+    )
     assert asked == [True]
 
 

@@ -7,11 +7,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from making import make_work
+from making import artifact, make_request
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts import Artifact
 from experiments.executors.job import ArtifactJob, JobError, _has_saved_since
-from experiments.store import Store, write_json
+from experiments.store import Store
 
 
 def job_of(store: Store, request: Path, made: Artifact) -> ArtifactJob:
@@ -22,7 +22,6 @@ def job_of(store: Store, request: Path, made: Artifact) -> ArtifactJob:
         minutes=60,
         notice_seconds=60,
         max_requeues=0,
-        makers="fake_makers:find",
     )
 
 
@@ -30,7 +29,7 @@ def test_a_job_whose_input_is_missing_says_so(store: Store, tmp_path: Path) -> N
     a = artifact("teacher", config={}, label="a")
     b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
     path = tmp_path / "request.json"
-    write_json(path, make_work(a, b).request)
+    make_request(a, b).write(path)
     job = job_of(store, path, b)
     with pytest.raises(JobError, match=rf"its input a \({a.name}\) is not in the store"):
         job()
@@ -40,7 +39,7 @@ def test_a_job_whose_input_is_missing_says_so(store: Store, tmp_path: Path) -> N
 def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, tmp_path: Path) -> None:
     a = artifact("teacher", config={}, label="a")
     path = tmp_path / "request.json"
-    write_json(path, make_work(a).request)
+    make_request(a).write(path)
     job = job_of(store, path, a)
     job()
     job()

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from making import make_work
+from making import artifact, make_request
 
-from experiments.artifacts import artifact
 from experiments.executors import ledger
 from experiments.store import Store
 
@@ -17,11 +16,11 @@ def test_one_process_submits_at_a_time(store: Store) -> None:
 
 
 def test_the_last_submission_is_one_to_slurm_of_the_same_experiment_and_profile(store: Store) -> None:
-    work = make_work(artifact("teacher", config={}, label="teacher"))
+    work = make_request(artifact("teacher", config={}, label="teacher"))
     first = ledger.new_submission(store, work)
     first.save_cluster({"teacher": {}})
     ledger.new_submission(store, work)  # of workers on this machine
-    other = make_work(artifact("teacher", config={}, label="teacher"), experiment="table3")
+    other = make_request(artifact("teacher", config={}, label="teacher"), experiment="table3")
     ledger.new_submission(store, other).save_cluster({})
     found = ledger.last_submission(store, "table4", "smoke")
     assert found is not None
@@ -32,7 +31,7 @@ def test_the_last_submission_is_one_to_slurm_of_the_same_experiment_and_profile(
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"plan": {}}'])
 def test_a_submission_that_cannot_be_read_is_left_out(store: Store, content: str) -> None:
-    submission = ledger.new_submission(store, make_work(artifact("teacher", config={}, label="teacher")))
+    submission = ledger.new_submission(store, make_request(artifact("teacher", config={}, label="teacher")))
     submission.save_cluster({})
     submission.request.write_text(content)
     assert ledger.submissions(store) == {}

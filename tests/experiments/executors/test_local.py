@@ -12,20 +12,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from making import Recorder, make_work
+from making import SOURCE, Recorder, artifact, make_request
 
-from experiments.artifacts import artifact
 from experiments.executors.local import WorkerError, run_locally
 from experiments.executors.stop import Interrupted, Stop
 from experiments.store import Store, StoreError, write_json
-
-HERE = Path(__file__).parent
-MAKERS = "fake_makers:find"
-
-
-@pytest.fixture(autouse=True)
-def importable_makers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(HERE), os.environ.get("PYTHONPATH")])))
 
 
 def attempts(store: Store) -> Counter[str]:
@@ -41,7 +32,7 @@ def test_failures_and_a_killed_worker_cost_what_depends_on_them(store: Store) ->
     fine = artifact("evaluation", config={"of": 3}, inputs={"tokenizer": a}, label="fine")
     events = Recorder()
     failures = run_locally(
-        make_work(a, killer, failing, below, lowest, fine), store, 2, [events], Stop(), MAKERS
+        make_request(a, killer, failing, below, lowest, fine), store, 2, [events], Stop(), MAKERS
     )
     assert store.is_done(a)
     assert store.is_done(fine)
@@ -62,8 +53,8 @@ def test_each_worker_has_a_gpu_whatever_its_name(store: Store, monkeypatch: pyte
     asking = [
         artifact("stage", config={"do": "say_gpu", "together": 2, "n": n}, label=f"g{n}") for n in range(2)
     ]
-    assert run_locally(make_work(*asking), store, 2, [], Stop(), MAKERS) == {}
-    assert {(store.result(each) or {})["gpu"] for each in asking} == set(names)
+    assert run_locally(make_request(*asking), store, 2, [], Stop()) == {}
+    assert {store.result(each).gpu for each in asking} == set(names)
 
 
 @pytest.mark.slow
@@ -73,7 +64,7 @@ def test_five_hundred_artifacts_by_four_workers_are_made_once_each(store: Store)
         artifact("stage", config={"number": number}, inputs={"teacher": top[number % 50]}, label=f"s{number}")
         for number in range(450)
     ]
-    assert run_locally(make_work(*top, *rest), store, 4, [], Stop(), MAKERS) == {}
+    assert run_locally(make_request(*top, *rest), store, 4, [], Stop()) == {}
     made = attempts(store)
     assert len(made) == 500
     assert set(made.values()) == {1}
@@ -98,26 +89,27 @@ def test_a_stop_request_checkpoints_every_worker_and_a_next_run_resumes(store: S
     thread = threading.Thread(target=stop_when_both_count)
     thread.start()
     with pytest.raises(Interrupted, match="the same command resumes the run"):
-        run_locally(make_work(*both), store, 2, [], stop, MAKERS)
+        run_locally(make_request(*both), store, 2, [], stop)
     thread.join()
     assert not any(store.is_done(each) or store.failure(each) for each in both)
     steps = [int((store.work_folder(each) / "checkpoint.safetensors").read_text()) for each in both]
-    assert run_locally(make_work(*both), store, 2, [], Stop(), MAKERS) == {}
-    assert [(store.result(each) or {})["resumed_from"] for each in both] == steps
+    assert run_locally(make_request(*both), store, 2, [], Stop()) == {}
+    assert [store.result(each).resumed_from for each in both] == steps
 
 
 def test_workers_stop_within_seconds_of_their_parent(store: Store, tmp_path: Path) -> None:
     endless = artifact("stage", config={"do": "count"}, label="endless", steps=100_000)
     path = tmp_path / "request.json"
-    write_json(path, make_work(endless).request)
+    make_request(endless).write(path)
     program = (
         "from pathlib import Path\n"
         "from experiments.store import Store\n"
         "from experiments.executors.stop import Stop\n"
         "from experiments.executors.local import run_locally\n"
-        "from experiments.executors.work import Work\n"
-        f"work, store = Work.read(Path({str(path)!r})), Store(Path({str(store.root)!r}))\n"
-        f"run_locally(work, store, 1, [], Stop(), {MAKERS!r})"
+        "from experiments.store import StoredRequest\n"
+        f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r}); import fake_artifacts\n"
+        f"request, store = StoredRequest.load(Path({str(path)!r})), Store(Path({str(store.root)!r}))\n"
+        "run_locally(request, store, 1, [], Stop())"
     )
     parent = subprocess.Popen([sys.executable, "-c", program])
     checkpoint = store.work_folder(endless) / "checkpoint.safetensors"
@@ -135,18 +127,21 @@ def test_workers_stop_within_seconds_of_their_parent(store: Store, tmp_path: Pat
 
 def test_a_damaged_artifact_is_made_again_by_a_worker(store: Store) -> None:
     a = artifact("teacher", config={}, label="a")
-    assert run_locally(make_work(a), store, 1, [], Stop(), MAKERS) == {}
+    assert run_locally(make_request(a), store, 1, [], Stop()) == {}
     (store.folder(a) / "result.json").write_text("{")
     events = Recorder()
-    assert run_locally(make_work(a), store, 1, [events], Stop(), MAKERS) == {}
+    assert run_locally(make_request(a), store, 1, [events], Stop()) == {}
     assert events.seen[-1] == ("Finished", "a")
     assert attempts(store) == {"a": 2}
 
 
 def test_workers_that_cannot_start_are_one_error(store: Store) -> None:
     a = artifact("teacher", config={}, label="a")
-    with pytest.raises(WorkerError, match=r"workers end before they make anything: .*no_such_module"):
-        run_locally(make_work(a), store, 1, [], Stop(), "no_such_module:find")
+    broken = make_request(a).model_copy(
+        update={"source": {"name": "gone", "path": str(SOURCE), "sha256": ""}}
+    )
+    with pytest.raises(WorkerError, match=r"workers end before they make anything: .*missing, or changed"):
+        run_locally(broken, store, 1, [], Stop())
 
 
 def test_what_a_dead_process_of_another_run_has_locked_is_released(store: Store) -> None:
@@ -154,11 +149,11 @@ def test_what_a_dead_process_of_another_run_has_locked_is_released(store: Store)
     left = {"host": "another-host", "pid": 1, "pids_of": "", "started": 0.0, "token": "theirs"}
     write_json(store.lock_path(a), left)
     os.utime(store.lock_path(a), (0, 0))
-    assert run_locally(make_work(a), store, 1, [], Stop(), MAKERS) == {}
+    assert run_locally(make_request(a), store, 1, [], Stop()) == {}
     assert attempts(store) == {"a": 1}
 
 
 def test_a_worker_that_cannot_use_the_store_ends_the_run(store: Store) -> None:
     full = artifact("teacher", config={"do": "fill"}, label="a")
     with pytest.raises(StoreError, match=r"No space left on device.*finished work is intact"):
-        run_locally(make_work(full), store, 1, [], Stop(), MAKERS)
+        run_locally(make_request(full), store, 1, [], Stop())

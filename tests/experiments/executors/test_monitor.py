@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from experiments.artifacts import artifact
+from experiments.artifacts.context import Context
 from experiments.executors import monitor
 from experiments.executors.monitor import FileMonitor
-from experiments.tasks.base import Task
+from experiments.store import Store
 from sftok.training.loop import TrainingInterrupted
 
 
@@ -70,16 +70,14 @@ def test_work_without_checkpoints_stops_when_asked(tmp_path: Path) -> None:
     stopping = [False]
     seen: list[int] = []
     watched = FileMonitor(tmp_path, lambda done, total, left: seen.append(done), lambda: stopping[0])
-    task = Task(
-        artifact=artifact("evaluation", config={}, label="evaluation"),
+    context = Context(
         folder=tmp_path,
-        inputs={},
+        store=Store(tmp_path),
         load_data=None,
-        cache=tmp_path,
         monitor=watched,  # type: ignore[arg-type]
     )
-    task.report(0.5)
+    context.report(0.5)
     stopping[0] = True
-    with pytest.raises(TrainingInterrupted, match="begins anew"):
-        task.report(0.6)
+    with pytest.raises(TrainingInterrupted, match="starts again"):
+        context.report(0.6)
     assert seen == [500]

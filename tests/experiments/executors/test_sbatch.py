@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from making import artifact
 
-from experiments.artifacts import artifact
 from experiments.executors import sbatch
 from experiments.executors.queue import SlurmError
 from experiments.executors.resources import load_cluster
@@ -32,7 +32,7 @@ def test_processes_that_could_only_fail_are_refused(
 ) -> None:
     path = tmp_path / "cluster.toml"
     path.write_text(f"[kind.stage]\n{text}")
-    stage = artifact("stage", config={"training": {"batch_size": 64}}, label="a", device=device)
+    stage = artifact("stage", config={"batch": 64}, label="a", device=device)
     resources = load_cluster(path, "paper").kinds["stage"]
     if message is None:
         sbatch.check_processes(stage, resources)

@@ -7,9 +7,9 @@ import errno
 from pathlib import Path
 
 import pytest
-from making import job_record, make_request, make_work
+from making import artifact, job_record, make_request
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts import Artifact
 from experiments.commands.executors import run_on_cluster
 from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm
@@ -56,7 +56,7 @@ def test_a_full_store_is_one_error_before_anything_is_queued(
     with pytest.raises(
         StoreError, match=r"No space left on device.*nothing of table4 is queued, free some space"
     ):
-        slurm.submit(make_work(a), store, load_cluster(None, "smoke"))
+        slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
     assert ledger.job_of(store, a) is None
 
 
@@ -89,7 +89,7 @@ def test_what_jobs_of_others_make_is_submitted_too(store: Store, monkeypatch: py
         ("largest_array", lambda: 1),
     ):
         monkeypatch.setattr(slurm, name, stand_in)
-    submitted = slurm.submit(make_work(a), store, load_cluster(None, "smoke"))
+    submitted = slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
     assert not submitted.jobs
     assert list(submitted.in_flight) == [a]
     (submission,) = ledger.submissions(store)

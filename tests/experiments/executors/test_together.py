@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_artifacts import Fake
+from making import artifact
 from together_worker import artifacts, no_data
 
-from experiments.artifacts import artifact
+from experiments.artifacts.context import Context
 from experiments.executors.inline import ProcessesLostError, Runner, leading
 from experiments.executors.stop import Interrupted
 from experiments.store import Store, StoreError
-from experiments.tasks.base import Task
 from sftok.distributed import World, WorldBroken
 from sftok.training.interruption import TrainingInterrupted
 
@@ -171,11 +172,12 @@ class Lost(World):
     ],
 )
 def test_what_ended_the_run_is_reported_whatever_follows(
-    store: Store, error: Exception, kept: type[Exception]
+    store: Store, monkeypatch: pytest.MonkeyPatch, error: Exception, kept: type[Exception]
 ) -> None:
-    def fail(task: Task) -> dict[str, Any]:
+    def fail(artifact: Fake, context: Context) -> dict[str, Any]:
         raise error
 
+    monkeypatch.setattr(Fake, "make", fail)
     world, made = Lost(size=2), artifact("teacher", config={}, label="only")
     with pytest.raises(kept, match=str(error.args[-1])), leading(world):
-        Runner(store, no_data, world=world, find=lambda kind: fail).make(made)
+        Runner(store, no_data, world=world).make(made)

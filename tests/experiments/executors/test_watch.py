@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from making import job_record, make_request
+from making import artifact, job_record, make_request
 
-from experiments.artifacts import artifact
 from experiments.executors import ledger, watch
 from experiments.executors.events import Started
 from experiments.executors.inline import note_failure
@@ -38,8 +37,11 @@ def test_what_slurm_said_about_an_older_job_does_not_replace_a_newer_one(
 @pytest.mark.parametrize(
     ("state", "said"),
     [
-        (JobState(state="OUT_OF_MEMORY"), "out of memory (job 12 was given 4G); raise memory of kind stage"),
-        (JobState(state="TIMEOUT"), "out of time (job 12 was given 60 min); raise time of kind stage"),
+        (
+            JobState(state="OUT_OF_MEMORY"),
+            "out of memory (job 12 was given 4G); raise memory of kind fake_stage",
+        ),
+        (JobState(state="TIMEOUT"), "out of time (job 12 was given 60 min); raise time of kind fake_stage"),
         (JobState(state="CANCELLED", user="0"), "cancelled (job 12, by user 0)"),
         (JobState(state="NODE_FAIL", node="n3"), "its node was lost (job 12 on n3)"),
         (JobState(state="PREEMPTED"), "preempted (job 12)"),
@@ -122,8 +124,8 @@ def test_a_cancelled_job_is_explained_once_its_inputs_are_finished(
     told(monkeypatch, "CANCELLED")
     watch.refresh(store, [made])
     assert store.failure(made) is None, "so Slurm does with what waits for a failed job"
-    store.open_work(above)
-    store.commit(above, {})
+    store.open_work(above, {})
+    store.commit(above, {"provenance": {"started": "now", "seconds": 1.0}})
     watch.refresh(store, [made])
     assert "cancelled" in (store.failure(made) or {})["reason"]
 

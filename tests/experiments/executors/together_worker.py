@@ -18,13 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from fake_artifacts import Fake
+from making import artifact
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts.context import Context
 from experiments.executors import inline
 from experiments.executors.inline import Runner, leading
 from experiments.executors.stop import INTERRUPTED, Interrupted
 from experiments.store import Store, StoreError
-from experiments.tasks.base import Task
 from sftok.data.base import ImageSet
 from sftok.distributed import World, WorldBroken, joined
 from sftok.training.interruption import TrainingInterrupted
@@ -35,18 +36,18 @@ def no_data(split: str) -> ImageSet:
     raise AssertionError(split)
 
 
-def artifacts(what: str) -> tuple[Artifact, ...]:
+def artifacts(what: str) -> tuple[Fake, ...]:
     """The first, one made of it, one that the first process makes alone, and one beside them."""
     first = artifact("teacher", config={"do": what}, label="first")
     below = artifact("stage", config={"do": "share"}, inputs={"teacher": first}, label="below")
-    alone = artifact("classifier", config={"do": "wait"}, label="alone")
+    alone = artifact("codes", config={"do": "wait"}, label="alone")
     beside = artifact("teacher", config={"do": "share"}, label="beside")
     return first, below, alone, beside
 
 
-def make(task: Task) -> dict[str, Any]:
+def make(artifact: Fake, context: Context) -> dict[str, Any]:
     """Do what the artifact says, and exchange something."""
-    what, world = task.config["do"], task.world
+    what, world = artifact.config["do"], context.world
     if what == "all-fail":
         world.share_of(3)
     if what == "all-stop":
@@ -80,9 +81,10 @@ def main(store: Store, what: str) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if what != "all-fail":
         inline.COMMON_FAILURE_TIMEOUT = timedelta(seconds=2)
+    Fake.make = make  # type: ignore[method-assign]
     try:
         with joined("cpu") as world:
-            runner = Runner(store, no_data, world=world, find=lambda kind: make)
+            runner = Runner(store, no_data, world=world)
             if world.is_first:
                 with leading(world):
                     return 1 if runner.run(artifacts(what)) else 0

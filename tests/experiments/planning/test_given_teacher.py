@@ -16,9 +16,8 @@ from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.specs.registry import Registry
-from experiments.running.datasets import DataSets
-from experiments.running.runner import ensure
-from experiments.running.stop import Stop
+from experiments.executors.datasets import DataSets
+from experiments.executors.inline import Runner
 from experiments.store import Store, StoredRequest
 from sftok.config import ConfigError
 from sftok.hub import open_tokenizer
@@ -102,13 +101,13 @@ def test_a_run_takes_its_weights_over(given: Path, tmp_path: Path) -> None:
     store = Store(tmp_path / "runs")
     store.prepare()
     teacher = next(artifact for artifact in made.artifacts if artifact.kind == "teacher")
-    assert ensure(teacher, store, data, [], Stop()) is None
+    assert Runner(store, data.load).ensure(teacher) is None
     kept = MaskGITVQGAN.from_pretrained(store.folder(teacher)).state_dict()
     weights = open_tokenizer(given).state_dict()
     assert kept.keys() == weights.keys()
     assert all(torch.equal(kept[name], tensor) for name, tensor in weights.items())
     codes = next(artifact for artifact in made.artifacts if artifact.kind == "codes")
-    assert ensure(codes, store, data, [], Stop()) is None
+    assert Runner(store, data.load).ensure(codes) is None
 
 
 def test_weights_that_change_after_planning_are_refused(given: Path, tmp_path: Path) -> None:
@@ -116,6 +115,6 @@ def test_weights_that_change_after_planning_are_refused(given: Path, tmp_path: P
     store = Store(tmp_path / "runs")
     store.prepare()
     teacher = next(artifact for artifact in made.artifacts if artifact.kind == "teacher")
-    reason = ensure(teacher, store, DataSets(recipe_with(given).data), [], Stop())
+    reason = Runner(store, DataSets(recipe_with(given).data).load).ensure(teacher)
     assert reason is not None
     assert "have changed since the run was planned" in reason
