@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from data_sets.small_shards import samples, write_tar
 from PIL import Image
 
 from sftok.data import fashion_mnist
 from sftok.data.cache import user_cache
+from sftok.data.make_shards import ShardingConfig, write_shards
 
 # Looked up now, before the fixture below hides the real cache.
 _CANDIDATES = [
@@ -58,3 +60,20 @@ def plain_folder(tmp_path) -> Path:
         for place in range(count):
             save_image(root / name / f"{place:02}.png", seed=place)
     return root
+
+
+@pytest.fixture
+def foreign(tmp_path) -> Path:
+    """Two training shards of 6 and 4 images of 3 classes, one to test on; no `dataset.json`."""
+    root = tmp_path / "foreign"
+    write_tar(root / "train-0000.tar", samples(0, 6))
+    write_tar(root / "train-0001.tar", [*samples(6, 4, "jpg"), ("0006.json", b"{}")])
+    write_tar(root / "val-0000.tar", samples(100, 3, "webp"))
+    return root
+
+
+@pytest.fixture
+def made(plain_folder, tmp_path) -> Path:
+    """The shards of `plain_folder`."""
+    write_shards(plain_folder, tmp_path / "made", ShardingConfig(images_per_shard=4))
+    return tmp_path / "made"
