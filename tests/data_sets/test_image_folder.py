@@ -137,14 +137,6 @@ def test_a_file_that_is_removed_after_loading_is_named(plain_folder, train, budg
         image_set.images(torch.tensor([2]))
 
 
-def test_two_images_of_two_classes(tmp_path, write_image):
-    for name in ("a", "b"):
-        write_image(tmp_path / "train" / name / "1.webp")
-    image_set = load(folder(tmp_path), "train")
-    assert (len(image_set), image_set.num_classes) == (2, 2)
-    assert image_set.images(torch.tensor([0])).shape == (1, 3, 8, 8)
-
-
 @pytest.mark.parametrize("split", ["train", "test"])
 def test_one_class_is_refused(tmp_path, write_image, split):
     for number in range(3):
@@ -154,22 +146,18 @@ def test_one_class_is_refused(tmp_path, write_image, split):
 
 
 @pytest.mark.parametrize(
-    ("path", "message"),
+    ("source", "path", "error", "message"),
     [
-        (None, "no path is set"),
-        ("nowhere", "does not exist; set data.path"),
-        ("file.zip", "is not a folder; set data.path"),
+        ("folder", None, DataError, "no path is set"),
+        ("folder", "nowhere", DataError, "does not exist; set data.path"),
+        ("folder", "file.zip", DataError, "is not a folder; set data.path"),
+        ("folders", ".", ConfigError, r"did you mean 'folder'\? choices: fashion-mnist, folder"),
     ],
 )
-def test_a_path_that_cannot_be_used(tmp_path, path, message):
+def test_a_source_or_path_that_cannot_be_used(tmp_path, source, path, error, message):
     (tmp_path / "file.zip").touch()
-    with pytest.raises(DataError, match=message):
-        load(DataConfig(source="folder", path=path and str(tmp_path / path)), "train")
-
-
-def test_an_unknown_source_lists_the_choices():
-    with pytest.raises(ConfigError, match=r"did you mean 'folder'\? choices: fashion-mnist, folder"):
-        load(DataConfig(source="folders"), "train")
+    with pytest.raises(error, match=message):
+        load(DataConfig(source=source, path=path and str(tmp_path / path)), "train")
 
 
 # What is cached.
