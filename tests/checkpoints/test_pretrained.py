@@ -8,6 +8,7 @@ import pytest
 import small_models
 import torch
 from safetensors.torch import load_file, save_file
+from small_models import seeded
 from torch.testing import assert_close
 
 from sftok.checkpoints import CheckpointError, read_checkpoint
@@ -26,10 +27,6 @@ from sftok.quantizers.tail_drop import TailDrop
 from sftok.quantizers.vq import VQConfig
 from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.weights import content_hash, save_tensors
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def same_weights(left, right):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_models import seeded
 
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig, sample_mask
@@ -10,10 +11,6 @@ from sftok.models.tokenizer import SIZES, SFTok, SFTokConfig
 from sftok.quantizers.vq import VQ, VQConfig
 
 GREEDY = DecodingConfig(steps=4, temperature=0)
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
 
 
 def test_ids_are_int64_codes_of_the_codebook(tokenizer, images):
