@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -93,7 +92,6 @@ class Teacher(Artifact, kind="teacher", parallel=True):
     def _copy(self, context: Context, origin: str) -> dict[str, Any]:
         from sftok.checkpoints import CheckpointError
         from sftok.hub import identity, open_tokenizer
-        from sftok.weights import save_tensors
 
         if not context.world.is_first:
             return {}
@@ -102,8 +100,7 @@ class Teacher(Artifact, kind="teacher", parallel=True):
             raise CheckpointError(
                 f"{origin}: the weights have changed since the run was planned; start it again"
             )
-        config = json.dumps(network.record.model_dump(mode="json"))
-        return {"weights": save_tensors(context.folder / MODEL, network.state_dict(), {"config": config})}
+        return {"weights": network.save_weights(context.folder / MODEL)}
 
 
 def given_weights(recipe: Recipe) -> Mapping[str, str]:

@@ -65,9 +65,13 @@ def train_model(
     )
     if not context.world.is_first:
         return {}
-    config = json.dumps(record.model_dump(mode="json"))
+    # `from_pretrained` and `open_tokenizer` read the architecture; a classifier is opened by neither.
+    metadata = {
+        "architecture": getattr(model, "architecture", "classifier"),
+        "config": json.dumps(record.model_dump(mode="json")),
+    }
     return {
-        "weights": save_tensors(context.folder / MODEL, model.state_dict(), {"config": config}),
+        "weights": save_tensors(context.folder / MODEL, model.state_dict(), metadata),
         "steps": trained.steps,
         "seconds": seconds,
         "images_per_second": artifact.images / seconds,
