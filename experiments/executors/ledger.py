@@ -6,7 +6,6 @@ The jobs themselves read none of this; it is for `status`, `logs`, `cancel` and 
 from __future__ import annotations
 
 import contextlib
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -89,8 +88,6 @@ def new_submission(store: Store, request: StoredRequest) -> Submission:
         with contextlib.suppress(FileExistsError):
             submission.logs.mkdir(parents=True)
             request.write(submission.request)
-            if request.source:
-                shutil.copyfile(request.source["path"], submission.folder / f"{request.source['name']}.py")
             return submission
     raise StoreError(f"{store.root / 'submissions'}: too many submissions within one second")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import artifacts
 from experiments.artifacts import Artifact
-from experiments.specs.registry import import_source
+from experiments.specs.own_file import import_source
 from experiments.store import Store, StoredRequest
 
 if TYPE_CHECKING:

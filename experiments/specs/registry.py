@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import pkgutil
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
 from experiments.specs.experiment import Experiment, Row
+from experiments.specs.own_file import import_file, source_of
 from experiments.specs.study import Study
 from sftok.config import ConfigError, choices_hint
 
@@ -25,7 +23,7 @@ class Registry:
     def __init__(self, packages: Sequence[str]):
         self._packages = tuple(packages)
         self.source: dict[str, str] = {}
-        """The file that was added, if any: `name`, `path` and `sha256`."""
+        """The file that was added, if any; see `experiments.specs.own_file`."""
         self._added: list[ModuleType] = []
 
     def add(self, path: Path) -> ModuleType:
@@ -38,7 +36,7 @@ class Registry:
         if not any(hasattr(module, name) for name in ("EXPERIMENT", "STUDY")):
             raise ConfigError(f"{path}: defines neither an EXPERIMENT nor a STUDY")
         self._added.append(module)
-        self.source = {"name": path.stem, "path": str(path.absolute()), "sha256": _content(path)}
+        self.source = source_of(path)
         return module
 
     def experiments(self) -> dict[str, Experiment]:
@@ -106,55 +104,6 @@ class Registry:
         yield from self._added
 
 
-def import_file(path: Path) -> ModuleType:
-    """Import a Python file as the module of its name, so that configurations can name its parts `name:Class`.
-
-    Raises:
-        ConfigError: there is no such file, its name is taken, or it fails; one line.
-    """
-    if not path.is_file():
-        raise ConfigError(f"{path}: no such file")
-    name = path.stem
-    known = sys.modules.get(name)
-    if known is not None and Path(getattr(known, "__file__", None) or "") == path.absolute():
-        return known
-    # The folder of the file may be on the path, and is if it is the current one.
-    found = importlib.util.find_spec(name) if name.isidentifier() and known is None else None
-    if not name.isidentifier() or known is not None or (found and found.origin != str(path.absolute())):
-        raise ConfigError(
-            f"{path}: {name!r} is the name of another module, or no module name; rename the file"
-        )
-    spec = importlib.util.spec_from_file_location(name, path.absolute())
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        reason = " ".join(str(error).split()) or "no message"
-        raise ConfigError(f"{path}: cannot be imported ({type(error).__name__}: {reason})") from None
-    return module
-
-
-def import_source(source: Mapping[str, str], folder: Path) -> None:
-    """Import the file that a stored request names: its copy in `folder`, or the file itself if it is unchanged.
-
-    Raises:
-        ConfigError: it is missing, or has changed since the request.
-    """
-    if not source:
-        return
-    for path in (folder / f"{source['name']}.py", Path(source["path"])):
-        if path.is_file() and _content(path) == source["sha256"]:
-            import_file(path)
-            return
-    raise ConfigError(
-        f"{source['path']}: missing, or changed since the run was requested; run the command again"
-    )
-
-
 def pick(specs: Mapping[str, Spec], name: str, what: str) -> Spec:
     """The spec of that name.
 
@@ -193,7 +142,3 @@ def _borrowed(
         lent = _borrowed(lender, lent, found, (*borrowers, experiment.name))
     own = {name: getattr(row, name) for name in row.model_fields_set - {"as_in"}}
     return Row.build({**dict(lent), **own})
-
-
-def _content(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

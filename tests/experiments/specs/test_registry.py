@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from experiments.specs.registry import Registry, import_source
+from experiments.specs.own_file import import_source, source_copy, source_of
+from experiments.specs.registry import Registry
 from sftok.config import ConfigError
 
 SPEC = """
@@ -101,12 +102,24 @@ def test_a_file_of_ones_own_may_borrow_rows_and_is_imported_once(
     experiment = registry.experiment(str(path))
     assert (experiment.name, experiment.rows[0].label) == ("second", "A")
     module = sys.modules["my_own_experiment"]
-    import_source(registry.source, tmp_path / "elsewhere")
-    assert sys.modules["my_own_experiment"] is module
-    path.write_text(path.read_text() + "# changed\n")
-    with pytest.raises(ConfigError, match="changed since the run was requested"):
-        import_source(registry.source, tmp_path)
-    del sys.modules["my_own_experiment"]
+    assert import_source(registry.source, tmp_path / "elsewhere") is module
+
+
+def test_workers_see_a_file_of_ones_own_as_it_was_when_the_run_was_requested(tmp_path: Path) -> None:
+    path = tmp_path / "my_changing_file.py"
+    path.write_text("VALUE = 1\n")
+    source = source_of(path)
+    (tmp_path / source_copy(source)).write_bytes(path.read_bytes())
+    path.write_text("VALUE = 2\n")
+    module = import_source(source, tmp_path)
+    assert module is not None
+    assert (module.__name__, module.VALUE) == ("my_changing_file", 1)
+    with pytest.raises(ConfigError, match="has changed since this was requested"):
+        import_source(source_of(path), tmp_path)
+    del sys.modules["my_changing_file"]
+    with pytest.raises(ConfigError, match="missing .the copy of"):
+        import_source(source_of(path), tmp_path)
+    assert import_source({}, tmp_path) is None
 
 
 @pytest.mark.parametrize(
