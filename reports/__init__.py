@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from experiments.records import Run
 from experiments.records.study_results import stored_studies
 
-if TYPE_CHECKING:
-    from reports.sections import Section
 
-
-def build(store: Path, runs: Sequence[Run], sections: Sequence[Section] = ()) -> Path:
+def build(store: Path, runs: Sequence[Run]) -> Path:
     """Write the report of `runs` below `store/report` and return the path of its `index.html`.
 
     `<table>.html`, `<table>.csv` and `<table>.tex` show the latest request of each table; if a table was
@@ -24,9 +20,8 @@ def build(store: Path, runs: Sequence[Run], sections: Sequence[Section] = ()) ->
     Args:
         store: its root.
         runs: of it.
-        sections: further ones, beside those of `reports.sections`.
     """
     # Matplotlib takes a second to import; `reports.export` and `reports.verdicts` need none of it.
     from reports.pages import write_report
 
-    return write_report(store / "report", runs, stored_studies(store), sections)
+    return write_report(store / "report", runs, stored_studies(store))

@@ -34,16 +34,13 @@ class Entry:
         self.claims, self.tally, self.remedy = by_claim(run), tally(verdicts), remedy_of(verdicts)
 
 
-def write_report(
-    folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] = (), further: Sequence[Section] = ()
-) -> Path:
+def write_report(folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] = ()) -> Path:
     """Write all pages and exports of `runs` and `studies` into `folder`; returns the path of `index.html`.
 
     Args:
-        folder: is created.
+        folder: the store's `report`; it is created.
         runs: of which the latest of each experiment and profile is shown.
         studies: each has a page of its own.
-        further: sections beside those of `reports.sections`.
     """
     folder.mkdir(parents=True, exist_ok=True)
     latest = latest_runs(runs)
@@ -56,8 +53,9 @@ def write_report(
         for run in of_table:
             entry = Entry(run, names[run.request.profile])
             entries.append(entry)
+            own = sections.of_own_file(run.request, folder.parent / "requests")
             files = {
-                ".html": render_page(entry, names, further),
+                ".html": render_page(entry, names, own),
                 ".csv": to_csv(run.frame),
                 ".tex": to_latex(run),
             }
@@ -85,10 +83,10 @@ def latest_runs(runs: Sequence[Run]) -> list[Run]:
     return sorted(newest.values(), key=lambda run: run.experiment.place)
 
 
-def render_page(entry: Entry, names: dict[str, str], further: Sequence[Section] = ()) -> str:
-    """The page of one run; `names` are those of the same table's pages by profile."""
+def render_page(entry: Entry, names: dict[str, str], own: Sequence[Section]) -> str:
+    """The page of one run; `names` are those of the same table's pages by profile, `own` are its own sections."""
     run = entry.run
-    shown = [section for section in sections.ordered(further) if section.applies(run)]
+    shown = [section for section in sections.ordered(own) if section.applies(run)]
     return template(
         "page",
         entry=entry,

@@ -7,24 +7,32 @@ A section is a module with
 - `applies(run) -> bool`: whether a page of this run has it
 - `render(run) -> Markup`: its HTML, usually made by `reports.html.section`
 
-The name of the module is the section's anchor.
+The name of the module is the section's anchor. The file of an experiment of one's own may have sections, too: any
+objects with these attributes in `SECTIONS`.
 """
 
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 from markupsafe import Markup
 
 from experiments.records import Run
+from experiments.specs.own_file import import_source
+from experiments.store import StoredRequest
+from sftok.config import ConfigError
+
+log = logging.getLogger(__name__)
 
 
 class Section(Protocol):
-    """What a module of this folder provides; modules from elsewhere may join them."""
+    """What a module of this folder provides."""
 
     ORDER: int
     TITLE: str
@@ -36,9 +44,23 @@ class Section(Protocol):
         """The HTML of the section."""
 
 
-def ordered(further: Sequence[Section] = ()) -> list[Section]:
-    """The sections of this folder and `further` ones, in the order of a page."""
-    return sorted([*_found(), *further], key=lambda section: section.ORDER)
+def ordered(own: Sequence[Section] = ()) -> list[Section]:
+    """The sections of this folder and an experiment's own ones, in the order of a page."""
+    return sorted([*_found(), *own], key=lambda section: section.ORDER)
+
+
+def of_own_file(request: StoredRequest, requests: Path) -> Sequence[Section]:
+    """The `SECTIONS` of the user's own file that defines the experiment; none, and a warning, if it fails.
+
+    Args:
+        request: of the experiment.
+        requests: the folder of stored requests, with the file's copy.
+    """
+    try:
+        return getattr(import_source(request.source, requests), "SECTIONS", ())
+    except ConfigError as error:
+        log.warning("%s: the page lacks its own sections: %s", request.name, error)
+        return ()
 
 
 def anchor(section: Section) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import types
+import sys
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from markupsafe import Markup
 from stored_runs import SPECS, like_table4, line, with_rows
 
 from experiments.paper.table4 import EXPERIMENT
@@ -15,6 +16,7 @@ from experiments.records import Run
 from experiments.records.costs import GPU_FLOPS
 from experiments.records.verdicts import judge
 from experiments.specs import Curve, Experiment
+from experiments.specs.own_file import source_of
 from experiments.specs.sweep import combinations, swept_experiment
 from reports import build, sections
 from reports.claims import compared
@@ -78,15 +80,35 @@ def test_sections_are_found_in_order_and_named_after_their_files() -> None:
     assert [sections.anchor(each) for each in found][:3] == ["failures", "claims", "galleries"]
 
 
-def test_a_section_from_elsewhere_joins_a_page(maker: StoreMaker) -> None:
-    own = types.ModuleType("somewhere.own_metric")
-    own.ORDER, own.TITLE = 15, "Our own"  # type: ignore[attr-defined]
-    own.applies = lambda run: run.experiment.name == "table4"  # type: ignore[attr-defined]
-    own.render = lambda run: Markup("<h2>Of {}</h2>").format("<us>")  # type: ignore[attr-defined]
-    index = build(maker.store.root, [maker.run(seeds=(0,))], [own])  # type: ignore[list-item]
-    page = (index.parent / "table4.html").read_text()
-    assert '<section id="own-metric">\n<h2>Of &lt;us&gt;</h2>' in page
-    assert page.index("#own-metric") < page.index("#claims")
+OWN_FILE = """
+from markupsafe import Markup
+
+class Own:
+    ORDER, TITLE = 15, "Our own"
+    applies = staticmethod(lambda run: run.experiment.name == "table4")
+    render = staticmethod(lambda run: Markup("<h2>Of {}</h2>").format("<us>"))
+
+SECTIONS = (Own(),)
+"""
+
+
+def test_a_section_of_a_users_own_file_joins_the_page(
+    maker: StoreMaker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "file_with_a_section.py"
+    path.write_text(OWN_FILE)
+    plain = maker.run(seeds=(0,))
+    run = replace(plain, request=plain.request.model_copy(update={"source": source_of(path)}))
+    run.request.save(maker.store.root)
+    path.unlink()  # the copy in the store is enough
+    page = (build(maker.store.root, [run]).parent / "table4.html").read_text()
+    assert '<section id="Own">\n<h2>Of &lt;us&gt;</h2>' in page
+    assert page.index("#Own") < page.index("#claims")
+    del sys.modules["file_with_a_section"]
+    for copy in (maker.store.root / "requests").glob("*.py"):
+        copy.unlink()
+    assert "Our own" not in (build(maker.store.root, [run]).parent / "table4.html").read_text()
+    assert "the page lacks its own sections" in caplog.text
 
 
 def test_a_chart_for_each_quantity_with_a_line_for_each_row(steps_run: Run) -> None:
