@@ -2,8 +2,8 @@
 
     python -m experiments run own_metric.py
 
-Its numbers stand in the tables, the exports and MLflow like all others, and claims can be made about them. The
-section at the end of this file adds a chart to the experiment's page.
+Its numbers stand in the tables, the exports and MLflow like all others, and claims can be made about them.
+The section at the end of this file adds a chart to the experiment's page.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class SharpnessChart:
         return not select(run.frame, metric="sharpness").empty
 
     def render(self, run: Run) -> Markup:
-        """`run.frame` has one line per number; `row_chart` draws a line for each row, with intervals over seeds."""
+        """`run.frame` has one line per number; `row_chart` draws a line for each row over seeds."""
         numbers = select(run.frame, metric="sharpness")
         chart = row_chart(run, numbers, "steps", Axis("decoding steps"), "sharpness")
         note = Note("1 is as sharp as the originals.", "small")

@@ -2,8 +2,8 @@
 
     python -m experiments run own_quantizer.py
 
-A part is two classes: a configuration, which a row names, and the module that it builds. The hash of this file is
-part of the keys of what it defines: change it, and only the rows that use it are trained again.
+A part is two classes: a configuration, which a row names, and the module that it builds. The hash of this
+file is part of the keys of what it defines: change it, and only the rows that use it are trained again.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Analysis(Artifact, kind="analysis"):
 
     @classmethod
     def plan(cls, name: str, evaluation: Evaluation, recipe: Recipe, label: str) -> Analysis:
-        """The analysis `name` of the tokenizer that `evaluation` measures, with the same teacher and images."""
+        """The analysis `name` of the tokenizer that `evaluation` measures, on the same images."""
         settings = recipe.analysis.get(name) or AnalysisConfig.member_of(name)
         assert evaluation.tokenizer is not None
         return cls(

@@ -1,8 +1,8 @@
 """An artifact: a typed record of all that decides its content, and how it is made.
 
-Its key is a hash of its kind and version, of its fields that differ from their defaults, and of the keys of the
-artifacts among them. So a new field with a default changes no key, and equal keys mean equal content. Change a
-default, or what the code computes, only together with the version of the kind.
+Its key is a hash of its kind and version, of its fields that differ from their defaults, and of the keys of
+the artifacts among them. So a new field with a default changes no key, and equal keys mean equal content.
+Change a default, or what the code computes, only together with the version of the kind.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class Artifact(Config):
 
     @functools.cached_property
     def workload(self) -> str:
-        """Equal for artifacts whose units take equally long: as large, on the same data, from models as large."""
+        """Equal for artifacts whose units take equally long: equal sizes, models and data."""
         models = {role: _deciding(each.network) for role, each in self.inputs.items()}
         own = _deciding(self, own=True, omitted=_NOT_IN_WORKLOAD | set(self.inputs))
         return _hash({"kind": self.kind, "fields": own, "models": models})
@@ -187,7 +187,9 @@ def _kind(kind: str) -> type[Artifact]:
         try:
             importlib.import_module(f"experiments.artifacts.{kind}")
         except ModuleNotFoundError:
-            raise ConfigError(f"unknown kind of artifact {kind!r}: {choices_hint(kind, all_kinds())}") from None
+            raise ConfigError(
+                f"unknown kind of artifact {kind!r}: {choices_hint(kind, all_kinds())}"
+            ) from None
     return Artifact.kinds[kind]
 
 

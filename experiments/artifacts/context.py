@@ -35,7 +35,8 @@ class Data(Protocol):
 class Context:
     """A folder to write to, and where inputs, data and caches are.
 
-    Of several processes that make an artifact together the first alone writes; the folders are the same for all.
+    Of several processes that make an artifact together the first alone writes; the folders are the same for
+    all.
     """
 
     folder: Path

@@ -1,4 +1,4 @@
-"""An evaluation of a trained tokenizer's reconstructions; without a tokenizer, of the teacher and of real images."""
+"""An evaluation of a tokenizer's reconstructions, or without one of the teacher's and of real images."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ class Teacher(Artifact, kind="teacher", parallel=True):
     def plan(
         cls, recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher", given: bool = True
     ) -> Teacher:
-        """The teacher of a recipe, one for all seeds; trained in any case unless `given` weights are taken."""
+        """The teacher of a recipe, one for all seeds; without `given`, it is trained in any case."""
         own = recipe.teacher
         common = {
             "label": label,

@@ -12,7 +12,7 @@ Costs = dict[Artifact, float | None]
 
 
 def estimate(artifacts: Iterable[Artifact], store: Store, expected: Mapping[str, float]) -> Costs:
-    """The costs of `artifacts` by what the store has measured, else by `expected` seconds per unit of a stage."""
+    """Costs of `artifacts`: as measured in the store, else from `expected` seconds per unit of a stage."""
     measured = _measured(store)
     costs: Costs = {}
     for artifact in artifacts:

@@ -52,7 +52,7 @@ def _of_training(plan: Plan) -> Iterator[Quantity]:
 
 
 def _published(metric: str) -> dict[str, dict[str, Any]]:
-    """A metric that is published or claimed and not measured at this profile; one of no family keeps its name."""
+    """A metric that is published or claimed but not measured here; an unknown one keeps its name."""
     try:
         return {metric: describe([MetricConfig.member_of(metric)])[metric]}
     except (ConfigError, KeyError):

@@ -130,7 +130,7 @@ def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) ->
     for row in experiment.trained_rows:
         if row.as_in:
             raise ConfigError(
-                f"{experiment.name}: row {row.name!r} stands in {row.as_in}; `Registry.experiment` fills it in"
+                f"{experiment.name}: row {row.name!r} is of {row.as_in}; plan what a Registry returns"
             )
         for own in sorted(profile.overlay_of(row)):
             for key in sorted(overrides):

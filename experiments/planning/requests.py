@@ -1,4 +1,4 @@
-"""A plan as the request that is stored: everything that readers would otherwise have to plan, or torch, for."""
+"""A plan as a stored request: all that a reader would otherwise have to plan for, or import torch for."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def _facts(plan: Plan, row: str) -> dict[str, str]:
 
 
 def _costs(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:
-    """By row and stage: operations of a training step per image, here and at the paper's size, and its images."""
+    """By row and stage: operations per image of a training step here and at the paper's size, and images."""
     # Imported here: it loads timm, and most experiments do not ask for costs.
     from experiments.planning.sizes import stages_of, training_flops
 

@@ -76,9 +76,7 @@ def plan_reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Evaluatio
     return Evaluation.plan(recipe, fingerprints, "evaluation of the teacher", teacher)
 
 
-def _plan_generation(
-    row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]
-) -> PlannedRow:
+def _plan_generation(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
     """A generator of the tokenizer's ids, or of the teacher's, which are its codes.
 
     Raises:

@@ -20,7 +20,7 @@ from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.teacher.vqgan import MaskGITVQGAN
 
 GPU_FLOPS = 33e12
-"""Useful operations per second of one GPU: a fifth of what an RTX 4090 does at best in fp16 (165e12, dense)."""
+"""Useful operations per second of one GPU: a fifth of an RTX 4090's peak in fp16 (165e12, dense)."""
 
 _BACKWARD = 2
 """A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""

@@ -1,7 +1,8 @@
 """The claims of a spec, written as orders of measured points: `sfvr@8 < vanilla@8`.
 
-A point is `row[:metric][@coordinate,...]`. A coordinate is a number of decoding steps, or `key=value` for any other
-column of the results (`step=3`, `context=own`, `visible=0.5`). The sign says which side is claimed to be smaller.
+A point is `row[:metric][@coordinate,...]`. A coordinate is a number of decoding steps, or `key=value` for any
+other column of the results (`step=3`, `context=own`, `visible=0.5`). The sign says which side is claimed to
+be smaller.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What an experiment is: data that names its rows, the published numbers and the claims.
 
-A spec has no control flow and imports no torch. A row is an entry, not code: the overrides by which it differs
+A spec has no control flow and imports no torch. A row is an entry, not code: how it differs
 from the profile. The specs themselves are in `experiments/paper/` and `ablations/`.
 """
 
@@ -163,7 +163,7 @@ class Experiment(Config):
                         )
                     if point.row not in measured:
                         raise ValueError(
-                            f"{self.name}: claim {claim.name!r} needs row {point.row!r}, which is not trained here"
+                            f"{self.name}: claim {claim.name!r} needs the untrained row {point.row!r}"
                         )
         return self
 

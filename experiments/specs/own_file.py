@@ -1,7 +1,7 @@
 """A Python file of the user's own: it may define an experiment or a study, and the parts that they use.
 
-A stored request names the file by its source, `{"name", "path", "sha256"}`, and a copy of it is kept beside the
-request: workers, jobs and reports import that copy, so they see the file as it was.
+A stored request names the file by its source, `{"name", "path", "sha256"}`, and a copy of it is kept beside
+the request: workers, jobs and reports import that copy, so they see the file as it was.
 """
 
 from __future__ import annotations

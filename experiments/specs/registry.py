@@ -1,4 +1,4 @@
-"""Finds the specs: every module of the given packages, or a file of one's own, with an `EXPERIMENT` or a `STUDY`."""
+"""Finds the specs: each `EXPERIMENT` and `STUDY` in the modules of some packages or in a user's own file."""
 
 from __future__ import annotations
 
@@ -93,7 +93,9 @@ class Registry:
             if not isinstance(spec, kind):
                 raise ConfigError(f"{module.__name__}: its {attribute} is not of type {kind.__name__}")
             if spec.name in found:
-                raise ConfigError(f"{module.__name__}: another {kind.__name__.lower()} is named {spec.name!r}")
+                raise ConfigError(
+                    f"{module.__name__}: another {kind.__name__.lower()} is named {spec.name!r}"
+                )
             found[spec.name] = spec
         return found
 

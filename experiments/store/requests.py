@@ -146,7 +146,7 @@ class StoredRequest(_Record):
         return path
 
     def write(self, path: Path) -> None:
-        """Write the request to `path`, for `load`, and beside it a copy of the user's own file, if there is one."""
+        """Write the request to `path`, and beside it a copy of the user's own file, if there is one."""
         if self.source:
             shutil.copyfile(self.source["path"], path.parent / source_copy(self.source))
         write_json(path, self.model_dump(mode="json"))

@@ -19,7 +19,8 @@ MAKE_AGAIN = "run the command again to make it again"
 class Measured(BaseModel):
     """One number: a line of the results.
 
-    Further fields are coordinates, such as `steps`, `temperature`, `step`, `context`: what it was measured at.
+    Further fields are coordinates, such as `steps`, `temperature`, `step`, `context`: what it was measured
+    at.
     """
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -60,7 +61,8 @@ def read_result(folder: Path) -> Result | None:
     """The result of the artifact in `folder`; None if it is not there.
 
     Raises:
-        StoreError: the file is damaged or of another version, or another file of the artifact is missing or cut.
+        StoreError: the file is damaged or of another version, or another file of the artifact is missing or
+        cut.
     """
     path = folder / RESULT
     content = read_json(path, MAKE_AGAIN)

@@ -10,8 +10,8 @@
     jobs/                     which cluster job makes which artifact; see `experiments.executors`
     submissions/, snapshots/  what those jobs run and print
 
-A work folder is renamed into `artifacts/` when it is complete, so an artifact is there whole or not at all. An
-artifact is finished if its `result.json` can be read and every file that it lists has its size.
+A work folder is renamed into `artifacts/` when it is complete, so an artifact is there whole or not at all.
+An artifact is finished if its `result.json` can be read and every file that it lists has its size.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Store:
         self._failure_path(artifact).unlink(missing_ok=True)
 
     def _make_way(self, artifact: Named) -> None:
-        """Remove a damaged artifact. It is moved first: what another process finished just now is put back."""
+        """Remove a damaged artifact; one that another process has finished just now is put back."""
         grave = unfinished(self.folder(artifact))
         with contextlib.suppress(FileNotFoundError):
             self.folder(artifact).rename(grave)

@@ -9,6 +9,7 @@ from experiments.profiles import PROFILES
 from experiments.recipe import Recipe, resolve
 from experiments.planning.settings import NONE, as_text, resolved, same, setting_lines
 
+
 def paper() -> Recipe:
     return resolve(PROFILES["paper"].overlay)
 

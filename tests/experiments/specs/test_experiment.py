@@ -149,7 +149,7 @@ def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None
                 "rows": (ROW, {"name": "b", "label": "B", "trained": False}),
                 "claims": (claim("a < b"),),
             },
-            "needs row 'b', which is not trained here",
+            "needs the untrained row 'b'",
         ),
     ],
 )

@@ -137,7 +137,9 @@ def test_long_and_equal_names_are_told_apart() -> None:
 
 
 def test_short_names() -> None:
-    assert short_names(["stage2.context.replacement_ratio"]) == {"stage2.context.replacement_ratio": "replacement_ratio"}
+    assert short_names(["stage2.context.replacement_ratio"]) == {
+        "stage2.context.replacement_ratio": "replacement_ratio"
+    }
     assert list(short_names(["stage1.steps", "stage3.steps"]).values()) == ["stage1.steps", "stage3.steps"]
     assert list(short_names(["device", "data.device"]).values()) == ["device", "data.device"]
 
