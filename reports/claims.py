@@ -105,15 +105,15 @@ def _compared(run: Run, item: ComparisonResult, decimals: int, reach: float) -> 
 def _sides(run: Run, item: ComparisonResult) -> tuple[str, str, str]:
     """The two sides in words, and where both are measured if it is the same place."""
     points = (item.comparison.left, item.comparison.right)
-    labels = [run.label(point.row) for point in points]
-    if points[0].metric != points[1].metric:
-        metrics = [run.metric(point.metric).label for point in points]
-        labels = [f"{label}, {metric}" for label, metric in zip(labels, metrics, strict=True)]
-    places = [place(point) for point in points]
-    if len(set(places)) == 1:
-        return labels[0], labels[1], places[0]
-    left, right = (f"{label}, {at}" if at else label for label, at in zip(labels, places, strict=True))
-    return left, right, ""
+    left, right = (point.coordinates for point in points)
+    shared = {key: value for key, value in left.items() if right.get(key) == value}
+    sides = []
+    for point in points:
+        own = {key: value for key, value in point.coordinates.items() if key not in shared}
+        differs = points[0].metric != points[1].metric
+        parts = (run.label(point.row), run.metric(point.metric).label if differs else "", place(own))
+        sides.append(", ".join(filter(None, parts)))
+    return sides[0], sides[1], place(shared)
 
 
 def _published(run: Run, item: ComparisonResult) -> str:

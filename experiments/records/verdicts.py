@@ -145,10 +145,10 @@ def compare(
     return ComparisonResult(comparison, seeds, difference, outcome, reason)
 
 
-def place(point: Point) -> str:
-    """Where a point is measured: `T=8`, `step 3, all positions`, `context own, visible 0.5`."""
-    words = {"steps": "T={}", "step": "step {}", "positions": "{} positions"}
-    return ", ".join(words.get(key, key + " {}").format(value) for key, value in point.coordinates.items())
+def place(coordinates: Mapping[str, object]) -> str:
+    """Coordinates in words: `T=8`, `step 3, all positions`, `context own, 50% visible`."""
+    words = {"steps": "T={}", "step": "step {}", "positions": "{} positions", "visible": "{:.0%} visible"}
+    return ", ".join(words.get(key, key + " {}").format(value) for key, value in coordinates.items())
 
 
 def _verdict(run: Run, claim: Claim, extractor: str, primary: bool) -> Verdict:
@@ -214,7 +214,7 @@ def _combine(run: Run, results: Sequence[ComparisonResult]) -> tuple[Outcome, st
 
 
 def _side(run: Run, point: Point) -> str:
-    where = place(point)
+    where = place(point.coordinates)
     return run.label(point.row) + (f" ({where})" if where else "")
 
 

@@ -154,10 +154,7 @@ def test_claims_about_steps_are_judged_over_seeds(steps_run: Run) -> None:
     assert outcomes["accuracy-rises-with-steps"] == "disagrees"
     verdicts = {verdict.claim.name: verdict for verdict in judge(steps_run)}
     item = compared(steps_run, verdicts["accuracy-rises-with-steps"])[0]
-    assert (item.left, item.right) == (
-        "Vanilla, step 8, all positions",
-        "Vanilla, step 1, all positions",
-    )
+    assert (item.left, item.right, item.at) == ("Vanilla, step 8", "Vanilla, step 1", "all positions")
 
 
 def test_a_claim_compares_contexts_of_one_row(contexts_run: Run) -> None:
@@ -168,7 +165,7 @@ def test_a_claim_compares_contexts_of_one_row(contexts_run: Run) -> None:
     assert verdicts["lower-loss-given-predictions"].outcome == "disagrees"
     assert verdicts["own-context-is-worse-than-the-truth"].outcome == "agrees"
     gap = compared(contexts_run, verdicts["sfvr-closes-the-exposure-gap"])[0]
-    assert (gap.left, gap.right, gap.at) == ("SFVR + warm-up", "Vanilla", "visible 0.25")
+    assert (gap.left, gap.right, gap.at) == ("SFVR + warm-up", "Vanilla", "25% visible")
 
 
 def sweep(**values: list[Any]) -> Experiment:

@@ -297,9 +297,8 @@ def test_points_select_by_any_coordinate_and_metric(maker: StoreMaker) -> None:
     order = "a@step=1,positions=all < a:kl_to_truth@step=1,positions=all"
     run = maker.run(experiment(order, "kl_to_final"), measure=measure)
     assert only(run).outcome == "agrees"
-    assert [place(point) for point in (only(run).comparisons[0].comparison.left,)] == [
-        "step 1, all positions"
-    ]
+    assert place(only(run).comparisons[0].comparison.left.coordinates) == "step 1, all positions"
+    assert place({"context": "own", "visible": 0.5}) == "context own, 50% visible"
 
 
 def test_a_point_that_says_too_little_decides_nothing(maker: StoreMaker) -> None:
