@@ -134,7 +134,11 @@ class StoreMaker:
                 state = _state_of(progress, number, len(experiment.trained_rows))
                 self._make(request, row, state, measure)
             if request.reference:
-                self.finish(request.by_name[request.reference], rows=list(references))
+                self.finish(
+                    request.by_name[request.reference],
+                    rows=list(references),
+                    protocol={"fingerprint": "of the teacher"},
+                )
         return self.load(request)
 
     def load(self, request: StoredRequest) -> Run:

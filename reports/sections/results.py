@@ -24,12 +24,12 @@ def applies(run: Run) -> bool:
 
 
 def render(run: Run) -> Markup:
-    """The table, whether it compares equal training times, and whether it compares at all."""
-    table = headline(run)
-    protocols = [each for each in run.frame["protocol"].unique() if each]
+    """The table, whether it compares at all, and whether it compares equal training times."""
+    evaluations = (run.results.get(state.evaluation.name) for state in run.rows)
+    protocols = {result.protocol.get("fingerprint") for result in evaluations if result is not None}
     warning = (
-        f"The numbers were measured under {len(protocols)} different protocols and are not comparable. See "
-        "the protocols below."
+        f"The rows were evaluated under {len(protocols)} different protocols: their numbers are not "
+        "comparable. See the protocols below."
     )
     compute = compute_statement(run)
     published = any(row.published for row in run.experiment.rows)
@@ -37,7 +37,7 @@ def render(run: Run) -> Markup:
         run,
         "Published against ours" if published or not run.experiment.swept else "Rows",
         *([Note(warning, "notice")] if len(protocols) > 1 else []),
-        table,
+        headline(run),
         *([Note(compute, "small")] if compute else []),
     )
 
@@ -60,7 +60,8 @@ def headline(run: Run) -> Table:
         values = [column.get(row.name, Cell()) for column in cells]
         label = row.label + (f", T={row.steps}" if row.steps else "")
         state = _state(run, row.name) if row.trained else "published only"
-        ends = texts([_training(run, row.name), _seeds(run, row.name) if row.trained else ""])
+        seconds = training_seconds(run, row.name)
+        ends = texts(["" if seconds is None else duration(seconds), _seeds(run, row.name)])
         lines.append(Line(label, (*facts, *values, *ends), state, muted=not row.trained))
     bounds = []
     for name, label in REFERENCES.items():
@@ -76,7 +77,7 @@ def headline(run: Run) -> Table:
             Column("Row"),
             *(Column(name, ("in the paper; here",), words=True) for name in experiment.facts),
             *(Column(run.metric(metric).heading, ("in the paper",)) for metric in published),
-            *(_column(run, metric, space) for metric, space in spaces),
+            *(Column(run.metric(metric).heading, _notes(run, space)) for metric, space in spaces),
             Column("Training", ("per seed",)),
             Column("Seeds", ("done",)),
         ),
@@ -91,23 +92,14 @@ def measured_metrics(run: Run) -> list[str]:
 
     What is measured at further coordinates (a step, a context) has sections of its own.
     """
-    experiment = run.experiment
-    points = [
-        point
-        for claim in experiment.claims
-        for pair in claim.comparisons
-        for point in (pair.left, pair.right)
-    ]
-    names = {metric for row in experiment.rows for metric in row.published}
+    names = {metric for row in run.experiment.rows for metric in row.published}
+    pairs = (pair for claim in run.experiment.claims for pair in claim.comparisons)
+    points = (point for pair in pairs for point in (pair.left, pair.right))
     names |= {point.metric for point in points if point.coordinates.keys() <= {"steps"}}
-    if not experiment.costs:
-        rows = {row.name for row in experiment.trained_rows}
+    if not run.experiment.costs:
         measured = plain(run.frame)
-        names |= {
-            name
-            for name in measured[measured["row"].isin(rows)]["metric"].unique()
-            if run.metric(name).of_features
-        }
+        own = measured[~measured["row"].isin(REFERENCES)]["metric"].unique()
+        names |= {name for name in own if run.metric(name).of_features}
     return display_order(run, names)
 
 
@@ -150,9 +142,9 @@ def _caption(run: Run) -> str:
     )
 
 
-def _column(run: Run, metric: str, space: str) -> Column:
-    primary = ("primary",) if space and is_extractor(space, run.request.primary_extractor) else ()
-    return Column(run.metric(metric).heading, (space or "measured", *primary))
+def _notes(run: Run, space: str) -> tuple[str, ...]:
+    primary = space and is_extractor(space, run.request.primary_extractor)
+    return (space or "measured", *(["primary"] if primary else []))
 
 
 def _measured(run: Run, metric: str, space: str) -> dict[str, Cell]:
@@ -175,15 +167,11 @@ def _written_decimals(value: float) -> int:
     return len(repr(value).partition(".")[2].rstrip("0")) if "e" not in repr(value) else 2
 
 
-def _training(run: Run, row: str) -> str:
-    seconds = training_seconds(run, row)
-    return "" if seconds is None else duration(seconds)
-
-
 def _seeds(run: Run, row: str) -> str:
+    """How many are done; empty for a row that is not run here."""
     states = run.states_of(row)
     done = sum(state.status == "done" for state in states)
-    return str(done) if done == len(states) else f"{done} of {len(states)}"
+    return f"{done} of {len(states)}" if done < len(states) else str(done or "")
 
 
 def _state(run: Run, row: str) -> str:
