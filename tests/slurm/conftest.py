@@ -23,8 +23,7 @@ from experiments.artifacts import Artifact  # noqa: E402
 from experiments.executors import ledger, slurm  # noqa: E402
 from experiments.executors.resources import Cluster, load_cluster  # noqa: E402
 from experiments.executors.watch import refresh  # noqa: E402
-from experiments.planning.requests import Request  # noqa: E402
-from experiments.store import Store  # noqa: E402
+from experiments.store import Store, StoredRequest  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -65,9 +64,9 @@ class Lab:
         path.write_text(f'[default]\nmemory = "1G"\nsetup = ["{setup}"]\n{time}{text}')
         return load_cluster(path, "smoke")
 
-    def submit(self, request: Request, text: str = "") -> Mapping[Artifact, ledger.JobRecord]:
+    def submit(self, request: StoredRequest, text: str = "") -> Mapping[Artifact, ledger.JobRecord]:
         """Queue the request's artifacts."""
-        return slurm.submit(request, self.store, self.resources(text), "fake_makers:find").jobs
+        return slurm.submit(request, self.store, self.resources(text)).jobs
 
     def checkpoint(self, artifact: Artifact) -> Path:
         """Where `count` counts."""

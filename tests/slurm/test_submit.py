@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Lab
-from making import make_request
+from making import artifact, make_request
 
-from experiments.artifacts import Artifact, artifact
+from experiments.artifacts import Artifact
 from experiments.executors import ledger, slurm
 from experiments.executors.queue import SlurmError
 from experiments.executors.resources import load_cluster
@@ -121,18 +121,20 @@ def test_a_refusal_is_one_line_before_anything_is_queued(lab: Lab, tmp_path: Pat
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('partition = "brief"\ntime = 5', "kind stage: time 5 min is more than partition brief allows"),
-        ('memory = "900G"', "kind stage: Slurm would refuse the job: Requested node configuration is not av"),
-        ("gpus = 2", "kind stage: Slurm would refuse the job: Invalid generic resource"),
-        ("nodes = 3", "kind stage: Slurm would refuse the job"),
+        ('partition = "brief"\ntime = 5', "kind fake_stage: time 5 min is more than partition brief allows"),
+        (
+            'memory = "900G"',
+            "kind fake_stage: Slurm would refuse the job: Requested node configuration is not av",
+        ),
+        ("gpus = 2", "kind fake_stage: Slurm would refuse the job: Invalid generic resource"),
+        ("nodes = 3", "kind fake_stage: Slurm would refuse the job"),
         ('constraint = "a100"', "Slurm would refuse the job: Invalid feature specification"),
-        ('[kind.stage.extra]\nnonsense = "1"', "Slurm would refuse the job: .*unrecognized option"),
+        ('[kind.fake_stage.extra]\nnonsense = "1"', "Slurm would refuse the job: .*unrecognized option"),
     ],
 )
 def test_resources_that_cannot_be_met(text: str, message: str, lab: Lab) -> None:
-    plan = make_request(artifact("stage", config={}, label="a")).plan
     with pytest.raises(SlurmError, match=message):
-        slurm.check(plan.artifacts, lab.resources(f"[kind.stage]\n{text}"), lab.folder)
+        slurm.check([artifact("stage", label="a")], lab.resources(f"[kind.fake_stage]\n{text}"), lab.folder)
     assert lab.queue_is_empty()
 
 
@@ -149,7 +151,7 @@ def test_many_artifacts_are_made_once_each(lab: Lab) -> None:
     made = Counter((lab.store.root / "attempts").read_text().split())
     assert len(made) == LOAD
     assert set(made.values()) == {1}
-    assert all(lab.store.is_done(each) for each in request.plan.artifacts)
+    assert all(lab.store.is_done(each) for each in request.artifacts)
 
 
 def test_arrays_keep_to_their_limits(lab: Lab) -> None:
@@ -157,7 +159,7 @@ def test_arrays_keep_to_their_limits(lab: Lab) -> None:
         artifact("stage", config={"n": number, "do": "sleep", "seconds": 100}, label="many")
         for number in range(250)
     ]
-    jobs = lab.submit(make_request(*many), "[kind.stage]\nparallel = 1")
+    jobs = lab.submit(make_request(*many), "[kind.fake_stage]\nparallel = 1")
     arrays = Counter(job.job.partition("_")[0] for job in jobs.values())
     assert sorted(arrays.values()) == [51, 199], "the cluster's MaxArraySize is 200"
     shown = lab.cluster.command("scontrol", "show", "job", next(iter(arrays))).stdout
@@ -166,7 +168,7 @@ def test_arrays_keep_to_their_limits(lab: Lab) -> None:
 
 def test_two_processes_a_job_find_each_other(lab: Lab) -> None:
     pair = artifact("stage", config={"do": "ranks"}, label="pair")
-    lab.submit(make_request(pair), "[kind.stage]\ntasks = 2")
+    lab.submit(make_request(pair), "[kind.fake_stage]\ntasks = 2")
     lab.until_over(pair)
     assert {name: lab.result(pair)[name] for name in ("world", "total")} == {"world": 2, "total": 3.0}
 
@@ -174,8 +176,8 @@ def test_two_processes_a_job_find_each_other(lab: Lab) -> None:
 def test_a_refused_submission_withdraws_what_was_queued(lab: Lab) -> None:
     a = artifact("teacher", config={}, label="a")
     b = artifact("stage", config={}, inputs={"teacher": a}, label="b")
-    with pytest.raises(SlurmError, match="kind stage"):
-        lab.submit(make_request(a, b), '[kind.stage]\npartition = "nope"')
+    with pytest.raises(SlurmError, match="kind fake_stage"):
+        lab.submit(make_request(a, b), '[kind.fake_stage]\npartition = "nope"')
     lab.until("an empty queue", lab.queue_is_empty)
     assert not list((lab.store.root / "jobs").glob("*"))
 

@@ -13,11 +13,11 @@ from making import artifact, job_record, make_request
 from experiments.artifacts import Artifact
 from experiments.commands import cancel as cancelling
 from experiments.commands import logs, retry, status
+from experiments.commands.executors import run_on_cluster
 from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm, watch
-from experiments.executors.queue import JobState
+from experiments.executors.queue import JobState, SlurmError
 from experiments.executors.resources import load_cluster
-from experiments.executors.work import Work
 from experiments.paper import table3, table4
 from experiments.store import Store, StoreError
 
@@ -34,8 +34,8 @@ def submitted(
 ) -> None:
     """As if `artifacts` had been submitted, as jobs from the number `first` on."""
     request = make_request(*artifacts, experiment=experiment)
-    request.save(store)
-    submission = ledger.new_submission(store, Work(request.content()))
+    request.save(store.root)
+    submission = ledger.new_submission(store, request)
     submission.save_cluster(load_cluster(None, "smoke").dump())
     for number, made in enumerate(artifacts, first):
         ledger.record(store, made, job_record(str(number)))
@@ -90,3 +90,19 @@ def test_what_older_code_was_asked_for_is_not_made_by_newer_code(store: Store) -
     options = argparse.Namespace(experiment="table4", store=store.root, cluster=None, failed=True)
     with pytest.raises(StoreError, match=r"what makes a stage has changed since .*: a command"):
         retry.retry(options, [], WIRING)
+
+
+def test_every_table_is_checked_before_the_first_is_queued(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def check(artifacts: list[Artifact], *others: object) -> None:
+        raise SlurmError(f"no such kind: {artifacts[-1].kind}")
+
+    monkeypatch.setattr(slurm, "check", check)
+    requests = [make_request(artifact(kind, config={}, label=kind)) for kind in ("stage", "evaluation")]
+    options = argparse.Namespace(cluster=None, profile="smoke")
+    wiring = Wiring(spec_packages=(), build_report=lambda *given: None, exporters={}, verdict_exporters={})
+    with pytest.raises(SlurmError, match="no such kind: evaluation"):
+        run_on_cluster(options, requests, store, wiring)
+    assert not list((store.root / "requests").iterdir())
+    assert not (store.root / "submissions").exists()

@@ -58,7 +58,7 @@ def fakes_are_restored(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def write_file(artifact: Fake, context: Context) -> dict[str, Any]:
-    (context.folder / "made.txt").write_text(artifact.label)
+    (context.folder / "made.txt").write_text(f"made: {artifact.label}")
     return {"inputs": [context.folder_of(each).name for each in artifact.inputs.values()]}
 
 
@@ -101,6 +101,17 @@ def test_a_damaged_artifact_is_made_again(store: Store, content: bytes) -> None:
     assert runner(store, write_file, events).run(chain()) == {}
     assert events.labels("Finished") == ["b"]
     assert store.is_done(damaged)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("cut")])
+def test_an_artifact_with_a_missing_or_cut_file_is_made_again(
+    store: Store, damage: Callable[[Path], object]
+) -> None:
+    runner(store, write_file).run(chain())
+    damage(store.folder(chain()[3]) / "made.txt")
+    events = Recorder()
+    assert runner(store, write_file, events).run(chain()) == {}
+    assert events.labels("Finished") == ["d"]
 
 
 def test_a_damaged_artifact_that_cannot_be_made_again_fails(store: Store) -> None:
@@ -199,7 +210,7 @@ def test_a_damaged_input_fails_with_the_remedy(store: Store, read: Callable[[Pat
 
     runner(store, make).run([a])
     weights = store.folder(a) / "model.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1])
+    weights.write_bytes(b"\xff" * weights.stat().st_size)
     failures = runner(store, make).run([a, b])
     assert f"{weights}: " in failures[b]
     remedy = f"to have it made again, delete the folder {store.folder(a)} and run again"

@@ -6,6 +6,7 @@ import pytest
 from making import artifact, make_request
 
 from experiments.executors import ledger
+from experiments.paper import table3
 from experiments.store import Store
 
 
@@ -20,7 +21,7 @@ def test_the_last_submission_is_one_to_slurm_of_the_same_experiment_and_profile(
     first = ledger.new_submission(store, work)
     first.save_cluster({"teacher": {}})
     ledger.new_submission(store, work)  # of workers on this machine
-    other = make_request(artifact("teacher", config={}, label="teacher"), experiment="table3")
+    other = make_request(artifact("teacher", config={}, label="teacher"), experiment=table3.EXPERIMENT)
     ledger.new_submission(store, other).save_cluster({})
     found = ledger.last_submission(store, "table4", "smoke")
     assert found is not None

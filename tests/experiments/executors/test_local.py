@@ -31,9 +31,7 @@ def test_failures_and_a_killed_worker_cost_what_depends_on_them(store: Store) ->
     lowest = artifact("evaluation", config={"of": 2}, inputs={"tokenizer": below}, label="lowest")
     fine = artifact("evaluation", config={"of": 3}, inputs={"tokenizer": a}, label="fine")
     events = Recorder()
-    failures = run_locally(
-        make_request(a, killer, failing, below, lowest, fine), store, 2, [events], Stop(), MAKERS
-    )
+    failures = run_locally(make_request(a, killer, failing, below, lowest, fine), store, 2, [events], Stop())
     assert store.is_done(a)
     assert store.is_done(fine)
     assert failures[failing] == "ValueError: it cannot be done"
@@ -137,9 +135,7 @@ def test_a_damaged_artifact_is_made_again_by_a_worker(store: Store) -> None:
 
 def test_workers_that_cannot_start_are_one_error(store: Store) -> None:
     a = artifact("teacher", config={}, label="a")
-    broken = make_request(a).model_copy(
-        update={"source": {"name": "gone", "path": str(SOURCE), "sha256": ""}}
-    )
+    broken = make_request(a).model_copy(update={"source": {"name": "gone", "path": "gone.py", "sha256": ""}})
     with pytest.raises(WorkerError, match=r"workers end before they make anything: .*missing, or changed"):
         run_locally(broken, store, 1, [], Stop())
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 from pathlib import Path
 
 import pytest
 from making import artifact, job_record, make_request
 
-from experiments.artifacts import Artifact
-from experiments.commands.executors import run_on_cluster
-from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm
-from experiments.executors.queue import JobState, SlurmError
+from experiments.executors.queue import JobState
 from experiments.executors.resources import load_cluster
 from experiments.executors.slurm import grouped
 from experiments.executors.snapshot import COMMIT_FILE, checkout_commit, take_snapshot
@@ -58,22 +54,6 @@ def test_a_full_store_is_one_error_before_anything_is_queued(
     ):
         slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
     assert ledger.job_of(store, a) is None
-
-
-def test_every_table_is_checked_before_the_first_is_queued(
-    store: Store, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def check(artifacts: list[Artifact], *others: object) -> None:
-        raise SlurmError(f"no such kind: {artifacts[-1].kind}")
-
-    monkeypatch.setattr(slurm, "check", check)
-    requests = [make_request(artifact(kind, config={}, label=kind)) for kind in ("stage", "evaluation")]
-    options = argparse.Namespace(cluster=None, profile="smoke")
-    wiring = Wiring(spec_packages=(), build_report=lambda *given: None, exporters={}, verdict_exporters={})
-    with pytest.raises(SlurmError, match="no such kind: evaluation"):
-        run_on_cluster(options, requests, store, wiring)
-    assert not list((store.root / "requests").iterdir())
-    assert not (store.root / "submissions").exists()
 
 
 def full(*arguments: object) -> None:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from making import artifact, job_record, make_request
+from fake_artifacts import Fake
+from making import artifact, job_record
 
 from experiments.executors import ledger, watch
 from experiments.executors.events import Started
 from experiments.executors.inline import note_failure
 from experiments.executors.queue import JobState
-from experiments.records.collect import table_run
-from experiments.store import Store
+from experiments.store import Store, StoredArtifact
 from sftok.distributed import WorldBroken
 
 
@@ -27,7 +27,7 @@ def test_what_slurm_said_about_an_older_job_does_not_replace_a_newer_one(
         return {"12": JobState(state="FAILED", exit_code=1)}
 
     monkeypatch.setattr(watch, "job_states", answer)
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     latest = ledger.job_of(store, made)
     assert latest is not None
     assert (latest.job, latest.state) == ("13", "PENDING")
@@ -54,7 +54,11 @@ def test_what_slurm_said_about_an_older_job_does_not_replace_a_newer_one(
 )
 def test_why_a_job_ended(state: JobState, said: str) -> None:
     made = artifact("stage", config={}, label="a")
-    assert watch.why_ended(made, job_record("12"), state).startswith(said)
+    assert watch.why_ended(made.stored(), job_record("12"), state).startswith(said)
+
+
+def stored(*artifacts: Fake) -> list[StoredArtifact]:
+    return [each.stored() for each in artifacts]
 
 
 def told(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
@@ -66,10 +70,10 @@ def test_why_a_job_ended_is_recorded_once(store: Store, monkeypatch: pytest.Monk
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "OUT_OF_MEMORY")
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert store.failure(made) is not None
     store.clear_failure(made)  # as by a run that makes it here
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert store.failure(made) is None
 
 
@@ -80,9 +84,9 @@ def test_an_ended_job_says_nothing_about_what_another_process_makes(
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "NODE_FAIL")
     with store.lock(made):
-        watch.refresh(store, [made])
+        watch.refresh(store, stored(made))
         assert store.failure(made) is None
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert "its node was lost" in (store.failure(made) or {})["reason"], "postponed, not forgotten"
 
 
@@ -90,14 +94,14 @@ def test_a_run_without_slurm_forgets_ended_jobs(store: Store, monkeypatch: pytes
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "RUNNING")
-    watch.EndedJobs(store, [made])(Started(made))
+    watch.EndedJobs(store, stored(made))(Started(made))
     assert ledger.job_of(store, made) is not None, "it can still be cancelled"
     told(monkeypatch, "TIMEOUT")
-    ended = watch.EndedJobs(store, [made])
+    ended = watch.EndedJobs(store, stored(made))
     assert ledger.job_of(store, made) is not None, "its log is there until the artifact is begun"
     assert "out of time" in (store.failure(made) or {})["reason"]
     store.clear_failure(made)
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert store.failure(made) is None, "whatever is made now, the job is history"
     ended(Started(made))
     assert ledger.job_of(store, made) is None
@@ -109,7 +113,7 @@ def test_a_run_without_slurm_keeps_a_job_that_was_queued_since(
     made = artifact("stage", config={}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "TIMEOUT")
-    ended = watch.EndedJobs(store, [made])
+    ended = watch.EndedJobs(store, stored(made))
     ledger.record(store, made, job_record("13"))
     ended(Started(made))
     assert (ledger.job_of(store, made) or job_record("")).job == "13"
@@ -122,11 +126,11 @@ def test_a_cancelled_job_is_explained_once_its_inputs_are_finished(
     made = artifact("stage", config={}, inputs={"teacher": above}, label="a")
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "CANCELLED")
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert store.failure(made) is None, "so Slurm does with what waits for a failed job"
     store.open_work(above, {})
     store.commit(above, {"provenance": {"started": "now", "seconds": 1.0}})
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert "cancelled" in (store.failure(made) or {})["reason"]
 
 
@@ -135,7 +139,7 @@ def test_a_job_that_was_requeued_by_hand_has_a_new_end(store: Store, monkeypatch
     ledger.record(store, made, job_record("12"))
     for state, said in (("FAILED", "crashed"), ("PENDING", ""), ("OUT_OF_MEMORY", "out of memory")):
         told(monkeypatch, state)
-        watch.refresh(store, [made])
+        watch.refresh(store, stored(made))
         assert (store.failure(made) or {"reason": ""})["reason"].startswith(said)
         store.clear_failure(made)  # as the job does that begins anew
 
@@ -156,7 +160,7 @@ def test_slurm_knows_better_than_processes_that_lost_each_other(
     ledger.record(store, made, job_record("12").model_copy(update={"state": "RUNNING"}))
     note_failure(made, store, WorldBroken("process 3 is gone"), first=True)
     told(monkeypatch, state)
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert (store.failure(made) or {}).get("reason", "").startswith(reason or "")
     assert (store.failure(made) is None) == (reason is None)
 
@@ -166,21 +170,21 @@ def test_a_reason_that_the_job_recorded_stands(store: Store, monkeypatch: pytest
     ledger.record(store, made, job_record("12"))
     note_failure(made, store, ValueError("image 7 cannot be read"), first=True)
     told(monkeypatch, "FAILED")
-    watch.refresh(store, [made])
+    watch.refresh(store, stored(made))
     assert (store.failure(made) or {})["reason"] == "ValueError: image 7 cannot be read"
 
 
-def test_a_dead_job_leaves_a_reason_and_blocks(store: Store, programs: Path) -> None:
+def test_a_dead_job_leaves_a_reason_and_what_it_blocks_none(store: Store, programs: Path) -> None:
     starved = artifact("stage", config={"n": 1}, label="starved")
     running = artifact("teacher", config={"n": 2}, label="running")
     below = artifact("evaluation", config={"n": 3}, inputs={"tokenizer": starved}, label="below")
-    request = make_request(starved, running, below)
     for each, job in ((starved, "14"), (running, "12"), (below, "15")):
         ledger.record(store, each, job_record(job))
-    watch.refresh(store, request.plan.artifacts)
-    states = {state.label: state for state in table_run(store, request).artifacts}
-    assert states["starved"].status == "failed"
-    assert "out of memory" in (states["starved"].error or "")
-    assert states["running"].note == "job 12: starting"
-    assert states["below"].status == "waiting"
-    assert states["below"].note == f"blocked by starved ({starved.name})"
+    watch.refresh(store, stored(starved, running, below))
+    assert "out of memory" in (store.failure(starved) or {})["reason"]
+    notes = {
+        label: job.note
+        for label, job in zip("srb", ledger.jobs_of(store, [starved, running, below]).values(), strict=True)
+    }
+    assert notes == {"s": "job 14: out_of_memory", "r": "job 12: starting", "b": "job 15: cancelled"}
+    assert store.failure(below) is None
