@@ -57,11 +57,10 @@ class Lab:
         self.store.prepare()
 
     def resources(self, text: str = "") -> Cluster:
-        """Small jobs that find the fake makers; `text` is more of the cluster file."""
+        """Small jobs; `text` is more of the cluster file."""
         path = self.folder / "cluster.toml"
-        setup = f"export PYTHONPATH={FAKES}"
         time = "" if text.startswith("time") else "time = 10\n"
-        path.write_text(f'[default]\nmemory = "1G"\nsetup = ["{setup}"]\n{time}{text}')
+        path.write_text(f'[default]\nmemory = "1G"\n{time}{text}')
         return load_cluster(path, "smoke")
 
     def submit(self, request: StoredRequest, text: str = "") -> Mapping[Artifact, ledger.JobRecord]:
@@ -98,7 +97,7 @@ class Lab:
         """Wait until each is done or has failed."""
 
         def over() -> bool:
-            refresh(self.store, artifacts)
+            refresh(self.store, [artifact.stored() for artifact in artifacts])
             return all(self.store.is_done(each) or self.store.failure(each) for each in artifacts)
 
         self.until("the end of the jobs", over, seconds)
@@ -111,7 +110,7 @@ class Lab:
         """What its maker returned."""
         result = self.store.result(artifact)
         assert result is not None, self.reason(artifact)
-        return result
+        return result.model_dump()
 
     def attempts(self, label: str) -> int:
         """How often a maker was called."""

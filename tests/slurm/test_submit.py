@@ -124,7 +124,7 @@ def test_a_refusal_is_one_line_before_anything_is_queued(lab: Lab, tmp_path: Pat
         ('partition = "brief"\ntime = 5', "kind fake_stage: time 5 min is more than partition brief allows"),
         (
             'memory = "900G"',
-            "kind fake_stage: Slurm would refuse the job: Requested node configuration is not av",
+            "kind fake_stage: Slurm would refuse the job: Requested node configuration is",
         ),
         ("gpus = 2", "kind fake_stage: Slurm would refuse the job: Invalid generic resource"),
         ("nodes = 3", "kind fake_stage: Slurm would refuse the job"),
