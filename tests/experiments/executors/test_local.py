@@ -135,7 +135,9 @@ def test_a_damaged_artifact_is_made_again_by_a_worker(store: Store) -> None:
 
 def test_workers_that_cannot_start_are_one_error(store: Store) -> None:
     a = artifact("teacher", config={}, label="a")
-    broken = make_request(a).model_copy(update={"source": {"name": "gone", "path": "gone.py", "sha256": ""}})
+    broken = make_request(a).model_copy(
+        update={"source": {"name": "gone", "path": str(SOURCE), "sha256": ""}}
+    )
     with pytest.raises(WorkerError, match=r"workers end before they make anything: .*missing, or changed"):
         run_locally(broken, store, 1, [], Stop())
 
