@@ -1,61 +1,88 @@
 """The top: `python -m experiments`. It wires specs, planning, running, tracking and reports together.
 
 Nothing imports this module. Exit codes: 0 everything asked for is done, 1 some of it failed (or nobody reads
-what is printed any more), 2 the input is wrong, 130 stopped by a signal (the same command goes on from
-there).
+what is printed any more), 2 the input is wrong, 130 stopped by a signal (the same command resumes).
 """
 
 from __future__ import annotations
 
-import argparse
 import io
 import logging
 import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from experiments import arguments, commands
-from experiments.executors.stop import INTERRUPTED
 from sftok.output import reader_left
 
+if TYPE_CHECKING:
+    import pandas as pd
 
-def main(argv: list[str] | None = None) -> int:
+    from experiments.records import Run
+
+SPECS = ("experiments.paper", "ablations")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
     argv = sys.argv[1:] if argv is None else argv
-    options = arguments.parser().parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # An output that knows no "±" gets its number; no command ends for it.
+        # An output that cannot encode "±" gets its code point; no command fails because of it.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        return _main(options, argv)
+        return _main(argv)
     except KeyboardInterrupt:
         # Also while modules are imported, which takes seconds.
-        print(f"{options.command}: stopped", file=sys.stderr)
-        return INTERRUPTED
+        print(f"{' '.join(argv[:1])}: stopped", file=sys.stderr)
+        return 130
 
 
-def _main(options: argparse.Namespace, argv: list[str]) -> int:
-    # Imported here: `--help` and a wrong option answer at once.
-    import reports
-    from reports import export, verdict_export
+def _main(argv: Sequence[str]) -> int:
+    from experiments import commands
+    from experiments.specs.registry import Registry
 
     wiring = commands.Wiring(
-        spec_packages=("experiments.paper", "ablations"),
-        build_report=reports.build,
-        exporters={"csv": export.to_csv, "json": export.to_json},
-        verdict_exporters={
-            "text": verdict_export.to_text,
-            "csv": verdict_export.to_csv,
-            "json": verdict_export.to_json,
-            "markdown": verdict_export.to_markdown,
-        },
+        argv=tuple(argv),
+        registry=Registry(SPECS),
+        build_report=_build_report,
+        export=_export,
+        export_verdicts=_export_verdicts,
     )
     try:
-        code = commands.dispatch(options, argv, wiring)
+        code = commands.dispatch(argv, wiring)
     except BrokenPipeError:
         if not reader_left():
             raise
         return 1
     return 1 if reader_left() else code
+
+
+# What follows imports `reports` where it is used: most commands need none of it.
+
+
+def _build_report(store: Path, runs: Sequence[Run]) -> Path:
+    import reports
+
+    return reports.build(store, runs)
+
+
+def _export(frame: pd.DataFrame, format: str) -> str:
+    from reports import export
+
+    return {"csv": export.to_csv, "json": export.to_json}[format](frame)
+
+
+def _export_verdicts(runs: Sequence[Run], format: str) -> str:
+    from reports import verdicts
+
+    writers = {
+        "text": verdicts.verdict_text,
+        "csv": verdicts.verdict_csv,
+        "json": verdicts.verdict_json,
+        "markdown": verdicts.verdict_markdown,
+    }
+    return writers[format](runs)
 
 
 if __name__ == "__main__":

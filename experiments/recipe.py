@@ -17,7 +17,7 @@ from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
 from sftok.components import NAME
-from sftok.config import Config, ConfigError, choices_hint, explain
+from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
@@ -121,9 +121,7 @@ class EvaluationRecipe(SplitEvaluation):
     @property
     def protocol(self) -> SplitEvaluation:
         """What decides the numbers of an evaluation."""
-        return SplitEvaluation.model_validate(
-            {name: getattr(self, name) for name in SplitEvaluation.model_fields}
-        )
+        return SplitEvaluation.model_validate({name: getattr(self, name) for name in SplitEvaluation.model_fields})
 
     @property
     def primary(self) -> ExtractorConfig:
@@ -230,17 +228,6 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
         else:
             result[head] = value
     return result
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested `values` by dotted key: the inverse of an overlay. An object without values stays one."""
-    found: dict[str, Any] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping) and value:
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + name] = value
-    return found
 
 
 def resolve(*overlays: Overlay) -> Recipe:

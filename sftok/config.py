@@ -25,6 +25,17 @@ def choices_hint(wrong: str, choices: Iterable[str]) -> str:
     return f"{guess}choices: {', '.join(names)}"
 
 
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested `values` by dotted key: the inverse of an overlay. An object without values stays one."""
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + name] = value
+    return found
+
+
 def overlap(one: str, other: str) -> bool:
     """Whether two dotted keys set something in common, as `a.b` and `a.b.c` do."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")

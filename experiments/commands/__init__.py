@@ -1,95 +1,169 @@
-"""The commands of `python -m experiments`, one file each; `dispatch` turns their errors into exit codes."""
+"""The commands of `python -m experiments`, one file each; `dispatch` turns their errors into exit codes.
+
+A command is a function whose signature is its command line. Its module is imported when it is called, and the
+function imports what is slow (torch, MLflow, Matplotlib): `--help` and a wrong option answer at once.
+"""
 
 from __future__ import annotations
 
-import argparse
 import errno
 import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import MissingArgumentError, UnusedCliTokensError
 
 from experiments.commands.wiring import Wiring
-from sftok.config import ConfigError
-from sftok.distributed import WorldBroken
+from sftok.config import ConfigError, choices_hint
 
-__all__ = ["Wiring", "dispatch"]
+if TYPE_CHECKING:
+    from cyclopts.help import DefaultFormatter
 
-WRONG_INPUT = 2
+__all__ = ["COMMANDS", "Wiring", "application", "dispatch"]
 
-WRONG_PLACE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
+PROGRAM = "python -m experiments"
+FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
+
+COMMANDS = {
+    "list": ("listing:list_specs", "name every experiment and study"),
+    "show": ("show:show", "print rows, claims and configuration of an experiment"),
+    "run": ("run:run", "train, evaluate and report; finished work is never repeated"),
+    "sweep": ("sweep:sweep", "run a recipe over a grid or a list of values"),
+    "study": ("study:study", "search for the best values; several processes may share it"),
+    "status": ("status:status", "what is done, running, waiting or failed, and why"),
+    "report": ("report:report", "rebuild the HTML pages from the stored results"),
+    "evaluate": ("evaluate:evaluate", "measure a checkpoint under the full protocol"),
+    "results": ("results:results", "print the stored numbers as flat rows"),
+    "verdicts": ("verdicts:verdicts", "print what the stored numbers say about each claim"),
+    "logs": ("logs:logs", "print the log of the job that makes, or made, an artifact"),
+    "cancel": ("cancel:cancel", "cancel the cluster jobs of an experiment"),
+    "retry": ("retry:retry", "queue again what failed on the cluster; it resumes"),
+    "collect": ("collect:collect", "update the report and MLflow with what cluster jobs made"),
+}  # fmt: skip
+"""Where each command is, and what it does in a line."""
+
+DETAILS = {
+    "sweep": "The rows of EXPERIMENT are replaced by one for each combination of values. Changes that all "
+    "its rows share are kept; every other value is the profile's or --set's, so a key in which its rows "
+    "differ can be swept, too. Artifacts are shared with every table whose keys agree.",
+    "study": "Trials are drawn by the study's sampler and measured on the validation split. The same line in "
+    "another terminal joins in; typed again, it resumes.",
+}
+
+_INPUT_ERRORS = (
+    "sftok.config:ConfigError",
+    "sftok.checkpoints:CheckpointError",
+    "sftok.data:DataError",
+    "experiments.planning.needed_weights:MissingWeightsError",
+)
+_FAILURES = (
+    "experiments.store:StoreError",
+    "experiments.executors.queue:SlurmError",
+    "experiments.executors.local:WorkerError",
+    "sftok.distributed:WorldBroken",
+)
+_INTERRUPTIONS = ("experiments.executors.stop:Interrupted",)
+
+_WRONG_PLACE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
 """Errors of the system that name a path which a person chose, or put something in the way of."""
 
 
-def dispatch(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Run the command that `options` name and return the exit code.
-
-    An error that a person can mend is one line on stderr; a bug keeps its traceback.
-    """
-    try:
-        return _run(options, argv, wiring)
-    except ConfigError as error:
-        return _complain(options, error, WRONG_INPUT)
-
-
-def _run(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    if options.command == "list":
-        from experiments.commands.list import list_experiments
-
-        return list_experiments(options, wiring)
-    # From here on torch is imported, which takes seconds.
-    from experiments.commands import (
-        cancel,
-        collect,
-        evaluate,
-        logs,
-        report,
-        results,
-        retry,
-        run,
-        show,
-        status,
-        study,
-        sweep,
-        verdicts,
+def application(help_formatter: Any = "plain") -> App:
+    """The command line."""
+    app = App(
+        name=PROGRAM,
+        help="Re-run the tables and figures of the SFTok paper, and ablations of it.",
+        help_epilogue=f"Start with: {PROGRAM} run table4",
+        help_format="plaintext",
+        help_formatter=help_formatter,
+        version_flags=(),
+        default_parameter=Parameter(negative=()),
+        suppress_keyboard_interrupt=False,
     )
-    from experiments.executors.local import WorkerError
-    from experiments.executors.queue import SlurmError
-    from experiments.executors.stop import INTERRUPTED, Interrupted
-    from experiments.planning.needed_weights import MissingWeightsError
-    from experiments.store import CANNOT_WRITE, DENIED, StoreError
-    from sftok.checkpoints import CheckpointError
-    from sftok.data import DataError
+    for position, (name, (place, summary)) in enumerate(COMMANDS.items()):
+        app.command(
+            f"experiments.commands.{place}",
+            name=name,
+            help=summary,
+            help_epilogue=DETAILS.get(name, ""),
+            sort_key=position,
+        )
+    return app
 
-    commands = {
-        "show": show.show,
-        "run": run.run,
-        "sweep": sweep.sweep,
-        "study": study.study,
-        "status": status.status,
-        "report": report.report,
-        "evaluate": evaluate.evaluate,
-        "results": results.results,
-        "verdicts": verdicts.verdicts,
-        "logs": logs.logs,
-        "cancel": cancel.cancel,
-        "retry": retry.retry,
-        "collect": collect.collect,
-    }
+
+def _help_formatter() -> DefaultFormatter:
+    """Two columns without frames."""
+    # Imported here: only help needs Rich, and it takes a tenth of a second.
+    from cyclopts.help import DefaultFormatter, PanelSpec
+    from rich.box import Box
+
+    blank = Box("\n".join(["    "] * 8) + "\n")
+    return DefaultFormatter(panel_spec=PanelSpec(box=blank, padding=0))
+
+
+def dispatch(argv: Sequence[str], wiring: Wiring) -> int:
+    """Run the command of a command line and return the exit code.
+
+    An error that a person can fix is one line on stderr; a bug keeps its traceback.
+    """
+    command = argv[0] if argv else ""
     try:
-        return commands[options.command](options, argv, wiring)
-    except (CheckpointError, DataError, MissingWeightsError) as error:
-        return _complain(options, error, WRONG_INPUT)
-    except (StoreError, SlurmError, WorkerError, WorldBroken) as error:
-        return _complain(options, error, 1)
-    except OSError as error:
-        if error.filename is not None and error.errno in WRONG_PLACE:
-            return _complain(options, error, 1)
-        if error.errno not in (*CANNOT_WRITE, *DENIED):
+        return _run(argv, wiring)
+    except CycloptsError as error:
+        return _complain(command, _wording(error), WRONG_INPUT)
+    except Exception as error:
+        code, message = _code(error)
+        if code is None:
             raise
-        remedy = "free some space, or name another --store; what is finished is kept"
-        return _complain(options, StoreError(f"{error}; {remedy}"), 1)
-    except Interrupted as error:
-        return _complain(options, error, INTERRUPTED)
+        return _complain(command, message, code)
 
 
-def _complain(options: argparse.Namespace, error: Exception, code: int) -> int:
-    print(f"{options.command}: {error}", file=sys.stderr)
+def _run(argv: Sequence[str], wiring: Wiring) -> int:
+    helps = not argv or not {"-h", "--help"}.isdisjoint(argv)
+    app = application(_help_formatter() if helps else "plain")
+    if not argv or argv[0] in ("-h", "--help"):
+        app.help_print([])
+        return 0 if argv else WRONG_INPUT
+    if argv[0] not in COMMANDS:
+        raise ConfigError(f"unknown command; {choices_hint(argv[0], COMMANDS)}")
+    command, bound, ignored = app.parse_args(
+        list(argv), exit_on_error=False, print_error=False, verbose=False
+    )
+    more: dict[str, Any] = {"wiring": wiring} if "wiring" in ignored else {}
+    return command(*bound.args, **bound.kwargs, **more) or 0
+
+
+def _wording(error: CycloptsError) -> str:
+    """What is wrong with the command line, in a line."""
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"unexpected argument {error.unused_tokens[0]!r}"
+    if isinstance(error, MissingArgumentError) and error.argument is not None:
+        return f"{error.keyword} needs a value" if error.keyword else f"{error.argument.name} is missing"
+    return " ".join(str(error).split())
+
+
+def _code(error: Exception) -> tuple[int | None, str]:
+    """The exit code of an error that a person can fix (None for a bug), and what to say."""
+    for names, code in ((_INPUT_ERRORS, WRONG_INPUT), (_FAILURES, FAILED), (_INTERRUPTIONS, INTERRUPTED)):
+        if isinstance(error, _loaded(names)):
+            return code, str(error)
+    if isinstance(error, OSError):
+        from experiments.store import CANNOT_WRITE, DENIED
+
+        if error.filename is not None and error.errno in _WRONG_PLACE:
+            return FAILED, str(error)
+        if error.errno in (*CANNOT_WRITE, *DENIED):
+            return FAILED, f"{error}; free some space, or name another --store; what is finished is kept"
+    return None, ""
+
+
+def _loaded(names: Sequence[str]) -> tuple[type[Exception], ...]:
+    """The classes of those modules that are loaded; no other can have been raised."""
+    places = [name.split(":") for name in names]
+    return tuple(getattr(sys.modules[module], name) for module, name in places if module in sys.modules)
+
+
+def _complain(command: str, message: str, code: int) -> int:
+    print(f"{command}: {message}", file=sys.stderr)
     return code

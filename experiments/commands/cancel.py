@@ -1,42 +1,40 @@
-"""`cancel`: ends the cluster jobs of an experiment, but for those that another one waits for."""
+"""`cancel`: ends the cluster jobs of an experiment, except those that another one waits for."""
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Iterable
-
-from experiments.artifacts import Artifact
-from experiments.commands.stored import chosen_requests
-from experiments.commands.wiring import Wiring
-from experiments.executors import ledger, slurm
+from experiments.commands.options import DEFAULT_STORE, StorePath
+from experiments.commands.stored import KnownExperiment, chosen_requests
+from experiments.commands.wiring import Wired
+from experiments.executors import ledger
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import job_states
-from experiments.planning.requests import stored_requests
-from experiments.store import Store
+from experiments.store import Store, StoredArtifact, stored_requests
 
 
-def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Cancel; what is finished stays, what runs checkpoints first."""
-    store = Store(options.store)
-    name = chosen_requests(options, wiring, store)[0].plan.experiment.name
+def cancel(experiment: KnownExperiment, /, *, store: StorePath = DEFAULT_STORE, wiring: Wired) -> None:
+    """Cancel; what is finished stays, and what runs writes a checkpoint first."""
+    # Imported here: wrong options are answered before submitit is loaded.
+    from experiments.executors import slurm
+
+    opened = Store(store)
+    name = chosen_requests(opened, wiring.registry, experiment)[0].name
     # All requests of that name: other profiles, seeds and values have jobs of their own.
-    submissions = ledger.submissions(store)
-    everything = [request for request in stored_requests(store)] + list(submissions.values())
-    chosen = dict.fromkeys(
-        artifact for work in everything if work.experiment == name for artifact in work.artifacts
+    submissions = ledger.submissions(opened)
+    everything = [*stored_requests(opened.root), *submissions.values()]
+    ours = _live(
+        opened, {each.name: each for asked in everything if asked.name == name for each in asked.artifacts}
     )
-    ours = _live(store, chosen)
     awaited = {
-        artifact
-        for submission, work in submissions.items()
-        if work.experiment != name and not submission.withdrawn.exists()
-        for artifact in work.artifacts
+        artifact.name
+        for submission, request in submissions.items()
+        if request.name != name and not submission.withdrawn.exists()
+        for artifact in request.artifacts
     }
-    kept = [artifact for artifact in ours if artifact in awaited]
-    ended = {artifact: job for artifact, job in ours.items() if artifact not in awaited}
+    kept = [artifact for artifact in ours if artifact.name in awaited]
+    ended = {artifact: job for artifact, job in ours.items() if artifact.name not in awaited}
     slurm.cancel(ended.values())
-    for submission, work in submissions.items():
-        if work.experiment == name:
+    for submission, request in submissions.items():
+        if request.name == name:
             submission.withdrawn.touch()
     for artifact, job in ended.items():
         print(f"cancelled job {job.job}: {artifact.label} ({artifact.name})")
@@ -44,10 +42,9 @@ def cancel(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
         print(f"kept, another experiment waits for it: {artifact.label} ({artifact.name})")
     if not ours:
         print(f"no job of {name} is queued or running")
-    return 0
 
 
-def _live(store: Store, artifacts: Iterable[Artifact]) -> dict[Artifact, JobRecord]:
-    jobs = ledger.jobs_of(store, [artifact for artifact in artifacts if not store.is_done(artifact)])
+def _live(store: Store, artifacts: dict[str, StoredArtifact]) -> dict[StoredArtifact, JobRecord]:
+    jobs = ledger.jobs_of(store, [each for each in artifacts.values() if not store.is_done(each)])
     states = job_states(job.job for job in jobs.values())
     return {artifact: job for artifact, job in jobs.items() if states[job.job].live}

@@ -1,38 +1,35 @@
-"""`collect`: takes in what cluster jobs made since: delivers it to the tracker and rebuilds the pages."""
+"""`collect`: updates the report with what cluster jobs made since, and sends new results to MLflow."""
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from experiments.commands.stored import chosen_requests, refresh_all
-from experiments.commands.wiring import Wiring
-from experiments.records.collect import table_run, table_runs
+from experiments.commands.options import DEFAULT_STORE, StorePath
+from experiments.commands.stored import KnownExperiment, chosen_requests, concluded, refresh_all
+from experiments.commands.wiring import Wired
+from experiments.records import load_run, load_runs
 from experiments.store import Store
 from experiments.tracking import delivery
 
 
-def collect(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Collect; the exit code is 1 if something failed."""
-    store = Store(options.store)
-    requests = chosen_requests(options, wiring, store)
-    refresh_all(store, [artifact for request in requests for artifact in request.plan.artifacts])
-    failed = 0
-    for request in requests:
+def collect(
+    experiment: KnownExperiment | None = None, /, *, store: StorePath = DEFAULT_STORE, wiring: Wired
+) -> int:
+    """Update the report and send missing results to MLflow; the exit code is 1 if something failed."""
+    opened = Store(store)
+    requests = chosen_requests(opened, wiring.registry, experiment)
+    refresh_all(opened, [artifact for request in requests for artifact in request.artifacts])
+    runs = [load_run(opened, request) for request in requests]
+    undelivered = 0
+    for run in runs:
         try:
-            delivery.deliver(store, request, ask=True)
+            delivery.deliver(opened, run, ask=True)
         except delivery.DeliveryError as error:
-            failed += 1
+            undelivered += 1
             print(error, file=sys.stderr)
-        run = table_run(store, request)
         done = sum(artifact.status == "done" for artifact in run.artifacts)
-        print(f"{run.experiment.name}, profile {run.profile}: {done} of {len(run.artifacts)} artifacts done")
-        for artifact in run.artifacts:
-            if artifact.status == "failed":
-                failed += 1
-                print(
-                    f"failed: {artifact.label} ({artifact.kind}-{artifact.key}): {artifact.error}",
-                    file=sys.stderr,
-                )
-    print(f"report: {wiring.build_report(store.root, table_runs(store))}")
-    return 1 if failed else 0
+        what = f"{run.experiment.name}, profile {run.request.profile}"
+        print(f"{what}: {done} of {len(run.artifacts)} artifacts done")
+    code = concluded(runs, requests.unreadable)
+    print(f"report: {wiring.build_report(opened.root, load_runs(opened))}")
+    return 1 if undelivered else code

@@ -1,12 +1,13 @@
-"""The artifacts of a plan, a line each, as a dry run prints them."""
+"""A plan as a dry run prints it: a summary, and a line for each artifact."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from experiments.artifacts import Artifact
-from experiments.planning.costs import readable
+from experiments.artifacts.base import Artifact
+from experiments.commands.durations import readable
+from experiments.planning.costs import Costs, total
 from experiments.planning.plan import Plan
 from experiments.store import Store
 
@@ -14,7 +15,23 @@ SEEDS_IN_FULL = 3
 """With more of them, artifacts that differ in nothing but the seed share a line."""
 
 
-def details(plan: Plan, store: Store, costs: Mapping[Artifact, float | None]) -> str:
+def summary(plan: Plan, costs: Costs) -> str:
+    """What is asked for, what is shared, and what is to be made in what time."""
+    saved = plan.unshared_count - len(plan.artifacts)
+    shared = sum(plan.users[artifact] > 1 for artifact in plan.artifacts)
+    # What the rows would take longer if each made its own, of what is still to be made.
+    again = sum((cost or 0.0) * max(0, plan.users[artifact] - 1) for artifact, cost in costs.items())
+    saved_time = f", {readable(again)} of work" if again else ""
+    return (
+        f"{plan.experiment.name} ({plan.experiment.source}) at profile {plan.profile.name}, "
+        f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}: {len(plan.artifacts)} artifacts, "
+        f"{shared} of them shared ({saved} saved by sharing{saved_time}), "
+        f"{len(plan.artifacts) - len(costs)} done, "
+        f"{len(costs)} to make in about {readable(total(costs))}"
+    )
+
+
+def details(plan: Plan, store: Store, costs: Costs) -> str:
     """What each artifact is, its cost, and what it is made from."""
     if len(plan.seeds) <= SEEDS_IN_FULL:
         return "\n".join(_line(plan, artifact, store, costs) for artifact in plan.artifacts)
@@ -41,35 +58,29 @@ def numbers(values: Sequence[int]) -> str:
     return ", ".join(str(start) if start == end else f"{start} to {end}" for start, end in spans)
 
 
-def _line(plan: Plan, artifact: Artifact, store: Store, costs: Mapping[Artifact, float | None]) -> str:
+def _line(plan: Plan, artifact: Artifact, store: Store, costs: Costs) -> str:
     cost = "done" if store.is_done(artifact) else readable(costs[artifact])
     inputs = ", ".join(upstream.name for upstream in artifact.inputs.values())
-    shared = f", shared by {plan.users(artifact)}" if plan.users(artifact) > 1 else ""
+    shared = f", shared by {plan.users[artifact]}" if plan.users[artifact] > 1 else ""
     return f"  {artifact.name}  {artifact.label}: {cost}{shared}" + (f"; from {inputs}" if inputs else "")
 
 
-def _shared_line(
-    plan: Plan, label: str, members: Iterable[Artifact], costs: Mapping[Artifact, float | None]
-) -> str:
+def _shared_line(plan: Plan, label: str, members: Iterable[Artifact], costs: Costs) -> str:
     group = list(members)
-    left = [costs[artifact] for artifact in group if artifact in costs]
-    known = [cost for cost in left if cost is not None]
-    total = "nothing to make" if not left else readable(sum(known) if len(known) == len(left) else None)
+    left = [artifact for artifact in group if artifact in costs]
+    cost = readable(total({artifact: costs[artifact] for artifact in left})) if left else "nothing to make"
     done = f", {len(group) - len(left)} done" if len(left) < len(group) else ""
-    rows = max(plan.users(artifact) for artifact in group)
+    rows = max(plan.users[artifact] for artifact in group)
     shared = f", each shared by {rows}" if rows > 1 else ""
     what = f"{group[0].kind}  {label}, seeds {numbers(plan.seeds)}"
-    return f"  {what}: {len(group)} artifacts{done}, {total}{shared}"
+    return f"  {what}: {len(group)} artifacts{done}, {cost}{shared}"
 
 
 def _without_seed(plan: Plan) -> dict[Artifact, str]:
-    """The labels, but for the seed, of what each seed has of its own."""
-    return dict(_of_one_seed(plan))
-
-
-def _of_one_seed(plan: Plan) -> Iterator[tuple[Artifact, str]]:
-    for row in plan.rows:
-        for artifact in row.artifacts:
-            ending = f", seed {row.seed}"
-            if artifact.label.endswith(ending):
-                yield artifact, artifact.label.removesuffix(ending)
+    """The labels, without the seed, of what each seed has of its own."""
+    return {
+        artifact: artifact.label.removesuffix(f", seed {row.seed}")
+        for row in plan.rows
+        for artifact in row.artifacts
+        if artifact.label.endswith(f", seed {row.seed}")
+    }

@@ -2,55 +2,58 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from pathlib import Path
+from typing import Annotated
 
-from experiments.artifacts import Artifact
-from experiments.commands.wiring import Wiring
+from cyclopts import Parameter
+
+from experiments.commands.options import DEFAULT_STORE, Positive, StorePath
 from experiments.executors.ledger import JobRecord, job_of, submissions
-from experiments.planning.requests import Request, stored_requests
-from experiments.store import Store, StoreError
+from experiments.store import Store, StoredArtifact, StoreError, stored_requests
 from sftok.config import ConfigError, choices_hint
 
 
-def logs(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+def logs(
+    artifact: Annotated[str, Parameter(help="its name as `status` shows it, or the beginning of it")],
+    /,
+    *,
+    lines: Annotated[Positive, Parameter(help="only the last N (default: all)")] = None,
+    store: StorePath = DEFAULT_STORE,
+) -> None:
     """Print the log of an artifact's latest job; without a job, why it failed."""
-    store = Store(options.store)
-    artifact = _named(options.artifact, store)
-    job = job_of(store, artifact)
+    opened = Store(store)
+    found = _named(artifact, opened)
+    job = job_of(opened, found)
     if job is not None:
-        text = read_log(store, job)
+        text = read_log(opened, job)
         if text is None:
             print(f"job {job.job} has not printed anything yet", file=sys.stderr)
-            return 0
+            return
     else:
-        failure = store.failure(artifact)
+        failure = opened.failure(found)
         if failure is None:
-            raise StoreError(f"{artifact.name} has no log: no cluster job made it, and it did not fail")
+            raise StoreError(f"{found.name} has no log: no cluster job made it, and it did not fail")
         text = failure["traceback"] or failure["reason"]
-    lines = text.splitlines()
-    print("\n".join(lines if options.lines is None else lines[-options.lines :]))
-    return 0
+    printed = text.splitlines()
+    print("\n".join(printed if lines is None else printed[-lines:]))
 
 
 def read_log(store: Store, job: JobRecord) -> str | None:
-    """What a job printed; None if it has not begun to."""
+    """What a job printed; None if it has not started to."""
+    path: Path = store.root / job.log
     try:
-        return (store.root / job.log).read_text(errors="replace")
+        return path.read_text(errors="replace")
     except FileNotFoundError:
         return None
 
 
-def _named(name: str, store: Store) -> Artifact:
-    artifacts = {
-        artifact.name: artifact
-        for work in [*submissions(store).values(), *map(Work, map(Request.content, stored_requests(store)))]
-        for artifact in work.artifacts
-    }
+def _named(name: str, store: Store) -> StoredArtifact:
+    requests = [*submissions(store).values(), *stored_requests(store.root)]
+    artifacts = {artifact.name: artifact for request in requests for artifact in request.artifacts}
     found = [artifact for full, artifact in artifacts.items() if full.startswith(name)]
     if len(found) != 1:
-        problem = "no artifact is named so" if not found else "several artifacts begin so"
-        raise ConfigError(
-            f"{name!r}: {problem}; {choices_hint(name, [each.name for each in found] or artifacts)}"
-        )
+        problem = "several artifacts begin with it" if found else "no artifact is named so"
+        choices = [each.name for each in found] or artifacts
+        raise ConfigError(f"{name!r}: {problem}; {choices_hint(name, choices)}")
     return found[0]

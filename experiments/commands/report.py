@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import argparse
-
-from experiments.commands.wiring import Wiring
-from experiments.records.collect import table_runs
+from experiments.commands.options import DEFAULT_STORE, StorePath
+from experiments.commands.stored import KnownExperiment, chosen_requests, concluded
+from experiments.commands.wiring import Wired
+from experiments.records import load_runs
 from experiments.records.study_results import stored_studies
-from experiments.store import Store, StoreError
+from experiments.store import Store
 
 
-def report(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Rebuild all pages and print where they are."""
-    store = Store(options.store)
-    runs = table_runs(store)
-    if not runs and not stored_studies(store.root):
-        raise StoreError(f"store {store.root}: nothing was run here; try: python -m experiments run table4")
-    print(wiring.build_report(store.root, runs))
-    return 0
+def report(
+    experiment: KnownExperiment | None = None, /, *, store: StorePath = DEFAULT_STORE, wiring: Wired
+) -> int:
+    """Rebuild all pages and print where they are; EXPERIMENT names the one to print."""
+    opened = Store(store)
+    page = "index"
+    if experiment is not None or not stored_studies(opened.root):
+        requests = chosen_requests(opened, wiring.registry, experiment)
+        page = requests[0].name if experiment else page
+    runs = load_runs(opened)
+    print(wiring.build_report(opened.root, runs).with_name(f"{page}.html"))
+    return concluded(runs)

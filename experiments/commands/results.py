@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import Literal
 
-from experiments.commands.stored import known_name, not_run
-from experiments.commands.wiring import Wiring
-from experiments.planning.requests import stored_requests
-from experiments.records.collect import table_runs
+from experiments.commands.options import DEFAULT_STORE, ProfileName, StorePath
+from experiments.commands.stored import KnownExperiment, chosen_requests, concluded
+from experiments.commands.wiring import Wired
+from experiments.records import load_run
 from experiments.store import Store
 
 
-def results(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Print the flat rows of the latest run of an experiment, references last."""
-    store = Store(options.store)
-    name = known_name(options.experiment, wiring, stored_requests(store))
-    runs = table_runs(store)
-    for run in runs:
-        if run.experiment.name == name and options.profile in (None, run.profile):
-            rows = [row for row_run in run.rows for row in row_run.results] + list(run.references)
-            sys.stdout.write(wiring.exporters[options.format](rows))
-            return 0
-    raise not_run(options, name, [run.profile for run in runs if run.experiment.name == name])
+def results(
+    experiment: KnownExperiment,
+    /,
+    *,
+    profile: ProfileName | None = None,
+    store: StorePath = DEFAULT_STORE,
+    format: Literal["csv", "json"] = "csv",
+    wiring: Wired,
+) -> int:
+    """Print the numbers of the latest run of an experiment (at `--profile`), references last."""
+    opened = Store(store)
+    requests = chosen_requests(opened, wiring.registry, experiment, profile)
+    run = load_run(opened, requests[0])
+    sys.stdout.write(wiring.export(run.frame, format))
+    return concluded([run])

@@ -2,43 +2,63 @@
 
 from __future__ import annotations
 
-import argparse
+from pathlib import Path
+from typing import Annotated
 
-from experiments.artifacts import KIND_VERSIONS
-from experiments.commands.executors import describe
-from experiments.commands.stored import chosen_requests
-from experiments.commands.wiring import Wiring
-from experiments.executors import slurm
-from experiments.executors.ledger import last_submission
-from experiments.executors.resources import Cluster, load_cluster
+from cyclopts import Parameter
+
+from experiments.commands.cluster import describe
+from experiments.commands.options import DEFAULT_STORE, StorePath
+from experiments.commands.stored import KnownExperiment, chosen_requests
+from experiments.commands.wiring import Wired
 from experiments.store import Store, StoreError
+from sftok.config import ConfigError
 
 
-def retry(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+def retry(
+    experiment: KnownExperiment,
+    /,
+    *,
+    failed: Annotated[
+        bool, Parameter(required=True, help="what failed or was cancelled, and what that blocked")
+    ],
+    cluster: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE",
+            help="TOML with partition, gpus, memory, time ... by kind of artifact (default: as before)",
+        ),
+    ] = None,
+    store: StorePath = DEFAULT_STORE,
+    wiring: Wired,
+) -> None:
     """Submit again with today's code; a `--cluster` file replaces the resources of the last submission."""
-    store = Store(options.store)
-    request = chosen_requests(options, wiring, store)[0]
-    experiment, profile = request.plan.experiment.name, request.plan.profile.name
-    submission = last_submission(store, experiment, profile)
+    from experiments.artifacts.base import load
+    from experiments.executors import slurm
+    from experiments.executors.ledger import last_submission
+    from experiments.executors.resources import Cluster, load_cluster
+    from experiments.specs.own_file import import_source
+
+    opened = Store(store)
+    request = chosen_requests(opened, wiring.registry, experiment)[0]
+    what = f"{request.name} at profile {request.profile}"
+    submission = last_submission(opened, request.name, request.profile)
     if submission is None:
         raise StoreError(
-            f"{experiment} at profile {profile} was never submitted to a cluster from here; "
-            f"run it again with: {request.command}"
+            f"{what} was never submitted to a cluster from here; run it again with: {request.command}"
         )
-    outdated = [each for each in request.plan.artifacts if each.version != KIND_VERSIONS[each.kind]]
-    if outdated:
-        raise StoreError(
-            f"{experiment} at profile {profile}: what makes a {outdated[0].kind} has changed since this was "
-            f"asked for; ask again, what is finished and unchanged stays: {request.command}"
-        )
-    cluster = Cluster.restore(submission.cluster() or {})
-    if options.cluster is not None:
-        cluster = load_cluster(options.cluster, profile)
-    store.prepare()
-    slurm.check(request.plan.artifacts, cluster, store.root / "submissions")
-    submitted = slurm.submit(request, store, cluster)
+    import_source(request.source, opened.root / "requests")
+    try:
+        artifacts = load(request.artifacts)
+    except ConfigError as error:
+        raise StoreError(f"{what}: {error}: {request.command}") from None
+    resources = Cluster.restore(submission.cluster() or {})
+    if cluster is not None:
+        resources = load_cluster(cluster, request.profile)
+    opened.prepare()
+    slurm.check(artifacts.values(), resources, opened.root / "submissions")
+    submitted = slurm.submit(request, opened, resources)
     if not submitted.jobs:
-        print(f"nothing of {experiment} failed")
-        return 0
-    print(describe(submitted, experiment, options.store))
-    return 0
+        print(f"nothing of {request.name} failed")
+        return
+    print(describe(submitted, request.name, store))

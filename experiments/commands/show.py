@@ -2,118 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Literal
 
-from experiments.commands.planning import chosen_overlay
-from experiments.commands.wiring import Wiring
-from experiments.profiles import PROFILES
-from experiments.profiles.base import Profile
-from experiments.recipe import Recipe, flat, resolve
-from experiments.records.results import GPU_FLOPS
-from experiments.registry import discover, pick
-from experiments.settings import setting_lines
-from experiments.sizes import gpu_hours, parameter_counts
-from experiments.sources import source_at
-from experiments.spec import Experiment, Row
+from cyclopts import Parameter
+
+from experiments.commands.options import PlanOptions
+from experiments.commands.wiring import Wired
 
 COSTS = "table5"
 """The experiment that has the published GPU hours."""
 
 
-def show(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Print what would be run: nothing is read but the specs."""
-    known = discover(wiring.spec_packages)
-    experiment = pick(known, options.experiment)
-    profile, overlay = PROFILES[options.profile], chosen_overlay(options)
-    content = _content(experiment, known.get(COSTS), profile, overlay) | {"seeds": list(options.seeds)}
-    if options.format == "json":
-        print(json.dumps(content, indent=1))
-    else:
-        print("\n".join(_text(experiment, profile, content)))
-    return 0
+def show(
+    experiment: Annotated[str, Parameter(help="a name that `list` prints, or a Python file of your own")],
+    /,
+    *,
+    plan: PlanOptions = PlanOptions(),
+    format: Literal["text", "json"] = "text",
+    wiring: Wired,
+) -> None:
+    """Print what would be run; nothing but the specs is read."""
+    found = wiring.registry.experiment(experiment)
+    costs = wiring.registry.experiments().get(COSTS)
+    # Imported here: an unknown name is answered before torch is loaded.
+    from experiments.commands.description import content, text
+    from experiments.commands.plans import chosen_overlay
+    from experiments.profiles import PROFILES
 
-
-def _content(
-    experiment: Experiment, costs: Experiment | None, profile: Profile, overlay: Mapping[str, Any]
-) -> dict[str, Any]:
-    recipe = resolve(profile.overlay, overlay)
-    recipes = {
-        row.name: resolve(profile.overlay, profile.overlay_of(row), overlay)
-        for row in experiment.trained_rows
-    }
-    tokenizers = {
-        row.name: recipes[row.name] for row in experiment.trained_rows if row.subject == "tokenizer"
-    }
-    paper = flat(resolve(PROFILES["paper"].overlay).model_dump(mode="json"))
-    config = recipe.model_dump(mode="json")
-    return {
-        "experiment": experiment.model_dump(mode="json"),
-        "profile": profile.name,
-        "config": config,
-        "sources": {
-            key: source_at(key, value, profile, paper, overlay) for key, value in flat(config).items()
-        },
-        "rows": {name: each.model_dump(mode="json") for name, each in recipes.items()},
-        "parameters": {name: parameter_counts(each) for name, each in tokenizers.items()},
-        "gpu_hours": _gpu_hours(tokenizers, costs) if profile.name == "paper" else {},
-        "settings": [line.model_dump(mode="json") for line in setting_lines(experiment, recipe)],
-    }
-
-
-def _gpu_hours(recipes: Mapping[str, Recipe], costs: Experiment | None) -> dict[str, Any]:
-    """Estimated hours of each row, and the published ones of the rows that Table 5 has."""
-    published = {row.name: row.published for row in costs.rows} if costs else {}
-    return {
-        name: {"estimated": gpu_hours(recipe), "published": published.get(name, {})}
-        for name, recipe in recipes.items()
-    }
-
-
-def _text(experiment: Experiment, profile: Profile, content: Mapping[str, Any]) -> Iterator[str]:
-    yield f"{experiment.name}: {experiment.title}\n{experiment.source}\n\n{experiment.description}\n"
-    yield from map(_row, experiment.rows)
-    yield from (f"\n  claim {claim.name}: {claim.text} ({claim.source})" for claim in experiment.claims)
-    yield from _sizes(content)
-    if content["settings"]:
-        yield f"\nstages 1 to 3: published / profile {profile.name}"
-    for line in content["settings"]:
-        here = "  ".join(line["here"])
-        mark = {True: "=", False: "differs", None: ""}[line["agrees"]]
-        words = f"{mark}  {line['note']}".strip()
-        published = "  ".join(line["published"])
-        yield f"  {line['category']}, {line['parameter']}: {published} / {here}  {words}".rstrip()
-    yield f"\nprofile {profile.name}: {profile.purpose}; these keys can be given to --set:"
-    for key, value in flat(content["config"]).items():
-        yield f"  {key} = {json.dumps(value)}  # {content['sources'][key]}"
-
-
-def _row(row: Row) -> str:
-    changes = [*row.variants, *(f"{key}={value}" for key, value in row.overrides.items())]
-    said = [f"{name} {value}" for name, value in row.facts.items()]
-    said += [f"{metric} {value}" for metric, value in row.published.items()]
-    how = ", ".join(changes) or "the profile as it is" if row.trained else "published only"
-    if row.subject == "teacher":
-        how = f"the teacher, {how}"
-    if row.measures == "generation":
-        how = f"images generated from the tokens of: {how}"
-    return f"  {row.name}: {row.label}; {how}" + (f"; published: {', '.join(said)}" if said else "")
-
-
-def _sizes(content: Mapping[str, Any]) -> Iterator[str]:
-    if content["parameters"]:
-        yield "\nparameters in millions, of what is trained and of the pixel decoder:"
-    for name, counts in content["parameters"].items():
-        yield f"  {name}: " + ", ".join(f"{part} {count / 1e6:.2f}" for part, count in counts.items())
-    if content["gpu_hours"]:
-        yield f"\nGPU hours, estimated at {GPU_FLOPS / 1e12:g} TFLOP/s a GPU (published in Table 5):"
-    for name, hours in content["gpu_hours"].items():
-        known = hours["published"]
-        columns = (
-            f"{metric.removeprefix('hours_')} {value:,.0f}"
-            + (f" ({known[metric]:,.0f})" if metric in known else "")
-            for metric, value in hours["estimated"].items()
-        )
-        yield f"  {name}: {', '.join(columns)}"
+    profile = PROFILES[plan.profile]
+    said = content(found, costs, profile, chosen_overlay(plan)) | {"seeds": list(plan.seeds)}
+    print(json.dumps(said, indent=1) if format == "json" else "\n".join(text(found, profile, said)))

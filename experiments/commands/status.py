@@ -2,97 +2,111 @@
 
 from __future__ import annotations
 
-import argparse
 import json
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
-from experiments.artifacts import Artifact
+from experiments.commands.durations import readable
 from experiments.commands.logs import read_log
-from experiments.commands.stored import chosen_requests, refresh_all
-from experiments.commands.wiring import Wiring
+from experiments.commands.options import DEFAULT_STORE, StorePath
+from experiments.commands.stored import KnownExperiment, chosen_requests, refresh_all
+from experiments.commands.wiring import Wired
 from experiments.executors.ledger import JobRecord, job_of, jobs_of, submissions
 from experiments.executors.queue import LIVE
-from experiments.planning.costs import readable
-from experiments.planning.requests import Request
-from experiments.records.collect import BLOCKED, table_run
-from experiments.records.results import ArtifactState, TableRun
-from experiments.store import Store
+from experiments.records import ArtifactState, Run, load_run
+from experiments.records.study_results import StudyRun, stored_studies
+from experiments.store import Store, StoredArtifact, StoredRequest
 
 LOG_LINES = 4
 
 
-def status(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Print the state of one experiment, or of all that were asked for in this store."""
-    store = Store(options.store)
-    requests = chosen_requests(options, wiring, store)
-    replaced = _replaced(store, requests)
-    refresh_all(store, [artifact for request in requests for artifact in request.plan.artifacts] + replaced)
-    runs = [table_run(store, request) for request in requests]
-    if options.format == "json":
-        fields: Any = {
-            "experiment": {"name"},
-            "profile": True,
-            "seeds": True,
-            "complete": True,
-            "artifacts": True,
-        }
-        print(json.dumps([run.model_dump(mode="json", include=fields) for run in runs], indent=1))
+def status(
+    experiment: KnownExperiment | None = None,
+    /,
+    *,
+    store: StorePath = DEFAULT_STORE,
+    format: Literal["text", "json"] = "text",
+    wiring: Wired,
+) -> int:
+    """Print the state of one experiment, or of everything that was asked for in this store."""
+    opened = Store(store)
+    studies = [] if experiment else stored_studies(opened.root)
+    if studies and not any((opened.root / "requests").glob("*.json")):
+        print("\n".join(map(_study, studies)))
+        return 0
+    requests = chosen_requests(opened, wiring.registry, experiment)
+    replaced = _replaced(opened, requests)
+    refresh_all(opened, [artifact for request in requests for artifact in request.artifacts] + replaced)
+    runs = [load_run(opened, request) for request in requests]
+    if format == "json":
+        print(json.dumps([_as_json(run) for run in runs], indent=1))
     else:
-        described = (
-            _describe(run, store, request.plan.artifacts) for run, request in zip(runs, requests, strict=True)
-        )
-        print("\n\n".join(described))
-        if left := [f"  {each.name}  {each.label} {job.note}" for each, job in _live(store, replaced)]:
+        print("\n\n".join([_describe(opened, run) for run in runs] + [_study(study) for study in studies]))
+        if left := [f"  {each.name}  {each.label} {job.note}" for each, job in _live(opened, replaced)]:
             print("\nof earlier requests, with other seeds or values (`cancel` ends them too):")
             print("\n".join(left))
-    return 0
+    return 1 if requests.unreadable else 0
 
 
-def _replaced(store: Store, requests: Sequence[Request]) -> list[Artifact]:
+def _as_json(run: Run) -> dict[str, Any]:
+    return {
+        "experiment": {"name": run.experiment.name},
+        "profile": run.request.profile,
+        "seeds": list(run.request.seeds),
+        "complete": run.complete,
+        "artifacts": [artifact.model_dump(mode="json") for artifact in run.artifacts],
+    }
+
+
+def _replaced(store: Store, requests: Sequence[StoredRequest]) -> list[StoredArtifact]:
     """What was submitted under the names of `requests`, but is asked for by none of them any more."""
-    names = {request.plan.experiment.name for request in requests}
-    asked = {artifact for request in requests for artifact in request.plan.artifacts}
-    earlier = [work for work in submissions(store).values() if work.experiment in names]
-    return list(dict.fromkeys(each for work in earlier for each in work.artifacts if each not in asked))
+    names = {request.name for request in requests}
+    asked = {artifact.name for request in requests for artifact in request.artifacts}
+    earlier = [request for request in submissions(store).values() if request.name in names]
+    replaced = {each.name: each for request in earlier for each in request.artifacts}
+    return [artifact for name, artifact in replaced.items() if name not in asked]
 
 
-def _live(store: Store, artifacts: list[Artifact]) -> list[tuple[Artifact, JobRecord]]:
-    """Those that are not made and that Slurm still has a job for, as it said last."""
+def _live(store: Store, artifacts: Iterable[StoredArtifact]) -> list[tuple[StoredArtifact, JobRecord]]:
+    """Those that are not finished and for which Slurm had a job when it was asked last."""
     unfinished = [artifact for artifact in artifacts if not store.is_done(artifact)]
     return [(artifact, job) for artifact, job in jobs_of(store, unfinished).items() if job.state in LIVE]
 
 
-def _describe(run: TableRun, store: Store, artifacts: tuple[Artifact, ...]) -> str:
+def _describe(store: Store, run: Run) -> str:
     done = sum(artifact.status == "done" for artifact in run.artifacts)
-    seeds = ", ".join(map(str, run.seeds))
-    what = f"{run.experiment.name}, profile {run.profile}, seeds {seeds}"
+    seeds = ", ".join(map(str, run.request.seeds))
+    what = f"{run.experiment.name}, profile {run.request.profile}, seeds {seeds}"
     lines = [f"{what}: {done} of {len(run.artifacts)} artifacts done"]
-    for state, artifact in zip(run.artifacts, artifacts, strict=True):
-        lines.append(f"  {_line(state)}")
-        if state.status == "failed":
-            lines += [f"           | {line}" for line in _last_words(store, artifact)]
+    for artifact in run.artifacts:
+        lines.append(f"  {_line(artifact)}")
+        if artifact.status == "failed":
+            lines += [
+                f"           | {line}" for line in _last_words(store, run.request.by_name[artifact.name])
+            ]
     return "\n".join(lines)
 
 
 def _line(artifact: ArtifactState) -> str:
-    detail = ""
+    detail = artifact.note or ""
     if artifact.status == "running" and artifact.progress is not None:
-        detail = f" {100 * artifact.progress:.0f} %, {readable(artifact.remaining_seconds)} left"
+        detail = f"{100 * artifact.progress:.0f} %, {readable(artifact.remaining_seconds)} left"
     elif artifact.status == "failed":
-        detail = f" {artifact.error}"
+        detail = artifact.error or ""
     elif artifact.status == "done":
-        detail = f" in {readable(artifact.seconds)}"
-    elif artifact.note is not None:
-        detail = f" {artifact.note}"
-    blocked = artifact.note is not None and artifact.note.startswith(BLOCKED)
-    word = "blocked" if blocked else artifact.status
+        detail = f"in {readable(artifact.seconds)}"
     shared = f" (shared by {artifact.shared_by})" if artifact.shared_by > 1 else ""
-    return f"{word:<8} {artifact.kind}-{artifact.key}  {artifact.label}{shared}{detail}"
+    return f"{artifact.status:<8} {artifact.name}  {artifact.label}{shared} {detail}".rstrip()
 
 
-def _last_words(store: Store, artifact: Artifact) -> list[str]:
+def _last_words(store: Store, artifact: StoredArtifact) -> list[str]:
     """The end of the job's log, or of the traceback where there is no job."""
     job = job_of(store, artifact)
     text = read_log(store, job) if job is not None else (store.failure(artifact) or {}).get("traceback")
     return [line for line in (text or "").splitlines() if line.strip()][-LOG_LINES:]
+
+
+def _study(run: StudyRun) -> str:
+    done = sum(trial.state != "running" for trial in run.trials)
+    best = "" if run.best is None else f", the best is trial {run.best}"
+    return f"study {run.study.name}, profile {run.profile}: {done} of {run.budget} trials done{best}"

@@ -2,69 +2,92 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from experiments.arguments import DEFAULT_STORE
-from experiments.artifacts import Artifact
-from experiments.commands.wiring import Wiring
-from experiments.executors.queue import SlurmError
-from experiments.executors.watch import refresh
-from experiments.planning.requests import Request, stored_requests
-from experiments.registry import discover, pick
-from experiments.store import CANNOT_WRITE, Store, StoreError
+from cyclopts import Parameter
+
+from experiments.commands.options import DEFAULT_STORE
+from experiments.specs.registry import Registry, pick
+from experiments.store import CANNOT_WRITE, Store, StoredArtifact, StoredRequest, StoreError, stored_requests
+
+if TYPE_CHECKING:
+    from experiments.records import Run
+
+KnownExperiment = Annotated[
+    str, Parameter(help="a name that `list` prints, that of a sweep, or the Python file that you ran")
+]
 
 
-def chosen_requests(options: argparse.Namespace, wiring: Wiring, store: Store) -> list[Request]:
-    """The stored requests of the experiment that the options name, or all; the latest first.
+class Chosen(list[StoredRequest]):
+    """Stored requests, the latest first; `unreadable` are the files of others that were meant, too."""
+
+    unreadable: tuple[Path, ...] = ()
+
+
+def chosen_requests(
+    store: Store, registry: Registry, experiment: str | None = None, profile: str | None = None
+) -> Chosen:
+    """The stored requests of an experiment (or of all) at a profile (or at any).
 
     Raises:
-        StoreError: there is none.
+        ConfigError: there is no such experiment.
+        StoreError: it was not run here, or all of its requests are damaged.
     """
-    requests, name = stored_requests(store), None
-    if options.experiment is not None:
-        name = known_name(options.experiment, wiring, requests)
-        requests = [request for request in requests if request.plan.experiment.name == name]
-    if not requests:
-        raise not_run(options, name)
-    return requests
+    requests = found = stored_requests(store.root)
+    if experiment is not None and experiment.endswith(".py"):
+        path = str(Path(experiment).absolute())
+        found = [each for each in requests if each.source.get("path") == path and not each.experiment.swept]
+    elif experiment is not None:
+        known = {request.name: request.experiment for request in requests} | registry.experiments()
+        found = [each for each in requests if each.name == pick(known, experiment, "experiment").name]
+    chosen = Chosen(each for each in found if profile in (None, each.profile))
+    readable = {f"{each.name}.{each.profile}.json" for each in requests}
+    files = sorted((store.root / "requests").glob(f"{experiment or '*'}.{profile or '*'}.json"))
+    chosen.unreadable = tuple(file for file in files if file.name not in readable)
+    if chosen.unreadable and not chosen:
+        raise StoreError(f"{chosen.unreadable[0]}: cannot be read; delete it and run the command again")
+    if not chosen:
+        raise not_run(store, experiment, profile, [each.profile for each in found])
+    return chosen
 
 
-def not_run(options: argparse.Namespace, name: str | None, profiles: Sequence[str] = ()) -> StoreError:
-    """Says that an experiment was not run in the store, or nothing was, and what to type.
+def not_run(
+    store: Store, experiment: str | None, profile: str | None = None, profiles: Sequence[str] = ()
+) -> StoreError:
+    """Says that an experiment (or anything) was not run in the store, and what to type.
 
-    Args:
-        options: `store`, and `profile` where the command takes one.
-        name: the experiment's.
-        profiles: at which it was run, if not at the one asked for.
+    `profiles` are those at which it was run, if not at `profile`.
     """
-    profile = getattr(options, "profile", None)
-    what = f"{name} was not run here" if name else "nothing was run here"
-    where = f"store {Path(options.store).absolute()}: {what}" + (f" at profile {profile}" if profile else "")
+    what = f"{experiment} was not run here" if experiment else "nothing was run here"
+    where = f"store {store.root}: {what}" + (f" at profile {profile}" if profile else "")
     if profiles:
         return StoreError(f"{where}, but at {', '.join(dict.fromkeys(profiles))}")
-    line = ["python", "-m", "experiments", "run", name or "table4"]
+    line = ["python", "-m", "experiments", "run", experiment or "table4"]
     line += ["--profile", profile] if profile else []
-    line += ["--store", str(options.store)] if options.store != DEFAULT_STORE else []
+    line += ["--store", str(store.root)] if store.root != DEFAULT_STORE.absolute() else []
     return StoreError(f"{where}; try another --store, or: {shlex.join(line)}")
 
 
-def known_name(name: str, wiring: Wiring, requests: Iterable[Request]) -> str:
-    """`name`, if it is an experiment's or that of a stored request (a sweep).
+def concluded(runs: Iterable[Run], unreadable: Sequence[Path] = ()) -> int:
+    """Name the artifacts of `runs` that failed; the exit code is 1 if any did, or a request is unreadable."""
+    failed = {
+        artifact.name: artifact for run in runs for artifact in run.artifacts if artifact.status == "failed"
+    }
+    for artifact in failed.values():
+        print(f"failed: {artifact.label} ({artifact.name}): {artifact.error}", file=sys.stderr)
+    return 1 if failed or unreadable else 0
 
-    Raises:
-        ConfigError: it is neither; the message lists the choices.
-    """
-    stored = {request.plan.experiment.name: request.plan.experiment for request in requests}
-    return pick(stored | discover(wiring.spec_packages), name).name
 
-
-def refresh_all(store: Store, artifacts: Iterable[Artifact]) -> None:
+def refresh_all(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
     """Bring the store up to what Slurm knows of the artifacts' jobs; says so if that cannot be done."""
+    from experiments.executors.queue import SlurmError
+    from experiments.executors.watch import refresh
+
     try:
         refresh(store, dict.fromkeys(artifacts))
     except SlurmError as error:

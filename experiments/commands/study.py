@@ -2,229 +2,51 @@
 
 from __future__ import annotations
 
-import argparse
-import contextlib
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
-import optuna
-from optuna.trial import Trial
-from rich.console import Console
+from cyclopts import Parameter
 
-from experiments.commands.planning import chosen_overlay, data_overlay, require_images
-from experiments.commands.progress import ConsoleProgress
-from experiments.commands.run import log
-from experiments.commands.wiring import Wiring
-from experiments.executors.datasets import DataSets
-from experiments.executors.events import Listener
-from experiments.executors.process import VISIBLE_GPUS, prepare_torch, visible_gpus
-from experiments.executors.resources import Cluster, load_cluster
-from experiments.executors.stop import INTERRUPTED, Stop
-from experiments.planning.costs import estimate
-from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
-from experiments.planning.needed_weights import require_weights
-from experiments.planning.plan import Plan
-from experiments.planning.requests import command_line
-from experiments.profiles import PROFILES
-from experiments.recipe import resolve
-from experiments.records.collect import table_runs
-from experiments.records.study_results import StudyRun, folder_name
-from experiments.registry import discover, discover_studies, pick, pick_study
-from experiments.store import Store
-from experiments.studies.journal import Journal
-from experiments.studies.search import SPLIT, Search, work
-from experiments.studies.writing import write_record
-from sftok.config import ConfigError
-from sftok.device import require_device
-
-STAND_INS = {"train": "", SPLIT: "", WEIGHTS: ""}
+from experiments.commands.options import (
+    DEFAULT_STORE,
+    ClusterFile,
+    Positive,
+    StorePath,
+    ValueOptions,
+    read_positive,
+    text_of,
+)
+from experiments.commands.wiring import Wired
 
 
-def study(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(ValueOptions):
+    """How a study is carried out."""
+
+    trials: Annotated[Positive, Parameter(help="how many in all (default: what the study says)")] = None
+    workers: Annotated[
+        int,
+        text_of(read_positive, metavar="N", allow_repeating=True, help="processes, or jobs, at once"),
+    ] = 1
+    executor: Annotated[
+        Literal["inline", "slurm"],
+        Parameter(help="here, or as jobs of a cluster that share the study"),
+    ] = "inline"
+    cluster: ClusterFile = None
+    store: StorePath = DEFAULT_STORE
+
+
+def study(
+    study: Annotated[str, Parameter(help="a study that `list` prints, or a Python file of your own")],
+    /,
+    *,
+    options: StudyOptions = StudyOptions(),
+    wiring: Wired,
+) -> int:
     """Do trials until all are over; the exit code is 1 if none of them gave a number."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    found = pick_study(discover_studies(wiring.spec_packages), options.study)
-    base = pick(discover(wiring.spec_packages), found.experiment)
-    if found.row not in [row.name for row in base.trained_rows]:
-        raise ConfigError(f"study {found.name}: {base.name} trains no row {found.row!r}")
-    profile, overrides = PROFILES[options.profile], chosen_overlay(options)
+    found = wiring.registry.study(study)
+    # Imported here: a wrong option or name is answered before torch and Optuna are loaded.
+    from experiments.commands.search import carry_out
 
-    def searched(fingerprints: dict[str, str]) -> Search:
-        return Search(
-            study=found, experiment=base, profile=profile, overrides=overrides, fingerprints=fingerprints
-        )
-
-    # Wrong values are found before the data is read.
-    searched(STAND_INS).check()
-    recipe = resolve(profile.overlay, overrides)
-    cluster = _cluster(options)
-    if cluster is None:
-        require_device(recipe.device)
-    data = DataSets(recipe.data)
-    weights = weights_fingerprint(recipe)
-    search = searched({**data.fingerprints(SPLIT), **weights})
-    require_weights(search.example().artifacts)
-    require_images(search.example().artifacts, data)
-    store = Store(options.store)
-    store.prepare()
-    prepare_torch(profile.threads)
-    identity = search.identity()
-    folder = store.root / "studies" / folder_name(found.name, profile.name, identity, overrides)
-    journal = Journal(found, identity, folder, store.root / "locks")
-    budget = options.trials or found.trials
-    print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
-    named = _named(options, search)
-    write = _writer(argv, wiring, search, journal, store, folder, data.describe(SPLIT), budget, named)
-    write()
-    if cluster is not None:
-        # Imported here: all other commands would wait for submitit, too.
-        from experiments.executors.study_job import submit_workers
-
-        worker = ["study", found.name, "--profile", profile.name, "--trials", str(budget), *named]
-        for job, log_file in submit_workers(worker, options.workers, store, folder, cluster, profile.threads):
-            print(f"job {job} prints to {log_file}")
-        print(
-            f"{options.workers} jobs queued; the terminal may be closed; without --executor the line joins in"
-        )
-        return 0
-    with _company(options, argv, folder) as others, contextlib.closing(Shown(store)) as shown:
-        work(search, journal, budget, store, data, shown.listeners, Stop(), told=write)
-    record = write()
-    _tell_of_dead(others, record)
-    return _conclude(record, store)
-
-
-class Shown:
-    """The progress of one trial at a time; a pruned or stopped one tells nobody that it is over."""
-
-    def __init__(self, store: Store):
-        self._store = store
-        self._console = Console(stderr=False)
-        self._latest: ConsoleProgress | None = None
-
-    def listeners(self, trial: Trial, planned: Plan) -> list[Listener]:
-        """Take the last trial's bars away, and say which one begins."""
-        self.close()
-        values = ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in trial.params.items()
-        )
-        self._console.print(f"trial {trial.number}: {values}", markup=False, highlight=False, soft_wrap=True)
-        self._latest = ConsoleProgress(planned, self._console, estimate(planned, self._store))
-        return [self._latest]
-
-    def close(self) -> None:
-        """Leave the terminal clean."""
-        if self._latest is not None:
-            self._latest.close()
-
-
-def _cluster(options: argparse.Namespace) -> Cluster | None:
-    """The resources of a study's jobs; None if it is done here."""
-    if options.executor == "slurm":
-        return load_cluster(options.cluster, options.profile)
-    if options.cluster is not None:
-        raise ConfigError("--cluster is for --executor slurm")
-    return None
-
-
-def _named(options: argparse.Namespace, search: Search) -> list[str]:
-    """Store, data and values as a command line: what another process needs to do the same."""
-    named = ["--store", str(options.store)]
-    own = dict(search.overrides)
-    if options.data is not None:
-        named += ["--data", str(options.data)]
-        own = {key: value for key, value in own.items() if key not in data_overlay(options.data)}
-    for key, value in own.items():
-        named += ["--set", f"{key}={json.dumps(value)}"]
-    return named
-
-
-def _writer(
-    argv: list[str],
-    wiring: Wiring,
-    search: Search,
-    journal: Journal,
-    store: Store,
-    folder: Path,
-    data: str,
-    budget: int,
-    named: list[str],
-) -> Callable[[], StudyRun]:
-    def write() -> StudyRun:
-        while True:
-            with journal.exclusive() as ours:
-                if ours:
-                    record = write_record(search, journal, folder, budget, data, command_line(argv), named)
-                    break
-            time.sleep(0.05)
-        try:
-            wiring.build_report(store.root, table_runs(store))
-        except Exception:
-            log.exception("the report could not be built now; the study goes on")
-        return record
-
-    return write
-
-
-Others = list[tuple[subprocess.Popen[bytes], Path]]
-"""Further workers, and the files that they print to."""
-
-
-@contextlib.contextmanager
-def _company(options: argparse.Namespace, argv: list[str], folder: Path) -> Iterator[Others]:
-    """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
-    others: Others = []
-    gpus = visible_gpus()
-    for number in range(1, options.workers):
-        path = folder / f"worker-{number}.log"
-        # Everybody takes the first GPU that is shown; this process stays on the first of all.
-        own = {VISIBLE_GPUS: gpus[number % len(gpus)]} if gpus else {}
-        with path.open("ab") as output:
-            command = [sys.executable, "-m", "experiments", *argv, "--workers", "1"]
-            started = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | own
-            )
-            others.append((started, path))
-        print(f"worker {number} prints to {path}")
-    try:
-        yield others
-    except BaseException:
-        for other, _ in others:
-            other.terminate()
-        raise
-    finally:
-        for other, _ in others:
-            other.wait()
-
-
-def _tell_of_dead(others: Others, record: StudyRun) -> None:
-    """Name the workers that failed. To find no number is 1, too, and the end of this command says it."""
-    for other, path in others:
-        fine = {0, INTERRUPTED} | ({1} if record.best is None else set())
-        if other.returncode not in fine:
-            print(f"a worker ended early, with exit code {other.returncode}: {path}", file=sys.stderr)
-
-
-def _conclude(record: StudyRun, store: Store) -> int:
-    states = [trial.state for trial in record.trials]
-    counts = ", ".join(
-        f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed") if state in states
-    )
-    print(f"{record.study.name}: {len(states)} trials, {counts}")
-    for trial in record.trials:
-        if trial.state == "failed":
-            print(f"failed: trial {trial.number}: {trial.reason}", file=sys.stderr)
-    print(f"report: {store.root / 'report' / f'study-{record.name}.html'}")
-    if record.best is None:
-        return 1
-    objective = record.study.objective
-    value = next(trial.value for trial in record.trials if trial.number == record.best)
-    print(f"best: trial {record.best}, {objective.metric} {value:.4g} at T={objective.steps}; to run it:")
-    print(f"  {record.best_command}")
-    return 0
+    return carry_out(found, options, wiring)

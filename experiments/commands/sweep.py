@@ -1,22 +1,93 @@
-"""`sweep`: an experiment of the command line's own, over a grid or a list of configuration values."""
+"""`sweep`: an experiment defined on the command line, over a grid or a list of configuration values."""
 
 from __future__ import annotations
 
-import argparse
+from typing import Annotated, Any
 
-from experiments.commands import executors
-from experiments.commands.planning import plan_all
-from experiments.commands.run import carry_out
-from experiments.commands.wiring import Wiring
-from experiments.registry import discover, pick
-from experiments.sweeps import combinations, refuse_incomparable, swept_experiment
+from cyclopts import Parameter
+
+from experiments.commands.options import (
+    ExecutorOptions,
+    PlanOptions,
+    RunOptions,
+    read_assignment,
+    read_value,
+    texts_of,
+)
+from experiments.commands.wiring import Wired
 
 
-def sweep(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
+def read_grid(text: str) -> tuple[str, list[Any]]:
+    """`stage2.replacement_ratio=0,0.5,1` as the key and its values; none may occur twice."""
+    key, equals, values = text.partition("=")
+    parts = _split(values)
+    if not equals or not key.strip() or not all(parts):
+        raise ValueError(f"{text!r}: write KEY=A,B,..., e.g. stage2.replacement_ratio=0,0.5,1")
+    _refuse_repeated(text, parts)
+    return key.strip(), [read_value(part) for part in parts]
+
+
+def read_combination(text: str) -> dict[str, Any]:
+    """`stage1.steps=500,tokenizer_steps=4000` as values by key."""
+    pairs = [read_assignment(part) for part in _split(text)]
+    _refuse_repeated(text, [key for key, _ in pairs])
+    return dict(pairs)
+
+
+def sweep(
+    experiment: Annotated[str, Parameter(help="a name that `list` prints, or a Python file of your own")],
+    /,
+    *,
+    grid: Annotated[
+        tuple[tuple[str, list[Any]], ...],
+        texts_of(
+            read_grid,
+            metavar="KEY=A,B,...",
+            help="values of a configuration key; several grids make every combination",
+        ),
+    ] = (),
+    listed: Annotated[
+        tuple[dict[str, Any], ...],
+        texts_of(
+            read_combination,
+            name="--list",
+            metavar="KEY=A,KEY2=B",
+            help="one combination of values; repeat it for each. With --grid, each under the whole grid",
+        ),
+    ] = (),
+    plan: PlanOptions = PlanOptions(),
+    how: RunOptions = RunOptions(),
+    executor: ExecutorOptions = ExecutorOptions(),
+    wiring: Wired,
+) -> int:
     """Make what the combinations need; the request is stored under the sweep's own name."""
-    executors.check_options(options)
-    base = pick(discover(wiring.spec_packages), options.experiment)
-    experiment = swept_experiment(base, combinations(options.grid, options.list))
-    plans, data = plan_all(options, [experiment], check=refuse_incomparable)
-    print(f"{experiment.name}: {len(experiment.rows)} rows; this name is for status, results, retry ...")
-    return carry_out(options, argv, wiring, plans, data)
+    from experiments.specs.sweep import combinations, swept_experiment
+
+    executor.check(plan.profile)
+    swept = swept_experiment(wiring.registry.experiment(experiment), combinations(grid, listed))
+    # Imported here: a wrong option or name is answered before torch is loaded.
+    from experiments.commands.execution import Execution
+    from experiments.commands.plans import plan_all
+    from experiments.specs.sweep import refuse_incomparable
+
+    plans, data = plan_all(plan, [swept], check=refuse_incomparable)
+    print(f"{swept.name}: {len(swept.rows)} rows; this name is for status, results, retry ...")
+    return Execution(plans, data, how, executor, wiring).carry_out()
+
+
+def _refuse_repeated(text: str, parts: list[str]) -> None:
+    if repeated := [part for part in parts if parts.count(part) > 1]:
+        raise ValueError(f"{text!r}: {repeated[0]} is given twice")
+
+
+def _split(text: str) -> list[str]:
+    """`text` at its commas, but not at those within brackets, braces or quotes."""
+    parts, depth, quoted = [""], 0, False
+    for character in text:
+        quoted ^= character == '"'
+        depth += 0 if quoted else (character in "[{") - (character in "]}")
+        if character == "," and not quoted and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += character
+    return [part.strip() for part in parts]

@@ -1,28 +1,32 @@
-"""`verdicts`: what the stored numbers say of each claim."""
+"""`verdicts`: what the stored numbers say about each claim."""
 
 from __future__ import annotations
 
-import argparse
 import sys
+from typing import Literal
 
-from experiments.commands.stored import chosen_requests, not_run
-from experiments.commands.wiring import Wiring
-from experiments.records.collect import table_run
-from experiments.records.results import TableRun
+from experiments.commands.options import DEFAULT_STORE, ProfileName, StorePath
+from experiments.commands.stored import KnownExperiment, chosen_requests, concluded
+from experiments.commands.wiring import Wired
+from experiments.records import load_run
 from experiments.store import Store
 
 
-def verdicts(options: argparse.Namespace, argv: list[str], wiring: Wiring) -> int:
-    """Print the verdicts on an experiment, or on all of the store: the latest run of each."""
-    store = Store(options.store)
-    latest: dict[str, TableRun] = {}
-    requests = chosen_requests(options, wiring, store)
-    for request in requests:
-        name = request.plan.experiment.name
-        if name not in latest and options.profile in (None, request.plan.profile.name):
-            latest[name] = table_run(store, request)
-    if not latest:
-        raise not_run(options, options.experiment, [request.plan.profile.name for request in requests])
-    runs = sorted(latest.values(), key=lambda run: run.experiment.place)
-    sys.stdout.write(wiring.verdict_exporters[options.format](runs))
-    return 0
+def verdicts(
+    experiment: KnownExperiment | None = None,
+    /,
+    *,
+    profile: ProfileName | None = None,
+    store: StorePath = DEFAULT_STORE,
+    format: Literal["text", "csv", "json", "markdown"] = "text",
+    wiring: Wired,
+) -> int:
+    """Print the verdicts on the latest run (at `--profile`) of an experiment, or of each one in the store."""
+    opened = Store(store)
+    requests = chosen_requests(opened, wiring.registry, experiment, profile)
+    latest = {request.name: request for request in reversed(requests)}
+    runs = [
+        load_run(opened, each) for each in sorted(latest.values(), key=lambda each: each.experiment.place)
+    ]
+    sys.stdout.write(wiring.export_verdicts(runs, format))
+    return concluded(runs, requests.unreadable)

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.recipe import Recipe, flat
+from experiments.recipe import Recipe
 from experiments.specs import Experiment, Setting
 from sftok.components import Component
-from sftok.config import Config
+from sftok.config import Config, flat
 
 NONE = "–"
 """Where a stage has no such setting."""

@@ -1,4 +1,4 @@
-"""What MLflow is told of a finished row: parameters, tags, curves, measurements, files. Knows no MLflow."""
+"""What MLflow is told about a finished row: parameters, tags, curves, numbers, files. Imports no MLflow."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from einops import rearrange
 
-from experiments.planning.plan import Plan
-from experiments.recipe import flat
-from experiments.records.results import RowRun
-from experiments.store import METRICS
+from experiments.records import ArtifactState, RowState, Run
+from experiments.records.training_log import log_lines
 from sftok.arrays import read_arrays
+from sftok.config import flat
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
 """What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""
+
+_NOT_IN_NAMES = ("steps", "step", "temperature")
+"""Coordinates that are MLflow's step, or the same for all numbers of a row."""
 
 
 class Value(NamedTuple):
@@ -30,69 +31,74 @@ class Value(NamedTuple):
     step: int
 
 
-def parameters(plan: Plan, row: RowRun) -> dict[str, str]:
+def parameters(run: Run, row: RowState) -> dict[str, str]:
     """The row's resolved configuration as text, under the dotted keys that `--set` takes."""
-    values = flat(plan.recipe_of(row.row).model_dump(mode="json")) | {"seed": row.seed}
+    values = flat(run.request.recipes[row.row]) | {"seed": row.seed}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
-def tags(plan: Plan, row: RowRun) -> dict[str, str]:
+def tags(run: Run, row: RowState) -> dict[str, str]:
     """What identifies the row: its evaluation, the keys of everything it came from, protocol and commit."""
-    planned = next(each for each in plan.rows if (each.row, each.seed) == (row.row, row.seed))
-    commit = str(row.evaluation.provenance.get("commit", "unknown"))
-    sources = [
-        upstream for node in (*planned.training, *planned.measurements) for upstream in node.inputs.values()
-    ]
-    chosen = {}
-    if row.sampling is not None:
-        point = row.sampling.chosen.model_dump(include={"schedule", "scale", "temperature"})
-        chosen["sftok.guidance"] = json.dumps(point)
-    return (
-        chosen
-        | {
-            "mlflow.source.git.commit": commit.partition("+")[0],
-            "sftok.row": row.row,
-            "sftok.seed": str(row.seed),
-            "sftok.commit": commit,
-            "sftok.protocol": str(row.protocol.get("fingerprint", "unknown")),
-            "sftok.evaluation": row.evaluation.key,
-        }
-        | {f"sftok.analysis.{node.config['analysis']}": node.key for node in planned.analyses}
-        | {f"sftok.key.{source.stage}": source.key for source in sources}
-    )
+    evaluation = run.results[row.evaluation.name]
+    commit = evaluation.provenance.commit
+    found = {
+        "mlflow.source.git.commit": commit.partition("+")[0],
+        "sftok.row": row.row,
+        "sftok.seed": str(row.seed),
+        "sftok.commit": commit,
+        "sftok.protocol": str(evaluation.protocol.get("fingerprint", "unknown")),
+        "sftok.evaluation": row.evaluation.key,
+    }
+    stored = run.request.by_name
+    for analysis in row.analyses:
+        found[f"sftok.analysis.{stored[analysis.name].record['analysis']['name']}"] = analysis.key
+    planned = next(each for each in run.request.rows if (each.row, each.seed) == (row.row, row.seed))
+    for artifact in run.request.needed_by(planned):
+        if artifact.name not in planned.measurements:
+            found[f"sftok.key.{artifact.stage}"] = artifact.key
+    if (guidance := run.results.get(run.input_of(row.evaluation, "guidance"))) is not None:
+        chosen: dict[str, Any] = (guidance.model_extra or {})["chosen"]
+        point = {name: chosen[name] for name in ("schedule", "scale", "temperature")}
+        found["sftok.guidance"] = json.dumps(point)
+    return found
 
 
-def curves(row: RowRun) -> Iterator[Value]:
-    """The training curves of the row's stages: `warm-up/loss`, `alignment/learning_rate` ... by step."""
+def curves(row: RowState) -> Iterator[Value]:
+    """The training curves of the row's stages: `warm-up/loss`, `alignment/learning_rate` ... by step.
+
+    Raises:
+        StoreError: a log is damaged; the message names the file.
+    """
     for stage in row.training:
         assert stage.folder is not None, "a finished row has finished stages"
-        log = stage.folder / METRICS
-        # A teacher that was given has none.
-        for line in log.read_text().splitlines() if log.is_file() else ():
-            values = json.loads(line)
-            step = values.pop("step")
-            for quantity, value in values.items():
+        for line in log_lines(stage.folder):
+            step = line.pop("step")
+            for quantity, value in line.items():
                 yield Value(f"{stage.stage}/{quantity}", float(value), step)
 
 
-def measurements(row: RowRun) -> Iterator[Value]:
+def measurements(run: Run, row: RowState) -> Iterator[Value]:
     """The row's numbers, as `rfid/classifier` at step T; at 0 where there are no decoding steps.
 
-    What each step of a decoding has (`experiments.records.quantities`) stands at that step.
+    What each step of one decoding has is logged at that step; other coordinates are part of the name.
     """
-    for result in row.results:
-        name = "/".join(filter(None, (result.metric, result.extractor)))
-        yield Value(_FORBIDDEN.sub("-", name), result.value, result.steps or 0)
+    # Imported here: it loads pandas, which is of no use if there is nothing to deliver.
+    from experiments.records.frame import coordinates, select
+
+    lines = select(run.frame, row=row.row, seed=row.seed)
+    further = [name for name in coordinates(lines) if name not in _NOT_IN_NAMES]
+    lines = lines.astype(object).where(lines.notna(), None)
+    for line in lines.to_dict("records"):
+        named = [f"{name}-{line[name]}" for name in further if line[name] is not None]
+        name = "/".join(filter(None, (line["metric"], line["extractor"], *named)))
+        step = next((line[key] for key in ("step", "steps") if line.get(key) is not None), 0)
+        yield Value(_FORBIDDEN.sub("-", name), line["value"], int(step))
 
 
-def working_time(row: RowRun) -> tuple[int, int]:
+def working_time(row: RowState) -> tuple[int, int]:
     """Start and end in ms: the end is that of the last measurement, the length is what all parts took."""
-    ends = (row.evaluation, *row.analyses)
-    end = max(
-        datetime.fromisoformat(part.provenance["started"]).timestamp() + part.provenance["seconds"]
-        for part in ends
-    )
-    seconds = sum(part.seconds or 0.0 for part in (*row.training, *ends))
+    end = max(map(_end, row.measurements))
+    seconds = sum(part.seconds or 0.0 for part in (*row.training, *row.measurements))
     return int(1000 * (end - seconds)), int(1000 * end)
 
 
@@ -103,5 +109,10 @@ def strip(path: Path) -> np.ndarray:
         ValueError: the file is damaged.
     """
     arrays = read_arrays(path).values()
-    lines = np.stack([array for array in arrays if array.ndim == 4])  # not the labels and class names
-    return rearrange(lines, "lines n c h w -> (lines h) (n w) c")
+    lines = [array for array in arrays if array.ndim == 4]  # not the labels and class names
+    return np.concatenate([np.concatenate(line.transpose(0, 2, 3, 1), axis=1) for line in lines])
+
+
+def _end(artifact: ArtifactState) -> float:
+    made = artifact.provenance
+    return datetime.fromisoformat(made["started"]).timestamp() + float(made["seconds"])

@@ -1,6 +1,6 @@
 """A request's runs in MLflow: a parent, and in it a nested run per row and seed.
 
-A nested run is finished last of all, so one that is not finished was cut off: it is deleted and made anew.
+A nested run is marked finished last, so one that is not finished was cut off: it is deleted and made again.
 """
 
 from __future__ import annotations
@@ -14,8 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from experiments.planning.requests import Request
-from experiments.records.results import RowRun, TableRun
+from experiments.records import RowState, Run
 from experiments.store import CONFIG, EXAMPLES, RESULT, Store
 from experiments.tracking import content
 from experiments.tracking.connection import FILES, connect, server
@@ -31,30 +30,35 @@ RUNNING = "RUNNING"
 class Tracker:
     """The runs of one request in MLflow. One process at a time on a store: see `delivery`."""
 
-    def __init__(self, store: Store, request: Request, run: TableRun):
+    def __init__(self, store: Store, run: Run):
         """Connect, and find or make the experiment and the parent run."""
-        self._plan, self._run = request.plan, run
+        self._run, self._request = run, run.request
         self._client = connect(store)
         self._experiment = self._find_experiment(store)
-        self._parent = self._find_parent(request)
+        self._parent = self._find_parent()
 
-    def deliver(self, delivery: str, row: RowRun) -> bool:
-        """Make the row's nested run; False if MLflow has it already."""
+    def deliver(self, delivery: str, row: RowState) -> bool:
+        """Make the row's nested run; False if MLflow has it already.
+
+        Raises:
+            StoreError: a training log of the row is damaged.
+        """
         for found in self._search("sftok.delivery", delivery):
             if found.info.status == "FINISHED":
                 return False
             self._client.delete_run(found.info.run_id)
+        values = [*content.curves(row), *content.measurements(self._run, row)]
         start, end = content.working_time(row)
         own = {"mlflow.parentRunId": self._parent, "sftok.delivery": delivery}
         nested = self._client.create_run(
             self._experiment,
             start_time=start,
             run_name=f"{row.row}, seed {row.seed}{self._caution}",
-            tags=self._common_tags() | content.tags(self._plan, row) | own,
+            tags=self._common_tags() | content.tags(self._run, row) | own,
         )
         run_id = nested.info.run_id
-        self._log_parameters(run_id, content.parameters(self._plan, row))
-        self._log_values(run_id, [*content.curves(row), *content.measurements(row)], end)
+        self._log_parameters(run_id, content.parameters(self._run, row))
+        self._log_values(run_id, values, end)
         self._log_files(run_id, row.evaluation.folder)
         for analysis in row.analyses:
             self._log_files(run_id, analysis.folder, place=f"analysis-{analysis.key}")
@@ -71,7 +75,7 @@ class Tracker:
 
     @property
     def _caution(self) -> str:
-        return " (numbers mean nothing)" if self._run.meaningless else ""
+        return " (numbers mean nothing)" if self._request.meaningless else ""
 
     def _find_experiment(self, store: Store) -> str:
         # A server keeps files where it is configured to; beside the SQLite file we say where.
@@ -87,15 +91,15 @@ class Tracker:
         location = None if place is None else place.as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))
 
-    def _find_parent(self, request: Request) -> str:
-        key = request_key(request)
+    def _find_parent(self) -> str:
+        key = request_key(self._run)
         for found in self._search("sftok.request", key):
             return str(found.info.run_id)
         experiment = self._run.experiment
-        note = f"{experiment.title} ({experiment.source}). Data: {self._run.data}."
+        note = f"{experiment.title} ({experiment.source}). Data: {self._request.data}."
         parent = self._client.create_run(
             self._experiment,
-            run_name=f"{experiment.name}, {self._run.profile}{self._caution}",
+            run_name=f"{experiment.name}, {self._request.profile}{self._caution}",
             tags=self._common_tags() | {"sftok.request": key, "mlflow.note.content": note},
         )
         return str(parent.info.run_id)
@@ -106,10 +110,10 @@ class Tracker:
     def _common_tags(self) -> dict[str, str]:
         return {
             "sftok.table": self._run.experiment.name,
-            "sftok.profile": self._run.profile,
-            "sftok.meaningless": str(self._run.meaningless).lower(),
-            "sftok.overrides": json.dumps(self._run.overrides, sort_keys=True),
-            "sftok.command": self._run.command,
+            "sftok.profile": self._request.profile,
+            "sftok.meaningless": str(self._request.meaningless).lower(),
+            "sftok.overrides": json.dumps(self._request.overrides, sort_keys=True),
+            "sftok.command": self._request.command,
         }
 
     def _log_parameters(self, run_id: str, parameters: Mapping[str, str]) -> None:
@@ -141,15 +145,15 @@ def _is_at(location: str, place: Path) -> bool:
     return Path(url2pathname(urlsplit(location).path)).resolve() == place.resolve()
 
 
-def request_key(request: Request) -> str:
+def request_key(run: Run) -> str:
     """A hash of the table, the profile, the overrides and the data: equal requests share a parent run."""
-    plan = request.plan
-    data = dict(plan.rows[0].evaluation.data) if plan.rows else {}
-    identity = [plan.experiment.name, plan.profile.name, dict(plan.overrides), data]
+    request = run.request
+    data = request.by_name[request.rows[0].evaluation].data if request.rows else {}
+    identity = [request.name, request.profile, request.overrides, data]
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def standing(run: TableRun) -> str:
+def standing(run: Run) -> str:
     """MLflow's word for how the rows stand; a request without rows has no parent run to end."""
     statuses = {row.status for row in run.rows}
     if not statuses or not statuses <= {"done", "failed"}:

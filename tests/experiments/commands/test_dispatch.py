@@ -1,10 +1,11 @@
-"""What ends a command: one line, and a code."""
+"""How a command ends: one line, and an exit code."""
 
 from __future__ import annotations
 
-import argparse
 import builtins
+import importlib
 import io
+import pkgutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ def interrupt_import_of(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(builtins, "__import__", interrupted)
 
 
-@pytest.mark.parametrize("module", ["reports", "experiments.executors.queue"])
+@pytest.mark.parametrize("module", ["experiments.specs.registry", "experiments.executors.queue"])
 def test_ctrl_c_while_modules_are_imported_is_one_line(
     module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,10 +59,10 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr(commands, "_run", broken)
     with pytest.raises(FileNotFoundError):
-        commands.dispatch(argparse.Namespace(command="status"), [], None)  # type: ignore[arg-type]
+        main(["status"])
 
 
-def test_an_output_that_knows_few_letters_ends_no_command(
+def test_a_terminal_that_encodes_ascii_alone_fails_no_command(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     raw = io.BytesIO()
@@ -69,3 +70,16 @@ def test_an_output_that_knows_few_letters_ends_no_command(
     assert main(["show", "table4", "--profile", "smoke"]) == 0
     sys.stdout.flush()
     assert b"\\u" in raw.getvalue() or raw.getvalue().isascii()
+
+
+def test_every_error_with_an_exit_code_exists() -> None:
+    named = [*commands._INPUT_ERRORS, *commands._FAILURES, *commands._INTERRUPTIONS]
+    for place in named:
+        module, _, name = place.partition(":")
+        assert issubclass(getattr(importlib.import_module(module), name), Exception)
+
+
+def test_no_command_is_hidden_by_a_builtin_of_its_name() -> None:
+    """A module of this package becomes a global of the package: `list.py` would replace `list`."""
+    modules = {module.name for module in pkgutil.iter_modules(commands.__path__)}
+    assert not modules & set(dir(builtins))

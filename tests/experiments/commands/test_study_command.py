@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 import torch
+from experiments.tasks.base import Task
 
 from experiments import arguments
 from experiments.commands import study as command
 from experiments.commands.wiring import Wiring
-from experiments.executors import inline
 from experiments.records.study_results import BEST, TRIALS, stored_studies
-from experiments.tasks.base import Task
+from experiments.running import runner
 
 WIRING = Wiring(
     spec_packages=("experiments.paper", "ablations"),
@@ -53,7 +53,7 @@ def make(task: Task) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def nothing_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inline, "find_maker", lambda kind: make)
+    monkeypatch.setattr(runner, "find_maker", lambda kind: make)
     monkeypatch.setattr(command, "DataSets", Images)
     # Of the whole process, and so of the tests after these.
     monkeypatch.setattr(command, "prepare_torch", lambda threads: None)

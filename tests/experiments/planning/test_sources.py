@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 from experiments.profiles import PROFILES
-from experiments.recipe import flat, resolve
+from experiments.recipe import resolve
+from sftok.config import flat
 from experiments.planning.sources import DEVIATIONS, ENDINGS, SOURCES, source, source_at
 
 ROOT = Path(__file__).parents[3]

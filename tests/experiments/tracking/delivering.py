@@ -2,74 +2,66 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
 from mlflow import MlflowClient
+from stored_runs import StoreMaker, line, write_log
 
-from experiments.artifacts import Artifact
-from experiments.planning.plan import plan
-from experiments.planning.requests import Request
-from experiments.profiles.base import Profile
-from experiments.spec import Experiment, Row
-from experiments.store import Store
+from experiments.records import load_run
+from experiments.specs import Experiment, Row
+from experiments.store import EXAMPLES, Store, StoredArtifact, StoredRequest
+from experiments.tracking import delivery
 
-PROFILE = Profile(
-    name="tiny",
-    purpose="tests",
-    overlay={"data.image_size": 256, "tokenizer_steps": 30, "stage1.steps": 10},
-    meaningless=True,
-)
 EXPERIMENT = Experiment(
     name="table0",
     kind="table",
     title="A table",
     source="Table 0",
     description="",
-    rows=(
-        Row(name="low", label="low", overrides={"stage2.replacement_ratio": 0.5}),
-        Row(name="high", label="high", overrides={"stage2.replacement_ratio": 1.0}),
-    ),
+    rows=(Row(name="low", label="low"), Row(name="high", label="high")),
 )
-FINGERPRINTS = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+RECIPES = {
+    "low": {"data": {"path": None}, "stage2": {"replacement_ratio": 0.5}},
+    "high": {"data": {"path": "x" * 7000}, "stage2": {"replacement_ratio": 1.0}},
+}
 
 
-def make_request(seeds: tuple[int, ...] = (0,), overrides: dict[str, Any] | None = None) -> Request:
-    planned = plan(EXPERIMENT, PROFILE, seeds, overrides or {}, FINGERPRINTS)
-    return Request(planned, "python -m experiments run table0", "ten images", "2026-01-01T00:00:00+00:00")
+def make_request(store: Store, seeds: tuple[int, ...] = (0,), **changes: Any) -> StoredRequest:
+    values = {"recipes": RECIPES, "meaningless": True, "command": "python -m experiments run table0"}
+    return StoreMaker(store.root).request(changes.pop("experiment", EXPERIMENT), seeds, **values | changes)
 
 
-def finish(store: Store, artifact: Artifact) -> None:
+def finish(store: Store, artifact: StoredArtifact) -> None:
     """What a maker and the runner leave behind, with made-up numbers."""
     if store.is_done(artifact):
         return
-    folder = store.open_work(artifact)
-    result: dict[str, Any] = {
-        "provenance": {"started": "2026-01-01T00:00:00+00:00", "seconds": 60.0, "commit": "abc+changes"}
-    }
+    folder = store.open_work(artifact, {})
+    result: dict[str, Any] = {}
     if artifact.kind == "stage":
-        lines = [{"step": step, "loss": 1 / step, "learning_rate": 1e-3} for step in range(1, 11)]
-        (folder / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    if artifact.kind == "evaluation" and "tokenizer" in artifact.inputs:
-        measured = {"temperature": 0.0, "n_images": 10, "subject": "tokenizer"}
-        rows = [
-            {"metric": "rfid", "extractor": "classifier@28", "steps": steps, "value": 2.0 + steps, **measured}
-            for steps in (1, 8)
-        ]
-        rows += [{"metric": "codebook_usage", "extractor": "", "steps": None, "value": 0.5, **measured}]
-        result |= {"rows": rows, "protocol": {"fingerprint": "f00d"}}
-        strips = {
-            name: np.full((2, 3, 4, 4), value, np.uint8) for name, value in (("original", 9), ("T1", 200))
-        }
-        np.savez(folder / "examples.npz", **strips)
-    store.commit(artifact, result)
+        write_log(folder, 100, 2.0)
+    if "tokenizer" in artifact.inputs and artifact.kind == "evaluation":
+        rows = [line("rfid", 2.0 + steps, "classifier@28", steps=steps, temperature=0.0) for steps in (1, 8)]
+        result = {"rows": [*rows, line("codebook_usage", 0.5)], "protocol": {"fingerprint": "f00d"}}
+        strips = {"original": np.full((2, 3, 4, 4), 9, np.uint8), "T1": np.full((2, 3, 4, 4), 200, np.uint8)}
+        np.savez(folder / EXAMPLES, **strips)
+    elif artifact.kind == "analysis":
+        rows = [line("accuracy", step / 10, step=step, positions="masked") for step in (1, 2)]
+        result = {"rows": rows, "protocol": {}}
+    StoreMaker(store.root).finish(artifact, took=60.0, **result)
 
 
-def finish_row(store: Store, request: Request, index: int) -> None:
-    row = request.plan.rows[index]
-    for artifact in (*row.training, row.evaluation):
+def finish_row(store: Store, request: StoredRequest, index: int = 0) -> None:
+    for artifact in request.needed_by(request.rows[index]):
         finish(store, artifact)
+
+
+def sync(store: Store, request: StoredRequest, *, ask: bool = False) -> int:
+    return delivery.sync(store, load_run(store, request), ask=ask)
+
+
+def deliver(store: Store, request: StoredRequest, *, ask: bool = False) -> int:
+    return delivery.deliver(store, load_run(store, request), ask=ask)
 
 
 def client_of(store: Store) -> MlflowClient:

@@ -6,22 +6,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from delivering import (
-    finish_row,
-    make_request,
-)
+from delivering import finish_row, make_request
 
-from experiments.records.collect import table_run
+from experiments.records import load_run
 from experiments.store import Store
 from experiments.tracking import content
 
 
 def test_metric_names_keep_to_what_mlflow_allows(store: Store) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
-    row = table_run(store, request).rows[0]
-    assert [value.name for value in content.measurements(row)] == ["rfid/classifier-28"] * 2 + [
-        "codebook_usage"
+    request = make_request(store)
+    finish_row(store, request)
+    run = load_run(store, request)
+    values = list(content.measurements(run, run.rows[0]))
+    assert values == [
+        ("rfid/classifier-28", 3.0, 1),
+        ("rfid/classifier-28", 10.0, 8),
+        ("codebook_usage", 0.5, 0),
     ]
 
 

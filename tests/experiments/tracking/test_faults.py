@@ -10,14 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from delivering import (
-    assert_complete,
-    client_of,
-    finish_row,
-    make_request,
-)
+from delivering import assert_complete, client_of, deliver, finish_row, make_request, sync
 
-from experiments.store import Store
+from experiments.store import METRICS, Store
 from experiments.tracking import delivery, ledger, runs
 
 
@@ -25,7 +20,7 @@ from experiments.tracking import delivery, ledger, runs
 def test_a_kill_in_the_middle_delivers_exactly_once(
     store: Store, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
-    request = make_request()
+    request = make_request(store)
     for index in range(2):
         finish_row(store, request, index)
 
@@ -35,16 +30,16 @@ def test_a_kill_in_the_middle_delivers_exactly_once(
     with monkeypatch.context() as patch:
         patch.setattr(runs.Tracker, moment, killed)
         with pytest.raises(KeyboardInterrupt):
-            delivery.sync(store, request)
-    delivery.sync(store, request)
+            sync(store, request)
+    sync(store, request)
     assert_complete(store, rows=2)
 
 
 def test_a_kill_before_the_ledger_is_written_makes_no_duplicate(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
+    request = make_request(store)
+    finish_row(store, request)
 
     def killed(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -52,8 +47,8 @@ def test_a_kill_before_the_ledger_is_written_makes_no_duplicate(
     with monkeypatch.context() as patch:
         patch.setattr(ledger.Ledger, "add", killed)
         with pytest.raises(KeyboardInterrupt):
-            delivery.sync(store, request)
-    assert delivery.sync(store, request) == 0
+            sync(store, request)
+    assert sync(store, request) == 0
     assert_complete(store, rows=1)
 
 
@@ -67,58 +62,58 @@ def _damage_ledger(store: Store) -> None:
 
 @pytest.mark.parametrize("harm", [_delete_ledger, _damage_ledger])
 def test_the_ledger_is_only_a_cache(store: Store, harm: Callable[[Store], None]) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
-    assert delivery.sync(store, request) == 1
+    request = make_request(store)
+    finish_row(store, request)
+    assert sync(store, request) == 1
     harm(store)
-    assert delivery.sync(store, request) == 0
+    assert sync(store, request) == 0
     assert_complete(store, rows=1)
 
 
 def test_a_lost_database_is_filled_again(store: Store, tmp_path: Path) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
-    assert delivery.sync(store, request) == 1
+    request = make_request(store)
+    finish_row(store, request)
+    assert sync(store, request) == 1
     # Moved, not deleted under the open connection of this process.
     shutil.copytree(store.root, tmp_path / "moved", ignore=shutil.ignore_patterns("mlflow.db"))
     moved = Store(tmp_path / "moved")
-    assert delivery.sync(moved, request) == 1
+    assert sync(moved, request) == 1
     assert_complete(moved, rows=1)
 
 
 def test_a_moved_store_keeps_its_files_in_the_new_place(store: Store, tmp_path: Path) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
-    assert delivery.sync(store, request) == 1
+    request = make_request(store)
+    finish_row(store, request)
+    assert sync(store, request) == 1
     # A copy, as this process has the database open.
     shutil.copytree(store.root, tmp_path / "moved")
     moved = Store(tmp_path / "moved")
-    assert delivery.sync(moved, request) == 1
+    assert sync(moved, request) == 1
     client = client_of(moved)
     experiment = client.get_experiment_by_name(f"sftok ({moved.root})")
     assert experiment is not None
     assert experiment.artifact_location == (moved.root / "mlflow-artifacts").as_uri()
     found = client.search_runs([experiment.experiment_id])
     assert {run.info.artifact_uri.startswith(experiment.artifact_location) for run in found} == {True}
-    assert delivery.sync(moved, request) == 0
+    assert sync(moved, request) == 0
 
 
 def test_a_store_by_another_way_there_is_the_same(store: Store, tmp_path: Path) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
-    assert delivery.sync(store, request) == 1
+    request = make_request(store)
+    finish_row(store, request)
+    assert sync(store, request) == 1
     (tmp_path / "a link").symlink_to(store.root)
-    assert delivery.sync(Store(tmp_path / "a link"), request) == 0
+    assert sync(Store(tmp_path / "a link"), request) == 0
     assert_complete(store, rows=1)
 
 
 def test_what_the_tracker_lost_is_delivered_again_when_it_is_asked(
     store: Store, tmp_path: Path, empty_database: Path
 ) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
-    assert delivery.sync(store, request) == 1
-    assert delivery.sync(store, request, ask=True) == 0
+    request = make_request(store)
+    finish_row(store, request)
+    assert sync(store, request) == 1
+    assert sync(store, request, ask=True) == 0
     # Beside the old one, to which this process is connected: as a server that was set up anew.
     shutil.copytree(store.root, tmp_path / "moved", ignore=shutil.ignore_patterns("mlflow.db"))
     moved = Store(tmp_path / "moved")
@@ -126,17 +121,17 @@ def test_what_the_tracker_lost_is_delivered_again_when_it_is_asked(
     remembered = json.loads((store.root / ledger.LEDGER).read_text())
     (known,) = remembered.values()
     (moved.root / ledger.LEDGER).write_text(json.dumps({ledger.Ledger(moved)._destination: known}))
-    assert delivery.sync(moved, request) == 0, "it is remembered"
-    assert delivery.sync(moved, request, ask=True) == 1
+    assert sync(moved, request) == 0, "it is remembered"
+    assert sync(moved, request, ask=True) == 1
     assert_complete(moved, rows=1)
 
 
 def test_a_kill_while_the_database_is_made_leaves_none(store: Store) -> None:
     (store.root / "mlflow.db").unlink()
     (store.root / ".mlflow.db.new").write_bytes(b"half a database")
-    request = make_request()
-    finish_row(store, request, 0)
-    assert delivery.sync(store, request) == 1
+    request = make_request(store)
+    finish_row(store, request)
+    assert sync(store, request) == 1
     assert not (store.root / ".mlflow.db.new").exists()
     assert_complete(store, rows=1)
 
@@ -144,43 +139,56 @@ def test_a_kill_while_the_database_is_made_leaves_none(store: Store) -> None:
 def test_a_server_that_is_away_loses_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
+    request = make_request(store)
+    finish_row(store, request)
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
         address = f"http://user:secret@127.0.0.1:{nobody.getsockname()[1]}"
         with monkeypatch.context() as patch:
             patch.setenv("MLFLOW_TRACKING_URI", address)
             patch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-            assert delivery.sync(store, request) == 0
+            assert sync(store, request) == 0
     (line,) = [record.getMessage() for record in caplog.records]
     assert line.startswith("MLflow: not delivered")
     assert "\n" not in line
-    assert delivery.sync(store, request) == 1
+    assert sync(store, request) == 1
     assert_complete(store, rows=1)
 
 
 def test_a_damaged_database_is_named_with_what_mends_it(store: Store, tmp_path: Path) -> None:
-    request = make_request()
-    finish_row(store, request, 0)
-    assert delivery.sync(store, request) == 1
+    request = make_request(store)
+    finish_row(store, request)
+    assert sync(store, request) == 1
     database = store.root / "mlflow.db"
     database.write_bytes(b"noise" * 1000)
     with pytest.raises(delivery.DeliveryError, match=rf"move {database} away, and `collect` delivers all"):
-        delivery.deliver(store, request, ask=True)
-    assert delivery.sync(store, request, ask=True) == 0
+        deliver(store, request, ask=True)
+    assert sync(store, request, ask=True) == 0
     # As `test_a_lost_database_is_filled_again`: this process has the file open.
     shutil.copytree(store.root, tmp_path / "mended", ignore=shutil.ignore_patterns("mlflow.db"))
-    assert delivery.deliver(Store(tmp_path / "mended"), request, ask=True) == 1
+    assert deliver(Store(tmp_path / "mended"), request, ask=True) == 1
     assert_complete(Store(tmp_path / "mended"), rows=1)
 
 
 def test_an_address_that_cannot_be_is_promised_nothing(tmp_path: Path) -> None:
     store = Store(tmp_path / "what?")
     store.prepare()
-    request = make_request()
-    finish_row(store, request, 0)
-    with pytest.raises(
-        delivery.DeliveryError, match=r"nor will it be before that is mended .*because of the"
-    ):
-        delivery.deliver(store, request)
+    request = make_request(store)
+    finish_row(store, request)
+    with pytest.raises(delivery.DeliveryError, match=r"will not be until this is fixed .*because of the"):
+        deliver(store, request)
+
+
+def test_a_damaged_log_is_named_and_keeps_no_other_row_back(store: Store) -> None:
+    request = make_request(store)
+    for index in range(2):
+        finish_row(store, request, index)
+    damaged = store.folder(request.by_name[request.rows[0].training[-1]]) / METRICS
+    text = damaged.read_text()
+    damaged.write_text("#" + text[1:])
+    with pytest.raises(delivery.DeliveryError, match=f"{damaged}: line 1 is damaged; delete"):
+        deliver(store, request)
+    assert_complete(store, rows=1)
+    damaged.write_text(text)
+    assert deliver(store, request) == 1
+    assert_complete(store, rows=2)

@@ -11,8 +11,8 @@ from experiments.paper import figure8
 from experiments.planning.costs import estimate
 from experiments.planning.plan import plan
 from experiments.profiles import PROFILES
-from experiments.registry import discover, pick
-from experiments.spec import Experiment
+from experiments.specs import Experiment
+from experiments.specs.registry import Registry
 from experiments.store import Store
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
@@ -29,7 +29,7 @@ PROFILE = PROFILES["cpu"].model_copy(
 def printed(folder: Path, seeds: tuple[int, ...], experiment: Experiment = figure8.EXPERIMENT) -> list[str]:
     planned = plan(experiment, PROFILE, seeds, {}, DATA)
     store = Store(folder)
-    return details(planned, store, estimate(planned, store)).splitlines()
+    return details(planned, store, estimate(planned.artifacts, store, PROFILE.seconds_per_step)).splitlines()
 
 
 def test_a_few_seeds_are_listed_in_full(tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_many_seeds_share_lines_and_every_artifact_is_counted(tmp_path: Path) ->
 
 @pytest.mark.parametrize("name", ["table2", "appendix_c"])
 def test_whatever_a_seed_has_of_its_own_shares_a_line(tmp_path: Path, name: str) -> None:
-    experiment = pick(discover(("experiments.paper",)), name)
+    experiment = Registry(("experiments.paper",)).experiment(name)
     five, six = (printed(tmp_path, tuple(range(number)), experiment) for number in (5, 6))
     assert len(five) == len(six)
 

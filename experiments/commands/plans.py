@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import itertools
 import json
@@ -10,34 +9,34 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.arguments import overrides
-from experiments.artifacts import Artifact
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.teacher import WEIGHTS, given_weights
+from experiments.commands.options import PlanOptions, ValueOptions, assigned
 from experiments.executors.datasets import DataSets
-from experiments.planning.combined import ALL
-from experiments.planning.generation import splits_read
-from experiments.planning.given_teacher import WEIGHTS, weights_fingerprint
-from experiments.planning.plan import Plan, plan
+from experiments.planning.plan import Plan, plan, splits_read
 from experiments.profiles import PROFILES
-from experiments.recipe import flat, resolve
-from experiments.registry import discover, pick
-from experiments.spec import Experiment
-from sftok.config import ConfigError, overlap
+from experiments.recipe import resolve
+from experiments.specs import Experiment
+from sftok.config import ConfigError, flat, overlap
 from sftok.data import DataError
 
 GIVEN_TEACHER = "teacher.checkpoint"
 
+STAND_INS = {"train": "", "validation": "", "test": "", WEIGHTS: ""}
+"""Fingerprints for finding wrong values before the data is read, which may take minutes."""
 
-def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
-    """`--overlay`, `--set` and `--data` as one overlay, the later the stronger.
 
-    Objects are taken apart: `stage1={"steps": 500}` leaves the rest of stage 1 as it is, wherever it stands.
+def chosen_overlay(options: ValueOptions) -> dict[str, Any]:
+    """`--overlay`, `--set` and `--data` as one overlay; a later one overrides an earlier one.
+
+    Objects are taken apart: `stage1={"steps": 500}` leaves the rest of stage 1 as it is.
 
     Raises:
-        ConfigError: two of them set the same thing in a way of which none is the stronger.
+        ConfigError: two of them set overlapping keys.
         DataError: `--data` is no folder.
     """
     chosen = {} if options.overlay is None else overlay_file(options.overlay)
-    chosen |= set_and_data(options)
+    chosen |= set_and_data(options.overrides, options.data)
     _refuse_overlaps(chosen)
     teacher = flat(chosen).get(GIVEN_TEACHER)
     with contextlib.suppress(OSError):  # no name that a file can have
@@ -47,44 +46,30 @@ def chosen_overlay(options: argparse.Namespace) -> dict[str, Any]:
     return chosen
 
 
-def set_and_data(options: argparse.Namespace) -> dict[str, Any]:
+def set_and_data(overrides: Sequence[tuple[str, Any]], data: Path | None) -> dict[str, Any]:
     """`--set` and `--data` by dotted key.
 
     Raises:
         ConfigError: both say where the data is.
         DataError: `--data` is no folder.
     """
-    chosen = flat(overrides(options.overrides))
-    if options.data is None:
-        return chosen
-    data = data_overlay(options.data)
-    for key in chosen:
-        if any(overlap(key, other) for other in data):
+    chosen = flat(assigned(overrides))
+    located = {} if data is None else data_overlay(data)
+    for key, other in itertools.product(chosen, located):
+        if overlap(key, other):
             raise ConfigError(f"--data and --set {key} both say where the data is; give one of them")
-    return chosen | data
-
-
-def make_plans(options: argparse.Namespace, spec_packages: tuple[str, ...]) -> tuple[list[Plan], DataSets]:
-    """The plan of each experiment that the options name (`all` of them), and the data they were made for.
-
-    Raises:
-        ConfigError: an unknown name or key, or a value out of range; found before the data is touched.
-        DataError: the data cannot be used.
-    """
-    known = discover(spec_packages)
-    experiments = list(known.values()) if options.experiment == ALL else [pick(known, options.experiment)]
-    return plan_all(options, experiments)
+    return chosen | located
 
 
 def plan_all(
-    options: argparse.Namespace,
+    options: PlanOptions,
     experiments: Sequence[Experiment],
-    check: Callable[[Plan], None] | None = None,
+    check: Callable[[Plan], None] = lambda _: None,
 ) -> tuple[list[Plan], DataSets]:
-    """The plans of `experiments` as the options say; `check` may refuse one before the data is touched.
+    """The plans of `experiments` and the data that they are for; `check` may refuse one before data is read.
 
     Raises:
-        ConfigError: as `make_plans`, or what `check` raises.
+        ConfigError: an unknown key, a value out of range, or what `check` raises.
         DataError: the data cannot be used.
     """
     profile, overlay = PROFILES[options.profile], chosen_overlay(options)
@@ -93,14 +78,11 @@ def plan_all(
     def planned(fingerprints: Mapping[str, str]) -> list[Plan]:
         return [plan(each, profile, options.seeds, overlay, fingerprints) for each in experiments]
 
-    # Wrong values in any row are found with stand-in fingerprints first: reading the data may take minutes.
-    for each in planned({"train": "", "validation": "", "test": "", WEIGHTS: ""}):
-        if check is not None:
-            check(each)
+    for each in planned(STAND_INS):
+        check(each)
     data = DataSets(recipe.data)
-    splits = {recipe.evaluation.split, *splits_read(experiments, recipe)}
-    weights = weights_fingerprint(recipe)
-    return planned({**data.fingerprints(*sorted(splits)), **weights}), data
+    fingerprints = data.fingerprints(*sorted(splits_read(experiments, recipe)))
+    return planned({**fingerprints, **given_weights(recipe)}), data
 
 
 def require_images(artifacts: Iterable[Artifact], data: DataSets) -> None:
@@ -111,7 +93,7 @@ def require_images(artifacts: Iterable[Artifact], data: DataSets) -> None:
     """
     images = data.size("train")
     for artifact in artifacts:
-        size = artifact.config.get("training", {}).get("batch_size", 0)
+        size = artifact.training_batch or 0
         if size > images:
             raise DataError(
                 f"{artifact.label}: a batch of {size} is more than the {images} training images; lower its "
@@ -135,20 +117,6 @@ def overlay_file(path: Path) -> dict[str, Any]:
     return flat(values)
 
 
-def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{name} is given more than once")
-    return dict(pairs)
-
-
-def _refuse_overlaps(keys: Iterable[str]) -> None:
-    for one, other in itertools.combinations(keys, 2):
-        if overlap(one, other):
-            raise ConfigError(f"{one} and {other} set the same thing; give one of them")
-
-
 def data_overlay(path: Path) -> dict[str, Any]:
     """`--data` as an overlay: Fashion-MNIST's four files, WebDataset shards, or images in class sub-folders.
 
@@ -163,3 +131,17 @@ def data_overlay(path: Path) -> dict[str, Any]:
     else:
         source = "shards" if any(path.glob("*.tar")) or any(path.glob("train/*.tar")) else "folder"
     return {"data.source": source, "data.path": str(path.absolute())}
+
+
+def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name} is given more than once")
+    return dict(pairs)
+
+
+def _refuse_overlaps(keys: Iterable[str]) -> None:
+    for one, other in itertools.combinations(keys, 2):
+        if overlap(one, other):
+            raise ConfigError(f"{one} and {other} set the same thing; give one of them")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import json
+from typing import Literal
 
-from experiments.commands.wiring import Wiring
-from experiments.registry import discover, discover_studies
+from experiments.commands.wiring import Wired
 
 
-def list_experiments(options: argparse.Namespace, wiring: Wiring) -> int:
-    """Print the name, source and title of every experiment, and of every study below."""
-    experiments, studies = discover(wiring.spec_packages), discover_studies(wiring.spec_packages)
-    if options.format == "json":
+def list_specs(*, format: Literal["text", "json"] = "text", wiring: Wired) -> None:
+    """Print the name, title and source of every experiment, and of every study below."""
+    experiments, studies = wiring.registry.experiments(), wiring.registry.studies()
+    if format == "json":
         fields = {"name", "kind", "title", "source"}
         listed = [spec.model_dump(mode="json", include=fields) for spec in experiments.values()]
         listed += [
@@ -20,10 +19,9 @@ def list_experiments(options: argparse.Namespace, wiring: Wiring) -> int:
             for name, study in studies.items()
         ]
         print(json.dumps(listed, indent=1))
-        return 0
+        return
     width = max(len(name) for name in (*experiments, *studies))
     for name, spec in experiments.items():
         print(f"{name:<{width}}  {spec.title} ({spec.source}; {len(spec.rows)} rows)")
     for name, study in studies.items():
         print(f"{name:<{width}}  {study.title} (study of {study.experiment}; {study.trials} trials)")
-    return 0

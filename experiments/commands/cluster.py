@@ -1,0 +1,51 @@
+"""A plan as cluster jobs, and what a person reads about them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from experiments.commands.options import DEFAULT_STORE
+from experiments.store import Store, StoredRequest
+
+if TYPE_CHECKING:
+    from experiments.artifacts.base import Artifact
+    from experiments.executors.resources import Cluster
+    from experiments.executors.slurm import Submitted
+
+
+def submit_all(
+    requests: Sequence[StoredRequest], artifacts: Iterable[Artifact], store: Store, cluster: Cluster
+) -> None:
+    """Queue what is missing and say so; nothing is queued if Slurm would refuse any of it.
+
+    Raises:
+        SlurmError: Slurm would refuse a job, or does not answer.
+    """
+    from experiments.executors import slurm
+
+    slurm.check(artifacts, cluster, store.root / "submissions")
+    # One after the other: a later one depends on jobs that an earlier one has queued.
+    for request in requests:
+        request.save(store.root)
+        print(describe(slurm.submit(request, store, cluster), request.name, store.root))
+
+
+def describe(submitted: Submitted, experiment: str, store: Path) -> str:
+    """What was queued, and what to type next."""
+    elsewhere = store.absolute() != DEFAULT_STORE.absolute()
+    where = f"{experiment} --store {shlex.quote(str(store))}" if elsewhere else experiment
+    lines = [
+        f"  job {job.job}: {artifact.label} ({artifact.name})" for artifact, job in submitted.jobs.items()
+    ]
+    lines += [
+        f"  job {job.job}, queued before: {artifact.label} ({artifact.name})"
+        for artifact, job in submitted.in_flight.items()
+    ]
+    if not lines:
+        return f"nothing to queue; update the report with: python -m experiments collect {where}"
+    count = f"{len(submitted.jobs)} jobs queued; this terminal may be closed"
+    then = "; then: ".join(f"python -m experiments {command} {where}" for command in ("status", "collect"))
+    return "\n".join([*lines, count, f"look with: {then}"])

@@ -1,0 +1,236 @@
+"""Carries plans out: prints them, or makes, tracks and reports what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from experiments.artifacts.base import Artifact
+from experiments.commands.cluster import submit_all
+from experiments.commands.details import details, summary
+from experiments.commands.durations import readable
+from experiments.commands.options import ExecutorOptions, RunOptions
+from experiments.commands.plans import require_images
+from experiments.commands.progress import ConsoleProgress
+from experiments.commands.wiring import Wiring
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Listener
+from experiments.executors.inline import Runner, leading
+from experiments.executors.process import prepare_torch
+from experiments.executors.stop import Stop
+from experiments.executors.watch import EndedJobs
+from experiments.planning.costs import Costs, estimate
+from experiments.planning.needed_weights import MissingWeightsError, require_weights
+from experiments.planning.plan import Plan, combined
+from experiments.planning.requests import new_request
+from experiments.records import Run, load_run, load_runs
+from experiments.store import Store, StoredRequest, StoreError
+from experiments.tracking import delivery
+from sftok.device import require_device
+from sftok.distributed import SINGLE, World, joined
+
+ASK_ABOVE_SECONDS = 2 * 3600.0
+
+
+class Execution:
+    """Plans of one profile, the data that they are for, and how to carry them out."""
+
+    def __init__(
+        self,
+        plans: Sequence[Plan],
+        data: DataSets,
+        how: RunOptions,
+        executor: ExecutorOptions,
+        wiring: Wiring,
+    ):
+        self._plans, self._plan = plans, plans[0] if len(plans) == 1 else combined(plans)
+        self._data, self._how, self._executor, self._wiring = data, how, executor, wiring
+        self._store = Store(how.store)
+        self._stop = Stop()
+
+    def carry_out(self) -> int:
+        """Print the plan, or make what is missing; the exit code is 1 if anything is missing afterwards.
+
+        Raises:
+            Interrupted: a signal asked to stop.
+            DataError, DeviceError, MissingWeightsError, StoreError, SlurmError: something is missing.
+        """
+        if self._how.dry_run:
+            return self._print_plan()
+        if self._executor.executor != "slurm":
+            require_device(self._plan.recipe.device)
+        prepare_torch(self._plan.profile.threads)
+        with joined(self._plan.recipe.device) as world:
+            if world.size == 1:
+                return self._lead(world)
+            if world.is_first:
+                # The launcher's SIGTERM after a failure elsewhere must not cut short what is said about it.
+                with self._stop.on_signals((signal.SIGTERM,)), leading(world):
+                    return self._lead(world)
+            with self._stop.on_signals():
+                self._runner([], world).follow(self._plan.artifacts)
+        return 0
+
+    def _print_plan(self) -> int:
+        costs = self._costs()
+        print(summary(self._plan, costs) + "\n" + details(self._plan, self._store, costs))
+        try:
+            require_weights(costs)
+        except MissingWeightsError as error:
+            print(f"run would refuse this: {error}", file=sys.stderr)
+        return 0
+
+    def _lead(self, world: World = SINGLE) -> int:
+        costs = self._costs()
+        print(summary(self._plan, costs), flush=True)
+        require_weights(costs)
+        require_images(costs, self._data)
+        if not self._how.yes and not agreed(costs):
+            return 1
+        self._store.prepare()
+        work, *asked = self._requests()
+        if self._executor.executor == "slurm":
+            from experiments.executors.resources import load_cluster
+
+            cluster = load_cluster(self._executor.cluster, self._plan.profile.name)
+            submit_all(asked, self._plan.artifacts, self._store, cluster)
+            self._wiring.build_report(self._store.root, load_runs(self._store))
+            return 0
+        if costs or not all(map(self._is_shown, asked)):
+            failures = self._make(work, asked, costs, world)
+        else:
+            failures = {}
+            for request in asked:
+                delivery.sync(self._store, load_run(self._store, request))
+        return self._conclude(asked, failures)
+
+    def _conclude(self, asked: Sequence[StoredRequest], failures: Mapping[Artifact, str]) -> int:
+        """Say what failed or is missing, what would decide the claims, and where the pages are."""
+        for artifact, reason in failures.items():
+            print(f"failed: {artifact.label} ({artifact.name}): {reason}", file=sys.stderr)
+        runs = [load_run(self._store, request) for request in asked]
+        holes = _missing(runs, except_for=failures)
+        print("".join(map(what_would_decide, runs)), end="")
+        print(f"report: {self._main_page}\nall tables: {self._page('index')}")
+        return 1 if failures or holes else 0
+
+    def _requests(self) -> list[StoredRequest]:
+        """The request for everything, and one for each experiment."""
+        data = self._data.describe(self._plan.recipe.evaluation.split)
+        source = self._wiring.registry.source
+        return [new_request(each, self._wiring.argv, data, source) for each in (self._plan, *self._plans)]
+
+    def _is_shown(self, request: StoredRequest) -> bool:
+        """Whether the same was asked for before, and has a page."""
+        with contextlib.suppress(FileNotFoundError, StoreError):
+            file = f"{request.name}.{request.profile}.json"
+            known = StoredRequest.load(self._store.root / "requests" / file)
+            same = known.model_copy(update={"requested": request.requested}) == request
+            return same and self._page(request.name).exists()
+        return False
+
+    def _make(
+        self, work: StoredRequest, asked: Sequence[StoredRequest], costs: Costs, world: World
+    ) -> dict[Artifact, str]:
+        """Make what is missing while bars, pages and MLflow follow; why artifacts failed or were blocked."""
+        # Imported here: a dry run needs none of it, and it loads pandas.
+        from experiments.commands.live import LiveReport
+
+        for request in asked:
+            request.save(self._store.root)
+        print(f"report: {self._main_page} (fills as results come)", flush=True)
+        workers = self._workers()
+        primary = self._plan.recipe.evaluation.primary.label
+        progress = ConsoleProgress(
+            self._plan.artifacts, Console(stderr=False), costs, primary=primary, workers=workers
+        )
+        live = LiveReport(self._store, self._wiring, asked)
+        live.try_rebuild()
+        listeners: list[Listener] = [EndedJobs(self._store, work.artifacts), progress, live]
+        try:
+            if self._executor.executor == "local":
+                from experiments.executors.local import run_locally
+
+                failures = run_locally(work, self._store, workers, listeners, self._stop)
+            else:
+                failures = self._runner(listeners, world).run(self._plan.artifacts)
+        except BaseException:
+            # A page that cannot be written either must not hide what ended the run.
+            live.try_rebuild()
+            raise
+        finally:
+            progress.close()
+            live.track()
+        live.rebuild()
+        return failures
+
+    def _runner(self, listeners: Sequence[Listener], world: World) -> Runner:
+        return Runner(self._store, self._data.load, listeners, self._stop, world=world)
+
+    def _workers(self) -> int:
+        """How many artifacts are made at the same time."""
+        if self._executor.executor != "local":
+            return 1
+        from experiments.executors.local import default_workers
+
+        return self._executor.workers or default_workers(self._plan.profile.threads)
+
+    def _costs(self) -> Costs:
+        return estimate(self._plan.artifacts, self._store, self._plan.profile.seconds_per_step)
+
+    @property
+    def _main_page(self) -> Path:
+        return self._page(self._plan.experiment.name if len(self._plans) == 1 else "index")
+
+    def _page(self, name: str) -> Path:
+        return self._store.root / "report" / f"{name}.html"
+
+
+def agreed(costs: Costs) -> bool:
+    """Whether to begin: a person is asked if it takes long, or if nobody can say how long."""
+    known = sum(cost for cost in costs.values() if cost is not None)
+    unknown = sum(cost is None for cost in costs.values())
+    if (known <= ASK_ABOVE_SECONDS and not unknown) or not sys.stdin.isatty():
+        return True
+    taken = [f"about {readable(known)}"] if known else []
+    taken += [f"an unknown time for {unknown} of {len(costs)} artifacts"] if unknown else []
+    with contextlib.suppress(EOFError):
+        if input(f"This takes {' and '.join(taken)}. Continue? [y/N] ").strip().lower() in ("y", "yes"):
+            return True
+    print("nothing was started; --yes does not ask", file=sys.stderr)
+    return False
+
+
+def what_would_decide(run: Run) -> str:
+    """Lines on the claims that lack seeds, with the command that adds them; empty if there are none."""
+    if run.request.meaningless:
+        return ""
+    # Imported here: it loads pandas.
+    from experiments.records.verdicts import judge
+
+    lacking = [verdict for verdict in judge(run) if verdict.primary and verdict.remedy is not None]
+    lines = [f"inconclusive: {verdict.claim.text}: {verdict.reason}\n" for verdict in lacking]
+    for remedy in dict.fromkeys(verdict.remedy for verdict in lacking if verdict.remedy):
+        cost = "" if remedy.seconds is None else f", about {readable(remedy.seconds)} more"
+        lines.append(f"to decide it ({remedy.seeds} seeds{cost}):\n  {remedy.command}\n")
+    return "".join(lines)
+
+
+def _missing(runs: Sequence[Run], except_for: Iterable[Artifact]) -> bool:
+    """Name what is not finished although nothing failed: its files were damaged or deleted meanwhile."""
+    known = {artifact.name for artifact in except_for}
+    missing = {
+        state.name: state
+        for run in runs
+        for state in run.artifacts
+        if state.status != "done" and state.name not in known
+    }
+    for state in missing.values():
+        why = state.error or state.note or state.status
+        print(f"missing: {state.label} ({state.name}): {why}", file=sys.stderr)
+    return bool(missing)

@@ -1,0 +1,207 @@
+"""Options that several commands share, and how their values are read."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter, Token
+
+from sftok.config import ConfigError, overlap
+
+DEFAULT_STORE = Path("runs")
+MOST_SEEDS = 100
+"""As a number of seeds: a larger one is most likely meant as a seed."""
+
+ProfileName = Literal["smoke", "cpu", "gpu", "paper"]
+
+
+def text_of(read: Callable[[str], Any], **more: Any) -> Parameter:
+    """An option of one value, which `read` takes from its text."""
+
+    def convert(type_: Any, tokens: Sequence[Token]) -> Any:
+        return read(tokens[0].value)
+
+    return Parameter(converter=convert, n_tokens=1, allow_leading_hyphen=True, **more)
+
+
+def texts_of(read: Callable[[str], Any], **more: Any) -> Parameter:
+    """An option that may be repeated; `read` takes each of its values from its text."""
+
+    def convert(type_: Any, tokens: Sequence[Token]) -> Any:
+        return tuple(read(token.value) for token in tokens)
+
+    return Parameter(
+        converter=convert, n_tokens=1, allow_leading_hyphen=True, show_default=False, negative=(), **more
+    )
+
+
+def read_seeds(text: str) -> tuple[int, ...]:
+    """`3` is seeds 0, 1, 2; `4,7` is seeds 4 and 7; `4,` is seed 4 alone."""
+    if text.isdigit() and int(text) > MOST_SEEDS:
+        raise ValueError(
+            f"{text!r} means {text} seeds; the limit is {MOST_SEEDS}. "
+            f"For the single seed {text} write '{text},'."
+        )
+    try:
+        named = [int(part) for part in text.split(",") if part.strip()] if "," in text else range(int(text))
+    except ValueError:
+        raise ValueError(f"{text!r}: give a number of seeds, or a list like 0,1,2") from None
+    if not named or min(named) < 0 or len(set(named)) != len(named):
+        raise ValueError(f"{text!r}: at least one seed, none negative, none twice")
+    return tuple(read_seed(str(seed)) for seed in named)
+
+
+def read_seed(text: str) -> int:
+    """A seed, from 0; random generators take 63 bits."""
+    if not text.isdigit() or int(text) >= 2**63:
+        raise ValueError(f"{text!r}: a seed is a whole number from 0 to {2**63 - 1}")
+    return int(text)
+
+
+def read_positive(text: str) -> int:
+    """A number of workers, trials or lines: at least one."""
+    if not text.isdigit() or int(text) < 1:
+        raise ValueError(f"{text!r}: give a number, at least 1")
+    return int(text)
+
+
+def read_assignment(text: str) -> tuple[str, Any]:
+    """`stage1.steps=500` as key and value; the value is JSON, or else the text itself."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        raise ValueError(f"{text!r}: write KEY=VALUE, e.g. stage1.steps=500")
+    return key.strip(), read_value(value)
+
+
+def read_value(text: str) -> Any:
+    """JSON, or else the text itself."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """The `--set` pairs as an overlay.
+
+    Raises:
+        ConfigError: a key is set twice, or within another.
+    """
+    keys = [key for key, _ in pairs]
+    if twice := sorted({key for key in keys if keys.count(key) > 1}):
+        raise ConfigError(f"--set {twice[0]} is given more than once")
+    for outer, inner in itertools.permutations(keys, 2):
+        if overlap(outer, inner):
+            raise ConfigError(f"--set {outer} and --set {inner}: one lies within the other; give them as one")
+    return dict(pairs)
+
+
+Positive = Annotated[int | None, text_of(read_positive, metavar="N")]
+Assignments = Annotated[
+    tuple[tuple[str, Any], ...],
+    texts_of(
+        read_assignment,
+        name="--set",
+        metavar="KEY=VALUE",
+        help="override a configuration value, e.g. stage1.steps=500; repeatable; `show` lists the keys",
+    ),
+]
+StorePath = Annotated[Path, Parameter(name="--store", metavar="DIR", help="where results are stored")]
+DataPath = Annotated[
+    Path | None,
+    Parameter(
+        name="--data",
+        help="a folder: images in class sub-folders, WebDataset shards, or Fashion-MNIST's four files",
+    ),
+]
+ClusterFile = Annotated[
+    Path | None,
+    Parameter(
+        metavar="FILE",
+        help="TOML with partition, gpus, memory, time ... by kind of artifact (default: the profile's)",
+    ),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ValueOptions:
+    """The scale, and what is changed of it."""
+
+    profile: Annotated[ProfileName, Parameter(help="the scale")] = "cpu"
+    overrides: Assignments = ()
+    overlay: Annotated[
+        Path | None,
+        Parameter(
+            metavar="FILE",
+            help="JSON with configuration values by key, such as a study's best.json; --set goes over it",
+        ),
+    ] = None
+    data: DataPath = None
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(ValueOptions):
+    """What is planned, beside the experiment itself."""
+
+    seeds: Annotated[
+        tuple[int, ...],
+        text_of(
+            read_seeds,
+            metavar="N|A,B,...",
+            show_default=lambda _: "seed 0",
+            help="one number is how many: 3 is seeds 0, 1, 2; with a comma they are named: `4,7`, or `4,` "
+            "for seed 4 alone; intervals need two or more",
+        ),
+    ] = (0,)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class ExecutorOptions:
+    """Where the work is done."""
+
+    executor: Annotated[
+        Literal["inline", "local", "slurm"],
+        Parameter(help="in this process, by workers on this machine, or as jobs of a cluster"),
+    ] = "inline"
+    workers: Annotated[
+        Positive,
+        Parameter(
+            help="for --executor local: how many at once; they share the cores (default: what the cores feed)"
+        ),
+    ] = None
+    cluster: ClusterFile = None
+
+    def check(self, profile: str) -> None:
+        """Refuse options of another executor than the chosen one, and a cluster file with mistakes.
+
+        Raises:
+            ConfigError: names the option or the file's key.
+        """
+        if self.workers is not None and self.executor != "local":
+            raise ConfigError("--workers is for --executor local")
+        if self.cluster is not None and self.executor != "slurm":
+            raise ConfigError("--cluster is for --executor slurm")
+        if self.executor == "slurm":
+            from experiments.executors.resources import load_cluster
+
+            load_cluster(self.cluster, profile)
+
+
+@Parameter(name="*", show_default=None)
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a plan is carried out."""
+
+    store: StorePath = DEFAULT_STORE
+    dry_run: Annotated[bool, Parameter(help="print the plan with its cost, and stop", show_default=False)] = (
+        False
+    )
+    yes: Annotated[bool, Parameter(help="do not ask before a long run", show_default=False)] = False

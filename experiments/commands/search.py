@@ -1,0 +1,231 @@
+"""Carries a study out: trials in this process and its helpers, or in jobs of a cluster."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+from optuna.trial import Trial
+from rich.console import Console
+
+from experiments.artifacts.teacher import given_weights
+from experiments.commands.plans import STAND_INS, chosen_overlay, data_overlay, require_images
+from experiments.commands.progress import ConsoleProgress
+from experiments.commands.study import StudyOptions
+from experiments.commands.wiring import Wiring
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Listener
+from experiments.executors.process import VISIBLE_GPUS, prepare_torch, visible_gpus
+from experiments.executors.resources import Cluster, load_cluster
+from experiments.executors.stop import INTERRUPTED, Stop
+from experiments.planning.costs import estimate
+from experiments.planning.needed_weights import require_weights
+from experiments.planning.plan import Plan
+from experiments.planning.requests import command_line
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+from experiments.records import load_runs
+from experiments.records.study_results import StudyRun, folder_name
+from experiments.specs import Study
+from experiments.store import Store
+from experiments.studies.journal import Journal
+from experiments.studies.search import SPLIT, Search, work
+from experiments.studies.writing import write_record
+from sftok.config import ConfigError
+from sftok.device import require_device
+
+log = logging.getLogger(__name__)
+
+
+def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
+    """Do trials until all are over; the exit code is 1 if none of them gave a number."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    base = wiring.registry.experiment(found.experiment)
+    if found.row not in [row.name for row in base.trained_rows]:
+        raise ConfigError(f"study {found.name}: {base.name} trains no row {found.row!r}")
+    profile, overrides = PROFILES[options.profile], chosen_overlay(options)
+
+    def searched(fingerprints: dict[str, str]) -> Search:
+        return Search(
+            study=found, experiment=base, profile=profile, overrides=overrides, fingerprints=fingerprints
+        )
+
+    # Wrong values are found before the data is read.
+    searched(STAND_INS).check()
+    recipe = resolve(profile.overlay, overrides)
+    cluster = _cluster(options)
+    if cluster is None:
+        require_device(recipe.device)
+    data = DataSets(recipe.data)
+    weights = given_weights(recipe)
+    search = searched({**data.fingerprints(SPLIT), **weights})
+    require_weights(search.example().artifacts)
+    require_images(search.example().artifacts, data)
+    store = Store(options.store)
+    store.prepare()
+    prepare_torch(profile.threads)
+    identity = search.identity()
+    folder = store.root / "studies" / folder_name(found.name, profile.name, identity, overrides)
+    journal = Journal(found, identity, folder, store.root / "locks")
+    budget = options.trials or found.trials
+    print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
+    named = _named(options, search)
+    write = _writer(wiring, search, journal, store, folder, data.describe(SPLIT), budget, named)
+    write()
+    if cluster is not None:
+        # Imported here: all other commands would wait for submitit, too.
+        from experiments.executors.study_job import submit_workers
+
+        worker = ["study", found.name, "--profile", profile.name, "--trials", str(budget), *named]
+        for job, log_file in submit_workers(worker, options.workers, store, folder, cluster, profile.threads):
+            print(f"job {job} prints to {log_file}")
+        print(
+            f"{options.workers} jobs queued; the terminal may be closed; without --executor the line joins in"
+        )
+        return 0
+    with _company(options, list(wiring.argv), folder) as others, contextlib.closing(Shown(store)) as shown:
+        work(search, journal, budget, store, data, shown.listeners, Stop(), told=write)
+    record = write()
+    _tell_of_dead(others, record)
+    return _conclude(record, store)
+
+
+class Shown:
+    """The progress of one trial at a time; a pruned or stopped one tells nobody that it is over."""
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._console = Console(stderr=False)
+        self._latest: ConsoleProgress | None = None
+
+    def listeners(self, trial: Trial, planned: Plan) -> list[Listener]:
+        """Take the last trial's bars away, and say which one begins."""
+        self.close()
+        values = ", ".join(
+            f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in trial.params.items()
+        )
+        self._console.print(f"trial {trial.number}: {values}", markup=False, highlight=False, soft_wrap=True)
+        costs = estimate(planned.artifacts, self._store, planned.profile.seconds_per_step)
+        self._latest = ConsoleProgress(planned.artifacts, self._console, costs)
+        return [self._latest]
+
+    def close(self) -> None:
+        """Leave the terminal clean."""
+        if self._latest is not None:
+            self._latest.close()
+
+
+def _cluster(options: StudyOptions) -> Cluster | None:
+    """The resources of a study's jobs; None if it is done here."""
+    if options.executor == "slurm":
+        return load_cluster(options.cluster, options.profile)
+    if options.cluster is not None:
+        raise ConfigError("--cluster is for --executor slurm")
+    return None
+
+
+def _named(options: StudyOptions, search: Search) -> list[str]:
+    """Store, data and values as a command line: what another process needs to do the same."""
+    named = ["--store", str(options.store)]
+    own = dict(search.overrides)
+    if options.data is not None:
+        named += ["--data", str(options.data)]
+        own = {key: value for key, value in own.items() if key not in data_overlay(options.data)}
+    for key, value in own.items():
+        named += ["--set", f"{key}={json.dumps(value)}"]
+    return named
+
+
+def _writer(
+    wiring: Wiring,
+    search: Search,
+    journal: Journal,
+    store: Store,
+    folder: Path,
+    data: str,
+    budget: int,
+    named: list[str],
+) -> Callable[[], StudyRun]:
+    def write() -> StudyRun:
+        while True:
+            with journal.exclusive() as ours:
+                if ours:
+                    record = write_record(
+                        search, journal, folder, budget, data, command_line(wiring.argv), named
+                    )
+                    break
+            time.sleep(0.05)
+        try:
+            wiring.build_report(store.root, load_runs(store))
+        except Exception:
+            log.exception("the report could not be built now; the study continues")
+        return record
+
+    return write
+
+
+Others = list[tuple[subprocess.Popen[bytes], Path]]
+"""Further workers, and the files that they print to."""
+
+
+@contextlib.contextmanager
+def _company(options: StudyOptions, argv: list[str], folder: Path) -> Iterator[Others]:
+    """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
+    others: Others = []
+    gpus = visible_gpus()
+    for number in range(1, options.workers):
+        path = folder / f"worker-{number}.log"
+        # Everybody takes the first GPU that is shown; this process stays on the first of all.
+        own = {VISIBLE_GPUS: gpus[number % len(gpus)]} if gpus else {}
+        with path.open("ab") as output:
+            command = [sys.executable, "-m", "experiments", *argv, "--workers", "1"]
+            started = subprocess.Popen(
+                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | own
+            )
+            others.append((started, path))
+        print(f"worker {number} prints to {path}")
+    try:
+        yield others
+    except BaseException:
+        for other, _ in others:
+            other.terminate()
+        raise
+    finally:
+        for other, _ in others:
+            other.wait()
+
+
+def _tell_of_dead(others: Others, record: StudyRun) -> None:
+    """Name the workers that failed. To find no number is 1, too, and the end of this command says it."""
+    for other, path in others:
+        fine = {0, INTERRUPTED} | ({1} if record.best is None else set())
+        if other.returncode not in fine:
+            print(f"a worker ended early, with exit code {other.returncode}: {path}", file=sys.stderr)
+
+
+def _conclude(record: StudyRun, store: Store) -> int:
+    states = [trial.state for trial in record.trials]
+    counts = ", ".join(
+        f"{states.count(state)} {state}" for state in ("complete", "pruned", "failed") if state in states
+    )
+    print(f"{record.study.name}: {len(states)} trials, {counts}")
+    for trial in record.trials:
+        if trial.state == "failed":
+            print(f"failed: trial {trial.number}: {trial.reason}", file=sys.stderr)
+    print(f"report: {store.root / 'report' / f'study-{record.name}.html'}")
+    if record.best is None:
+        return 1
+    objective = record.study.objective
+    value = next(trial.value for trial in record.trials if trial.number == record.best)
+    print(f"best: trial {record.best}, {objective.metric} {value:.4g} at T={objective.steps}; to run it:")
+    print(f"  {record.best_command}")
+    return 0
