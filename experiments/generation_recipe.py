@@ -1,7 +1,7 @@
 """The part of a recipe that is about generation: the generator's training, and how it is measured.
 
 The paper says "as MaskGIT" (Sections 3.3, 4.3) and gives no value but the 8 steps; the defaults are the
-release's (see DEVIATIONS.md).
+release's (see docs/deviations.md).
 """
 
 from __future__ import annotations

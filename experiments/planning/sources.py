@@ -1,4 +1,4 @@
-"""Where each value of the paper profile comes from: a line of the paper, or a row of DEVIATIONS.md."""
+"""Where each value of the paper profile comes from: a line of the paper, or a row of docs/deviations.md."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from experiments.paper.table6 import EXPERIMENT as TABLE_6
 from experiments.profiles.base import Profile
 
-DEVIATIONS = "DEVIATIONS.md: "
+DEVIATIONS = "docs/deviations.md: "
 """In front of the name of a row there."""
 
 OURS = "ours: changes no number"

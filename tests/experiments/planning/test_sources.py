@@ -1,4 +1,4 @@
-"""Every value of the paper profile has a source, and the rows of DEVIATIONS.md that are named are there."""
+"""Every value of the paper profile has a source, and the rows of docs/deviations.md that are named are there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_every_value_of_the_paper_profile_has_a_source() -> None:
 
 
 def test_every_deviation_that_is_named_is_a_row() -> None:
-    lines = (ROOT / "DEVIATIONS.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "deviations.md").read_text().splitlines()
     rows = {line.split("|")[1].strip() for line in lines if line.startswith("|")}
     named = {text.partition(DEVIATIONS)[2] for text in (*SOURCES.values(), *ENDINGS.values())}
     assert named - {""} <= rows
