@@ -4,7 +4,7 @@ Paper: Table 4 and Section 4.4, "Mask Replacement Ratio": stage 1 for 200k steps
 rFID of SFTok-B after stage 2 at 8 decoding steps.
 
 Command: `python -m experiments run table4`
-Expected: the cpu profile takes about a quarter of an hour on two cores; docs/results.md has the measured table.
+Expected: the cpu profile takes about a quarter of an hour on two cores; docs/results.md has the numbers.
 """
 
 from experiments.specs import Claim, Experiment, Row

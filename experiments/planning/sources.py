@@ -1,4 +1,4 @@
-"""Where each value of the paper profile comes from: a line of the paper, or a row of docs/deviations.md."""
+"""Where each value of the paper profile comes from: the paper, or a row of docs/deviations.md."""
 
 from __future__ import annotations
 
