@@ -1,4 +1,4 @@
-"""Every value of the paper profile has a source, and the deviations that are named are in docs/deviations.md."""
+"""Every value of the paper profile has a source; deviations that are named are rows of docs/deviations.md."""
 
 from __future__ import annotations
 
