@@ -82,7 +82,7 @@ def row_chart(
         {
             "line": [run.label(row) for row in means["row"]],
             "index": [rows.index(row) for row in means["row"]],
-            "x": means[x].astype(float),
+            "x": pd.to_numeric(means[x], errors="coerce").astype(float),
             "y": [each.mean for each in means["estimate"]],
             "half_width": [each.half_width for each in means["estimate"]],
             "end": False,
@@ -97,7 +97,9 @@ def line_chart(
     title: str, subtitle: str, points: pd.DataFrame, axis: Axis, references: Mapping[str, float]
 ) -> Chart | None:
     """The finite of `points` (columns `POINTS`) as lines; None if there are none."""
-    points = points[np.isfinite(points["y"].astype(float))].sort_values(["index", "line", "x"], kind="stable")
+    points = points[np.isfinite(points[["x", "y"]].astype(float)).all(axis="columns")].sort_values(
+        ["index", "line", "x"], kind="stable"
+    )
     if points.empty:
         return None
     references = {name: value for name, value in references.items() if math.isfinite(value)}

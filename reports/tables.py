@@ -104,7 +104,8 @@ def pivot(run: Run, frame: pd.DataFrame, over: str, heading: str, caption: str) 
         name for name in coordinates(frame) if name not in (over, "temperature") and frame[name].notna().any()
     ]
     identity = ["metric", "extractor", *others]
-    places = sorted({value for value in frame[over] if not pd.isna(value)})
+    found = {value for value in frame[over] if not pd.isna(value)}
+    places = sorted(found, key=lambda value: (isinstance(value, str), value))
     shown: list[object] = [*([None] if frame[over].isna().any() else []), *places]
     groups = []
     for key, group in _ordered(run, frame).groupby(identity, sort=False, dropna=False):

@@ -104,11 +104,13 @@ def over_seeds(frame: pd.DataFrame, *by: str) -> pd.DataFrame:
 
 def _column(values: list[Any]) -> pd.Series:
     present = [value for value in values if value is not None]
-    if present and all(isinstance(value, int) for value in present):
+    if present and all(type(value) is int for value in present):
         return pd.Series(values, dtype="int64" if len(present) == len(values) else "Int64")
-    if any(isinstance(value, str) for value in present):
-        return pd.Series(values, dtype=object)
-    return pd.Series(values, dtype="float64")
+    if all(type(value) in (int, float) for value in present):
+        return pd.Series(values, dtype="float64")
+    # Coordinates may be words, and a damaged file may hold anything.
+    plain = (int, float, str, type(None))
+    return pd.Series([value if isinstance(value, plain) else str(value) for value in values], dtype=object)
 
 
 def _measured(run: Run, row: RowState) -> Iterator[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +27,8 @@ from sftok.metrics.quantity import Quantity
 
 if TYPE_CHECKING:
     import pandas as pd
+
+log = logging.getLogger(__name__)
 
 Status = Literal["done", "running", "failed", "waiting", "blocked"]
 """`blocked`: waits for an artifact that failed."""
@@ -137,12 +140,23 @@ class Run:
 
 
 def load_runs(store: Store) -> list[Run]:
-    """Every request of the store as it stands now, the latest first."""
-    return [load_run(store, request) for request in stored_requests(store.root)]
+    """Every request of the store as it stands now, the latest first; a line says which cannot be read."""
+    runs = []
+    for request in stored_requests(store.root):
+        try:
+            runs.append(load_run(store, request))
+        except StoreError as error:
+            log.warning("left out: %s", error)
+    return runs
 
 
 def load_run(store: Store, request: StoredRequest) -> Run:
-    """One request as it stands now. An artifact whose files are damaged counts as failed."""
+    """One request as it stands now. An artifact whose files are damaged counts as failed.
+
+    Raises:
+        StoreError: the request names a row or an artifact that it does not describe.
+    """
+    _check_names(request)
     states: dict[str, ArtifactState] = {}
     results: dict[str, Result] = {}
     for artifact in request.artifacts:
@@ -162,6 +176,17 @@ def load_run(store: Store, request: StoredRequest) -> Run:
         )
     rows = tuple(_row_state(request, row, states) for row in request.rows)
     return Run(request=request, artifacts=tuple(states.values()), rows=rows, results=results)
+
+
+def _check_names(request: StoredRequest) -> None:
+    rows = {row.name for row in request.experiment.rows}
+    unknown = [name for row in request.rows for name in row.training if name not in request.by_name]
+    unknown += [row.row for row in request.rows if row.row not in rows]
+    if unknown:
+        raise StoreError(
+            f"request {request.name}.{request.profile}.json: damaged ({unknown[0]!r} is unknown); delete it and "
+            "run the command again: finished artifacts are kept"
+        )
 
 
 def _standing(

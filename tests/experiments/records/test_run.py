@@ -108,6 +108,17 @@ def test_the_latest_request_comes_first(maker: StoreMaker) -> None:
     assert [run.request.profile for run in load_runs(maker.store)] == ["gpu", "smoke", "cpu"]
 
 
+def test_a_request_that_names_what_it_does_not_describe_is_left_out(
+    maker: StoreMaker, caplog: pytest.LogCaptureFixture
+) -> None:
+    maker.request(profile="gpu")
+    request = maker.request()
+    path = maker.store.root / "requests" / "table4.cpu.json"
+    path.write_text(path.read_text().replace('"row": "ratio-0.5"', '"row": "ratio-9"'))
+    assert [run.request.profile for run in load_runs(maker.store)] == ["gpu"]
+    assert f"request {request.name}.cpu.json: damaged ('ratio-9' is unknown); delete it" in caplog.text
+
+
 def test_metrics_describe_themselves(maker: StoreMaker) -> None:
     run = maker.run(seeds=(0,))
     assert (run.metric("rfid").heading, run.metric("psnr").heading) == ("rFID ↓", "PSNR (dB) ↑")
