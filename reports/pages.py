@@ -84,7 +84,7 @@ def latest_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def render_page(entry: Entry, names: dict[str, str], own: Sequence[Section]) -> str:
-    """The page of one run; `names` are those of the same table's pages by profile, `own` are its own sections."""
+    """The page of one run; `names` are those of the same table's pages by profile, `own` its own sections."""
     run = entry.run
     shown = [section for section in sections.ordered(own) if section.applies(run)]
     return template(

@@ -184,8 +184,8 @@ def _check_names(request: StoredRequest) -> None:
     unknown += [row.row for row in request.rows if row.row not in rows]
     if unknown:
         raise StoreError(
-            f"request {request.name}.{request.profile}.json: damaged ({unknown[0]!r} is unknown); delete it and "
-            "run the command again: finished artifacts are kept"
+            f"request {request.name}.{request.profile}.json: damaged ({unknown[0]!r} is unknown); delete it "
+            "and run the command again: finished artifacts are kept"
         )
 
 
