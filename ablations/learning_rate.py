@@ -21,19 +21,13 @@ STUDY = Study(
     row="ratio-1.0",
     space={
         "learning rate": FloatRange(
-            keys=(
-                "stage1.training.optimizer.learning_rate",
-                "stage2.training.optimizer.learning_rate",
-            ),
+            keys=("stage1.training.optimizer.learning_rate", "stage2.training.optimizer.learning_rate"),
             low=5e-4,
             high=1e-2,
             log=True,
         ),
         "weight decay": FloatRange(
-            keys=(
-                "stage1.training.optimizer.weight_decay",
-                "stage2.training.optimizer.weight_decay",
-            ),
+            keys=("stage1.training.optimizer.weight_decay", "stage2.training.optimizer.weight_decay"),
             low=1e-5,
             high=1e-1,
             log=True,

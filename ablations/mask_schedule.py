@@ -17,12 +17,10 @@ STUDY = Study(
     row="ratio-1.0",
     space={
         "training schedule": Choice(
-            keys=("stage2.mask_schedule",),
-            choices=("arccos", "cosine", "linear", "square", "cubic", "sqrt"),
+            keys=("stage2.mask_schedule",), choices=("arccos", "cosine", "linear", "square", "cubic", "sqrt")
         ),
         "decoding schedule": Choice(
-            keys=("evaluation.schedule",),
-            choices=("arccos", "cosine", "linear", "square", "cubic", "sqrt"),
+            keys=("evaluation.schedule",), choices=("arccos", "cosine", "linear", "square", "cubic", "sqrt")
         ),
     },
     trials=36,

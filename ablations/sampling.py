@@ -21,8 +21,7 @@ STUDY = Study(
     space={
         "temperature": FloatRange(keys=("evaluation.temperature",), low=0.0, high=6.0),
         "schedule": Choice(
-            keys=("evaluation.schedule",),
-            choices=("arccos", "cosine", "linear", "square", "cubic", "sqrt"),
+            keys=("evaluation.schedule",), choices=("arccos", "cosine", "linear", "square", "cubic", "sqrt")
         ),
         "lookup": Choice(keys=("evaluation.final_lookup",), choices=("hard", "soft")),
     },

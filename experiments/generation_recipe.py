@@ -13,9 +13,9 @@ from pydantic import Field, model_validator
 from sftok.config import Config
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
-from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.evaluation.config import GenerationEvaluationConfig
 from sftok.metrics.base import MetricConfig
+from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.generator import GeneratorLossConfig
@@ -28,8 +28,7 @@ class GeneratorRecipe(Config):
     loss: GeneratorLossConfig = GeneratorLossConfig()
     steps: int = Field(default=1_000_000, ge=1)
     training: TrainingConfig = TrainingConfig(
-        batch_size=2048,
-        optimizer=OptimizerConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03),
+        batch_size=2048, optimizer=OptimizerConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03)
     )
 
 

@@ -121,7 +121,9 @@ class EvaluationRecipe(SplitEvaluation):
     @property
     def protocol(self) -> SplitEvaluation:
         """What decides the numbers of an evaluation."""
-        return SplitEvaluation.model_validate({name: getattr(self, name) for name in SplitEvaluation.model_fields})
+        return SplitEvaluation.model_validate(
+            {name: getattr(self, name) for name in SplitEvaluation.model_fields}
+        )
 
     @property
     def primary(self) -> ExtractorConfig:

@@ -56,10 +56,7 @@ def load_teacher(context: Context, teacher: Teacher) -> MaskGITVQGAN:
 
 
 def write_ids(
-    context: Context,
-    artifact: Artifact,
-    encoder: MaskGITVQGAN | SFTok,
-    augmentation: AugmentationConfig,
+    context: Context, artifact: Artifact, encoder: MaskGITVQGAN | SFTok, augmentation: AugmentationConfig
 ) -> dict[str, Any]:
     """Encode the training images with a frozen model into the folder of `artifact`."""
     from experiments.artifacts.training import views

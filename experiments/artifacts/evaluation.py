@@ -76,10 +76,7 @@ class Evaluation(Artifact, kind="evaluation"):
 
 
 def build_extractors(
-    context: Context,
-    wanted: Sequence[ExtractorConfig],
-    classifier: Classifier | None,
-    device: torch.device,
+    context: Context, wanted: Sequence[ExtractorConfig], classifier: Classifier | None, device: torch.device
 ) -> list[Extractor]:
     """The feature spaces; the weights of the in-domain classifier are an artifact."""
     weights = None if classifier is None else context.folder_of(classifier) / MODEL

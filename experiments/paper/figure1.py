@@ -31,19 +31,13 @@ EXPERIMENT = Experiment(
             name="rfid-falls-with-steps-after-stage-3",
             text="Reconstruction improves with the number of decoding steps: rFID at 8 below that at 1",
             source="Figure 1a",
-            order=(
-                "sftok-b@8 < sftok-b@1",
-                "sftok-l@8 < sftok-l@1",
-            ),
+            order=("sftok-b@8 < sftok-b@1", "sftok-l@8 < sftok-l@1"),
         ),
         Claim(
             name="best-of-64-tokens",
             text="At equal length SFTok-L outperforms the other systems",
             source="Figure 1b",
-            order=(
-                "sftok-l@8 < titok-b@1",
-                "sftok-l@8 < one-d-piece-b@1",
-            ),
+            order=("sftok-l@8 < titok-b@1", "sftok-l@8 < one-d-piece-b@1"),
         ),
     ),
 )

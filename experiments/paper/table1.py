@@ -201,10 +201,7 @@ EXPERIMENT = Experiment(
             name="fewer-tokens-than-2d-and-better",
             text="SFTok-L outperforms models of a lower compression rate: MaskGIT and VQGAN with 256 tokens",
             source="Section 4.2",
-            order=(
-                "sftok-l@8 < maskgit",
-                "sftok-l@8 < vqgan",
-            ),
+            order=("sftok-l@8 < maskgit", "sftok-l@8 < vqgan"),
         ),
     ),
 )

@@ -25,18 +25,10 @@ EXPERIMENT = Experiment(
     facts=("#Type",),
     rows=(
         Row(
-            name="ldm-4",
-            label="LDM-4",
-            trained=False,
-            published={"gfid": 3.60},
-            facts={"#Type": "diffusion"},
+            name="ldm-4", label="LDM-4", trained=False, published={"gfid": 3.60}, facts={"#Type": "diffusion"}
         ),
         Row(
-            name="dc-ae",
-            label="DC-AE",
-            trained=False,
-            published={"gfid": 1.88},
-            facts={"#Type": "diffusion"},
+            name="dc-ae", label="DC-AE", trained=False, published={"gfid": 1.88}, facts={"#Type": "diffusion"}
         ),
         Row(
             name="open-magvit2-b",
@@ -92,20 +84,14 @@ EXPERIMENT = Experiment(
             text="Generation on SFTok's tokens outperforms MaskGIT: 2.32 and 2.29 against 6.18 gFID",
             source="Section 4.3",
             metric="gfid",
-            order=(
-                "sftok-b@8 < maskgit@8",
-                "sftok-l@8 < maskgit@8",
-            ),
+            order=("sftok-b@8 < maskgit@8", "sftok-l@8 < maskgit@8"),
         ),
         Claim(
             name="sftok-beats-titok-in-generation",
             text="It outperforms the other transformers of the table, TiTok-B-64 among them: 2.48 gFID",
             source="Section 4.3",
             metric="gfid",
-            order=(
-                "sftok-b@8 < titok-b@8",
-                "sftok-l@8 < titok-b@8",
-            ),
+            order=("sftok-b@8 < titok-b@8", "sftok-l@8 < titok-b@8"),
         ),
         Claim(
             name="larger-decoder-generates-better",

@@ -76,11 +76,7 @@ SOURCES = {
 }
 """By dotted key, or by the beginning of one; the longest that fits holds. Table 6's keys come before."""
 
-ENDINGS = {
-    "ema_decay": DEVIATIONS + "EMA",
-    "checkpoint_every": OURS,
-    "log_every": OURS,
-}
+ENDINGS = {"ema_decay": DEVIATIONS + "EMA", "checkpoint_every": OURS, "log_every": OURS}
 """By the last part of a key, whatever comes before it."""
 
 

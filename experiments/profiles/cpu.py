@@ -16,12 +16,7 @@ _TRAINING = {
 _FINE_TUNING = {
     # A step costs what its images do, and what counts here is the number of steps.
     "batch_size": 16,
-    "optimizer": {
-        "learning_rate": 4e-4,
-        "end_learning_rate": 4e-5,
-        "warmup_steps": 50,
-        "beta2": 0.999,
-    },
+    "optimizer": {"learning_rate": 4e-4, "end_learning_rate": 4e-5, "warmup_steps": 50, "beta2": 0.999},
 }
 
 _GENERATOR_TRAINING = {
@@ -87,10 +82,7 @@ PROFILE = Profile(
         "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 32},
         "stage3.discriminator": {"name": "efficientnet-lite0", "resolution": 32},
         "stage3.training": _FINE_TUNING,
-        "evaluation.extractors": [
-            {"name": "classifier"},
-            {"name": "efficientnet-lite0", "resolution": 64},
-        ],
+        "evaluation.extractors": [{"name": "classifier"}, {"name": "efficientnet-lite0", "resolution": 64}],
         "evaluation.precision": "bf16",
         "evaluation.temperature": 0.0,
         "evaluation.primary_extractor": "classifier",

@@ -47,10 +47,7 @@ PROFILE = Profile(
         "stage3.perceptual": {"name": "efficientnet-lite0", "resolution": 64},
         "stage3.discriminator": {"name": "efficientnet-lite0", "resolution": 64},
         "stage3.training": _FINE_TUNING,
-        "evaluation.extractors": [
-            {"name": "classifier"},
-            {"name": "efficientnet-lite0", "resolution": 48},
-        ],
+        "evaluation.extractors": [{"name": "classifier"}, {"name": "efficientnet-lite0", "resolution": 48}],
         "evaluation.primary_extractor": "classifier",
         "generator.model.width": 16,
         "generator.model.depth": 1,

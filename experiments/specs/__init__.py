@@ -4,15 +4,7 @@ from __future__ import annotations
 
 from experiments.specs.claims import Claim, Comparison, Point
 from experiments.specs.experiment import Curve, Experiment, Gallery, Row, Setting, read_settings
-from experiments.specs.study import (
-    Choice,
-    FloatRange,
-    IntRange,
-    MedianPruner,
-    Objective,
-    Sampler,
-    Study,
-)
+from experiments.specs.study import Choice, FloatRange, IntRange, MedianPruner, Objective, Sampler, Study
 
 __all__ = [
     "Choice",

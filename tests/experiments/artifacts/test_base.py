@@ -1,4 +1,4 @@
-"""The key of an artifact: what is part of it, and what is not; and the golden keys that no change may move."""
+"""The key of an artifact: what is part of it, what is not, and the golden keys that no change may move."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def test_no_key_has_moved() -> None:
     """
     specs = Registry(("experiments.paper", "ablations")).experiments().values()
     keys = {}
-    for profile in ("smoke", "cpu", "paper"):
+    for profile in ("smoke", "paper"):
         work = combined([plan(spec, PROFILES[profile], (0,), {}, DATA) for spec in specs])
         keys[profile] = {each.label: each.name for each in work.artifacts}
     golden = json.loads(GOLDEN.read_text())

@@ -12,8 +12,8 @@ from experiments.planning.plan import Plan, plan, splits_read
 from experiments.planning.rows import PlannedRow
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.specs.registry import Registry
 from experiments.specs import Experiment, Row
+from experiments.specs.registry import Registry
 from sftok.config import ConfigError
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}

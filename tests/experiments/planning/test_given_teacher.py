@@ -11,13 +11,13 @@ import torch
 
 from experiments.artifacts.base import load
 from experiments.artifacts.teacher import WEIGHTS, Teacher, given_weights
+from experiments.executors.datasets import DataSets
+from experiments.executors.inline import Runner
 from experiments.planning.plan import Plan, plan
 from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.specs.registry import Registry
-from experiments.executors.datasets import DataSets
-from experiments.executors.inline import Runner
 from experiments.store import Store, StoredRequest
 from sftok.config import ConfigError
 from sftok.hub import open_tokenizer

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 
-from experiments.paper import figure1, figure8, table1, table3, table4
 from experiments.artifacts.teacher import WEIGHTS
+from experiments.paper import figure1, figure8, table1, table3, table4
 from experiments.planning.plan import Plan, combined, plan
 from experiments.profiles import PROFILES
-from experiments.specs.registry import Registry
 from experiments.specs import Experiment, Row
+from experiments.specs.registry import Registry
 from sftok.config import ConfigError
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}

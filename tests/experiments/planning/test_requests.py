@@ -45,10 +45,7 @@ def test_round_trip(store: Store) -> None:
         (row.row, row.seed, row.evaluation.name) for row in made.rows
     ]
     assert all(loaded.users[each.name] == made.users[each] for each in made.artifacts)
-    assert (loaded.command, loaded.data) == (
-        "python -m experiments run table3 --set 'a=b c'",
-        "some images",
-    )
+    assert (loaded.command, loaded.data) == ("python -m experiments run table3 --set 'a=b c'", "some images")
 
 
 def test_everything_at_once_comes_back_from_disk(store: Store) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from experiments.paper.table6 import EXPERIMENT
+from experiments.planning.settings import NONE, as_text, resolved, same, setting_lines
 from experiments.profiles import PROFILES
 from experiments.recipe import Recipe, resolve
-from experiments.planning.settings import NONE, as_text, resolved, same, setting_lines
 
 
 def paper() -> Recipe:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from experiments.planning.sizes import gpu_hours, parameter_counts, training_flops
 from experiments.profiles import PROFILES
 from experiments.recipe import Recipe, resolve
-from experiments.planning.sizes import gpu_hours, parameter_counts, training_flops
 from sftok.models.tokenizer import SFTok
 
 

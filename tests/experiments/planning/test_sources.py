@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from experiments.planning.sources import DEVIATIONS, ENDINGS, SOURCES, source, source_at
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from sftok.config import flat
-from experiments.planning.sources import DEVIATIONS, ENDINGS, SOURCES, source, source_at
 
 ROOT = Path(__file__).parents[3]
 PAPER = flat(resolve(PROFILES["paper"].overlay).model_dump(mode="json"))

@@ -124,8 +124,7 @@ def test_figures_borrow_the_numbers_of_their_tables() -> None:
 
 
 @pytest.mark.parametrize(
-    "module",
-    [table1, table2, table3, table4, table5, table6, figure1, figure4b, figure8, figures9_14],
+    "module", [table1, table2, table3, table4, table5, table6, figure1, figure4b, figure8, figures9_14]
 )
 def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None:
     assert f"python -m experiments run {module.EXPERIMENT.name}" in module.__doc__
@@ -145,10 +144,7 @@ def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None
         ({"rows": ({"name": "a"},)}, "row 'a' has no label"),
         ({"rows": ({**ROW, "trained": False, "overrides": {"x": 1}},)}, "nothing to override"),
         (
-            {
-                "rows": (ROW, {"name": "b", "label": "B", "trained": False}),
-                "claims": (claim("a < b"),),
-            },
+            {"rows": (ROW, {"name": "b", "label": "B", "trained": False}), "claims": (claim("a < b"),)},
             "needs the untrained row 'b'",
         ),
     ],

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from experiments.profiles import PROFILES
+from experiments.specs import Choice, FloatRange, MedianPruner, Sampler, Study
 from experiments.specs.registry import Registry
 from experiments.studies.search import SPLIT, Search
-from experiments.specs import Choice, FloatRange, MedianPruner, Sampler, Study
 from sftok.config import ConfigError
 
 REGISTRY = Registry(["experiments.paper", "ablations"])

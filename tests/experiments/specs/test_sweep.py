@@ -13,8 +13,8 @@ from experiments.planning.plan import Plan, plan
 from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
 from experiments.specs import Experiment
-from experiments.store import Store, StoredRequest
 from experiments.specs.sweep import MAX_ROWS, combinations, refuse_incomparable, short_names, swept_experiment
+from experiments.store import Store, StoredRequest
 from sftok.config import ConfigError
 
 PRINTS = {"train": "a", "validation": "c", "test": "b"}
