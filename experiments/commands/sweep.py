@@ -68,7 +68,7 @@ def sweep(
     # Imported here: a wrong option or name is answered before torch is loaded.
     from experiments.commands.execution import Execution
     from experiments.commands.plans import plan_all
-    from experiments.specs.sweep import refuse_incomparable
+    from experiments.planning.plan import refuse_incomparable
 
     plans, data = plan_all(plan, [swept], check=refuse_incomparable)
     print(f"{swept.name}: {len(swept.rows)} rows; this name is for status, results, retry ...")

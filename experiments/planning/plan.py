@@ -126,6 +126,30 @@ def splits_read(experiments: Iterable[Experiment], recipe: Recipe) -> set[str]:
     return {recipe.evaluation.split} | ({recipe.generation.choice_split} if generates else set())
 
 
+def refuse_incomparable(plan: Plan) -> None:
+    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same classifier.
+
+    Raises:
+        ConfigError: names the rows, or what would make them comparable.
+    """
+    classifiers = {row.evaluation.inputs.get("classifier") for row in plan.rows}
+    if len(classifiers) > 1:
+        raise ConfigError(
+            f"each value of {', '.join(plan.experiment.swept)} would be measured by an in-domain classifier "
+            "of its own, and their numbers would not compare; name a feature space that all share: "
+            """--set 'evaluation.extractors=[{"name": "efficientnet-lite0"}]' """
+            "--set evaluation.primary_extractor=efficientnet-lite0"
+        )
+    seen: dict[str, str] = {}
+    for row in plan.rows:
+        if row.seed != plan.seeds[0]:
+            continue
+        other = seen.setdefault(row.evaluation.name, row.row)
+        if other != row.row:
+            first, second = (plan.experiment.row(name).label for name in (other, row.row))
+            raise ConfigError(f"the sweep's rows [{first}] and [{second}] are the same configuration here")
+
+
 def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) -> None:
     for row in experiment.trained_rows:
         if row.as_in:

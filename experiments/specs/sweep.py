@@ -11,14 +11,10 @@ import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from experiments.specs.experiment import Experiment, Row
 from sftok.config import ConfigError, overlap
-
-if TYPE_CHECKING:
-    # The pages write swept values as this module does, and need no torch.
-    from experiments.planning.plan import Plan
 
 MAX_ROWS = 256
 """Of a sweep: a grid grows as a product, and nobody means thousands of trainings."""
@@ -110,30 +106,6 @@ def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experime
             "swept": keys,
         }
     )
-
-
-def refuse_incomparable(plan: Plan) -> None:
-    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same classifier.
-
-    Raises:
-        ConfigError: names the rows, or what would make them comparable.
-    """
-    classifiers = {row.evaluation.inputs.get("classifier") for row in plan.rows}
-    if len(classifiers) > 1:
-        raise ConfigError(
-            f"each value of {', '.join(plan.experiment.swept)} would be measured by an in-domain classifier "
-            "of its own, and their numbers would not compare; name a feature space that all share: "
-            """--set 'evaluation.extractors=[{"name": "efficientnet-lite0"}]' """
-            "--set evaluation.primary_extractor=efficientnet-lite0"
-        )
-    seen: dict[str, str] = {}
-    for row in plan.rows:
-        if row.seed != plan.seeds[0]:
-            continue
-        other = seen.setdefault(row.evaluation.name, row.row)
-        if other != row.row:
-            first, second = (plan.experiment.row(name).label for name in (other, row.row))
-            raise ConfigError(f"the sweep's rows [{first}] and [{second}] are the same configuration here")
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

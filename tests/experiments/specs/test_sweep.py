@@ -9,11 +9,11 @@ import pytest
 from ablations import stage3
 from experiments.artifacts import load
 from experiments.paper import table1, table2, table4
-from experiments.planning.plan import Plan, plan
+from experiments.planning.plan import Plan, plan, refuse_incomparable
 from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
 from experiments.specs import Experiment
-from experiments.specs.sweep import MAX_ROWS, combinations, refuse_incomparable, short_names, swept_experiment
+from experiments.specs.sweep import MAX_ROWS, combinations, short_names, swept_experiment
 from experiments.store import Store, StoredRequest
 from sftok.config import ConfigError
 
