@@ -12,25 +12,29 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from experiments.generation_recipe import GenerationRecipe, GeneratorRecipe
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
 from sftok.components import NAME
 from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
+from sftok.decoding.guidance import GenerationConfig
+from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.device import DeviceName
-from sftok.evaluation.config import EvaluationConfig, ExtractorConfig
+from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, GenerationEvaluationConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
+from sftok.metrics.base import MetricConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
+from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
 from sftok.teacher.vqgan import VQGANConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
+from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 Overlay = Mapping[str, Any]
@@ -133,6 +137,45 @@ class EvaluationRecipe(SplitEvaluation):
     @property
     def _by_name(self) -> dict[str, ExtractorConfig]:
         return {name: each for each in reversed(self.extractors) for name in (each.reference, each.label)}
+
+
+class GeneratorRecipe(Config):
+    """The generator and its training; ids and classes give the rest of its shape.
+
+    The paper says "as MaskGIT" (Sections 3.3, 4.3) and gives no value but the 8 steps: the defaults of this
+    record and the next are the release's (see DEVIATIONS.md).
+    """
+
+    model: GeneratorConfig = MaskGITConfig(dropout=0.1)
+    loss: GeneratorLossConfig = GeneratorLossConfig()
+    steps: int = Field(default=1_000_000, ge=1)
+    training: TrainingConfig = TrainingConfig(
+        batch_size=2048, optimizer=OptimizerConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03)
+    )
+
+
+class GenerationRecipe(Config):
+    """How images are generated and measured; feature spaces, precision and seed are the evaluation's."""
+
+    steps: int = Field(default=8, ge=1)
+    """Of the generator."""
+    mask_schedule: str = "arccos"
+    decoding_steps: int = Field(default=8, ge=1)
+    """Of the tokenizer's decoder; a single-step tokenizer takes one, and the teacher has none."""
+    metrics: tuple[MetricConfig, ...] = GenerationEvaluationConfig().metrics
+    grid: GuidanceGrid = GuidanceGrid()
+    """Among which guidance and temperature are chosen, the same for all rows."""
+    choice_split: Literal["validation", "train"] = "train"
+    """The images that the choice is made on; the test images are no choice."""
+    choice_images: int = Field(default=10_000, ge=2)
+    """Samples at each point of the grid."""
+    example_classes: int = Field(default=10, ge=1)
+    examples_per_class: int = Field(default=8, ge=1)
+
+    @model_validator(mode="after")
+    def _can_be_sampled(self) -> Self:
+        GenerationConfig(steps=self.steps, mask_schedule=self.mask_schedule)
+        return self
 
 
 class Recipe(Config):
