@@ -14,16 +14,14 @@ import json
 import pkgutil
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 
+from experiments.artifacts.context import Context
 from experiments.store import StoredArtifact
 from sftok.components import NAME, Component
 from sftok.config import Config, ConfigError, choices_hint
-
-if TYPE_CHECKING:
-    from experiments.artifacts.context import Context
 
 KEY_LENGTH = 16
 

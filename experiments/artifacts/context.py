@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from experiments.store import TOKENS, Store
+from experiments.store.store import Named
 from sftok.distributed import SINGLE, World
 from sftok.training.interruption import TrainingInterrupted
 
 if TYPE_CHECKING:
     import torch
 
-    from experiments.artifacts.base import Artifact
     from sftok.data.base import ImageSet
     from sftok.training.loop import Monitor
 
@@ -23,12 +23,16 @@ MODEL = "model.safetensors"
 PROGRESS_UNITS = 1000
 
 
-class Data(Protocol):
-    """Where the images come from."""
+class Placed(Protocol):
+    """An artifact, as far as it says where it is made."""
 
-    def load(self, split: str) -> ImageSet:
-        """The images of `split`."""
-        ...
+    @property
+    def device(self) -> str:
+        """The kind of device: `cpu` or `cuda`."""
+
+    @property
+    def tf32(self) -> bool:
+        """Whether a GPU may round the inputs of float32 products."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,7 @@ class Context:
         """A folder shared by all artifacts, for files that are named by their content."""
         return self.store.root / "cache"
 
-    def folder_of(self, finished: Artifact) -> Path:
+    def folder_of(self, finished: Named) -> Path:
         """The folder of a finished input."""
         return self.store.folder(finished)
 
@@ -72,7 +76,7 @@ class Context:
             )
         self.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)
 
-    def open_device(self, artifact: Artifact) -> torch.device:
+    def open_device(self, artifact: Placed) -> torch.device:
         """The device on which `artifact` is made.
 
         Raises:
