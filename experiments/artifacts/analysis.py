@@ -27,14 +27,14 @@ class Analysis(Artifact, kind="analysis"):
     def plan(cls, name: str, evaluation: Evaluation, recipe: Recipe, label: str) -> Analysis:
         """The analysis `name` of the tokenizer that `evaluation` measures, on the same images."""
         settings = recipe.analysis.get(name) or AnalysisConfig.member_of(name)
-        assert evaluation.tokenizer is not None
-        return cls(
-            label=label,
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data=evaluation.data,
+        split = recipe.evaluation.split
+        return cls.planned(
+            recipe,
+            evaluation.data,
+            label,
+            split,
             analysis=settings.fitted(recipe.evaluation, single_step=recipe.single_step),
-            split=recipe.evaluation.split,
+            split=split,
             kept_tokens=evaluation.kept_tokens,
             teacher=evaluation.teacher,
             tokenizer=evaluation.tokenizer,

@@ -14,11 +14,11 @@ import json
 import pkgutil
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
-from experiments.artifacts.context import Context
+from experiments.artifacts.context import Context, Placed
 from experiments.store import StoredArtifact
 from sftok.components import NAME, Component
 from sftok.config import Config, ConfigError, choices_hint
@@ -33,7 +33,7 @@ class Artifact(Config):
     """One artifact; a subclass is a kind and lives in the file of that name.
 
     Attributes:
-        kind: in the folder's name; `given_name` of the subclass.
+        kind: in the folder's name.
         version: of the code that makes it; raise it when what it computes changes.
         parallel: whether several processes make it together.
         label: for people.
@@ -60,6 +60,13 @@ class Artifact(Config):
         if kind:
             cls.kind, cls.version, cls.parallel = kind, version, parallel
             cls.kinds[kind] = cls
+
+    @classmethod
+    def planned(
+        cls, place: Placed, data: Mapping[str, str], label: str, split: str = "train", /, **fields: Any
+    ) -> Self:
+        """The artifact with `fields` that is made at `place`, a recipe, from one split of `data`."""
+        return cls(label=label, device=place.device, tf32=place.tf32, data={split: data[split]}, **fields)
 
     @abstractmethod
     def make(self, context: Context) -> dict[str, Any]:
@@ -98,8 +105,7 @@ class Artifact(Config):
     @functools.cached_property
     def inputs(self) -> dict[str, Artifact]:
         """The artifacts that it is made from, by role."""
-        values = {name: getattr(self, name) for name in type(self).model_fields}
-        return {name: value for name, value in values.items() if isinstance(value, Artifact)}
+        return {name: value for name, value in self if isinstance(value, Artifact)}
 
     def with_inputs(self) -> list[Artifact]:
         """All that it is made from, inputs before what needs them, and itself last."""
@@ -155,7 +161,7 @@ class Artifact(Config):
 
 
 def all_kinds() -> dict[str, type[Artifact]]:
-    """Every kind of artifact, by name: each file of this package defines one."""
+    """Every kind of artifact, by name: each file of this package may define one."""
     for module in pkgutil.iter_modules(importlib.import_module("experiments.artifacts").__path__):
         importlib.import_module(f"experiments.artifacts.{module.name}")
     return Artifact.kinds
@@ -185,9 +191,8 @@ def _kind(kind: str) -> type[Artifact]:
         try:
             importlib.import_module(f"experiments.artifacts.{kind}")
         except ModuleNotFoundError:
-            raise ConfigError(
-                f"unknown kind of artifact {kind!r}: {choices_hint(kind, all_kinds())}"
-            ) from None
+            hint = choices_hint(kind, all_kinds())
+            raise ConfigError(f"unknown kind of artifact {kind!r}: {hint}") from None
     return Artifact.kinds[kind]
 
 
@@ -221,17 +226,14 @@ def _deciding_fields(record: BaseModel, omitted: frozenset[str] | set[str]) -> d
 
 
 def _components(value: Any) -> Iterator[Component]:
+    """The components within `value`, but not those of an artifact's inputs."""
     if isinstance(value, Component):
         yield value
     if isinstance(value, BaseModel):
-        for name in type(value).model_fields:
-            part = getattr(value, name)
-            if not isinstance(part, Artifact):
-                yield from _components(part)
-    elif isinstance(value, Mapping):
-        yield from (found for entry in value.values() for found in _components(entry))
-    elif isinstance(value, list | tuple):
-        yield from (found for entry in value for found in _components(entry))
+        value = {name: part for name, part in value if not isinstance(part, Artifact)}
+    parts = value.values() if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping | list | tuple):
+        yield from (found for part in parts for found in _components(part))
 
 
 def _hash(content: Any) -> str:

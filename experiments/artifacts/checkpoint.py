@@ -16,7 +16,7 @@ class Checkpoint(Artifact, kind="checkpoint"):
     not_in_key: ClassVar[frozenset[str]] = Artifact.not_in_key | {"reference", "teacher_reference"}
 
     protocol: SplitEvaluation
-    identity: str
+    content: str
     """Hash of the weights and the configuration."""
     reference: str
     """Where the checkpoint is: a moved file keeps its key."""
@@ -38,7 +38,7 @@ class Checkpoint(Artifact, kind="checkpoint"):
         device = context.open_device(self)
         extractors = build_extractors(context, self.protocol.extractors, None, device)
         tokenizer = hub.open_tokenizer(self.reference, self.weights_seed, self.teacher_reference)
-        if hub.identity(tokenizer) != self.identity:
+        if hub.identity(tokenizer) != self.content:
             raise CheckpointError(f"{self.reference}: it has changed since it was read; evaluate it again")
         found = evaluate(
             tokenizer.to(device), images, self.protocol, extractors, context.cache, on_progress=context.report

@@ -24,24 +24,12 @@ class Classifier(Artifact, kind="classifier"):
     augmentation: AugmentationConfig = AugmentationConfig()
 
     @classmethod
-    def plan(cls, recipe: Recipe, fingerprints: Mapping[str, str]) -> Classifier | None:
+    def plan(cls, recipe: Recipe, data: Mapping[str, str]) -> Classifier | None:
         """The classifier of a recipe; None where no feature space needs it."""
         if not any(extractor.in_domain for extractor in recipe.evaluation.extractors):
             return None
-        own = recipe.classifier
-        return cls(
-            label="in-domain classifier",
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data={"train": fingerprints["train"]},
-            image_size=recipe.data.image_size,
-            channels=own.channels,
-            label_smoothing=own.label_smoothing,
-            training=own.training,
-            steps=own.steps,
-            seed=own.seed,
-            augmentation=recipe.augmentation,
-        )
+        seen = {"image_size": recipe.data.image_size, "augmentation": recipe.augmentation}
+        return cls.planned(recipe, data, "in-domain classifier", **seen, **dict(recipe.classifier))
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train the classifier on the class labels."""

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.context import Context
 from experiments.artifacts.teacher import Teacher
-from experiments.recipe import Recipe
 from sftok.data.augmentation import AugmentationConfig
 
 if TYPE_CHECKING:
@@ -24,24 +22,6 @@ class Codes(Artifact, kind="codes"):
 
     teacher: Teacher
     augmentation: AugmentationConfig = AugmentationConfig()
-
-    @classmethod
-    def plan(
-        cls,
-        recipe: Recipe,
-        teacher: Teacher,
-        fingerprints: Mapping[str, str],
-        augmentation: AugmentationConfig,
-    ) -> Codes:
-        """The codes of the images as `augmentation` shows them."""
-        return cls(
-            label="teacher codes",
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data={"train": fingerprints["train"]},
-            teacher=teacher,
-            augmentation=augmentation,
-        )
 
     def make(self, context: Context) -> dict[str, Any]:
         """Encode the training images with the frozen teacher."""

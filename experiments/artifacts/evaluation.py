@@ -37,7 +37,7 @@ class Evaluation(Artifact, kind="evaluation"):
     def plan(
         cls,
         recipe: Recipe,
-        fingerprints: Mapping[str, str],
+        data: Mapping[str, str],
         label: str,
         teacher: Teacher,
         tokenizer: TrainStage | None = None,
@@ -45,16 +45,16 @@ class Evaluation(Artifact, kind="evaluation"):
         """The evaluation of `tokenizer`, or of `teacher` itself."""
         own = recipe.evaluation
         partial = tokenizer is not None and own.kept_share < 1
-        return cls(
-            label=label,
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data={own.split: fingerprints[own.split]},
+        return cls.planned(
+            recipe,
+            data,
+            label,
+            own.split,
             protocol=own.protocol,
             kept_tokens=recipe.kept_tokens if partial else None,
             teacher=teacher,
             tokenizer=tokenizer,
-            classifier=Classifier.plan(recipe, fingerprints),
+            classifier=Classifier.plan(recipe, data),
         )
 
     def make(self, context: Context) -> dict[str, Any]:
@@ -65,7 +65,7 @@ class Evaluation(Artifact, kind="evaluation"):
         device = context.open_device(self)
         extractors = build_extractors(context, self.protocol.extractors, self.classifier, device)
         teacher = load_teacher(context, self.teacher).to(device)
-        common = {"on_progress": context.report, "teacher": teacher}
+        common: dict[str, Any] = {"on_progress": context.report, "teacher": teacher}
         if self.tokenizer is None:
             subject: Any = teacher
             common |= {"subject": "teacher", "include_real": True}

@@ -12,7 +12,7 @@ from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors, keep
 from experiments.artifacts.generator import load_generator
 from experiments.artifacts.guidance import Guidance
-from experiments.artifacts.source import TokenSource, open_decoder
+from experiments.artifacts.tokens import open_decoder
 from experiments.recipe import Recipe
 from experiments.store import RESULT, read_json
 from sftok.evaluation.config import Precision
@@ -35,23 +35,14 @@ class Generation(Artifact, kind="generation"):
     classifier: Classifier | None = None
 
     @classmethod
-    def plan(
-        cls,
-        recipe: Recipe,
-        seed: int,
-        source: TokenSource,
-        guidance: Guidance,
-        classifier: Classifier | None,
-        fingerprints: Mapping[str, str],
-        name: str,
-    ) -> Generation:
+    def plan(cls, recipe: Recipe, data: Mapping[str, str], label: str, guidance: Guidance) -> Generation:
         """The evaluation of the generator of `guidance`."""
         generation, evaluation = recipe.generation, recipe.evaluation
-        return cls(
-            label=f"generation by {name}, seed {seed}",
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data={evaluation.split: fingerprints[evaluation.split]},
+        return cls.planned(
+            recipe,
+            data,
+            label,
+            evaluation.split,
             split=evaluation.split,
             extractors=evaluation.extractors,
             metrics=generation.metrics,
@@ -61,7 +52,7 @@ class Generation(Artifact, kind="generation"):
             precision=evaluation.precision,
             seed=evaluation.seed,
             guidance=guidance,
-            classifier=classifier,
+            classifier=Classifier.plan(recipe, data),
         )
 
     def make(self, context: Context) -> dict[str, Any]:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.codes import Codes
 from experiments.artifacts.context import Context
-from experiments.artifacts.source import TokenSource
 from experiments.artifacts.tokens import Tokens
-from experiments.recipe import Recipe
 from sftok.data.augmentation import AugmentationConfig
 from sftok.models.generator import GeneratorConfig
 from sftok.training.loop import TrainingConfig
@@ -33,27 +30,6 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
     augmentation: AugmentationConfig = AugmentationConfig()
     tokens: Codes | Tokens
 
-    @classmethod
-    def plan(
-        cls, recipe: Recipe, seed: int, source: TokenSource, fingerprints: Mapping[str, str], name: str
-    ) -> TrainGenerator:
-        """The generator of a source's ids."""
-        own = recipe.generator
-        return cls(
-            label=f"generator of {name}, seed {seed}",
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data={"train": fingerprints["train"]},
-            model=own.model,
-            num_tokens=source.num_tokens,
-            vocabulary=source.vocabulary,
-            loss=own.loss,
-            training=own.training,
-            steps=own.steps,
-            seed=seed,
-            tokens=source.tokens,
-        )
-
     def make(self, context: Context) -> dict[str, Any]:
         """Train the generator on the ids of the training images."""
         from experiments.artifacts.training import train_model
@@ -64,7 +40,7 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
 
         images = context.load_data("train")
         noise = generator(self.seed, "initialisation")
-        network = self.model.build(self.num_tokens, self.vocabulary, images.num_classes, noise)
+        network: Any = self.model.build(self.num_tokens, self.vocabulary, images.num_classes, noise)
         tokens = TokenCache(context.folder_of(self.tokens), len(images), self.num_tokens)
         stage = GeneratorStage(network, tokens, self.loss)
         return train_model(context, self, stage, network, network.record, WithoutPixels(images))

@@ -10,9 +10,9 @@ from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors
 from experiments.artifacts.generator import TrainGenerator, load_generator
-from experiments.artifacts.source import TokenSource, open_decoder
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
+from experiments.artifacts.tokens import open_decoder
 from experiments.recipe import Recipe
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.decoding.schedule import DecodingConfig
@@ -28,6 +28,7 @@ class Guidance(Artifact, kind="guidance"):
     """Of the sampling, T."""
     mask_schedule: str
     decoding: DecodingConfig | None
+    """How ids are decoded; None for the teacher, which has no choice."""
     split: str
     extractor: ExtractorConfig
     num_images: int
@@ -42,34 +43,32 @@ class Guidance(Artifact, kind="guidance"):
     def plan(
         cls,
         recipe: Recipe,
-        seed: int,
-        source: TokenSource,
+        data: Mapping[str, str],
+        label: str,
         generator: TrainGenerator,
-        classifier: Classifier | None,
-        fingerprints: Mapping[str, str],
-        name: str,
+        source: TrainStage | Teacher,
+        decoding: DecodingConfig | None,
     ) -> Guidance:
-        """The choice for one generator, in the primary feature space."""
+        """The choice for one generator of the ids of `source`, in the primary feature space."""
         generation, evaluation = recipe.generation, recipe.evaluation
-        split = generation.choice_split
-        return cls(
-            label=f"guidance of {name}, seed {seed}",
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data={split: fingerprints[split]},
+        return cls.planned(
+            recipe,
+            data,
+            label,
+            generation.choice_split,
             grid=generation.grid,
             steps=generation.steps,
             mask_schedule=generation.mask_schedule,
-            decoding=source.decoding,
-            split=split,
+            decoding=decoding,
+            split=generation.choice_split,
             extractor=evaluation.primary,
             num_images=generation.choice_images,
             batch_size=evaluation.batch_size,
             precision=evaluation.precision,
             seed=evaluation.seed,
-            source=source.model,
+            source=source,
             generator=generator,
-            classifier=classifier if evaluation.primary.in_domain else None,
+            classifier=Classifier.plan(recipe, data) if evaluation.primary.in_domain else None,
         )
 
     @property

@@ -72,61 +72,50 @@ class TrainStage(Artifact, kind="stage", parallel=True):
 
     @classmethod
     def plan(
-        cls, row: Row, recipe: Recipe, seed: int, teacher: Teacher, fingerprints: Mapping[str, str]
+        cls, row: Row, recipe: Recipe, seed: int, teacher: Teacher, data: Mapping[str, str]
     ) -> list[TrainStage]:
         """The stages of a tokenizer in order, each from the one before, as far as the recipe has them."""
-        codes = None
-        if recipe.codes_are_cached:
-            codes = Codes.plan(recipe, teacher, fingerprints, recipe.augmentation)
-        first = {"teacher": teacher, "codes": codes}
+        stages: list[TrainStage] = []
         common = {
-            "device": recipe.device,
-            "tf32": recipe.tf32,
-            "data": {"train": fingerprints["train"]},
             "model": recipe.tokenizer_config(),
             "seed": seed,
             "tail_drop": recipe.tail_drop,
             "augmentation": recipe.augmentation,
         }
-        stages: list[TrainStage] = []
+
+        def add(label: str, objective: Config, training: TrainingConfig, steps: int, **inputs: Any) -> None:
+            start = stages[-1] if stages else None
+            fields = {"objective": objective, "training": training, "steps": steps, "start": start}
+            stages.append(cls.planned(recipe, data, f"{label}, seed {seed}", **fields, **common, **inputs))
+
+        codes = None
+        if recipe.codes_are_cached:
+            shown = recipe.augmentation
+            codes = Codes.planned(recipe, data, "teacher codes", teacher=teacher, augmentation=shown)
+        first = {"teacher": teacher, "codes": codes}
         if recipe.warm_up_steps:
             # Rows without variants share their warm-up, so none of them gives it its name.
             shared = f"warm-up of {row.name}" if row.variants else "warm-up"
-            stages.append(
-                cls(
-                    **common,
-                    **first,
-                    label=f"{row.name if recipe.single_step else shared}, seed {seed}",
-                    objective=WarmUp(loss=recipe.loss),
-                    training=recipe.stage1.training,
-                    steps=recipe.warm_up_steps,
-                )
-            )
+            label = row.name if recipe.single_step else shared
+            add(label, WarmUp(loss=recipe.loss), recipe.stage1.training, recipe.warm_up_steps, **first)
         if recipe.alignment_steps:
             alignment = AlignmentConfig.model_validate(recipe.stage2.model_dump(exclude={"training"}))
-            stages.append(
-                cls(
-                    **common,
-                    **first,
-                    label=f"{row.name}, seed {seed}",
-                    objective=Alignment(loss=recipe.loss, alignment=alignment),
-                    training=recipe.stage2.training,
-                    steps=recipe.alignment_steps,
-                    start=stages[-1] if stages else None,
-                )
-            )
+            objective = Alignment(loss=recipe.loss, alignment=alignment)
+            add(row.name, objective, recipe.stage2.training, recipe.alignment_steps, **first)
         if recipe.fine_tuned:
-            stages.append(
-                cls(
-                    **common,
-                    label=f"fine-tuning of {row.name}, seed {seed}",
-                    objective=_fine_tuning(recipe),
-                    training=recipe.stage3.training,
-                    steps=recipe.stage3.steps,
-                    start=stages[-1],
-                )
-            )
+            stage3 = recipe.stage3
+            add(f"fine-tuning of {row.name}", _fine_tuning(recipe), stage3.training, stage3.steps)
         return stages
+
+    @property
+    def num_tokens(self) -> int:
+        """Ids of an image."""
+        return self.model.num_latent_tokens
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of different ids."""
+        return self.model.quantizer.codebook_size
 
     @property
     def stage(self) -> str:

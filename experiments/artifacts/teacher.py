@@ -34,27 +34,16 @@ class Teacher(Artifact, kind="teacher", parallel=True):
 
     @classmethod
     def plan(
-        cls, recipe: Recipe, fingerprints: Mapping[str, str], label: str = "teacher", given: bool = True
+        cls, recipe: Recipe, data: Mapping[str, str], label: str = "teacher", given: bool = True
     ) -> Teacher:
         """The teacher of a recipe, one for all seeds; without `given`, it is trained in any case."""
-        own = recipe.teacher
-        common = {
-            "label": label,
-            "device": recipe.device,
-            "tf32": recipe.tf32,
-            "image_size": recipe.data.image_size,
-            "backbone": own.backbone,
-        }
+        own, size = recipe.teacher, recipe.data.image_size
         if given and own.checkpoint is not None:
-            return cls(**common, data={WEIGHTS: fingerprints[WEIGHTS]}, origin=own.checkpoint)
-        return cls(
-            **common,
-            data={"train": fingerprints["train"]},
-            training=own.training,
-            steps=own.steps,
-            seed=own.seed,
-            augmentation=recipe.augmentation,
-        )
+            return cls.planned(
+                recipe, data, label, WEIGHTS, image_size=size, backbone=own.backbone, origin=own.checkpoint
+            )
+        fields = {name: value for name, value in own if name != "checkpoint"}
+        return cls.planned(recipe, data, label, image_size=size, augmentation=recipe.augmentation, **fields)
 
     @property
     def units(self) -> int:
@@ -67,9 +56,14 @@ class Teacher(Artifact, kind="teacher", parallel=True):
         return self.backbone
 
     @property
-    def num_codes(self) -> int:
+    def num_tokens(self) -> int:
         """Codes of an image."""
         return self.backbone.num_codes(self.image_size)
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of different codes."""
+        return self.backbone.codebook_size
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train the teacher, or copy the given weights under this package's names.

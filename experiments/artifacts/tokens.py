@@ -1,16 +1,23 @@
-"""A tokenizer's ids of the training images, which a generator learns."""
+"""A tokenizer's ids of the training images, which a generator learns; and how ids become images again."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from experiments.artifacts.base import Artifact
-from experiments.artifacts.codes import write_ids
+from experiments.artifacts.codes import load_teacher, write_ids
 from experiments.artifacts.context import Context
 from experiments.artifacts.stage import TrainStage, load_tokenizer
-from experiments.recipe import Recipe
+from experiments.artifacts.teacher import Teacher
 from sftok.data.augmentation import AugmentationConfig
+from sftok.decoding.schedule import DecodingConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from sftok.evaluation.config import Precision
+    from sftok.generation import DecodeIds
 
 
 class Tokens(Artifact, kind="tokens"):
@@ -18,20 +25,30 @@ class Tokens(Artifact, kind="tokens"):
 
     tokenizer: TrainStage
 
-    @classmethod
-    def plan(
-        cls, recipe: Recipe, tokenizer: TrainStage, fingerprints: Mapping[str, str], label: str
-    ) -> Tokens:
-        """The ids of a trained tokenizer."""
-        return cls(
-            label=f"tokens of {label}",
-            device=recipe.device,
-            tf32=recipe.tf32,
-            data={"train": fingerprints["train"]},
-            tokenizer=tokenizer,
-        )
-
     def make(self, context: Context) -> dict[str, Any]:
         """Encode the training images with the frozen tokenizer."""
         tokenizer = load_tokenizer(context, self.tokenizer)
         return write_ids(context, self, tokenizer, AugmentationConfig())
+
+
+def open_decoder(
+    context: Context,
+    model: TrainStage | Teacher,
+    decoding: DecodingConfig | None,
+    precision: Precision,
+    device: torch.device,
+) -> DecodeIds:
+    """Ids to images, by a tokenizer or by the teacher, which has no decoding to choose."""
+    if isinstance(model, Teacher):
+        teacher = load_teacher(context, model).to(device)
+        return lambda ids, noise: teacher.decode(ids)
+    from sftok.evaluation.tokenizers import decode_ids
+
+    assert decoding is not None
+    tokenizer: Any = load_tokenizer(context, model).to(device)
+
+    def decode(ids: Tensor, noise: torch.Generator) -> Tensor:
+        images, _ = decode_ids(tokenizer, ids, decoding, precision, noise)
+        return images
+
+    return decode

@@ -64,7 +64,7 @@ def measure(checkpoint: str, options: MeasureOptions, store: Store) -> Result:
         tf32=setting.tf32,
         data={split: data.load(split).fingerprint},
         protocol=setting.evaluation,
-        identity=hub.identity(tokenizer),
+        content=hub.identity(tokenizer),
         reference=checkpoint,
         weights_seed=options.seed,
         teacher_reference=None if options.teacher is None else str(options.teacher),

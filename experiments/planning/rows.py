@@ -7,20 +7,18 @@ from dataclasses import dataclass
 
 from experiments.artifacts.analysis import Analysis
 from experiments.artifacts.base import Artifact
-from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.codes import Codes
 from experiments.artifacts.evaluation import Evaluation
 from experiments.artifacts.generation import Generation
 from experiments.artifacts.generator import TrainGenerator
 from experiments.artifacts.guidance import Guidance
-from experiments.artifacts.source import TokenSource
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
 from experiments.artifacts.tokens import Tokens
 from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
-from sftok.data.augmentation import AugmentationConfig
+from sftok.decoding.schedule import DecodingConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,20 +43,20 @@ class PlannedRow:
 
 
 def plan_row(
-    row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str], analyses: Sequence[str] = ()
+    row: Row, recipe: Recipe, seed: int, data: Mapping[str, str], analyses: Sequence[str] = ()
 ) -> PlannedRow:
     """What `row` needs at `seed`."""
     if row.measures == "generation":
-        return _plan_generation(row, recipe, seed, fingerprints)
+        return _plan_generation(row, recipe, seed, data)
     if row.subject == "teacher":
-        teacher = _measured_teacher(row, recipe, fingerprints)
+        teacher = _measured_teacher(row, recipe, data)
         label = f"evaluation of {row.name if row.variants else 'the teacher'}"
-        evaluation = Evaluation.plan(recipe, fingerprints, label, teacher)
+        evaluation = Evaluation.plan(recipe, data, label, teacher)
         return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
-    teacher = Teacher.plan(recipe, fingerprints)
-    stages = TrainStage.plan(row, recipe, seed, teacher, fingerprints)
+    teacher = Teacher.plan(recipe, data)
+    stages = TrainStage.plan(row, recipe, seed, teacher, data)
     label = f"evaluation of {row.name}, seed {seed}"
-    evaluation = Evaluation.plan(recipe, fingerprints, label, teacher, stages[-1])
+    evaluation = Evaluation.plan(recipe, data, label, teacher, stages[-1])
     return PlannedRow(
         row=row.name,
         seed=seed,
@@ -70,45 +68,60 @@ def plan_row(
     )
 
 
-def plan_reference(recipe: Recipe, fingerprints: Mapping[str, str]) -> Evaluation:
+def plan_reference(recipe: Recipe, data: Mapping[str, str]) -> Evaluation:
     """The evaluation of the teacher itself and of the real images."""
-    teacher = Teacher.plan(recipe, fingerprints)
-    return Evaluation.plan(recipe, fingerprints, "evaluation of the teacher", teacher)
+    teacher = Teacher.plan(recipe, data)
+    return Evaluation.plan(recipe, data, "evaluation of the teacher", teacher)
 
 
-def _plan_generation(row: Row, recipe: Recipe, seed: int, fingerprints: Mapping[str, str]) -> PlannedRow:
+def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> PlannedRow:
     """A generator of the tokenizer's ids, or of the teacher's, which are its codes.
 
     Raises:
         ConfigError: the tokenizer is decoded from a part of its tokens.
     """
-    stages: Sequence[Artifact]
+    name = "teacher" if row.subject == "teacher" and not row.variants else row.name
+    source: Teacher | TrainStage
+    tokens: Codes | Tokens
+    stages: Sequence[Teacher | TrainStage]
     if row.subject == "teacher":
-        name = row.name if row.variants else "teacher"
-        teacher = _measured_teacher(row, recipe, fingerprints)
+        source = _measured_teacher(row, recipe, data)
+        stages, decoding = [source], None
         # A generator learns the ids of the images as they are, whatever views the tokenizer was trained on.
-        tokens: Codes | Tokens = Codes.plan(recipe, teacher, fingerprints, AugmentationConfig())
-        source = TokenSource(model=teacher, tokens=tokens)
-        stages = (teacher,)
+        tokens = Codes.planned(recipe, data, "teacher codes", teacher=source)
     else:
-        name = row.name
-        if recipe.evaluation.kept_share < 1:
+        evaluation = recipe.evaluation
+        if evaluation.kept_share < 1:
             raise ConfigError(
                 f"{name}: images are generated from all tokens; leave evaluation.kept_share at 1 in its row"
             )
-        stages = TrainStage.plan(row, recipe, seed, Teacher.plan(recipe, fingerprints), fingerprints)
-        tokenizer = stages[-1]
-        assert isinstance(tokenizer, TrainStage)
-        source = TokenSource.of_tokenizer(recipe, tokenizer, fingerprints, f"{name}, seed {seed}")
-    generator = TrainGenerator.plan(recipe, seed, source, fingerprints, name)
-    classifier = Classifier.plan(recipe, fingerprints)
-    guidance = Guidance.plan(recipe, seed, source, generator, classifier, fingerprints, name)
-    generation = Generation.plan(recipe, seed, source, guidance, classifier, fingerprints, name)
+        stages = TrainStage.plan(row, recipe, seed, Teacher.plan(recipe, data), data)
+        source = stages[-1]
+        decoding = DecodingConfig(
+            steps=1 if recipe.single_step else recipe.generation.decoding_steps,
+            temperature=evaluation.temperature,
+            schedule=evaluation.schedule,
+            final_lookup=evaluation.final_lookup,
+        )
+        tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=source)
+    generator = TrainGenerator.planned(
+        recipe,
+        data,
+        f"generator of {name}, seed {seed}",
+        num_tokens=source.num_tokens,
+        vocabulary=source.vocabulary,
+        seed=seed,
+        tokens=tokens,
+        **dict(recipe.generator),
+    )
+    label = f"guidance of {name}, seed {seed}"
+    guidance = Guidance.plan(recipe, data, label, generator, source, decoding)
+    generation = Generation.plan(recipe, data, f"generation by {name}, seed {seed}", guidance)
     return PlannedRow(row=row.name, seed=seed, training=(*stages, generator), evaluation=generation)
 
 
-def _measured_teacher(row: Row, recipe: Recipe, fingerprints: Mapping[str, str]) -> Teacher:
+def _measured_teacher(row: Row, recipe: Recipe, data: Mapping[str, str]) -> Teacher:
     """The teacher as a system of its own; one that differs from the others' is trained in any case."""
     if not row.variants:
-        return Teacher.plan(recipe, fingerprints)
-    return Teacher.plan(recipe, fingerprints, label=row.name, given=False)
+        return Teacher.plan(recipe, data)
+    return Teacher.plan(recipe, data, label=row.name, given=False)

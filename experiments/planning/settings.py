@@ -17,7 +17,7 @@ NONE = "–"
 GPUS = 8
 """Of the paper's machine (Section 4.1); batch sizes of a recipe are those of all of them together."""
 
-SIZES = {(768, 12, 12): "base", (1024, 24, 16): "large"}
+SIZES: dict[tuple[int, ...], str] = {(768, 12, 12): "base", (1024, 24, 16): "large"}
 """The paper's names of transformers, by width, depth and heads."""
 
 STAGES = (1, 2, 3)

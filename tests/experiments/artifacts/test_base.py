@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from experiments.artifacts.base import Artifact, all_kinds, load
+from experiments.artifacts.checkpoint import Checkpoint
 from experiments.paper import table4
 from experiments.planning.plan import Plan, combined, plan
 from experiments.profiles import PROFILES
+from experiments.recipe import SplitEvaluation
 from experiments.specs.registry import Registry
 from sftok.config import Config, ConfigError
 
@@ -75,6 +77,15 @@ def test_what_changes_no_number_is_not_part_of_the_key(changes: dict[str, Any]) 
 )
 def test_what_changes_numbers_is_part_of_the_key(changes: dict[str, Any]) -> None:
     assert thing(**changes).key != thing().key
+
+
+def test_a_checkpoint_under_another_protocol_or_on_other_data_has_another_key() -> None:
+    common = {"label": "c", "content": "0", "reference": "here", "weights_seed": 0}
+    one = Checkpoint(**common, protocol=SplitEvaluation(steps=(1,)), data={"test": "0"})
+    assert one.name != Checkpoint(**common, protocol=SplitEvaluation(steps=(8,)), data={"test": "0"}).name
+    assert one.name != Checkpoint(**common, protocol=SplitEvaluation(steps=(1,)), data={"test": "1"}).name
+    moved = {**common, "reference": "there"}
+    assert one.name == Checkpoint(**moved, protocol=SplitEvaluation(steps=(1,)), data={"test": "0"}).name
 
 
 def test_inputs_count_by_their_keys() -> None:
