@@ -143,7 +143,7 @@ class GeneratorRecipe(Config):
     """The generator and its training; ids and classes give the rest of its shape.
 
     The paper says "as MaskGIT" (Sections 3.3, 4.3) and gives no value but the 8 steps: the defaults of this
-    record and the next are the release's (see DEVIATIONS.md).
+    record and the next are the release's (see docs/deviations.md).
     """
 
     model: GeneratorConfig = MaskGITConfig(dropout=0.1)
