@@ -43,10 +43,15 @@ class OwnFSQ(nn.Module):
 
     def __init__(self, config: OwnFSQConfig) -> None:
         super().__init__()
-        self.codebook_size = config.codebook_size
+        self.config = config  # saved with the weights
         levels = torch.tensor(config.levels)
         self.register_buffer("levels", levels, persistent=False)
         self.register_buffer("basis", levels.cumprod(0) // levels, persistent=False)
+
+    @property
+    def codebook_size(self) -> int:
+        """Number of codes."""
+        return self.config.codebook_size
 
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE

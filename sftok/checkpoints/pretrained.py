@@ -90,6 +90,8 @@ class Pretrained(nn.Module, ABC):
         with without_weights():  # they are all replaced
             model = cls.from_record(record)
         checkpoint.check_fit(model.state_dict())
+        if len(model.state_dict()) < len([*model.parameters(), *model.buffers()]):
+            model = cls.from_record(record)  # a part has constants that are not saved
         model.load_state_dict(checkpoint.tensors, assign=True)
         return model.eval()
 

@@ -24,7 +24,7 @@ from sftok.config import Config
 from sftok.models.base import BackboneConfig, Encoder, EncoderConfig
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.layers import check_heads, initialize_transformer, transformer
-from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids
+from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids, config_of
 from sftok.quantizers.vq import VQConfig
 from sftok.teacher.vqgan import MASKGIT_VQGAN
 
@@ -231,7 +231,7 @@ class TiTok(Pretrained):
                 "num_latent_tokens": self.encoder.num_latent_tokens,
                 "token_dim": self.encoder.token_dim,
                 "encoder": self.encoder.config,
-                "quantizer": getattr(self.quantizer, "config", None),
+                "quantizer": config_of(self.quantizer),
                 "decoder": self.decoder.config,
                 "head": self.head.config,
             }

@@ -23,7 +23,7 @@ from sftok.decoding.unmask import OnStep, Unmasked, iterative_unmask
 from sftok.models.base import BackboneConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, PixelDecoder
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
-from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids
+from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids, config_of
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.teacher.vqgan import MASKGIT_VQGAN
 
@@ -137,7 +137,7 @@ class SFTok(Pretrained):
                 "num_latent_tokens": self.encoder.num_latent_tokens,
                 "token_dim": self.encoder.token_dim,
                 "encoder": self.encoder.config,
-                "quantizer": getattr(self.quantizer, "config", None),
+                "quantizer": config_of(self.quantizer),
                 "decoder": self.decoder.config,
                 "image_size": self.encoder.image_size,
                 "pixel_decoder": self.pixel_decoder.config,

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sftok.components import Component
+from sftok.config import ConfigError
 from sftok.distributed import SINGLE, World
 
 
@@ -78,7 +79,24 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
 
     @abstractmethod
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Quantizer:
-        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0).
+
+        A model with it is saved together with the quantizer's `config`, which is this configuration.
+        """
+
+
+def config_of(quantizer: Quantizer) -> QuantizerConfig:
+    """The configuration that a quantizer was built from, which is saved with a model.
+
+    Raises:
+        ConfigError: it has no `config`.
+    """
+    config = getattr(quantizer, "config", None)
+    if not isinstance(config, QuantizerConfig):
+        raise ConfigError(
+            f"{type(quantizer).__name__} cannot be saved: its `config` is not the quantizer's configuration"
+        )
+    return config
 
 
 def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:

@@ -216,6 +216,18 @@ def test_an_injected_quantizer_that_no_record_describes_is_not_saved(tmp_path, s
     assert not (tmp_path / "folder").exists()
 
 
+def test_constants_that_are_not_saved_survive_loading(tmp_path, sftok, monkeypatch):
+    def with_constant(self, config, *arguments):
+        plain(self, config, *arguments)
+        self.register_buffer("constant", torch.arange(3), persistent=False)
+
+    plain = type(sftok.quantizer).__init__
+    monkeypatch.setattr(type(sftok.quantizer), "__init__", with_constant)
+    loaded = SFTok.from_pretrained(sftok.save_pretrained(tmp_path))
+    assert torch.equal(loaded.quantizer.constant, torch.arange(3))
+    assert torch.equal(loaded.quantizer.embedding, sftok.quantizer.embedding)
+
+
 def test_a_read_checkpoint_says_what_it_is(tmp_path, sftok):
     checkpoint = read_checkpoint(sftok.save_pretrained(tmp_path))
     assert checkpoint.architecture == "sftok"
