@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import re
@@ -70,19 +71,29 @@ def render(
     """
     if identity in _drawn:
         return _drawn[identity]
-    with matplotlib.rc_context(_STYLE | {"svg.hashsalt": "sftok"}):
+    with style():
         figure = Figure(figsize=size)
         FigureCanvasSVG(figure)
         axes = figure.add_axes(box)
         paint(axes)
         axes.tick_params(length=0)
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
-    prefix = "chart-" + hashlib.sha256(identity.encode()).hexdigest()[:10]
+        drawn = to_svg(figure, identity)
     if len(_drawn) >= MAX_DRAWN:
         _drawn.clear()
-    _drawn[identity] = _themed(buffer.getvalue(), prefix)
-    return _drawn[identity]
+    _drawn[identity] = drawn
+    return drawn
+
+
+def style() -> contextlib.AbstractContextManager[None]:
+    """The block in which Matplotlib draws as the page does."""
+    return matplotlib.rc_context(_STYLE | {"svg.hashsalt": "sftok"})
+
+
+def to_svg(figure: Figure, identity: str) -> str:
+    """The figure as an `<svg>` element; the ids in it are made from `identity`."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
+    return _themed(buffer.getvalue(), "chart-" + hashlib.sha256(identity.encode()).hexdigest()[:10])
 
 
 def swatch(index: int) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from experiments.specs.study import Study
-from experiments.store import StoreError
+from experiments.store import StoreError, read_json
 from sftok.config import Config, ConfigError
+from sftok.metrics.quantity import Quantity
 
 TRIALS, BEST, JOURNAL = "trials.json", "best.json", "journal.log"
 """In a study's folder, `<store>/studies/<name>-<profile>/`; see `folder_name`."""
 
 DIGITS = 6
-"""Of the identity, in the name of a study with values of one's own."""
+"""Of the identity, in the name of a study with overrides."""
+
+REMEDY = "delete it and run the study again: its trials are in the journal beside it"
 
 TrialState = Literal["complete", "pruned", "failed", "running"]
 
@@ -26,7 +28,7 @@ class TrialRecord(Config):
     number: int
     state: TrialState
     value: float | None = None
-    """Of the objective; None unless it is complete."""
+    """Of the objective; None unless the trial is complete."""
     parameters: dict[str, Any] = {}
     """By the names of the study's space."""
     reason: str = ""
@@ -46,7 +48,7 @@ class StudyRun(Config):
     profile: str
     meaningless: bool
     identity: str
-    """A hash of all that must agree for trials to be compared."""
+    """A hash of all that trials must share to be comparable."""
     overrides: dict[str, Any]
     data: str
     command: str
@@ -54,11 +56,13 @@ class StudyRun(Config):
     """ISO time of the last change."""
     budget: int
     """How many trials were asked for."""
+    metric: Quantity | None = None
+    """How the objective's metric describes itself."""
     extractor: str
     """The feature space of the objective."""
     trials: tuple[TrialRecord, ...]
     importance: dict[str, float] | None = None
-    """Share of each parameter in the objective's variance (PED-ANOVA); None where too few trials say."""
+    """Share of each parameter in the objective's variance (PED-ANOVA); None if there are too few trials."""
     best: int | None = None
     """Number of the best trial."""
     overlay: dict[str, Any] = {}
@@ -73,9 +77,9 @@ class StudyRun(Config):
 
 
 def folder_name(study: str, profile: str, identity: str, overrides: Mapping[str, Any]) -> str:
-    """`<study>-<profile>`; with values or data of one's own a part of the identity after it.
+    """`<study>-<profile>`; with overrides, or data of one's own, a part of the identity after it.
 
-    So the same study with other values has its own trials, record and page, beside those of the plain one.
+    So a study with overrides has its own trials, record and page, beside those of the plain one.
     """
     return f"{study}-{profile}" + (f"-{identity[:DIGITS]}" if overrides else "")
 
@@ -86,14 +90,18 @@ def stored_studies(store: Path) -> list[StudyRun]:
     Raises:
         StoreError: a file is damaged, or of another version.
     """
-    found = []
-    for path in sorted(store.glob(f"studies/*/{TRIALS}")):
-        try:
-            content: Mapping[str, Any] = json.loads(path.read_text())
-            found.append(StudyRun.build(dict(content)))
-        except (ValueError, ConfigError) as error:
-            raise StoreError(
-                f"{path}: damaged, or of another version ({error}); delete it and run the study again: "
-                "its trials are in the journal beside it"
-            ) from None
-    return found
+    found = (read_study(path) for path in sorted(store.glob(f"studies/*/{TRIALS}")))
+    return [study for study in found if study]
+
+
+def read_study(path: Path) -> StudyRun | None:
+    """The study in a file `trials.json`; None if there is no such file.
+
+    Raises:
+        StoreError: it is damaged, or of another version.
+    """
+    content = read_json(path, REMEDY)
+    try:
+        return None if content is None else StudyRun.build(content)
+    except ConfigError as error:
+        raise StoreError(f"{path}: damaged, or of another version ({error}); {REMEDY}") from None

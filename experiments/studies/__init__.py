@@ -1,1 +1,1 @@
-"""Studies carried out: trials that several processes share through a journal, and artifacts of the store."""
+"""Carries studies out: several processes share the trials through a journal, and artifacts through the store."""

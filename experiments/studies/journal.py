@@ -1,148 +1,181 @@
 """The journal of a study: a file that every worker appends to, on any shared file system.
 
-Whoever works on a trial holds a claim on it (`experiments.claims`). A trial that runs without a living claim
-was left by a worker that died or was stopped: the next one who looks takes it over, with its parameters, so
-no trial is lost or drawn twice. A worker that is stopped gives its claim up and one that is killed cannot, so
-the kills of a trial are counted. Trials are handed out under a claim too, one at a time.
+A worker locks the trial that it does (`experiments.locks`). A trial that is running and not locked was left by a
+worker that died or was stopped: the next worker takes it over, with its parameters, so that no trial is lost
+or drawn twice. A worker that is killed leaves a stale lock, which is how the kills of a trial are counted.
+Trials are handed out under a lock, too, one at a time.
+
+Optuna's own heartbeat and retry are only for databases, which shared file systems do not keep.
 """
 
 from __future__ import annotations
 
 import contextlib
-import statistics
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
-from optuna.pruners import BasePruner, NopPruner
+from optuna.pruners import NopPruner
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments import locks
-from experiments.records.study_results import JOURNAL
+from experiments.records.study_results import JOURNAL, TRIALS, read_study
+from experiments.specs.study import Study
+from experiments.store import StoreError
+from experiments.studies.rungs import RungMedian
 from experiments.studies.sampling import draw, sampler
-from experiments.study import MedianPruner, Study
+from experiments.studies.trials import from_records
 
 POLL_SECONDS = 1.0
 
 KILLED = "killed"
-"""The attribute of a trial that counts the workers which were killed with it."""
+"""The attribute of a trial that counts the workers that were killed while they did it."""
 
 
 class Journal:
-    """The trials of one study, drawn and told through a file in `folder`; claims lie in `claims_folder`."""
+    """The trials of one study, in a file in `folder`; its locks are in the folder `locks_folder`.
 
-    def __init__(self, study: Study, identity: str, folder: Path, claims_folder: Path):
+    Raises:
+        StoreError: a line of the file is damaged.
+    """
+
+    def __init__(self, study: Study, identity: str, folder: Path, locks_folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
-        self._study_config = study
-        self._name = f"{folder.name}-{identity}"
-        """Of its claims: values that change no trial, such as the device, give two journals one identity."""
-        self._claims = claims_folder
-        path = folder / JOURNAL
-        lock = JournalFileOpenLock(str(path))
-        mend(path, lock)
-        self.study = optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(str(path), lock_obj=lock)),
-            study_name=f"{study.name}-{identity}",
-            direction="minimize" if study.objective.lower_is_better else "maximize",
-            sampler=sampler(study),
-            pruner=_pruner(study),
-            load_if_exists=True,
-        )
+        self._spec = study
+        # Values that change no trial, such as the device, give two journals one identity.
+        self._locks, self._name = locks_folder, f"{folder.name}-{identity}"
+        file = _JournalFile(folder / JOURNAL)
+        try:
+            self.study = optuna.create_study(
+                storage=JournalStorage(file),
+                study_name=f"{study.name}-{identity}",
+                direction="minimize" if study.objective.lower_is_better else "maximize",
+                sampler=sampler(study),
+                pruner=RungMedian(study.pruner) if study.pruner else NopPruner(),
+                load_if_exists=True,
+            )
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            raise file.damaged(repr(error)) from None
+        self._restore(folder / TRIALS, identity)
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials as they stand, by number."""
+        """All trials as they are now, by number."""
         return self.study.get_trials(deepcopy=False)
 
     @contextlib.contextmanager
     def hand_out(self, budget: int, stopped: Callable[[], bool]) -> Iterator[Trial | None]:
-        """A trial to work on within the block: one that was left, or a new one of `budget` in all.
+        """A trial to do within the block: one that was left, or a new one while there are fewer than `budget`.
 
-        Waits while all that are left belong to living workers; None when every trial is over, or `stopped`.
+        Waits while live workers do all that remain. Yields None when every trial has ended, or when `stopped`.
         """
-        with contextlib.ExitStack() as hold:
-            trial, over = None, False
-            while trial is None and not over and not stopped():
+        with contextlib.ExitStack() as held:
+            trial, ended = None, False
+            while trial is None and not ended and not stopped():
                 with self.exclusive() as ours:
                     if ours:
-                        trial, over = self._next(budget, hold)
-                if trial is None and not over:
+                        trial, ended = self._next(budget, held)
+                if trial is None and not ended:
                     time.sleep(POLL_SECONDS)
             yield trial
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
-        """Be the only one for a block who hands out trials or writes them down; False if another is."""
-        return locks.lock(self._claims / f"study-{self._name}.json")
+        """The lock under which trials are handed out and written down; yields False if another process has it."""
+        return locks.lock(self._locks / f"study-{self._name}.json")
 
-    def _next(self, budget: int, hold: contextlib.ExitStack) -> tuple[Trial | None, bool]:
-        """A trial, claimed in `hold`; or none, and whether that is for good."""
+    def _next(self, budget: int, held: contextlib.ExitStack) -> tuple[Trial | None, bool]:
+        """A trial, locked in `held`, if there is one now; and whether there will be none."""
         trials = self.trials()
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         for left in running:
-            if trial := self._claimed(left, hold):
+            if trial := self._take(left, held):
                 return trial, False
         if len(trials) >= budget:
             return None, not running
         drawn = self.study.ask()
-        claimed = self._claimed(self.trials()[drawn.number], hold)
-        return claimed, False
+        return self._take(self.trials()[drawn.number], held), False
 
-    def _claimed(self, trial: FrozenTrial, hold: contextlib.ExitStack) -> Trial | None:
-        """The trial with its parameters, if nobody alive works on it and it is still to be done."""
+    def _take(self, trial: FrozenTrial, held: contextlib.ExitStack) -> Trial | None:
+        """The trial with its parameters, locked, if no live worker does it and it has not ended."""
         attempt = contextlib.ExitStack()
-        path = self._claims / f"trial-{self._name}-{trial.number}.json"
+        path = self._locks / f"trial-{self._name}-{trial.number}.json"
         killed = locks.is_stale(path)
         if not attempt.enter_context(locks.lock(path)):
             return None
         if self.trials()[trial.number].state is not TrialState.RUNNING:
             attempt.close()
             return None
-        hold.push(attempt)
+        held.push(attempt)
         ours = Trial(self.study, trial._trial_id)
         if killed:
             ours.set_user_attr(KILLED, ours.user_attrs.get(KILLED, 0) + 1)
-        draw(ours, self._study_config)
+        draw(ours, self._spec)
         return ours
+
+    def _restore(self, path: Path, identity: str) -> None:
+        """Add the trials that are in the record alone: the journal was damaged, and has been deleted."""
+        with contextlib.suppress(StoreError):
+            record = read_study(path)
+            while record and record.identity == identity and len(self.trials()) < len(record.trials):
+                with self.exclusive() as ours:
+                    if ours:
+                        self.study.add_trials(from_records(record)[len(self.trials()) :])
+
+
+class _JournalFile(JournalFileBackend):
+    """Optuna's file, of which the damaged lines are named."""
+
+    def __init__(self, path: Path):
+        self._path, self._line = path, 0
+        lock = JournalFileOpenLock(str(path))
+        mend(path, lock)
+        super().__init__(str(path), lock_obj=lock)
+
+    def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
+        """The lines from a number on.
+
+        Raises:
+            StoreError: a line is damaged.
+        """
+        self._line = log_number_from
+        try:
+            for entry in super().read_logs(log_number_from):
+                self._line += 1
+                yield entry
+        except ValueError as error:
+            self._line += 1
+            raise self.damaged(str(error)) from None
+
+    def damaged(self, why: str) -> StoreError:
+        """What to say of the line that was read last."""
+        return StoreError(
+            f"{self._path}: line {self._line} is damaged ({why}); delete the file while no worker is running, "
+            f"and run the study again: it takes the trials from {TRIALS} beside it"
+        )
 
 
 def mend(path: Path, lock: JournalFileOpenLock) -> None:
-    """Cut off a line that a killed writer, or a full disk, left without its end: Optuna could not go on."""
+    """Cut off last lines that a killed writer, or a full disk, has not finished: Optuna would append to them."""
     if not path.exists():
         return
     lock.acquire()
     try:
-        content = path.read_bytes()
-        whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            with path.open("r+b") as file:
-                file.truncate(len(whole))
+        lines = path.read_bytes().splitlines(keepends=True)
+        size = sum(map(len, lines))
+        while lines and not _is_whole(lines[-1]):
+            size -= len(lines.pop())
+        with path.open("r+b") as file:
+            file.truncate(size)
     finally:
         lock.release()
 
 
-class RungMedian(BasePruner):
-    """Prunes a trial whose value at its last rung is above the median of the complete trials there.
-
-    Optuna's own median pruner asks for the best value of any rung so far, and a loss does not compare
-    between rungs of different stages.
-    """
-
-    def __init__(self, config: MedianPruner):
-        self._config = config
-
-    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
-        """Whether to."""
-        rung = trial.last_step
-        if rung is None or rung <= self._config.warm_up_rungs:
-            return False
-        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) < self._config.startup_trials:
-            return False
-        there = [each.intermediate_values[rung] for each in complete if rung in each.intermediate_values]
-        return bool(there) and trial.intermediate_values[rung] > statistics.median(there)
-
-
-def _pruner(study: Study) -> BasePruner:
-    return NopPruner() if study.pruner is None else RungMedian(study.pruner)
+def _is_whole(line: bytes) -> bool:
+    try:
+        return line.endswith(b"\n") and isinstance(json.loads(line), dict)
+    except ValueError:
+        return False

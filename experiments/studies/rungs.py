@@ -1,80 +1,103 @@
 """Reports a trial's training to the pruner, at a few rungs, and stops it where the pruner says so.
 
-It listens to the runner and reads the training logs of the store; so a rung has the same value whether the
-stage is trained now, was resumed, or had been there all along.
+It listens to the runner and reads the training logs of the store. So a rung has the same value whether the
+stage is trained now, was resumed, or was finished before.
 """
 
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Sequence
 
+import optuna
 from optuna.exceptions import UpdateFinishedTrialError
-from optuna.trial import Trial
+from optuna.pruners import BasePruner
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from experiments.artifacts import Artifact
 from experiments.executors.events import Event, Progress
 from experiments.executors.stop import Stop
 from experiments.records.training_log import logged
+from experiments.specs.study import MedianPruner
 from experiments.store import Store
-from experiments.study import MedianPruner
+
+
+class RungMedian(BasePruner):
+    """Prunes a trial whose loss at its last rung is above the median of the complete trials there.
+
+    Optuna's own median pruner takes a trial's best value of any rung so far, but losses of different stages are
+    not comparable; and it takes a higher loss for a better one where the objective is maximized.
+    """
+
+    def __init__(self, config: MedianPruner):
+        self._config = config
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        """Whether to prune the trial."""
+        rung = trial.last_step
+        complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if rung is None or rung <= self._config.warm_up_rungs or len(complete) < self._config.startup_trials:
+            return False
+        there = [each.intermediate_values[rung] for each in complete if rung in each.intermediate_values]
+        return bool(there) and trial.intermediate_values[rung] > statistics.median(there)
 
 
 class TrialStop(Stop):
-    """A request to stop one trial: by a signal, as all of them, or because it is not worth its time."""
+    """A request to stop one trial: because all are asked to, or because the trial is not worth its time."""
 
-    def __init__(self, signals: Stop):
+    def __init__(self, every: Stop):
         super().__init__()
-        self._signals = signals
+        self._every = every
         self.pruned = ""
         """Why the trial is pruned, if it is."""
 
     def requested(self) -> bool:
-        """True once a signal asked or the trial was pruned."""
-        return bool(self.pruned) or self._signals.requested()
+        """True once all are asked to stop or the trial is pruned."""
+        return bool(self.pruned) or self._every.requested()
 
     def request(self) -> None:
         """Ask all to stop: a signal came."""
-        self._signals.request()
+        self._every.request()
 
 
 class Rungs:
-    """A listener of the runner; what others train is reported once it is there, by `catch_up`."""
+    """A listener of the runner; `catch_up` reports what another process has trained."""
 
     def __init__(
         self, trial: Trial, config: MedianPruner, stages: Sequence[Artifact], store: Store, stop: TrialStop
     ):
         self._trial, self._config, self._store, self._stop = trial, config, store, stop
         self._stages = tuple(stages)
-        total = sum(stage.steps for stage in stages)
+        total = sum(stage.units for stage in stages)
         ends = (math.ceil(total * rung / config.rungs) for rung in range(1, config.rungs + 1))
         self._ends = [0, *dict.fromkeys(ends)]
         """Where a rung ends, in steps of all stages together; the first is the start."""
-        self._told = 0
+        self._reported = 0
+
+    def __call__(self, event: Event) -> None:
+        """Report the rungs that a training has reached."""
+        if isinstance(event, Progress):
+            self._reach(event.artifact, event.done)
 
     def catch_up(self) -> None:
-        """Report what the stages have reached that this process did not train itself."""
+        """Report the rungs of the stages that are finished."""
         for stage in self._stages:
             if not self._store.is_done(stage):
                 break
-            self._reach(stage, stage.steps)
-
-    def __call__(self, event: Event) -> None:
-        """Report the rungs that are reached."""
-        if isinstance(event, Progress):
-            self._reach(event.artifact, event.done)
+            self._reach(stage, stage.units)
 
     def _reach(self, artifact: Artifact, done: int) -> None:
         if artifact not in self._stages:
             return
         before = self._stages[: self._stages.index(artifact)]
-        reached = sum(stage.steps for stage in before) + done
-        while not self._stop.pruned and self._told + 1 < len(self._ends):
-            start, end = self._ends[self._told : self._told + 2]
+        reached = sum(stage.units for stage in before) + done
+        while not self._stop.pruned and self._reported + 1 < len(self._ends):
+            start, end = self._ends[self._reported : self._reported + 2]
             if end > reached:
                 return
-            self._told += 1
-            self._report(self._told, [value for step, value in self._curve() if start < step <= end])
+            self._reported += 1
+            self._report(self._reported, [value for step, value in self._curve() if start < step <= end])
 
     def _report(self, rung: int, values: list[float]) -> None:
         if not values:
@@ -83,7 +106,8 @@ class Rungs:
         try:
             self._trial.report(mean, rung)
         except UpdateFinishedTrialError:
-            # This worker slept, and another one has done the trial. No error, which the artifact would keep.
+            # This process was suspended, and another one has done the trial. The artifact must not record it
+            # as an error.
             self._stop.pruned = "ended by another worker"
             return
         if self._trial.should_prune():
@@ -93,12 +117,10 @@ class Rungs:
             )
 
     def _curve(self) -> list[tuple[int, float]]:
-        """Step, over all stages, and value of every line that is logged so far."""
+        """Step, counted over all stages, and value of every line that is logged so far."""
         found, offset = [], 0
         for stage in self._stages:
-            folder = (
-                self._store.folder(stage) if self._store.is_done(stage) else self._store.work_folder(stage)
-            )
-            found += [(offset + step, value) for step, value in logged(folder, self._config.quantity)]
-            offset += stage.steps
+            place = self._store.folder if self._store.is_done(stage) else self._store.work_folder
+            found += [(offset + step, value) for step, value in logged(place(stage), self._config.quantity)]
+            offset += stage.units
         return found

@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import shlex
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import optuna
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import TrialState
 
-from experiments.records.study_results import BEST, TRIALS, StudyRun, TrialRecord
-from experiments.records.study_results import TrialState as State
+from experiments.records.study_results import BEST, TRIALS, StudyRun
 from experiments.store import write_json
 from experiments.studies.journal import Journal
 from experiments.studies.search import Search
-
-STATES: dict[TrialState, State] = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "running",
-}
+from experiments.studies.trials import to_record
 
 ENOUGH = 4
-"""Complete trials from which importances are told."""
+"""Complete trials from which importances are computed."""
+
+POLL_SECONDS = 0.05
 
 
 def write_record(
@@ -38,17 +33,37 @@ def write_record(
     command: str,
     options: Sequence[str],
 ) -> StudyRun:
-    """Write `trials.json`, and `best.json` once a trial is complete; `options` are those of the study's own
-    command that a run of the best trial needs too.
+    """Write `trials.json`, and `best.json` once a trial is complete.
 
-    Whoever holds `journal.exclusive()` calls this: an older state must not replace a newer one.
+    Waits for the journal's lock, so that an older state never replaces a newer one.
+
+    Args:
+        search: the study.
+        journal: its trials.
+        folder: where the files go.
+        budget: how many trials were asked for.
+        data: describes the data set.
+        command: the line that was typed.
+        options: the options of that line that a run of the best trial needs, too.
     """
-    trials = journal.trials()
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
-    sign = 1 if search.study.objective.lower_is_better else -1
-    best = min(complete, key=lambda trial: sign * (trial.value or 0.0), default=None)
-    run = ["python", "-m", "experiments", "run", search.experiment.name, "--profile", search.profile.name]
-    record = StudyRun(
+    while True:
+        with journal.exclusive() as ours:
+            if ours:
+                record = _record(search, journal.study, budget, data, command)
+                if record.best is not None:
+                    run = ["python", "-m", "experiments", "run", search.runnable()]
+                    run += ["--profile", record.profile, "--overlay", str(folder / BEST), *options]
+                    record = record.model_copy(update={"best_command": shlex.join(run)})
+                    write_json(folder / BEST, record.overlay)
+                write_json(folder / TRIALS, record.model_dump(mode="json"))
+                return record
+        time.sleep(POLL_SECONDS)
+
+
+def _record(search: Search, study: optuna.Study, budget: int, data: str, command: str) -> StudyRun:
+    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    best = study.best_trial if complete else None
+    return StudyRun(
         study=search.study,
         profile=search.profile.name,
         meaningless=search.profile.meaningless,
@@ -58,34 +73,18 @@ def write_record(
         command=command,
         updated=datetime.now(UTC).isoformat(timespec="seconds"),
         budget=budget,
-        extractor=complete[-1].user_attrs["extractor"] if complete else "",
-        trials=tuple(map(_record, trials)),
-        importance=_importance(journal.study, complete),
+        metric=search.metric(),
+        extractor=complete[-1].user_attrs.get("extractor", "") if complete else "",
+        trials=tuple(map(to_record, study.get_trials(deepcopy=False))),
+        importance=importances(study),
         best=best.number if best else None,
         overlay=search.study.overlay(best.params) if best else {},
-        best_command=shlex.join([*run, "--overlay", str(folder / BEST), *options]) if best else "",
-    )
-    if best:
-        write_json(folder / BEST, record.overlay)
-    write_json(folder / TRIALS, record.model_dump(mode="json"))
-    return record
-
-
-def _record(trial: FrozenTrial) -> TrialRecord:
-    return TrialRecord(
-        number=trial.number,
-        state=STATES[trial.state],
-        value=trial.value if trial.state is TrialState.COMPLETE else None,
-        parameters=trial.params,
-        reason=trial.user_attrs.get("reason", ""),
-        seconds=trial.duration.total_seconds() if trial.duration else None,
-        losses=trial.intermediate_values,
-        evaluation=trial.user_attrs.get("evaluation", ""),
     )
 
 
-def _importance(study: optuna.Study, complete: Sequence[FrozenTrial]) -> dict[str, float] | None:
-    """PED-ANOVA, which compares the better trials with all of them; None where they are too few or alike."""
-    if len(complete) < ENOUGH or len({trial.value for trial in complete}) == 1:
+def importances(study: optuna.Study) -> dict[str, float] | None:
+    """PED-ANOVA, which compares the better trials with all; None where trials are too few, or all alike."""
+    values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
+    if len(values) < ENOUGH or len(set(values)) == 1:
         return None
-    return dict(get_param_importances(study, evaluator=PedAnovaImportanceEvaluator()))
+    return get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())

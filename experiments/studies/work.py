@@ -1,0 +1,125 @@
+"""Does the trials of a study, together with every other process that does."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclassX
+
+from optuna.exceptions import UpdateFinishedTrialError
+from optuna.trial import Trial, TrialState
+
+from experiments.artifacts import Artifact
+from experiments.executors.datasets import DataSets
+from experiments.executors.events import Listener
+from experiments.executors.inline import Runner
+from experiments.executors.stop import Interrupted, Stop
+from experiments.planning.plan import Plan
+from experiments.store import CHECKPOINT, Store
+from experiments.studies.journal import KILLED, Journal
+from experiments.studies.rungs import Rungs, TrialStop
+from experiments.studies.search import Search, TrialFailed
+from sftok.config import ConfigError
+
+ATTEMPTS = 3
+"""How many attempts at a trial may be killed at the same point: the next one would be, too."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A process that does trials."""
+
+    search: Search
+    journal: Journal
+    store: Store
+    data: DataSets
+    stop: Stop
+    listeners: Callable[[Trial, Plan], Sequence[Listener]] = lambda trial, planned: ()
+    """Who is told of the events of a trial."""
+
+    def work(self, budget: int, after_trial: Callable[[], object] = lambda: None) -> None:
+        """Do trials until `budget` of them have ended; calls `after_trial` after each.
+
+        Raises:
+            Interrupted: asked to stop; whoever comes next resumes the trial.
+            StoreError: the store is full, or a file of it is damaged.
+        """
+        while True:
+            with self.stop.on_signals(), self.journal.hand_out(budget, self.stop.requested) as trial:
+                if self.stop.requested():
+                    raise Interrupted(f"stopped {self.search.study.name} between two trials")
+                if trial is None:
+                    return
+                # Another worker has ended it if this process was suspended for so long that it seemed dead.
+                with contextlib.suppress(UpdateFinishedTrialError):
+                    self._do(trial)
+                after_trial()
+
+    def _do(self, trial: Trial) -> None:
+        stop = TrialStop(self.stop)
+        value = None
+        try:
+            planned = self.search.plan(trial.params)
+            trial.set_user_attr("evaluation", planned.rows[0].evaluation.name)
+            self._refuse_what_kills(trial, planned)
+            self._make(planned, trial, stop)
+            value, extractor = self.search.value(planned, self.store)
+            trial.set_user_attr("extractor", extractor)
+            state = TrialState.COMPLETE
+        except (TrialFailed, ConfigError) as error:
+            trial.set_user_attr("reason", str(error))
+            state = TrialState.FAIL
+        except Interrupted:
+            if not stop.pruned:
+                raise
+            trial.set_user_attr("reason", stop.pruned)
+            state = TrialState.PRUNED
+        self.journal.study.tell(trial, value, state, skip_if_finished=True)
+
+    def _refuse_what_kills(self, trial: Trial, planned: Plan) -> None:
+        """Fail a trial whose last attempts were killed and left nothing to resume from.
+
+        A job that is killed after it wrote a checkpoint got further, so that may happen any number of times.
+
+        Raises:
+            TrialFailed: there were `ATTEMPTS` of them.
+        """
+        reached = self._reached(planned)
+        if trial.user_attrs.get("reached") != reached:
+            trial.set_user_attr("reached", reached)
+            trial.set_user_attr(KILLED, 0)
+        elif trial.user_attrs.get(KILLED, 0) >= ATTEMPTS:
+            raise TrialFailed(f"{ATTEMPTS} attempts were killed (by hand, or out of memory) and got no further")
+
+    def _reached(self, planned: Plan) -> list[int]:
+        """What a kill does not undo: how many artifacts are finished, and the time of the latest checkpoint."""
+        left = [artifact for artifact in planned.artifacts if not self.store.is_done(artifact)]
+        written = [0]
+        for artifact in left:
+            with contextlib.suppress(FileNotFoundError):
+                written.append((self.store.work_folder(artifact) / CHECKPOINT).stat().st_mtime_ns)
+        return [len(planned.artifacts) - len(left), max(written)]
+
+    def _make(self, planned: Plan, trial: Trial, stop: TrialStop) -> None:
+        """Make what the trial needs; where trials are pruned, the training first.
+
+        Raises:
+            TrialFailed: an artifact failed.
+            Interrupted: pruned, or asked to stop.
+        """
+        listeners = list(self.listeners(trial, planned))
+        if self.search.study.pruner is not None:
+            stages = [stage for stage in planned.rows[0].training if stage.kind == "stage"]
+            rungs = Rungs(trial, self.search.study.pruner, stages, self.store, stop)
+            listeners.append(rungs)
+            rungs.catch_up()
+            self._run([each for stage in stages for each in stage.with_inputs()], listeners, stop)
+            rungs.catch_up()
+        self._run(planned.artifacts, listeners, stop)
+
+    def _run(self, artifacts: Sequence[Artifact], listeners: Sequence[Listener], stop: TrialStop) -> None:
+        if stop.requested():
+            raise Interrupted("stopped before an artifact")
+        failures = Runner(self.store, self.data.load, listeners, stop).run(artifacts)
+        for artifact, reason in failures.items():
+            raise TrialFailed(f"{artifact.label} ({artifact.name}): {reason}")

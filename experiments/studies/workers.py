@@ -1,0 +1,68 @@
+"""Further processes that do the trials of a study: the command that was typed, again, each on a GPU of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from experiments.executors.process import VISIBLE_GPUS, visible_gpus
+from experiments.executors.stop import INTERRUPTED, Stop, StopWithParent
+
+PARENT = "SFTOK_STUDY_PARENT"
+"""The environment variable in which a further process finds the process that started it."""
+
+
+@dataclass(frozen=True)
+class FurtherWorker:
+    """One of them."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    """What it prints."""
+
+    def died(self, no_value: bool) -> bool:
+        """Whether it failed; where the study has no value, every worker ends with exit code 1."""
+        return self.process.returncode not in {0, INTERRUPTED, *([1] if no_value else [])}
+
+
+def new_stop() -> Stop:
+    """The request to stop of this process: a further worker stops with the process that started it, too."""
+    parent = os.environ.pop(PARENT, None)
+    return StopWithParent(int(parent)) if parent else Stop()
+
+
+@contextlib.contextmanager
+def further_workers(number: int, arguments: Sequence[str], folder: Path) -> Iterator[list[FurtherWorker]]:
+    """Run `python` with `arguments` in `number` processes; they print to files in `folder`.
+
+    Waits for all of them at the end of the block, and stops them if it ends with an exception.
+    """
+    workers: list[FurtherWorker] = []
+    gpus = visible_gpus()
+    for place in range(1, number + 1):
+        log = folder / f"worker-{place}.log"
+        # A process takes the first GPU that it sees; this one stays on the first of all.
+        own = {VISIBLE_GPUS: gpus[place % len(gpus)]} if gpus else {}
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, *arguments],
+                stdout=output,
+                stderr=output,
+                stdin=subprocess.DEVNULL,
+                env=os.environ | own | {PARENT: str(os.getpid())},
+            )
+        workers.append(FurtherWorker(process, log))
+    try:
+        yield workers
+    except BaseException:
+        for worker in workers:
+            worker.process.terminate()
+        raise
+    finally:
+        for worker in workers:
+            worker.process.wait()
