@@ -11,9 +11,10 @@ import matplotlib
 import numpy as np
 import optuna
 from matplotlib import pyplot
-from matplotlib.cm import ScalarMappable
+from matplotlib.collections import Collection
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.visualization import matplotlib as charts
 
@@ -21,16 +22,22 @@ from experiments.records.study_results import StudyRun
 from experiments.studies.trials import from_records
 from reports.figures import GRID, MUTED, SERIES, style, to_svg
 
+PARALLEL = "Parallel coordinates"
+
 COLORS = "cool"
 """From better to worse trials, or from earlier to later ones: readable on light and on dark pages."""
 
 _MARKERS = {"pruned": "|", "failed": "x"}
+
+_SIZES, _WIDE = {"History": (4.6, 3.0), "Importance": (4.6, 2.0)}, (9.4, 3.2)
+"""In inches."""
 
 _drawn: dict[str, str] = {}
 
 
 def draw(run: StudyRun, label: str) -> dict[str, str]:
     """The charts of a study with complete trials, as `<svg>` elements by title; `label` is the objective's."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="minimize" if run.study.objective.lower_is_better else "maximize")
     study.add_trials(from_records(run))
     found = {"History": partial(_history, run, study, label)}
@@ -39,16 +46,16 @@ def draw(run: StudyRun, label: str) -> dict[str, str]:
         found["Importance"] = partial(charts.plot_param_importances, study, evaluator=evaluator)
     if sum(trial.state == "complete" for trial in run.trials) > 1:
         found["Slices"] = partial(charts.plot_slice, study, target_name=label)
-        found["Parallel coordinates"] = partial(charts.plot_parallel_coordinate, study, target_name=label)
+        found[PARALLEL] = partial(charts.plot_parallel_coordinate, study, target_name=label)
     identity = f"{run.study.model_dump_json()} {run.trials} {label}"
-    return {title: _svg(plot, f"{title} {identity}") for title, plot in found.items()}
+    return {title: _svg(title, plot, f"{title} {identity}") for title, plot in found.items()}
 
 
 def _history(run: StudyRun, study: optuna.Study, label: str) -> Any:
     axes = charts.plot_optimization_history(study, target_name=label)
-    axes.get_legend().remove()
     axes.collections[0].set_color(SERIES[0])
     axes.lines[0].set(color=SERIES[2], drawstyle="steps-post", alpha=1)
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     for state, marker in _MARKERS.items():
         numbers = [trial.number for trial in run.trials if trial.state == state]
         at = axes.get_xaxis_transform()
@@ -56,33 +63,42 @@ def _history(run: StudyRun, study: optuna.Study, label: str) -> Any:
     return axes
 
 
-def _svg(plot: Callable[[], Any], identity: str) -> str:
+def _svg(title: str, plot: Callable[[], Any], identity: str) -> str:
     """What `plot` draws; each chart once, as the page is built again after every trial."""
     if identity not in _drawn:
-        # Optuna draws with `pyplot`, which must not open windows, and in a style of its own.
+        # Optuna draws with `pyplot`, which must not open windows.
         matplotlib.use("agg")
-        with style(), matplotlib.rc_context({"text.parse_math": False}), warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        names_are_text = {"text.parse_math": False, "savefig.bbox": "tight"}
+        with style(), matplotlib.rc_context(names_are_text), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of charts that are experimental, or of a single value
             figure = np.ravel(plot())[0].figure
-            _restyle(figure)
+            figure.set_size_inches(_SIZES.get(title, _WIDE))
+            _restyle(figure, grid=title != PARALLEL)
             _drawn[identity] = to_svg(figure, identity)
             pyplot.close(figure)
     return _drawn[identity]
 
 
-def _restyle(figure: Figure) -> None:
+def _restyle(figure: Figure, grid: bool) -> None:
+    """Undo the style that Optuna draws in."""
     figure.suptitle("")
     for axes in figure.axes:
         axes.set_title("")
         axes.set_title("", loc="left")
-        axes.tick_params(length=0)
-        axes.grid(color=GRID)
-        for spine in axes.spines.values():
-            spine.set_color(MUTED)
+        axes.tick_params(length=0, which="both")
+        axes.grid(visible=grid, color=GRID)
+        if legend := axes.get_legend():
+            legend.remove()
+        for axis in (axes.xaxis, axes.yaxis):
+            if axis.get_scale() == "log":
+                axis.set_major_formatter("{x:g}")
+                axis.set_minor_formatter(NullFormatter())
+        for side in axes.spines.values():
+            side.set_color(MUTED)
         for bar in axes.patches:
             bar.set_color(SERIES[0])
     for text in figure.findobj(Text):
-        text.set_color(MUTED)
-    for collection in figure.findobj(ScalarMappable):
+        text.set(color=MUTED, fontsize=9.8)
+    for collection in figure.findobj(Collection):
         if collection.get_array() is not None:
             collection.set_cmap(COLORS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclassX
+from dataclasses import dataclass
 
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import Trial, TrialState
@@ -89,7 +89,9 @@ class Worker:
             trial.set_user_attr("reached", reached)
             trial.set_user_attr(KILLED, 0)
         elif trial.user_attrs.get(KILLED, 0) >= ATTEMPTS:
-            raise TrialFailed(f"{ATTEMPTS} attempts were killed (by hand, or out of memory) and got no further")
+            raise TrialFailed(
+                f"{ATTEMPTS} attempts were killed (by hand, or out of memory) and got no further"
+            )
 
     def _reached(self, planned: Plan) -> list[int]:
         """What a kill does not undo: how many artifacts are finished, and the time of the latest checkpoint."""

@@ -74,7 +74,9 @@ def test_names_in_charts_are_text_and_nothing_else(tmp_path: Path, name: str, sh
     study = learning_rate.STUDY
     space = {name: study.space["learning rate"], "weight decay": study.space["weight decay"]}
     trials = [
-        TrialRecord.build({**dict(each), "parameters": {name: 1e-3, "weight decay": 1e-3 * (1 + each.number)}})
+        TrialRecord.build(
+            {**dict(each), "parameters": {name: 1e-3, "weight decay": 1e-3 * (1 + each.number)}}
+        )
         for each in TRIAL_LIST
     ]
     changes = {"study": study.model_copy(update={"space": space}), "trials": tuple(trials)}

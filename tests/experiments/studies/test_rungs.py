@@ -1,39 +1,45 @@
-"""Trials that are ended early, for what their training curve showed."""
+"""Trials that are ended early, because of their training curves."""
 
 from __future__ import annotations
 
 import statistics
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from optuna.trial import TrialState
-from searching import a_journal, a_search, measured, search_with
+from searching import RATE, a_journal, a_search, measured, search_with
 
+from experiments.artifacts import Artifact
+from experiments.artifacts.context import Context
+from experiments.specs.study import MedianPruner, Sampler
 from experiments.store import Store
-from experiments.study import FloatRange, MedianPruner, Sampler
-from experiments.tasks.base import Task
-from sftok.training.loop import TrainingInterrupted
-
-RATE = FloatRange(keys=("stage2.training.optimisation.learning_rate",), low=1e-3, high=1e-1, log=True)
+from experiments.studies.search import Search
+from sftok.training.interruption import TrainingInterrupted
 
 
-def train(task: Task) -> dict[str, Any]:
-    """A training whose loss is its learning rate, looked at after every step."""
-    if task.artifact.kind == "stage":
-        rate = task.config["training"]["optimisation"]["learning_rate"]
-        for step in range(1, task.artifact.steps + 1):
-            task.monitor.record({"step": step, "reconstruction_loss": rate})
-            task.monitor.progress(step, task.artifact.steps)
-            if task.monitor.should_stop() and step < task.artifact.steps:
+def a_pruned_search(**changes: Any) -> Search:
+    pruner = MedianPruner(rungs=3, startup_trials=2, warm_up_rungs=0)
+    return a_search(
+        **{"space": {"rate": RATE}, "pruner": pruner, "sampler": Sampler(name="random")} | changes
+    )
+
+
+def train(artifact: Artifact, context: Context) -> dict[str, Any]:
+    """A training whose loss is its learning rate, and which may stop after every step."""
+    if artifact.kind == "stage":
+        rate = cast(Any, artifact).training.optimizer.learning_rate
+        for step in range(1, artifact.units + 1):
+            context.monitor.record({"step": step, "reconstruction_loss": rate})
+            context.monitor.progress(step, artifact.units)
+            if context.monitor.should_stop() and step < artifact.units:
                 raise TrainingInterrupted("stopped")
         return {}
-    return measured(task, 1.0) if task.artifact.kind == "evaluation" else {}
+    return measured(1.0) if artifact.kind == "evaluation" else {}
 
 
-def test_pruned_trials_are_kept_with_their_reason(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    pruner = MedianPruner(rungs=6, startup_trials=2, warm_up_rungs=2)
-    search = a_search(space={"rate": RATE}, pruner=pruner, sampler=Sampler(name="random"))
-    trials = search_with(train, search, store, monkeypatch, budget=10)
+def test_pruned_trials_are_kept_with_their_reason(store: Store) -> None:
+    search = a_pruned_search(pruner=MedianPruner(rungs=6, startup_trials=2, warm_up_rungs=2))
+    trials = search_with(train, search, store, budget=10)
     pruned = [trial for trial in trials if trial.state is TrialState.PRUNED]
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE]
     assert len(pruned) + len(complete) == 10
@@ -49,37 +55,33 @@ def test_pruned_trials_are_kept_with_their_reason(store: Store, monkeypatch: pyt
         assert sorted(trial.intermediate_values) == [1, 2, 3, 4, 5, 6]
 
 
-def test_trainings_that_are_there_are_pruned_alike(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_trainings_are_pruned_alike(store: Store) -> None:
     """A second study over the same artifacts decides as the first one did."""
-    pruner = MedianPruner(rungs=3, startup_trials=2, warm_up_rungs=0)
-    settings = {"space": {"rate": RATE}, "pruner": pruner, "sampler": Sampler(name="random")}
-    first = search_with(train, a_search(**settings), store, monkeypatch, budget=6)
+    first = search_with(train, a_pruned_search(), store)
 
-    def nothing_new(task: Task) -> dict[str, Any]:
-        assert task.artifact.kind == "stage", "only what was pruned before is not there"
-        return train(task)
+    def nothing_new(artifact: Artifact, context: Context) -> dict[str, Any]:
+        assert artifact.kind == "stage", "only what was pruned before is missing"
+        return train(artifact, context)
 
-    again = search_with(nothing_new, a_search(name="again", **settings), store, monkeypatch, budget=6)
+    again = search_with(nothing_new, a_pruned_search(name="again"), store)
     assert [each.state for each in again] == [each.state for each in first]
     assert [each.intermediate_values for each in again] == [each.intermediate_values for each in first]
 
 
-@pytest.mark.parametrize("pruner", [None, MedianPruner(rungs=3, startup_trials=2, warm_up_rungs=0)])
-def test_a_trial_that_another_worker_ended_is_left_to_it(
-    store: Store, monkeypatch: pytest.MonkeyPatch, pruner: MedianPruner | None
-) -> None:
-    search = a_search(space={"rate": RATE}, pruner=pruner, sampler=Sampler(name="random"))
+@pytest.mark.parametrize("changes", [{"pruner": None}, {}])
+def test_a_trial_that_another_worker_ended_is_left_alone(store: Store, changes: dict[str, Any]) -> None:
+    search = a_pruned_search(**changes)
     ended: list[int] = []
 
-    def overtaken(task: Task) -> dict[str, Any]:
-        """Of the first trial: while this worker slept in its training, another one has done it."""
-        if task.artifact.kind == "stage" and not ended:
+    def overtaken(artifact: Artifact, context: Context) -> dict[str, Any]:
+        """Of the first trial: while this worker was suspended in its training, another one has done it."""
+        if artifact.kind == "stage" and not ended:
             other = a_journal(search, store)
             ended.append(other.trials()[0].number)
             other.study.tell(ended[0], 7.0)
-        return train(task)
+        return train(artifact, context)
 
-    first, second = search_with(overtaken, search, store, monkeypatch, budget=2)
+    first, second = search_with(overtaken, search, store, budget=2)
     assert (first.state, first.value) == (TrialState.COMPLETE, 7.0)
     assert second.state is TrialState.COMPLETE
     planned = search.plan(first.params).artifacts
@@ -87,13 +89,15 @@ def test_a_trial_that_another_worker_ended_is_left_to_it(
 
 
 @pytest.mark.parametrize(("rung", "pruned"), [(1, False), (2, False), (3, True)])
-def test_nothing_is_pruned_before_the_warm_up_is_over(store: Store, rung: int, pruned: bool) -> None:
+def test_nothing_is_pruned_during_the_warm_up(store: Store, rung: int, pruned: bool) -> None:
+    """And a loss is a loss, also where the objective is maximized."""
     pruner = MedianPruner(rungs=4, startup_trials=1, warm_up_rungs=2)
-    study = a_journal(a_search(space={"rate": RATE}, pruner=pruner), store).study
+    study = a_journal(a_pruned_search(pruner=pruner, objective={"lower_is_better": False}), store).study
     usual = study.ask()
     for each in range(1, 5):
         usual.report(1.0, each)
     study.tell(usual, 1.0)
     worse = study.ask()
+    worse.report(0.1, 0)
     worse.report(2.0, rung)
     assert worse.should_prune() is pruned
