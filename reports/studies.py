@@ -56,7 +56,7 @@ def study_view(run: StudyRun) -> StudyView:
     )
     lines = tuple(_line(run, trial) for trial in run.trials)
     ended = sum(trial.state != "running" for trial in run.trials)
-    counts = Counter(trial.state for trial in run.trials)
+    counts = Counter[str](trial.state for trial in run.trials)
     said = ", ".join(
         f"{counts[state]} {state}" for state in ("complete", "pruned", "failed", "running") if counts[state]
     )
@@ -104,7 +104,7 @@ def _pictures(run: StudyRun, metric: Quantity, counts: Counter[str]) -> tuple[Pi
         + ", ".join(f"{name} {100 * share:.0f} %" for name, share in shares)
         + ".",
         "Slices": f"{metric.label} of each complete trial over each of its parameters.",
-        "Parallel coordinates": f"Each of {counts['complete']} complete trials as a line from its {metric.label} "
-        "to its parameters.",
+        "Parallel coordinates": f"Each of {counts['complete']} complete trials as a line "
+        f"from its {metric.label} to its parameters.",
     }
     return tuple(Picture(title, svg, said[title]) for title, svg in draw(run, metric.label).items())

@@ -36,7 +36,7 @@ _drawn: dict[str, str] = {}
 
 
 def draw(run: StudyRun, label: str) -> dict[str, str]:
-    """The charts of a study with complete trials, as `<svg>` elements by title; `label` is the objective's."""
+    """The charts of a study with complete trials: `<svg>` by title; `label` is the objective's."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="minimize" if run.study.objective.lower_is_better else "maximize")
     study.add_trials(from_records(run))
@@ -68,7 +68,7 @@ def _svg(title: str, plot: Callable[[], Any], identity: str) -> str:
     if identity not in _drawn:
         # Optuna draws with `pyplot`, which must not open windows.
         matplotlib.use("agg")
-        names_are_text = {"text.parse_math": False, "savefig.bbox": "tight"}
+        names_are_text: dict[Any, Any] = {"text.parse_math": False, "savefig.bbox": "tight"}
         with style(), matplotlib.rc_context(names_are_text), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of charts that are experimental, or of a single value
             figure = np.ravel(plot())[0].figure

@@ -1,1 +1,1 @@
-"""Carries studies out: several processes share the trials through a journal, and artifacts through the store."""
+"""Studies: processes share the trials through a journal, and the artifacts through the store."""

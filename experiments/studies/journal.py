@@ -1,9 +1,9 @@
 """The journal of a study: a file that every worker appends to, on any shared file system.
 
-A worker locks the trial that it does (`experiments.locks`). A trial that is running and not locked was left by a
-worker that died or was stopped: the next worker takes it over, with its parameters, so that no trial is lost
-or drawn twice. A worker that is killed leaves a stale lock, which is how the kills of a trial are counted.
-Trials are handed out under a lock, too, one at a time.
+A worker locks its trial (`experiments.locks`). A trial that is running and not locked was left by a worker
+that died or was stopped: the next worker takes it over, with its parameters, so that no trial is lost or
+drawn twice. A killed worker leaves a stale lock, which is how the kills of a trial are counted. Trials are
+handed out under a lock, too, one at a time.
 
 Optuna's own heartbeat and retry are only for databases, which shared file systems do not keep.
 """
@@ -69,9 +69,9 @@ class Journal:
 
     @contextlib.contextmanager
     def hand_out(self, budget: int, stopped: Callable[[], bool]) -> Iterator[Trial | None]:
-        """A trial to do within the block: one that was left, or a new one while there are fewer than `budget`.
+        """A trial to do within the block: one that was left, or a new one if there are fewer than `budget`.
 
-        Waits while live workers do all that remain. Yields None when every trial has ended, or when `stopped`.
+        Waits while live workers do all that remain. Yields None once every trial has ended, or if `stopped`.
         """
         with contextlib.ExitStack() as held:
             trial, ended = None, False
@@ -84,7 +84,7 @@ class Journal:
             yield trial
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
-        """The lock under which trials are handed out and written down; yields False if another process has it."""
+        """The lock for handing out trials and writing them down; yields False if another process has it."""
         return locks.lock(self._locks / f"study-{self._name}.json")
 
     def _next(self, budget: int, held: contextlib.ExitStack) -> tuple[Trial | None, bool]:
@@ -153,13 +153,13 @@ class _JournalFile(JournalFileBackend):
     def damaged(self, why: str) -> StoreError:
         """What to say of the line that was read last."""
         return StoreError(
-            f"{self._path}: line {self._line} is damaged ({why}); delete the file while no worker is running, "
-            f"and run the study again: it takes the trials from {TRIALS} beside it"
+            f"{self._path}: line {self._line} is damaged ({why}); delete the file while no worker is "
+            f"running, and run the study again: it takes the trials from {TRIALS} beside it"
         )
 
 
 def mend(path: Path, lock: JournalFileOpenLock) -> None:
-    """Cut off last lines that a killed writer, or a full disk, has not finished: Optuna would append to them."""
+    """Cut off last lines that a killed writer or a full disk left unfinished: Optuna would append to them."""
     if not path.exists():
         return
     lock.acquire()

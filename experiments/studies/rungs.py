@@ -26,8 +26,8 @@ from experiments.store import Store
 class RungMedian(BasePruner):
     """Prunes a trial whose loss at its last rung is above the median of the complete trials there.
 
-    Optuna's own median pruner takes a trial's best value of any rung so far, but losses of different stages are
-    not comparable; and it takes a higher loss for a better one where the objective is maximized.
+    Optuna's median pruner takes the best value of any rung so far, but losses of different stages are not
+    comparable; and it takes a higher loss for a better one where the objective is maximized.
     """
 
     def __init__(self, config: MedianPruner):

@@ -74,7 +74,7 @@ class Search:
         }
 
     def check(self) -> None:
-        """Plan both ends of every range and every choice, so that no trial fails because of its configuration.
+        """Plan both ends of every range, and every choice, so that no trial fails on its configuration.
 
         Raises:
             ConfigError: a key or a value cannot be used.
@@ -102,7 +102,7 @@ class Search:
         """How the metric of the objective describes itself; None if the evaluation does not measure it."""
         metrics = describe(resolve(self.profile.overlay, self.overrides).evaluation.metrics)
         known = metrics.get(self.study.objective.metric)
-        return known and Quantity.model_validate(known)
+        return None if known is None else Quantity.model_validate(known)
 
     def runnable(self) -> str:
         """What `run` takes to run the experiment: its name, or the file that defines it."""

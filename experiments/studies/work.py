@@ -89,9 +89,7 @@ class Worker:
             trial.set_user_attr("reached", reached)
             trial.set_user_attr(KILLED, 0)
         elif trial.user_attrs.get(KILLED, 0) >= ATTEMPTS:
-            raise TrialFailed(
-                f"{ATTEMPTS} attempts were killed (by hand, or out of memory) and got no further"
-            )
+            raise TrialFailed(f"{ATTEMPTS} attempts were killed (by hand, or out of memory) with no progress")
 
     def _reached(self, planned: Plan) -> list[int]:
         """What a kill does not undo: how many artifacts are finished, and the time of the latest checkpoint."""

@@ -1,12 +1,13 @@
-"""Further processes that do the trials of a study: the command that was typed, again, each on a GPU of its own."""
+"""Further processes that do trials of a study, each on a GPU of its own."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def new_stop() -> Stop:
     """The request to stop of this process: a further worker stops with the process that started it, too."""
     parent = os.environ.pop(PARENT, None)
     return StopWithParent(int(parent)) if parent else Stop()
+
+
+def copy_of(source: Mapping[str, str], folder: Path) -> Path:
+    """A copy in `folder` of the file that defines the study, for jobs that start after it has changed."""
+    copy = folder / source["sha256"][:16] / f"{source['name']}.py"
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source["path"], copy)
+    return copy
 
 
 @contextlib.contextmanager

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from experiments.artifacts.evaluation import Evaluation
 from experiments.profiles import PROFILES
 from experiments.specs import Choice, FloatRange, MedianPruner, Sampler, Study
 from experiments.specs.registry import Registry
@@ -53,6 +54,13 @@ def test_a_range_has_two_ends() -> None:
         FloatRange(keys=("a",), low=0, high=1, log=True)
 
 
+def test_a_metric_that_no_evaluation_measures_describes_nothing() -> None:
+    described = search(a_study()).metric()
+    assert described is not None
+    assert described.heading == "rFID ↓"
+    assert search(a_study(objective={"metric": "beauty"})).metric() is None
+
+
 def test_a_study_survives_json() -> None:
     for study in STUDIES.values():
         assert Study.build(study.model_dump(mode="json")) == study
@@ -84,9 +92,10 @@ def test_trials_are_measured_on_validation_images_at_the_objectives_steps() -> N
     evaluation = planned.artifacts[-1]
     assert evaluation == planned.rows[0].evaluation
     assert set(evaluation.data) == {SPLIT}
-    assert evaluation.config["protocol"]["steps"] == [8]
-    assert evaluation.config["protocol"]["final_lookup"] == "soft"
-    assert [each["name"] for each in evaluation.config["protocol"]["extractors"]] == ["classifier"]
+    assert isinstance(evaluation, Evaluation)
+    assert evaluation.protocol.steps == (8,)
+    assert evaluation.protocol.final_lookup == "soft"
+    assert [each.label for each in evaluation.protocol.extractors] == ["classifier"]
     assert planned.rows[0].seed == 100
 
 

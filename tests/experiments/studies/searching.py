@@ -57,7 +57,7 @@ def a_journal(search: Search, store: Store) -> Journal:
 def a_worker(search: Search, store: Store, maker: Maker) -> Worker:
     """A worker of the process, in which from now on `maker` makes every artifact."""
     for kind in all_kinds().values():
-        kind.make = lambda artifact, context: maker(artifact, context)  # type: ignore[method-assign]
+        kind.make = lambda artifact, context: maker(artifact, context)  # type: ignore[method-assign,assignment]
     return Worker(search=search, journal=a_journal(search, store), store=store, data=NO_DATA, stop=Stop())
 
 

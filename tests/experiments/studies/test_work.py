@@ -19,6 +19,7 @@ from experiments.specs.registry import Registry
 from experiments.specs.study import Choice, Sampler
 from experiments.store import Store
 from experiments.studies.work import ATTEMPTS
+from experiments.studies.workers import copy_of
 from sftok.training.interruption import TrainingInterrupted
 
 
@@ -150,7 +151,9 @@ STUDY = Study(
 """
 
 
-def test_the_best_trial_of_a_file_of_your_own_runs_that_file(store: Store, tmp_path: Path) -> None:
+def test_a_study_in_a_file_of_your_own_runs_that_file_and_jobs_a_copy_of_it(
+    store: Store, tmp_path: Path
+) -> None:
     path = tmp_path / "my_search.py"
     path.write_text(OWN_STUDY)
     registry = Registry(["experiments.paper"])
@@ -159,4 +162,8 @@ def test_the_best_trial_of_a_file_of_your_own_runs_that_file(store: Store, tmp_p
     search = dataclasses.replace(a_search(), study=study, experiment=own, source=registry.source)
     search_with(make, search, store, budget=1)
     assert f" run {path} --profile smoke " in record_of(search, store).best_command
+    del sys.modules["my_search"]
+    copy = copy_of(registry.source, store.root / "studies" / "tiny")
+    path.write_text("changed since")
+    assert Registry(["experiments.paper"]).study(str(copy)) == study
     del sys.modules["my_search"]
