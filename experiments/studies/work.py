@@ -92,7 +92,7 @@ class Worker:
             raise TrialFailed(f"{ATTEMPTS} attempts were killed (by hand, or out of memory) with no progress")
 
     def _reached(self, planned: Plan) -> list[int]:
-        """What a kill does not undo: how many artifacts are finished, and the time of the latest checkpoint."""
+        """What a kill does not undo: the number of finished artifacts, the time of the last checkpoint."""
         left = [artifact for artifact in planned.artifacts if not self.store.is_done(artifact)]
         written = [0]
         for artifact in left:
