@@ -1,15 +1,12 @@
-"""Carries a study out: trials in this process and its helpers, or in jobs of a cluster."""
+"""Carries a study out: does trials in this process and further ones, or in jobs of a cluster."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import logging
-import os
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import optuna
@@ -23,9 +20,8 @@ from experiments.commands.study import StudyOptions
 from experiments.commands.wiring import Wiring
 from experiments.executors.datasets import DataSets
 from experiments.executors.events import Listener
-from experiments.executors.process import VISIBLE_GPUS, prepare_torch, visible_gpus
+from experiments.executors.process import prepare_torch
 from experiments.executors.resources import Cluster, load_cluster
-from experiments.executors.stop import INTERRUPTED, Stop
 from experiments.planning.costs import estimate
 from experiments.planning.needed_weights import require_weights
 from experiments.planning.plan import Plan
@@ -37,7 +33,9 @@ from experiments.records.study_results import StudyRun, folder_name
 from experiments.specs import Study
 from experiments.store import Store
 from experiments.studies.journal import Journal
-from experiments.studies.search import SPLIT, Search, work
+from experiments.studies.search import SPLIT, Search
+from experiments.studies.work import Worker
+from experiments.studies.workers import copy_of, further_workers, new_stop
 from experiments.studies.writing import write_record
 from sftok.config import ConfigError
 from sftok.device import require_device
@@ -46,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
-    """Do trials until all are over; the exit code is 1 if none of them gave a number."""
+    """Do trials until all have ended; the exit code is 1 if none of them gave a number."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     base = wiring.registry.experiment(found.experiment)
     if found.row not in [row.name for row in base.trained_rows]:
@@ -55,7 +53,12 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
 
     def searched(fingerprints: dict[str, str]) -> Search:
         return Search(
-            study=found, experiment=base, profile=profile, overrides=overrides, fingerprints=fingerprints
+            study=found,
+            experiment=base,
+            profile=profile,
+            overrides=overrides,
+            fingerprints=fingerprints,
+            source=wiring.registry.source,
         )
 
     # Wrong values are found before the data is read.
@@ -76,7 +79,7 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
     folder = store.root / "studies" / folder_name(found.name, profile.name, identity, overrides)
     journal = Journal(found, identity, folder, store.root / "locks")
     budget = options.trials or found.trials
-    print(f"{found.name}: {len(journal.trials())} of {budget} trials begun before; {data.describe(SPLIT)}")
+    print(f"{found.name}: {len(journal.trials())} of {budget} trials started before; {data.describe(SPLIT)}")
     named = _named(options, search)
     write = _writer(wiring, search, journal, store, folder, data.describe(SPLIT), budget, named)
     write()
@@ -84,22 +87,35 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
         # Imported here: all other commands would wait for submitit, too.
         from experiments.executors.study_job import submit_workers
 
-        worker = ["study", found.name, "--profile", profile.name, "--trials", str(budget), *named]
-        for job, log_file in submit_workers(worker, options.workers, store, folder, cluster, profile.threads):
+        named_by = str(copy_of(search.source, folder)) if search.source else found.name
+        line = ["study", named_by, "--profile", profile.name, "--trials", str(budget), *named]
+        for job, log_file in submit_workers(line, options.workers, store, folder, cluster, profile.threads):
             print(f"job {job} prints to {log_file}")
         print(
             f"{options.workers} jobs queued; the terminal may be closed; without --executor the line joins in"
         )
         return 0
-    with _company(options, list(wiring.argv), folder) as others, contextlib.closing(Shown(store)) as shown:
-        work(search, journal, budget, store, data, shown.listeners, Stop(), told=write)
+    stop = new_stop()
+    command = ["-m", "experiments", *wiring.argv, "--workers", "1"]
+    with (
+        further_workers(options.workers - 1, command, folder) as others,
+        contextlib.closing(Shown(store)) as shown,
+    ):
+        for worker in others:
+            print(f"{worker.log.stem.replace('-', ' ')} prints to {worker.log}")
+        Worker(
+            search=search, journal=journal, store=store, data=data, stop=stop, listeners=shown.listeners
+        ).work(budget, after_trial=write)
     record = write()
-    _tell_of_dead(others, record)
+    for worker in others:
+        if worker.died(no_value=record.best is None):
+            code = worker.process.returncode
+            print(f"a worker ended early, with exit code {code}: {worker.log}", file=sys.stderr)
     return _conclude(record, store)
 
 
 class Shown:
-    """The progress of one trial at a time; a pruned or stopped one tells nobody that it is over."""
+    """The progress of one trial at a time: a trial that is pruned or stopped finishes none of its bars."""
 
     def __init__(self, store: Store):
         self._store = store
@@ -107,7 +123,7 @@ class Shown:
         self._latest: ConsoleProgress | None = None
 
     def listeners(self, trial: Trial, planned: Plan) -> list[Listener]:
-        """Take the last trial's bars away, and say which one begins."""
+        """Remove the bars of the last trial, and say which one starts."""
         self.close()
         values = ", ".join(
             f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
@@ -156,14 +172,7 @@ def _writer(
     named: list[str],
 ) -> Callable[[], StudyRun]:
     def write() -> StudyRun:
-        while True:
-            with journal.exclusive() as ours:
-                if ours:
-                    record = write_record(
-                        search, journal, folder, budget, data, command_line(wiring.argv), named
-                    )
-                    break
-            time.sleep(0.05)
+        record = write_record(search, journal, folder, budget, data, command_line(wiring.argv), named)
         try:
             wiring.build_report(store.root, load_runs(store))
         except Exception:
@@ -171,45 +180,6 @@ def _writer(
         return record
 
     return write
-
-
-Others = list[tuple[subprocess.Popen[bytes], Path]]
-"""Further workers, and the files that they print to."""
-
-
-@contextlib.contextmanager
-def _company(options: StudyOptions, argv: list[str], folder: Path) -> Iterator[Others]:
-    """`--workers` processes in all: the others are the same command, and print to files beside the trials."""
-    others: Others = []
-    gpus = visible_gpus()
-    for number in range(1, options.workers):
-        path = folder / f"worker-{number}.log"
-        # Everybody takes the first GPU that is shown; this process stays on the first of all.
-        own = {VISIBLE_GPUS: gpus[number % len(gpus)]} if gpus else {}
-        with path.open("ab") as output:
-            command = [sys.executable, "-m", "experiments", *argv, "--workers", "1"]
-            started = subprocess.Popen(
-                command, stdout=output, stderr=output, stdin=subprocess.DEVNULL, env=os.environ | own
-            )
-            others.append((started, path))
-        print(f"worker {number} prints to {path}")
-    try:
-        yield others
-    except BaseException:
-        for other, _ in others:
-            other.terminate()
-        raise
-    finally:
-        for other, _ in others:
-            other.wait()
-
-
-def _tell_of_dead(others: Others, record: StudyRun) -> None:
-    """Name the workers that failed. To find no number is 1, too, and the end of this command says it."""
-    for other, path in others:
-        fine = {0, INTERRUPTED} | ({1} if record.best is None else set())
-        if other.returncode not in fine:
-            print(f"a worker ended early, with exit code {other.returncode}: {path}", file=sys.stderr)
 
 
 def _conclude(record: StudyRun, store: Store) -> int:

@@ -1,29 +1,23 @@
-"""The line `study ...` with makers that compute nothing: where its trials go, and who does them."""
+"""The line `study ...` with artifacts that compute nothing: where its trials go, and who does them."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-from experiments.tasks.base import Task
 
-from experiments import arguments
-from experiments.commands import study as command
+from experiments.artifacts import Artifact, all_kinds
+from experiments.artifacts.context import Context
+from experiments.commands import search
+from experiments.commands.study import StudyOptions, study
 from experiments.commands.wiring import Wiring
-from experiments.records.study_results import BEST, TRIALS, stored_studies
-from experiments.running import runner
-
-WIRING = Wiring(
-    spec_packages=("experiments.paper", "ablations"),
-    build_report=lambda store, runs: store,
-    exporters={},
-    verdict_exporters={},
-)
+from experiments.records.study_results import BEST, JOURNAL, TRIALS, stored_studies
+from experiments.specs.registry import Registry
+from experiments.store import StoreError
+from experiments.studies import work, workers
 
 
 class Images:
@@ -45,41 +39,52 @@ class Images:
         raise AssertionError("nothing computes here")
 
 
-def make(task: Task) -> dict[str, Any]:
+def make(artifact: Artifact, context: Context) -> dict[str, Any]:
     """Every trial has the same value."""
-    row = {"subject": "tokenizer", "metric": "rfid", "steps": 8, "extractor": "classifier", "value": 2.0}
-    return {"rows": [row]} if task.artifact.kind == "evaluation" else {}
+    row = {"subject": "tokenizer", "metric": "rfid", "steps": 8, "extractor": "classifier", "n_images": 9}
+    return {"rows": [{**row, "value": 2.0}]} if artifact.kind == "evaluation" else {}
 
 
 @pytest.fixture(autouse=True)
 def nothing_computes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "find_maker", lambda kind: make)
-    monkeypatch.setattr(command, "DataSets", Images)
+    for kind in all_kinds().values():
+        monkeypatch.setattr(kind, "make", make)
+    monkeypatch.setattr(search, "DataSets", Images)
     # Of the whole process, and so of the tests after these.
-    monkeypatch.setattr(command, "prepare_torch", lambda threads: None)
+    monkeypatch.setattr(search, "prepare_torch", lambda threads: None)
 
 
-def study(store: Path, *options: str) -> int:
-    line = ["study", "mask-schedule", "--profile", "smoke", "--store", str(store), *options]
-    return command.study(arguments.parser().parse_args(line), line, WIRING)
+def run(store: Path, name: str = "mask-schedule", **options: Any) -> int:
+    wiring = Wiring(
+        argv=("study", name, "--store", str(store)),
+        registry=Registry(["experiments.paper", "ablations"]),
+        build_report=lambda store, runs: store,
+        export=lambda frame, format: "",
+        export_verdicts=lambda runs, format: "",
+    )
+    values = {"profile": "smoke", "trials": 1, "store": store, **options}
+    return study(name, options=StudyOptions(**values), wiring=wiring)
 
 
-def test_a_plain_study_lies_where_its_name_and_profile_say(
+def test_a_plain_study_is_in_the_folder_of_its_name_and_profile(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert study(tmp_path, "--trials", "2") == 0
+    assert run(tmp_path, trials=2) == 0
     assert [path.name for path in (tmp_path / "studies").iterdir()] == ["mask-schedule-smoke"]
     (record,) = stored_studies(tmp_path)
     assert record.name == "mask-schedule-smoke"
-    assert f"{tmp_path}/report/study-mask-schedule-smoke.html" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{tmp_path}/report/study-mask-schedule-smoke.html" in printed
+    assert "mask-schedule: 2 trials, 2 complete\n" in printed
+    assert "best: trial 0, rfid 2 at T=8; to run it:" in printed
 
 
 def test_other_values_leave_the_trials_of_the_first_alone(tmp_path: Path) -> None:
     plain = tmp_path / "studies" / "mask-schedule-smoke"
-    study(tmp_path, "--trials", "2")
+    run(tmp_path, trials=2)
     before = [(plain / name).read_bytes() for name in (TRIALS, BEST)]
-    for steps in ("3", "4"):
-        study(tmp_path, "--trials", "1", "--set", f"stage1.steps={steps}")
+    for steps in (3, 4):
+        run(tmp_path, overrides=(("stage1.steps", steps),))
     assert [(plain / name).read_bytes() for name in (TRIALS, BEST)] == before
     first, *others = stored_studies(tmp_path)
     assert [len(each.trials) for each in (first, *others)] == [2, 1, 1]
@@ -91,82 +96,58 @@ def test_other_values_leave_the_trials_of_the_first_alone(tmp_path: Path) -> Non
         assert str(folder / BEST) in each.best_command
 
 
-def test_the_same_line_goes_on_with_the_same_trials(tmp_path: Path) -> None:
-    for budget in ("1", "2"):
-        study(tmp_path, "--trials", budget, "--set", "stage1.steps=3")
+def test_the_same_line_continues_the_same_trials(tmp_path: Path) -> None:
+    for budget in (1, 2):
+        run(tmp_path, trials=budget, overrides=(("stage1.steps", 3),))
     (record,) = stored_studies(tmp_path)
     assert [trial.state for trial in record.trials] == ["complete"] * 2
 
 
-@pytest.mark.parametrize(
-    ("visible", "count", "workers", "expected"),
-    [
-        (None, 0, 3, [None, None]),
-        (None, 1, 3, ["0", "0"]),
-        (None, 4, 3, ["1", "2"]),
-        (None, 2, 4, ["1", "0", "1"]),
-        ("3,1", 2, 2, ["1"]),
-        ("GPU-a,GPU-b", 2, 3, ["GPU-b", "GPU-a"]),
-        ("2,-1,1", 1, 2, ["2"]),
-        ("", 0, 2, [""]),
-    ],
-)
-def test_each_further_worker_has_a_gpu_of_its_own(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    visible: str | None,
-    count: int,
-    workers: int,
-    expected: list[str | None],
-) -> None:
-    started: list[str | None] = []
-
-    class Process:
-        def __init__(self, line: list[str], *, env: dict[str, str], **streams: Any):
-            assert line[-2:] == ["--workers", "1"]
-            assert env.items() >= {key: each for key, each in os.environ.items() if key != variable}.items()
-            started.append(env.get(variable))
-
-        returncode = 0
-
-        def wait(self) -> int:
-            return self.returncode
-
-    variable = "CUDA_VISIBLE_DEVICES"
-    monkeypatch.delenv(variable, raising=False)
-    if visible is not None:
-        monkeypatch.setenv(variable, visible)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
-    monkeypatch.setattr(subprocess, "Popen", Process)
-    monkeypatch.setattr(command, "work", lambda *arguments, **named: None)
-    study(tmp_path, "--workers", str(workers))
-    assert started == expected
-    assert os.environ.get(variable) == visible, "this process keeps the first one, and sees all"
+def test_a_damaged_journal_is_one_line_with_a_remedy_that_works(tmp_path: Path) -> None:
+    run(tmp_path, trials=2)
+    journal = tmp_path / "studies" / "mask-schedule-smoke" / JOURNAL
+    lines = journal.read_bytes().splitlines(keepends=True)
+    journal.write_bytes(b"".join([*lines[:5], lines[5][:20] + b"\n", *lines[6:]]))
+    with pytest.raises(StoreError, match=r"journal\.log: line 6 is damaged .*; delete the file"):
+        run(tmp_path, trials=2)
+    journal.unlink()
+    before = stored_studies(tmp_path)[0].trials
+    assert run(tmp_path, trials=2) == 0
+    assert [each.evaluation for each in stored_studies(tmp_path)[0].trials] == [
+        each.evaluation for each in before
+    ]
 
 
-@pytest.mark.parametrize(
-    ("code", "number", "named"), [(0, True, False), (1, True, True), (1, False, False), (-9, True, True)]
-)
-def test_a_worker_that_died_is_named_with_its_log(
+def test_a_study_in_a_file_of_your_own(tmp_path: Path) -> None:
+    path = tmp_path / "my_study.py"
+    text = (Path(__file__).parents[3] / "ablations" / "mask_schedule.py").read_text()
+    path.write_text(text.replace('name="mask-schedule"', 'name="mine"'))
+    assert run(tmp_path / "runs", str(path)) == 0
+    (record,) = stored_studies(tmp_path / "runs")
+    assert record.name == "mine-smoke"
+    del sys.modules["my_study"]
+
+
+@pytest.mark.parametrize(("end", "value", "named"), [(0, True, False), (1, True, True), (1, False, False)])
+def test_a_worker_that_failed_is_named_with_its_log(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-    code: int,
-    number: bool,
+    end: int,
+    value: bool,
     named: bool,
 ) -> None:
-    class Process:
-        returncode = code
+    monkeypatch.setattr(workers.sys, "executable", "/bin/sh")
+    monkeypatch.setattr(search, "further_workers", _ending_with(end))
+    if not value:
+        monkeypatch.setattr(work.Worker, "work", lambda *arguments, **named: None)
+    assert run(tmp_path, workers=2) == (0 if value else 1)
+    printed = capsys.readouterr()
+    log = f"{tmp_path}/studies/mask-schedule-smoke/worker-1.log"
+    assert f"worker 1 prints to {log}\n" in printed.out
+    assert (f"a worker ended early, with exit code {end}: {log}" in printed.err) is named
 
-        def __init__(self, line: list[str], **settings: Any):
-            pass
 
-        def wait(self) -> int:
-            return self.returncode
-
-    monkeypatch.setattr(subprocess, "Popen", Process)
-    if not number:
-        monkeypatch.setattr(command, "work", lambda *arguments, **named: None)
-    assert study(tmp_path, "--trials", "1", "--workers", "2") == (0 if number else 1)
-    said = f"a worker ended early, with exit code {code}: {tmp_path}/studies/mask-schedule-smoke/worker-1.log"
-    assert (said in capsys.readouterr().err) is named
+def _ending_with(code: int) -> Any:
+    """`further_workers` that run a shell, which ends with `code`."""
+    return lambda number, arguments, folder: workers.further_workers(number, ["-c", f"exit {code}"], folder)
