@@ -205,3 +205,21 @@ class RunOptions:
         False
     )
     yes: Annotated[bool, Parameter(help="do not ask before a long run", show_default=False)] = False
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class StudyOptions(ValueOptions):
+    """How a study is carried out."""
+
+    trials: Annotated[Positive, Parameter(help="how many in all (default: what the study says)")] = None
+    workers: Annotated[
+        int,
+        text_of(read_positive, metavar="N", allow_repeating=True, help="processes, or jobs, at once"),
+    ] = 1
+    executor: Annotated[
+        Literal["inline", "slurm"],
+        Parameter(help="here, or as jobs of a cluster that share the study"),
+    ] = "inline"
+    cluster: ClusterFile = None
+    store: StorePath = DEFAULT_STORE

@@ -14,9 +14,9 @@ from optuna.trial import Trial
 from rich.console import Console
 
 from experiments.artifacts.teacher import given_weights
+from experiments.commands.options import StudyOptions
 from experiments.commands.plans import STAND_INS, chosen_overlay, data_overlay, require_images
 from experiments.commands.progress import ConsoleProgress
-from experiments.commands.study import StudyOptions
 from experiments.commands.wiring import Wiring
 from experiments.executors.datasets import DataSets
 from experiments.executors.events import Listener
