@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,8 +14,8 @@ from experiments.commands.options import (
     Assignments,
     DataPath,
     StorePath,
-    read_seed,
     text_of,
+    whole_number,
 )
 from experiments.commands.wiring import Wired
 from experiments.store import Store
@@ -44,7 +44,7 @@ class MeasureOptions:
     teacher: Annotated[
         Path | None, Parameter(metavar="FILE", help="for a checkpoint without pixel decoder")
     ] = None
-    seed: Annotated[int, text_of(read_seed, metavar="N", help="of random weights")] = 0
+    seed: Annotated[int, text_of(partial(whole_number, least=0), metavar="N", help="of random weights")] = 0
     steps: Annotated[
         tuple[int, ...] | None,
         text_of(read_steps, metavar="A-B|A,B,...", help="of decoding (default: 1,2,4,8,16)"),
@@ -66,10 +66,7 @@ def evaluate(
 ) -> None:
     """Measure a tokenizer on a split of a data set; a repeated call reads the stored numbers."""
     # Imported here: a wrong option is answered before torch is loaded.
-    from experiments.commands.measure import measure, numbers, print_by_steps
+    from experiments.commands.measure import by_steps, measure, numbers
 
     measured = numbers(measure(checkpoint, options, Store(store)))
-    if format == "text":
-        print_by_steps(measured)
-    else:
-        sys.stdout.write(wiring.export(measured, format))
+    print(by_steps(measured) if format == "text" else wiring.export(measured, format).rstrip())

@@ -18,7 +18,7 @@ def logs(
     artifact: Annotated[str, Parameter(help="its name as `status` shows it, or the beginning of it")],
     /,
     *,
-    lines: Annotated[Positive, Parameter(help="only the last N (default: all)")] = None,
+    lines: Annotated[Positive | None, Parameter(help="only the last N (default: all)")] = None,
     store: StorePath = DEFAULT_STORE,
 ) -> None:
     """Print the log of an artifact's latest job; without a job, why it failed."""

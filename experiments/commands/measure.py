@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 import pandas as pd
-from rich.console import Console
-from rich.table import Table
 
 from experiments.artifacts.checkpoint import Checkpoint
 from experiments.commands.durations import readable
@@ -30,9 +28,6 @@ from sftok.metrics.base import EvaluationError, MetricConfig
 from sftok.metrics.lpips import LPIPSConfig
 from sftok.models.tokenizer import SFTok
 from sftok.pretrained import PretrainedError
-
-WIDEST = 1000
-"""Characters of a printed line."""
 
 FINGERPRINT_DIGITS = 16
 
@@ -138,26 +133,18 @@ def _available(image_size: int) -> tuple[tuple[ExtractorConfig, ...], tuple[Metr
     return tuple(extractors), metrics
 
 
-def print_by_steps(rows: pd.DataFrame) -> None:
-    """A line a metric, a column a number of steps."""
-    steps = sorted(set(rows["steps"].dropna()))
-    columns = [*([None] if rows["steps"].isna().any() else []), *steps]
-    printed = Table(
-        "metric", "feature space", *("any T" if each is None else f"T={each}" for each in columns)
-    )
-    for (metric, extractor), lines in rows.groupby(["metric", "extractor"], sort=False):
-        values = {
-            None if pd.isna(at) else at: value for at, value in zip(lines.steps, lines.value, strict=True)
-        }
-        printed.add_row(metric, extractor, *(_short(values.get(each)) for each in columns))
-    print(f"{rows['n_images'].iloc[0]:,} images")
-    # Never narrowed: a number that is cut reads as another. A terminal wraps what is too long.
-    Console(width=WIDEST).print(printed)
+def by_steps(rows: pd.DataFrame) -> str:
+    """A line for each metric, a column for each number of steps."""
+    names = {steps: f"T={steps}" for steps in sorted(set(rows["steps"].dropna()))}
+    columns = rows["steps"].map(names).fillna("any T")
+    table = rows.assign(T=columns).pivot(index=["metric", "extractor"], columns="T", values="value")
+    order = rows.drop_duplicates(["metric", "extractor"]).set_index(["metric", "extractor"]).index
+    table = table.reindex(index=order, columns=["any T", *names.values()])
+    shown = table.to_string(na_rep="", float_format=_short, index_names=False)
+    return f"{rows['n_images'].iloc[0]:,} images\n{shown}"
 
 
-def _short(value: float | None) -> str:
-    if value is None:
-        return ""
+def _short(value: float) -> str:
     return f"{value:.4f}" if abs(value) < 100 else f"{value:.1f}"
 
 

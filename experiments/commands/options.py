@@ -17,27 +17,29 @@ DEFAULT_STORE = Path("runs")
 MOST_SEEDS = 100
 """As a number of seeds: a larger one is most likely meant as a seed."""
 
+LARGEST_SEED = 2**63 - 1
+"""Random generators take 63 bits."""
+
 ProfileName = Literal["smoke", "cpu", "gpu", "paper"]
 
 
-def text_of(read: Callable[[str], Any], **more: Any) -> Parameter:
-    """An option of one value, which `read` takes from its text."""
+def text_of(read: Callable[[str], Any], *, repeatable: bool = False, **more: Any) -> Parameter:
+    """An option whose value `read` takes from its text; a repeatable one collects them in a tuple."""
 
     def convert(type_: Any, tokens: Sequence[Token]) -> Any:
-        return read(tokens[0].value)
+        values = tuple(read(token.value) for token in tokens)
+        return values if repeatable else values[0]
 
+    if repeatable:
+        more["show_default"] = False
     return Parameter(converter=convert, n_tokens=1, allow_leading_hyphen=True, **more)
 
 
-def texts_of(read: Callable[[str], Any], **more: Any) -> Parameter:
-    """An option that may be repeated; `read` takes each of its values from its text."""
-
-    def convert(type_: Any, tokens: Sequence[Token]) -> Any:
-        return tuple(read(token.value) for token in tokens)
-
-    return Parameter(
-        converter=convert, n_tokens=1, allow_leading_hyphen=True, show_default=False, negative=(), **more
-    )
+def whole_number(text: str, least: int = 1) -> int:
+    """`text` as a whole number of at least `least` that fits into 63 bits, as a seed must."""
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= LARGEST_SEED:
+        raise ValueError(f"{text!r}: give a whole number from {least} to {LARGEST_SEED}")
+    return int(text)
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
@@ -51,23 +53,9 @@ def read_seeds(text: str) -> tuple[int, ...]:
         named = [int(part) for part in text.split(",") if part.strip()] if "," in text else range(int(text))
     except ValueError:
         raise ValueError(f"{text!r}: give a number of seeds, or a list like 0,1,2") from None
-    if not named or min(named) < 0 or len(set(named)) != len(named):
-        raise ValueError(f"{text!r}: at least one seed, none negative, none twice")
-    return tuple(read_seed(str(seed)) for seed in named)
-
-
-def read_seed(text: str) -> int:
-    """A seed, from 0; random generators take 63 bits."""
-    if not text.isdigit() or int(text) >= 2**63:
-        raise ValueError(f"{text!r}: a seed is a whole number from 0 to {2**63 - 1}")
-    return int(text)
-
-
-def read_positive(text: str) -> int:
-    """A number of workers, trials or lines: at least one."""
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"{text!r}: give a number, at least 1")
-    return int(text)
+    if not named or min(named) < 0 or max(named) > LARGEST_SEED or len(set(named)) != len(named):
+        raise ValueError(f"{text!r}: at least one seed, none twice, each from 0 to {LARGEST_SEED}")
+    return tuple(named)
 
 
 def read_assignment(text: str) -> tuple[str, Any]:
@@ -101,11 +89,12 @@ def assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-Positive = Annotated[int | None, text_of(read_positive, metavar="N")]
+Positive = Annotated[int, text_of(whole_number, metavar="N")]
 Assignments = Annotated[
     tuple[tuple[str, Any], ...],
-    texts_of(
+    text_of(
         read_assignment,
+        repeatable=True,
         name="--set",
         metavar="KEY=VALUE",
         help="override a configuration value, e.g. stage1.steps=500; repeatable; `show` lists the keys",
@@ -172,7 +161,7 @@ class ExecutorOptions:
         Parameter(help="in this process, by workers on this machine, or as jobs of a cluster"),
     ] = "inline"
     workers: Annotated[
-        Positive,
+        Positive | None,
         Parameter(
             help="for --executor local: how many at once; they share the cores (default: what the cores feed)"
         ),
@@ -212,11 +201,8 @@ class RunOptions:
 class StudyOptions(ValueOptions):
     """How a study is carried out."""
 
-    trials: Annotated[Positive, Parameter(help="how many in all (default: what the study says)")] = None
-    workers: Annotated[
-        int,
-        text_of(read_positive, metavar="N", allow_repeating=True, help="processes, or jobs, at once"),
-    ] = 1
+    trials: Annotated[Positive | None, Parameter(help="how many in all (default: what it says)")] = None
+    workers: Annotated[Positive, Parameter(allow_repeating=True, help="processes, or jobs, at once")] = 1
     executor: Annotated[
         Literal["inline", "slurm"],
         Parameter(help="here, or as jobs of a cluster that share the study"),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from experiments.commands.cluster import describe
-from experiments.commands.options import DEFAULT_STORE, StorePath
+from experiments.commands.options import DEFAULT_STORE, ClusterFile, StorePath
 from experiments.commands.stored import KnownExperiment, chosen_requests
 from experiments.commands.wiring import Wired
 from experiments.store import Store, StoreError
@@ -22,13 +21,7 @@ def retry(
     failed: Annotated[
         bool, Parameter(required=True, help="what failed or was cancelled, and what that blocked")
     ],
-    cluster: Annotated[
-        Path | None,
-        Parameter(
-            metavar="FILE",
-            help="TOML with partition, gpus, memory, time ... by kind of artifact (default: as before)",
-        ),
-    ] = None,
+    cluster: ClusterFile = None,
     store: StorePath = DEFAULT_STORE,
     wiring: Wired,
 ) -> None:

@@ -12,7 +12,7 @@ from experiments.commands.options import (
     RunOptions,
     read_assignment,
     read_value,
-    texts_of,
+    text_of,
 )
 from experiments.commands.wiring import Wired
 
@@ -40,16 +40,18 @@ def sweep(
     *,
     grid: Annotated[
         tuple[tuple[str, list[Any]], ...],
-        texts_of(
+        text_of(
             read_grid,
+            repeatable=True,
             metavar="KEY=A,B,...",
             help="values of a configuration key; several grids make every combination",
         ),
     ] = (),
     listed: Annotated[
         tuple[dict[str, Any], ...],
-        texts_of(
+        text_of(
             read_combination,
+            repeatable=True,
             name="--list",
             metavar="KEY=A,KEY2=B",
             help="one combination of values; repeat it for each. With --grid, each under the whole grid",

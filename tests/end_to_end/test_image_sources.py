@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.arguments import parser
-from experiments.commands.planning import make_plans
+from experiments.commands.options import PlanOptions
+from experiments.commands.plans import plan_all
 from experiments.executors.inline import Runner
+from experiments.paper import figure8
 from experiments.planning.plan import Plan
-from experiments.store import Store
+from experiments.store import Measured, Store
 from sftok.data import DataError, make_shards
 
 # The views, the sizes and the layout of the paper profile, at a scale of seconds.
@@ -28,7 +28,7 @@ SETTINGS = {
     "augmentation.random_crop": True,
     "augmentation.flip": True,
     "augmentation.views": 2,
-    "tokenizer.patch_size": 16,
+    "tokenizer.encoder.patch_size": 16,
     "teacher.training.batch_size": 8,
     "stage1.training.batch_size": 8,
     "stage2.training.batch_size": 8,
@@ -73,17 +73,16 @@ def shards(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> Path:
 
 
 def executed(data: Path, store: Store) -> Plan:
-    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
-    options = parser().parse_args(["run", "figure8", "--profile", "smoke", "--data", str(data), *settings])
-    (plan,), sets = make_plans(options, ("experiments.paper",))
+    options = PlanOptions(profile="smoke", data=data, overrides=tuple(SETTINGS.items()))
+    (plan,), sets = plan_all(options, [figure8.EXPERIMENT])
     store.prepare()
     assert Runner(store, sets.load).run(plan.artifacts) == {}
     return plan
 
 
-def numbers(plan: Plan, store: Store) -> dict[str, list[dict[str, Any]]]:
+def numbers(plan: Plan, store: Store) -> dict[str, Sequence[Measured]]:
     results = {row.evaluation.label: store.result(row.evaluation) for row in plan.rows}
-    return {label: result["rows"] for label, result in results.items() if result}
+    return {label: result.rows for label, result in results.items() if result}
 
 
 def test_folders_and_shards_give_equal_numbers(tmp_path: Path, photos: Path, shards: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 from killing import make_and_die
 
 from experiments.artifacts import Artifact
+from experiments.artifacts.context import MODEL
 from experiments.executors.datasets import DataSets
 from experiments.executors.inline import Runner
 from experiments.paper import table4
@@ -21,7 +22,6 @@ from experiments.planning.plan import plan
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.store import METRICS, Store
-from experiments.tasks.base import MODEL
 from sftok.models.efficientnet_lite0 import efficientnet_lite0
 from sftok.weights import content_hash, load_tensors
 
@@ -83,9 +83,9 @@ def test_a_killed_stage_ends_with_the_same_bits(
     for upstream in stage.inputs.values():
         killed.folder(upstream).symlink_to(store.folder(upstream))
     # Any step but the last; which one differs from stage to stage, and is the same at every run of the test.
-    step = random.Random(name).randrange(1, stage.steps)
+    step = random.Random(name).randrange(1, stage.units)
     start = multiprocessing.get_context("forkserver")
-    start.set_forkserver_preload(["experiments.executors.inline", "experiments.tasks.training"])
+    start.set_forkserver_preload(["experiments.executors.inline", "experiments.artifacts.training"])
     threads = torch.get_num_threads()
     child = start.Process(target=make_and_die, args=(stage, killed.root, making.config, step, threads))
     child.start()
@@ -105,7 +105,9 @@ def test_fine_tuning_says_which_networks_it_looked_through(store: Store) -> None
     making = Making(THREE_STAGES)
     stage = making.stage("fine-tuning")
     making.make(stage, store)
-    networks = (store.result(stage) or {})["networks"]
-    assert networks == dict.fromkeys(
+    result = store.result(stage)
+    assert result is not None
+    assert result.model_extra is not None
+    assert result.model_extra["networks"] == dict.fromkeys(
         ("perceptual", "discriminator"), content_hash(efficientnet_lite0().state_dict())
     )

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
+
+
+RUN = ("run", "table4", "--profile", "smoke")
 
 
 def experiments(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
@@ -25,7 +30,7 @@ def experiments(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def run_smoke(store: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    return experiments("run", "table4", "--profile", "smoke", "--store", store, *more)
+    return experiments(*RUN, "--store", store, *more)
 
 
 def numbers(store: Path) -> pd.DataFrame:
@@ -61,9 +66,9 @@ def test_verdicts_are_there_by_name_and_for_all(finished: Path) -> None:
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert {(record["table"], record["profile"]) for record in found} == {("table4", "smoke")}
-    assert {(record["better"], record["worse"]) for record in found} == {
-        ("ratio-1.0", "ratio-0.8"),
-        ("ratio-0.8", "ratio-0.5"),
+    assert {(record["left"], record["right"]) for record in found} == {
+        ("ratio-1.0:rfid@8", "ratio-0.8:rfid@8"),
+        ("ratio-0.8:rfid@8", "ratio-0.5:rfid@8"),
     }
     assert all(record["seeds"] == [0, 1] for record in found)
     text = experiments("verdicts", "table4", "--store", finished)
@@ -94,22 +99,47 @@ def test_status_says_done(finished: Path) -> None:
     assert "18 of 18 artifacts done" in done.stdout
 
 
-def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
+def cut(file: Path) -> None:
+    file.write_bytes(file.read_bytes()[:100])
+
+
+def zero(file: Path) -> None:
+    file.write_bytes(bytes(file.stat().st_size))
+
+
+def make_list(file: Path) -> None:
+    file.write_text("[]")
+
+
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [
+        ("evaluation-*/result.json", cut),
+        ("evaluation-*/result.json", make_list),
+        ("codes-*/result.json", zero),
+        ("stage-*/model.safetensors", Path.unlink),
+        ("teacher-*/model.safetensors", cut),
+    ],
+)
+def test_a_damaged_artifact_is_made_again(
+    finished: Path, tmp_path: Path, file: str, harm: Callable[[Path], None]
+) -> None:
+    store = tmp_path / "store"
+    shutil.copytree(finished, store)
+    harm(sorted((store / "artifacts").glob(file))[0])
+    assert experiments("results", "table4", "--store", store).returncode == 1
+    done = run_smoke(store, "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    assert "17 done, 1 to make" in done.stdout
+    pd.testing.assert_frame_equal(numbers(store), numbers(finished))
+
+
+def test_a_killed_run_resumes_and_gives_the_same_numbers(finished: Path, tmp_path: Path) -> None:
     store = tmp_path / "killed"
     # In the first artifact, whatever it is; when some are done; and late, in an evaluation.
     for moment in ("work/*", "artifacts/codes-*", "work/evaluation-*"):
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "experiments",
-                "run",
-                "table4",
-                "--profile",
-                "smoke",
-                "--store",
-                str(store),
-            ],
+            [sys.executable, "-m", "experiments", *RUN, "--store", str(store)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
@@ -128,29 +158,24 @@ def test_a_killed_run_goes_on_and_gives_the_same_numbers(finished: Path, tmp_pat
 
 
 def test_a_terminated_run_checkpoints_and_says_so(tmp_path: Path) -> None:
-    arguments = [
-        "run",
-        "table4",
-        "--profile",
-        "smoke",
+    command = [
+        sys.executable,
+        "-m",
+        "experiments",
+        *RUN,
         "--store",
         str(tmp_path),
         "--set",
         "teacher.steps=100000",
     ]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "experiments", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while not list(tmp_path.glob("work/teacher-*/checkpoint.safetensors")) and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "it resumes from there" in errors
+    assert "resume" in errors
     assert not list(tmp_path.glob("artifacts/teacher-*"))
 
 
@@ -158,7 +183,7 @@ def test_a_terminated_run_checkpoints_and_says_so(tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (["run", "table44"], "did you mean 'table4'"),
-        (["run", "table4", "--set", "stage2.replacement_rate=1"], "unknown key 'stage2.replacement_rate'"),
+        (["run", "table4", "--set", "stage2.context.replacement_rate=1"], "unknown key 'replacement_rate'"),
         (["run", "table4", "--set", "tokenizer.num_latent_tokens=50"], "more latent tokens than ids"),
         (["run", "table4", "--data", "/no/such/folder"], "/no/such/folder: no such folder"),
         (["show", "table44"], "choices:"),
@@ -195,7 +220,9 @@ def test_run_all_plans_everything_at_once(tmp_path: Path) -> None:
 def test_show_says_where_values_come_from() -> None:
     done = experiments("show", "table1", "--profile", "paper")
     assert done.returncode == 0, done.stderr
-    assert "tokenizer.codebook_size = 8192  # Table 6: Model, VQ Model, Codebook Size" in done.stdout
+    assert (
+        "tokenizer.quantizer.codebook_size = 8192  # Table 6: Model, VQ Model, Codebook Size" in done.stdout
+    )
     assert "GPU hours" in done.stdout
     assert "(2,880)" in done.stdout
     assert "not said" not in done.stdout

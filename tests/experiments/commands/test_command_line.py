@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any, get_args
@@ -12,10 +11,13 @@ import pytest
 from experiments import commands
 from experiments.__main__ import main
 from experiments.commands.evaluate import read_steps
-from experiments.commands.options import ProfileName, assigned, read_assignment, read_seed, read_seeds
+from experiments.commands.options import ProfileName, assigned, read_assignment, read_seeds
 from experiments.commands.sweep import read_combination, read_grid
 from experiments.profiles import PROFILES
 from sftok.config import ConfigError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from light import assert_light
 
 VALUES = {"--profile", "--set", "--overlay", "--data"}
 PLANNING = {*VALUES, "--seeds"}
@@ -74,9 +76,11 @@ def test_the_profiles_of_the_command_line_are_those_that_exist() -> None:
         ("run table44", "did you mean 'table4'"),
         ("run no_such_file.py", "no_such_file.py: no such file"),
         ("sweep table4", "nothing is swept"),
-        ("evaluate x --seed 1.5", "a seed is a whole number from 0"),
+        ("evaluate x --seed 1.5", "'1.5': give a whole number from 0"),
+        ("evaluate x --seed ٣", "give a whole number from 0"),
+        (f"evaluate x --seed {2**63}", f"give a whole number from 0 to {2**63 - 1}"),
         ("retry table4", "retry: --failed is missing"),
-        ("logs x --lines 0", "'0': give a number, at least 1"),
+        ("logs x --lines 0", "'0': give a whole number from 1"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_and_exit_code_2(
@@ -93,23 +97,6 @@ def test_help_is_plain_text_and_needs_no_torch(name: str) -> None:
     assert_light([*name.split(), "--help"])
 
 
-def assert_light(arguments: list[str], *more: str) -> None:
-    """Run a command in a process of its own, which must load none of the slow libraries."""
-    script = (
-        "import sys; from experiments.__main__ import main; code = main(sys.argv[1:]); "
-        f"slow = {{'torch', 'mlflow', 'matplotlib', 'optuna', 'submitit', *{more}}} & sys.modules.keys(); "
-        "sys.exit(f'loaded: {slow}' if slow else code)"
-    )
-    done = subprocess.run([sys.executable, "-c", script, *arguments], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert not set("╭│─") & set(done.stdout)
-
-
-def test_listing_needs_neither_torch_nor_pandas() -> None:
-    assert_light(["list"], "pandas")
-    assert_light(["list", "--format", "json"], "pandas")
-
-
 @pytest.mark.parametrize(
     ("text", "expected"),
     [("1", (0,)), ("3", (0, 1, 2)), ("4,7", (4, 7)), ("4,", (4,)), ("20240101,", (20240101,))],
@@ -120,14 +107,8 @@ def test_seeds(text: str, expected: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize("text", ["0", "-1", "x", "1,1", ",", "1,-2", "", f"{2**63},", "101"])
 def test_seeds_that_make_no_sense_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=f"{text!r}|a seed is"):
+    with pytest.raises(ValueError, match=f"{text!r}"):
         read_seeds(text)
-
-
-@pytest.mark.parametrize("text", ["-1", "99999999999999999999", "1.5", "", "٣x"])
-def test_a_seed_that_no_generator_takes_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="a whole number"):
-        read_seed(text)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import re
 
 import pytest
 from rich.console import Console
+from stored_runs import line
 
 from experiments.artifacts import Artifact
 from experiments.commands import progress
@@ -15,7 +16,13 @@ from experiments.executors.events import Failed, Finished, Progress, Started
 from experiments.paper import table4
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
+from experiments.store import Result
 
+RESULT = Result(
+    provenance={"started": "2026-01-01T00:00:00+00:00", "seconds": 50.0},
+    files={},
+    rows=[line("rfid", 2.5, "classifier", steps=8), line("rfid", 99.0, "other", steps=8), line("psnr", 20.0)],
+)
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 
 
@@ -30,7 +37,8 @@ def shown(
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=terminal, width=120)
     costs: dict[Artifact, float | None] = dict.fromkeys(planned.artifacts, seconds)
-    return ConsoleProgress(planned, console, costs, workers), screen, list(planned.artifacts)
+    shown = ConsoleProgress(planned.artifacts, console, costs, primary="classifier", workers=workers)
+    return shown, screen, list(planned.artifacts)
 
 
 def test_each_artifact_has_its_own_lines(planned: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,7 +48,7 @@ def test_each_artifact_has_its_own_lines(planned: Plan, monkeypatch: pytest.Monk
     told(Started(second))
     told(Progress(first, 1, 4, 45.0))
     told(Progress(second, 1, 2, None))
-    told(Finished(first, {"provenance": {"seconds": 50.0}}))
+    told(Finished(first, RESULT))
     told(Failed(second, "no room"))
     told.close()
     lines = screen.getvalue().splitlines()
@@ -48,7 +56,7 @@ def test_each_artifact_has_its_own_lines(planned: Plan, monkeypatch: pytest.Monk
     assert lines[0] == f"[1/{total}] {first.label}: started"
     assert lines[2].startswith(f"[1/{total}] {first.label}: 25 %, 45 s left, about ")
     assert lines[3] == f"[2/{total}] {second.label}: 50 %"
-    assert lines[4] == f"[1/{total}] {first.label}: done in 50 s"
+    assert lines[4] == f"[1/{total}] {first.label}: done in 50 s; rFID T=8: 2.500"
     assert lines[5] == f"[2/{total}] {second.label}: FAILED: no room"
 
 
@@ -83,7 +91,7 @@ def test_a_terminal_has_a_bar_for_each_running_artifact(planned: Plan) -> None:
     last = re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", screen.getvalue()).splitlines()[-2:]
     assert re.search(rf"{re.escape(first.label)} .* 25 % 45 s left", last[0])
     assert re.search(rf"{re.escape(second.label)} .* 50 % 30 s left", last[1])
-    told(Finished(first, {"provenance": {"seconds": 50.0}}))
+    told(Finished(first, RESULT))
     assert list(told._tasks) == [second], "the other bar stays"
     told.close()
     assert not told._tasks

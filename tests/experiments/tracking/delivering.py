@@ -32,6 +32,11 @@ def make_request(store: Store, seeds: tuple[int, ...] = (0,), **changes: Any) ->
     return StoreMaker(store.root).request(changes.pop("experiment", EXPERIMENT), seeds, **values | changes)
 
 
+def with_artifacts(request: StoredRequest, **changes: Any) -> StoredRequest:
+    artifacts = [each.model_copy(update=changes) for each in request.artifacts]
+    return StoredRequest.model_validate(request.model_dump() | {"artifacts": artifacts})
+
+
 def finish(store: Store, artifact: StoredArtifact) -> None:
     """What a maker and the runner leave behind, with made-up numbers."""
     if store.is_done(artifact):

@@ -17,6 +17,7 @@ from delivering import (
     nested,
     parents,
     sync,
+    with_artifacts,
 )
 
 from experiments import locks
@@ -102,17 +103,14 @@ def test_more_seeds_join_the_parent_and_other_overrides_do_not(store: Store) -> 
 
 def test_other_data_are_another_request(store: Store) -> None:
     here, longer = make_request(store), make_request(store, seeds=(0, 1))
-    others = tuple(each.model_copy(update={"data": {"test": "d" * 64}}) for each in here.artifacts)
-    elsewhere = here.model_copy(update={"artifacts": others})
+    elsewhere = with_artifacts(here, data={"test": "d" * 64})
     keys = [runs.request_key(load_run(store, each)) for each in (here, longer, elsewhere)]
     assert keys[0] == keys[1] != keys[2]
 
 
 def test_analyses_come_with_their_row(store: Store) -> None:
     request = make_request(store, experiment=EXPERIMENT.model_copy(update={"analyses": ("steps",)}))
-    record = {"analysis": {"name": "steps"}}
-    artifacts = tuple(each.model_copy(update={"record": record}) for each in request.artifacts)
-    request = request.model_copy(update={"artifacts": artifacts})
+    request = with_artifacts(request, record={"analysis": {"name": "steps"}})
     analysis = request.by_name[request.rows[1].analyses[0]]
     for artifact in request.needed_by(request.rows[1]):
         if artifact != analysis:
