@@ -6,7 +6,7 @@ import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -63,6 +63,9 @@ class Quantizer(Protocol):
 
 class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers"):
     """How latents become ids. A member has `codebook_size`, as a field or as a property."""
+
+    zero_is_a_code: ClassVar[bool] = False
+    """Whether the zero vector can be a code; tail drop marks missing tokens by it."""
 
     if TYPE_CHECKING:  # a property here would shadow the field of a member
 
