@@ -8,7 +8,9 @@ import torch
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
 from sftok.distributed import World
+from sftok.training.contexts.base import ContextConfig
 from sftok.training.contexts.prediction import PredictionConfig
+from sftok.training.contexts.sampled import SampledConfig
 from sftok.training.stages.base import Step
 from sftok.training.stages.tokenizer import AlignmentConfig
 
@@ -50,10 +52,22 @@ def test_vanilla_training_draws_nothing_and_saves_the_first_pass() -> None:
     assert torch.equal(update.generator.get_state(), before)
 
 
-def test_each_process_takes_its_share_of_the_draws_for_the_whole_batch() -> None:
-    context = PredictionConfig(replacement_ratio=0.5).build()
+@pytest.mark.parametrize("config", [PredictionConfig, SampledConfig])
+def test_each_process_takes_its_share_of_the_draws_for_the_whole_batch(config: type[ContextConfig]) -> None:
+    context = config.build(config.model_validate({"replacement_ratio": 0.5}))
     twice = torch.cat([CODES, CODES]), torch.cat([LOGITS, LOGITS])
     whole = context(twice[0], lambda: twice[1], step())
     shares = [context(CODES, lambda: LOGITS, step(World(rank, size=2))) for rank in range(2)]
     assert torch.equal(torch.cat(shares), whole)
     assert not torch.equal(*shares)
+
+
+def test_sampled_codes_have_the_probabilities_of_the_first_pass() -> None:
+    probabilities = torch.tensor([0.5, 0.3, 0.2, 0.0])
+    logits = probabilities.log().expand(3, 4000, 4)
+    codes = torch.full((3, 4000), 3)
+    shown = SampledConfig().build()(codes, lambda: logits, step())
+    shares = torch.bincount(shown.flatten(), minlength=4) / shown.numel()
+    torch.testing.assert_close(shares, probabilities, atol=0.02, rtol=0)
+    cold = SampledConfig(temperature=1e-3).build()(codes, lambda: logits, step())
+    assert cold.unique().tolist() == [0]

@@ -1,0 +1,34 @@
+"""Sampled predictions: visible positions show a draw from the decoder's first distribution, not its argmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from sftok.training.contexts.base import Context, ContextConfig
+from sftok.training.stages.base import Step
+
+
+class SampledConfig(ContextConfig, name="sampled"):
+    """Codes drawn from the fully masked pass, mixed with the teacher's codes."""
+
+    replacement_ratio: float = Field(default=1.0, ge=0, le=1)
+    """Probability that a visible position shows the draw instead of the teacher's code."""
+    temperature: float = Field(default=1.0, gt=0)
+    """Of the distribution; towards 0 the draw becomes the argmax."""
+
+    def build(self) -> Context:
+        """The context."""
+        return self._show
+
+    def _show(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
+        """Codes `[B, N]`; see `Context`."""
+        replaced = step.uniform(codes.shape).to(codes.device) < self.replacement_ratio
+        thresholds = step.uniform(codes.shape).to(codes.device).unsqueeze(-1)
+        # The number of codes whose cumulative probability lies below the threshold is a draw.
+        cumulative = (first_logits() / self.temperature).softmax(-1).cumsum(-1)
+        drawn = (cumulative < thresholds).sum(-1).clamp_max(cumulative.shape[-1] - 1)
+        return torch.where(replaced, drawn, codes)
