@@ -49,6 +49,7 @@ PROFILE = Profile(
         "stage3.training": _FINE_TUNING,
         "evaluation.extractors": [{"name": "classifier"}, {"name": "efficientnet-lite0", "resolution": 48}],
         "evaluation.primary_extractor": "classifier",
+        "evaluation.metrics": ["rfid", "is", "psnr", "ssim", "code_accuracy", "codebook_use", "cmmd"],
         "generator.model.width": 16,
         "generator.model.depth": 1,
         "generator.model.heads": 2,
