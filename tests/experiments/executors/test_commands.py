@@ -7,13 +7,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+from experiments.commands.executors import run_on_cluster
 from experiments.spec import Experiment
 from making import artifact, job_record, make_request
 
 from experiments.artifacts import Artifact
 from experiments.commands import cancel as cancelling
 from experiments.commands import logs, retry, status
-from experiments.commands.executors import run_on_cluster
 from experiments.commands.wiring import Wiring
 from experiments.executors import ledger, slurm, watch
 from experiments.executors.queue import JobState, SlurmError

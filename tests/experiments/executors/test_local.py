@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import signal
 import subprocess
@@ -133,13 +134,13 @@ def test_a_damaged_artifact_is_made_again_by_a_worker(store: Store) -> None:
     assert attempts(store) == {"a": 2}
 
 
-def test_workers_that_cannot_start_are_one_error(store: Store) -> None:
-    a = artifact("teacher", config={}, label="a")
-    broken = make_request(a).model_copy(
-        update={"source": {"name": "gone", "path": str(SOURCE), "sha256": ""}}
-    )
-    with pytest.raises(WorkerError, match=r"workers end before they make anything: .*missing, or changed"):
-        run_locally(broken, store, 1, [], Stop())
+def test_workers_that_cannot_start_are_one_error(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "broken.py"
+    path.write_text("raise ImportError('no such part')")
+    source = {"name": "broken", "path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    request = make_request(artifact("teacher", label="a")).model_copy(update={"source": source})
+    with pytest.raises(WorkerError, match=r"workers end before they make anything: .*no such part"):
+        run_locally(request, store, 1, [], Stop())
 
 
 def test_what_a_dead_process_of_another_run_has_locked_is_released(store: Store) -> None:
