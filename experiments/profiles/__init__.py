@@ -1,9 +1,19 @@
-"""Profiles: overlays on a recipe, one file each, never a different code path."""
+"""Profiles: overlays on a recipe, one TOML file each, never a different code path."""
 
 from __future__ import annotations
 
-from experiments.profiles import cpu, gpu, paper, smoke
+import importlib.resources
+import tomllib
+
 from experiments.profiles.base import Profile
 
-PROFILES: dict[str, Profile] = {module.PROFILE.name: module.PROFILE for module in (smoke, cpu, gpu, paper)}
-DEFAULT = cpu.PROFILE.name
+DEFAULT = "cpu"
+
+
+def _read(name: str) -> Profile:
+    return Profile.build(
+        tomllib.loads((importlib.resources.files(__name__) / f"{name}.toml").read_text("utf-8"))
+    )
+
+
+PROFILES: dict[str, Profile] = {name: _read(name) for name in ("smoke", "cpu", "gpu", "paper")}
