@@ -7,7 +7,7 @@ Command: `python -m experiments run figure4b`
 Expected: shares every artifact with `table3`.
 """
 
-from experiments.specs import Claim, Curve, Experiment, Row
+from experiments.specs import Curve, Experiment, Row, read_claims
 
 EXPERIMENT = Experiment(
     name="figure4b",
@@ -26,13 +26,5 @@ EXPERIMENT = Experiment(
             quantity="reconstruction_loss",
         ),
     ),
-    claims=(
-        Claim(
-            name="warm-up-lowers-the-loss",
-            text="With a warm-up the reconstruction loss converges to a lower value",
-            source="Figure 4b",
-            metric="final_reconstruction_loss",
-            order="sfvr-warm-up < sfvr",
-        ),
-    ),
+    claims=read_claims("experiments.paper", "figure4b"),
 )

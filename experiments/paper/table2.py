@@ -9,7 +9,9 @@ Command: `python -m experiments run table2`
 Expected: after `run table1` the cpu profile takes about a quarter of an hour more on two cores.
 """
 
-from experiments.specs import Claim, Experiment, Row
+from experiments.specs import Experiment, read_claims, read_rows
+
+_OF_TABLE_1 = {"as_in": "table1", "measures": "generation"}
 
 EXPERIMENT = Experiment(
     name="table2",
@@ -23,82 +25,16 @@ EXPERIMENT = Experiment(
         "the training set, among the same grid."
     ),
     facts=("#Type",),
-    rows=(
-        Row(
-            name="ldm-4", label="LDM-4", trained=False, published={"gfid": 3.60}, facts={"#Type": "diffusion"}
-        ),
-        Row(
-            name="dc-ae", label="DC-AE", trained=False, published={"gfid": 1.88}, facts={"#Type": "diffusion"}
-        ),
-        Row(
-            name="open-magvit2-b",
-            label="Open-Magvit2-B",
-            trained=False,
-            published={"gfid": 3.08},
-            facts={"#Type": "transformer"},
-        ),
-        Row(
-            name="llamagen-l",
-            label="LlamaGen-L",
-            trained=False,
-            published={"gfid": 3.80},
-            facts={"#Type": "transformer"},
-        ),
-        Row(
-            name="maskgit",
-            label="MaskGIT",
-            as_in="table1",
-            measures="generation",
-            published={"gfid": 6.18},
-            facts={"#Type": "transformer"},
-        ),
-        Row(
-            name="titok-b",
-            label="TiTok-B-64-MaskGIT",
-            as_in="table1",
-            measures="generation",
-            steps=None,
-            published={"gfid": 2.48},
-            facts={"#Type": "transformer"},
-        ),
-        Row(
-            name="sftok-b",
-            label="SFTok-B-MaskGIT",
-            as_in="table1",
-            measures="generation",
-            published={"gfid": 2.32},
-            facts={"#Type": "transformer"},
-        ),
-        Row(
-            name="sftok-l",
-            label="SFTok-L-MaskGIT",
-            as_in="table1",
-            measures="generation",
-            published={"gfid": 2.29},
-            facts={"#Type": "transformer"},
-        ),
+    rows=read_rows(
+        "experiments.paper",
+        "table2.tsv",
+        metric="gfid",
+        trained={
+            "maskgit": _OF_TABLE_1,
+            "titok-b": {**_OF_TABLE_1, "steps": None},
+            "sftok-b": _OF_TABLE_1,
+            "sftok-l": _OF_TABLE_1,
+        },
     ),
-    claims=(
-        Claim(
-            name="sftok-beats-maskgit",
-            text="Generation on SFTok's tokens outperforms MaskGIT: 2.32 and 2.29 against 6.18 gFID",
-            source="Section 4.3",
-            metric="gfid",
-            order=("sftok-b@8 < maskgit@8", "sftok-l@8 < maskgit@8"),
-        ),
-        Claim(
-            name="sftok-beats-titok-in-generation",
-            text="It outperforms the other transformers of the table, TiTok-B-64 among them: 2.48 gFID",
-            source="Section 4.3",
-            metric="gfid",
-            order=("sftok-b@8 < titok-b@8", "sftok-l@8 < titok-b@8"),
-        ),
-        Claim(
-            name="larger-decoder-generates-better",
-            text="SFTok-L's tokens give better images than SFTok-B's: 2.29 against 2.32 gFID",
-            source="Table 2",
-            metric="gfid",
-            order="sftok-l@8 < sftok-b@8",
-        ),
-    ),
+    claims=read_claims("experiments.paper", "table2"),
 )

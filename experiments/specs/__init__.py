@@ -1,10 +1,9 @@
 """What is asked for, as data: experiments with their rows and claims, studies, and sweeps."""
 
-from __future__ import annotations
-
 from experiments.specs.claims import Claim, Comparison, Point
-from experiments.specs.experiment import Curve, Experiment, Gallery, Row, Setting, read_settings
+from experiments.specs.experiment import Curve, Experiment, Gallery, Row, Setting
 from experiments.specs.study import Choice, FloatRange, IntRange, MedianPruner, Objective, Sampler, Study
+from experiments.specs.tables import read_claims, read_rows, read_settings
 
 __all__ = [
     "Choice",
@@ -22,5 +21,7 @@ __all__ = [
     "Sampler",
     "Setting",
     "Study",
+    "read_claims",
+    "read_rows",
     "read_settings",
 ]

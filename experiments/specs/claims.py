@@ -22,17 +22,13 @@ _ORDER = re.compile(r"\s*([<>])\s*")
 
 
 class Point(Config):
-    """One measured value of a claim, which selects lines of the results.
-
-    Attributes:
-        row: of the experiment.
-        metric: what is compared; that of the claim unless the point names its own.
-        coordinates: where it is measured, by column; a metric that does not depend on `steps` holds at any.
-    """
+    """One measured value of a claim, which selects lines of the results."""
 
     row: str
     metric: str
+    """What is compared; that of the claim unless the point names its own."""
     coordinates: dict[str, Coordinate] = {}
+    """Where it is measured, by column; a metric that does not depend on `steps` holds at any."""
 
     @property
     def steps(self) -> int | None:
@@ -96,7 +92,7 @@ def _point(text: str, metric: str, order: str) -> Point:
     if match is None:
         raise ValueError(f"{text!r} in {order!r} is not a point: write row, row@8, row:metric@step=3")
     coordinates: dict[str, Coordinate] = {}
-    for part in (match["coordinates"] or "").split(",") if match["coordinates"] else ():
+    for part in match["coordinates"].split(",") if match["coordinates"] else ():
         key, equals, value = part.rpartition("=")
         if not value or (equals and not key.isidentifier()):
             raise ValueError(f"{part!r} in {order!r} is not a coordinate: write 8, step=3 or context=own")

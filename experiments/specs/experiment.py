@@ -6,8 +6,6 @@ from the profile. The specs themselves are in `experiments/paper/` and `ablation
 
 from __future__ import annotations
 
-import csv
-import importlib.resources
 import re
 from typing import Any, Literal, Self, get_args
 
@@ -78,21 +76,6 @@ class Setting(Config):
     """Why there is no key, or how its value reads."""
 
 
-def read_settings(package: str, file: str) -> tuple[Setting, ...]:
-    """The settings in a tab-separated file of a package: category, parameter, three stages, key and note."""
-    with (importlib.resources.files(package) / file).open(encoding="utf-8") as lines:
-        return tuple(
-            Setting(
-                category=line["category"],
-                parameter=line["parameter"],
-                published=(line["stage 1"], line["stage 2"], line["stage 3"]),
-                key=line["key"],
-                note=line["note"],
-            )
-            for line in csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
-        )
-
-
 class Gallery(Config):
     """Pictures that a figure shows, drawn from the examples of the rows' evaluations."""
 
@@ -153,18 +136,18 @@ class Experiment(Config):
             raise ValueError(
                 f"{self.name}: row {teachers[0]!r} is a teacher; an analysis needs a tokenizer that decodes"
             )
-        for claim in self.claims:
-            for comparison in claim.comparisons:
-                for point in (comparison.left, comparison.right):
-                    if point.row not in names:
-                        raise ValueError(
-                            f"{self.name}: claim {claim.name!r} names the unknown row {point.row!r}; "
-                            f"{choices_hint(point.row, names)}"
-                        )
-                    if point.row not in measured:
-                        raise ValueError(
-                            f"{self.name}: claim {claim.name!r} needs the untrained row {point.row!r}"
-                        )
+        points = [
+            (claim.name, point.row)
+            for claim in self.claims
+            for pair in claim.comparisons
+            for point in (pair.left, pair.right)
+        ]
+        for claim_name, row in points:
+            if row not in names:
+                hint = choices_hint(row, names)
+                raise ValueError(f"{self.name}: claim {claim_name!r} names the unknown row {row!r}; {hint}")
+            if row not in measured:
+                raise ValueError(f"{self.name}: claim {claim_name!r} needs the untrained row {row!r}")
         return self
 
     def steps_of(self, row: str) -> int:
@@ -172,9 +155,5 @@ class Experiment(Config):
         return self.row(row).steps or self.headline_steps
 
     def row(self, name: str) -> Row:
-        """The row of that name.
-
-        Raises:
-            KeyError: no such row.
-        """
+        """The row of that name, which there is."""
         return next(row for row in self.rows if row.name == name)

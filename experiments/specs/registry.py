@@ -50,28 +50,16 @@ class Registry:
         return {experiment.name: _completed(experiment, found) for experiment in in_order}
 
     def studies(self) -> dict[str, Study]:
-        """The studies by name.
-
-        Raises:
-            ConfigError: two modules use one name.
-        """
+        """The studies by name; ConfigError if two modules use one."""
         return dict(sorted(self._find("STUDY", Study).items()))
 
     def experiment(self, name: str) -> Experiment:
-        """The experiment of a name, or of a file `NAME.py`.
-
-        Raises:
-            ConfigError: there is no such experiment; the message lists the choices.
-        """
+        """The experiment of a name, or of a file `NAME.py`; ConfigError lists the choices."""
         named = self._named(name, "EXPERIMENT", Experiment)
         return pick(self.experiments(), named, "experiment")
 
     def study(self, name: str) -> Study:
-        """The study of a name, or of a file `NAME.py`.
-
-        Raises:
-            ConfigError: there is no such study; the message lists the choices.
-        """
+        """The study of a name, or of a file `NAME.py`; ConfigError lists the choices."""
         named = self._named(name, "STUDY", Study)
         return pick(self.studies(), named, "study")
 
@@ -79,23 +67,17 @@ class Registry:
         """`name`, or that of the spec in the file `name`."""
         if not name.endswith(".py"):
             return name
-        spec = getattr(self.add(Path(name)), attribute, None)
-        if not isinstance(spec, kind):
-            raise ConfigError(f"{name}: its {attribute} is not of type {kind.__name__}")
-        return spec.name
+        return _spec_of(self.add(Path(name)), attribute, kind, name).name
 
     def _find(self, attribute: str, kind: type[Spec]) -> dict[str, Spec]:
         found: dict[str, Spec] = {}
         for module in self._modules():
-            spec = getattr(module, attribute, None)
-            if spec is None:
+            if not hasattr(module, attribute):
                 continue
-            if not isinstance(spec, kind):
-                raise ConfigError(f"{module.__name__}: its {attribute} is not of type {kind.__name__}")
+            spec = _spec_of(module, attribute, kind, module.__name__)
             if spec.name in found:
-                raise ConfigError(
-                    f"{module.__name__}: another {kind.__name__.lower()} is named {spec.name!r}"
-                )
+                what = kind.__name__.lower()
+                raise ConfigError(f"{module.__name__}: another {what} is named {spec.name!r}")
             found[spec.name] = spec
         return found
 
@@ -106,12 +88,15 @@ class Registry:
         yield from self._added
 
 
-def pick(specs: Mapping[str, Spec], name: str, what: str) -> Spec:
-    """The spec of that name.
+def _spec_of(module: ModuleType, attribute: str, kind: type[Spec], where: str) -> Spec:
+    spec = getattr(module, attribute, None)
+    if not isinstance(spec, kind):
+        raise ConfigError(f"{where}: its {attribute} is not of type {kind.__name__}")
+    return spec
 
-    Raises:
-        ConfigError: there is none; the message lists the choices.
-    """
+
+def pick(specs: Mapping[str, Spec], name: str, what: str) -> Spec:
+    """The spec of that name; ConfigError lists the choices if there is none."""
     if name not in specs:
         raise ConfigError(f"unknown {what} {name!r}: {choices_hint(name, specs)}")
     return specs[name]
@@ -136,9 +121,8 @@ def _borrowed(
         )
     names = [each.name for each in lender.rows]
     if row.name not in names:
-        raise ConfigError(
-            f"{experiment.name}: {lender.name} has no row {row.name!r}; {choices_hint(row.name, names)}"
-        )
+        hint = choices_hint(row.name, names)
+        raise ConfigError(f"{experiment.name}: {lender.name} has no row {row.name!r}; {hint}")
     lent = lender.row(row.name)
     if lent.as_in:
         lent = _borrowed(lender, lent, found, (*borrowers, experiment.name))

@@ -18,10 +18,7 @@ EVALUATION = "evaluation."
 Scalar = str | int | float | bool
 
 
-class FloatRange(Config):
-    """A real number between two others, both included."""
-
-    kind: Literal["float"] = "float"
+class _Range(Config):
     keys: tuple[str, ...] = Field(min_length=1)
     """The configuration values that it sets, all alike."""
     low: float
@@ -31,23 +28,23 @@ class FloatRange(Config):
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
-        _check_order(self)
+        if self.low >= self.high or (self.log and self.low <= 0):
+            raise ValueError(f"{self.keys[0]}: {self.low} to {self.high} is no range")
         return self
 
 
-class IntRange(Config):
+class FloatRange(_Range):
+    """A real number between two others, both included."""
+
+    kind: Literal["float"] = "float"
+
+
+class IntRange(_Range):
     """A whole number between two others, both included."""
 
     kind: Literal["int"] = "int"
-    keys: tuple[str, ...] = Field(min_length=1)
     low: int
     high: int
-    log: bool = False
-
-    @model_validator(mode="after")
-    def _is_a_range(self) -> Self:
-        _check_order(self)
-        return self
 
 
 class Choice(Config):
@@ -136,8 +133,3 @@ class Study(Config):
     def overlay(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """The configuration values that a trial's `parameters` (by name) stand for."""
         return {key: value for name, value in parameters.items() for key in self.space[name].keys}
-
-
-def _check_order(found: FloatRange | IntRange) -> None:
-    if found.low >= found.high or (found.log and found.low <= 0):
-        raise ValueError(f"{found.keys[0]}: {found.low} to {found.high} is no range")

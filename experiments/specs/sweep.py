@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -44,9 +45,7 @@ def combinations(
         ConfigError: nothing is swept, too much is, or a key or combination occurs twice.
     """
     _check_keys([key for key, _ in grids], listed)
-    count = max(1, len(listed))
-    for _, values in grids:
-        count *= len(values)
+    count = max(1, len(listed)) * math.prod(len(values) for _, values in grids)
     if count > MAX_ROWS:
         raise ConfigError(f"the sweep has {count:,} rows, more than {MAX_ROWS}: split it, or thin it out")
     products = [
@@ -89,7 +88,7 @@ def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experime
     names = short_names(keys)
     rows = tuple(_row(base, common, combination, names) for combination in swept)
     words = ", ".join(keys)
-    digest = hashlib.sha256("\n".join(map(_canonical, [common, *swept])).encode()).hexdigest()[:6]
+    digest = _digest(common, *swept)
     stem = _slug("-".join(names.values()))[:40].rstrip("-._").replace(".", "-")
     return Experiment.build(
         {
@@ -180,8 +179,8 @@ def _slug(text: str) -> str:
     return re.sub(r"[^a-z0-9._]+", "-", text.lower()).strip("-._") or "value"
 
 
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(_canonical(values).encode()).hexdigest()[:6]
+def _digest(*values: Mapping[str, Any]) -> str:
+    return hashlib.sha256("\n".join(map(_canonical, values)).encode()).hexdigest()[:6]
 
 
 def _canonical(values: Mapping[str, Any]) -> str:

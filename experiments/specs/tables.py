@@ -1,0 +1,61 @@
+"""Reads specs' lines from tab-separated files: what the paper prints, and what it claims of that."""
+
+from __future__ import annotations
+
+import csv
+import importlib.resources
+from collections.abc import Mapping
+from typing import Any
+
+from experiments.specs.claims import Claim
+from experiments.specs.experiment import Row, Setting
+
+
+def read_table(package: str, file: str) -> list[dict[str, str]]:
+    """The lines of a file in a package, by the headings in its first line."""
+    with (importlib.resources.files(package) / file).open(encoding="utf-8") as lines:
+        return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def read_rows(
+    package: str, file: str, metric: str, trained: Mapping[str, Mapping[str, Any]]
+) -> tuple[Row, ...]:
+    """The rows of a published table: name, label, the value of `metric`, and a column for each fact.
+
+    Those in `trained` are run here, with these fields; the others are shown as published. A row that the
+    paper does not have leaves the rest of its line empty.
+    """
+    lines = read_table(package, file)
+    if unknown := trained.keys() - {line["name"] for line in lines}:
+        raise ValueError(f"{file} has no row {min(unknown)!r}")
+    rows = []
+    for line in lines:
+        name, label, value = line.pop("name"), line.pop("label"), line.pop(metric)
+        fields = {
+            "name": name,
+            "label": label,
+            "published": {metric: float(value)} if value else {},
+            "facts": {heading: fact for heading, fact in line.items() if fact},
+        }
+        rows.append(Row.build({**fields, **trained.get(name, {"trained": False})}))
+    return tuple(rows)
+
+
+def read_claims(package: str, experiment: str) -> tuple[Claim, ...]:
+    """The claims of an experiment in the `claims.tsv` of a package; `;` separates the orders of one claim."""
+    lines = [line for line in read_table(package, "claims.tsv") if line.pop("experiment") == experiment]
+    return tuple(Claim.build({**line, "order": tuple(line["order"].split("; "))}) for line in lines)
+
+
+def read_settings(package: str, file: str) -> tuple[Setting, ...]:
+    """The settings in a file of a package: category, parameter, three stages, key and note."""
+    return tuple(
+        Setting(
+            category=line["category"],
+            parameter=line["parameter"],
+            published=(line["stage 1"], line["stage 2"], line["stage 3"]),
+            key=line["key"],
+            note=line["note"],
+        )
+        for line in read_table(package, file)
+    )
