@@ -10,6 +10,9 @@ Expected: after `run table4` only stage 3 itself is new.
 
 from experiments.specs import Claim, Experiment, Row
 
+_TWO_STAGES = {"stage2.context.replacement_ratio": 1.0}
+_THREE_STAGES = _TWO_STAGES | {"fine_tuned": True}
+
 EXPERIMENT = Experiment(
     name="stage3",
     kind="ablation",
@@ -23,32 +26,24 @@ EXPERIMENT = Experiment(
         Row(
             name="stages-1-2",
             label="Stages 1 and 2, hard codes",
-            overrides={"stage2.context.replacement_ratio": 1.0},
+            overrides=_TWO_STAGES,
             published={"rfid": 4.33},
         ),
         Row(
             name="stages-1-2-soft",
             label="Stages 1 and 2, soft lookup",
-            overrides={"stage2.context.replacement_ratio": 1.0, "evaluation.final_lookup": "soft"},
+            overrides=_TWO_STAGES | {"evaluation.final_lookup": "soft"},
         ),
         Row(
             name="stages-1-2-3",
             label="Stages 1, 2 and 3, soft lookup",
-            overrides={
-                "stage2.context.replacement_ratio": 1.0,
-                "fine_tuned": True,
-                "evaluation.final_lookup": "soft",
-            },
+            overrides=_THREE_STAGES | {"evaluation.final_lookup": "soft"},
             published={"rfid": 1.44},
         ),
         Row(
             name="stages-1-2-3-hard",
             label="Stages 1, 2 and 3, hard codes",
-            overrides={
-                "stage2.context.replacement_ratio": 1.0,
-                "fine_tuned": True,
-                "evaluation.final_lookup": "hard",
-            },
+            overrides=_THREE_STAGES | {"evaluation.final_lookup": "hard"},
         ),
     ),
     claims=(

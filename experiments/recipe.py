@@ -1,7 +1,7 @@
 """The resolved configuration of one row: everything that decides its numbers.
 
 The defaults are the paper profile: SFTok-B at 256x256, Table 6. A profile overlays them, a spec's row
-overlays the profile, `--set` overlays both. Keys are dotted: `stage2.replacement_ratio`.
+overlays the profile, `--set` overlays both. Keys are dotted: `stage2.context.replacement_ratio`.
 """
 
 from __future__ import annotations

@@ -65,7 +65,11 @@ class Generation(Artifact, kind="generation"):
         chosen = (read_json(context.folder_of(choice) / RESULT) or {})["chosen"]
         config = GenerationEvaluationConfig(
             generation=GenerationConfig.model_validate(chosen),
-            choice=_described(choice),
+            choice=(
+                f"guidance and temperature of the lowest gFID of {choice.num_images} samples against the "
+                f"{choice.split} images ({choice.extractor.reference}) among "
+                f"{json.dumps(choice.grid.model_dump(mode='json'))}"
+            ),
             num_images=len(images),
             extractors=self.extractors,
             metrics=self.metrics,
@@ -87,11 +91,3 @@ class Generation(Artifact, kind="generation"):
             on_progress=context.report,
         )
         return keep(found, context.folder) | {"sampling": chosen, "seed": self.seed}
-
-
-def _described(choice: Guidance) -> str:
-    return (
-        f"guidance and temperature of the lowest gFID of {choice.num_images} samples against the "
-        f"{choice.split} images ({choice.extractor.reference}) among "
-        f"{json.dumps(choice.grid.model_dump(mode='json'))}"
-    )

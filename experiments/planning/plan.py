@@ -45,14 +45,12 @@ class Plan:
     @property
     def unshared_count(self) -> int:
         """How many artifacts there would be if every row made its own."""
-        own = sum(len(row.artifacts) for row in self.rows)
-        return own + (self.reference is not None)
+        return sum(len(row.artifacts) for row in self.rows) + (self.reference is not None)
 
     def recipe_of(self, row: str) -> Recipe:
         """The resolved configuration of one row."""
-        return resolve(
-            self.profile.overlay, self.profile.overlay_of(self.experiment.row(row)), self.overrides
-        )
+        own = self.profile.overlay_of(self.experiment.row(row))
+        return resolve(self.profile.overlay, own, self.overrides)
 
 
 def plan(
@@ -70,11 +68,14 @@ def plan(
         ConfigError: a key is unknown or a value is out of range, in the profile, a row or an override.
     """
     _check_rows(experiment, profile, overrides)
-    rows = []
-    for seed in seeds:
-        for row in experiment.trained_rows:
-            recipe = resolve(profile.overlay, profile.overlay_of(row), overrides)
-            rows.append(plan_row(row, recipe, seed, fingerprints, experiment.analyses))
+    recipes = [
+        (row, resolve(profile.overlay, profile.overlay_of(row), overrides)) for row in experiment.trained_rows
+    ]
+    rows = [
+        plan_row(row, recipe, seed, fingerprints, experiment.analyses)
+        for seed in seeds
+        for row, recipe in recipes
+    ]
     base = resolve(profile.overlay, overrides)
     made = dict.fromkeys(artifact for row in rows for artifact in row.artifacts)
     measured = plan_reference(base, fingerprints)

@@ -48,7 +48,6 @@ def resolved(recipe: Recipe) -> dict[str, Any]:
 
 def _derived(recipe: Recipe) -> dict[str, Any]:
     backbone, stage3, side = recipe.teacher.backbone, recipe.stage3, recipe.data.image_size
-    guided = recipe.stage2.context.predicts
     discriminator, perceptual = stage3.discriminator.reference, stage3.perceptual.reference
     names = {"dino": "dinodisc", "lpips-vgg": "lpips"}
     derived = {
@@ -66,7 +65,7 @@ def _derived(recipe: Recipe) -> dict[str, Any]:
         "stage2.single_step": False,
         "stage3.single_step": recipe.single_step,
         "stage1.guided": False,
-        "stage2.guided": guided,
+        "stage2.guided": recipe.stage2.context.predicts,
         "stage3.guided": not recipe.single_step,
         "stage1.trains_pixels": False,
         "stage2.trains_pixels": False,

@@ -38,13 +38,9 @@ def parameter_counts(recipe: Recipe) -> dict[str, int]:
 
 
 def training_flops(recipe: Recipe, stage: str) -> float:
-    """Operations of one training step, by image.
+    """Operations of one training step of `stage` (as artifacts name it), by image.
 
     Not counted: the quantizer, the heads of the discriminator, the optimizer.
-
-    Args:
-        recipe: the configuration.
-        stage: as in an artifact's configuration.
     """
     encoder, decoder, teacher, pixels = _model_flops(recipe.tokenizer_config().model_dump_json())
     guided = recipe.stage2.context.predicts

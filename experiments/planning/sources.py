@@ -29,14 +29,9 @@ def source(key: str) -> str | None:
 def source_at(
     key: str, value: Any, profile: Profile, paper: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> str:
-    """Where a value comes from at any profile.
+    """Where the `value` of a dotted key comes from at any profile.
 
-    Args:
-        key: dotted.
-        value: the resolved value.
-        profile: whose it is.
-        paper: the paper profile's values by dotted key.
-        chosen: what the command line sets, by dotted key or the beginning of one.
+    `paper` has the paper profile's values; `chosen` what the command line sets, by key or its beginning.
     """
     if any(key == name or key.startswith(f"{name}.") for name in chosen):
         return "--set, --overlay or --data"
@@ -46,11 +41,9 @@ def source_at(
 
 
 def _by_beginning(key: str) -> str | None:
-    while key:
-        if key in SOURCES:
-            return SOURCES[key]
-        key = key.rpartition(".")[0]
-    return None
+    if not key or key in SOURCES:
+        return SOURCES.get(key)
+    return _by_beginning(key.rpartition(".")[0])
 
 
 def _table_6() -> dict[str, str]:

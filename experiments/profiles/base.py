@@ -34,9 +34,7 @@ class Profile(Config):
         changes: dict[str, Any] = {}
         for variant in row.variants:
             if variant not in self.variants:
-                raise ConfigError(
-                    f"row {row.name!r}: profile {self.name} has no variant {variant!r}; "
-                    f"{choices_hint(variant, self.variants)}"
-                )
+                hint = choices_hint(variant, self.variants)
+                raise ConfigError(f"row {row.name!r}: profile {self.name} has no variant {variant!r}; {hint}")
             changes |= self.variants[variant]
         return changes | row.overrides

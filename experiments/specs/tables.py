@@ -50,12 +50,6 @@ def read_claims(package: str, experiment: str) -> tuple[Claim, ...]:
 def read_settings(package: str, file: str) -> tuple[Setting, ...]:
     """The settings in a file of a package: category, parameter, three stages, key and note."""
     return tuple(
-        Setting(
-            category=line["category"],
-            parameter=line["parameter"],
-            published=(line["stage 1"], line["stage 2"], line["stage 3"]),
-            key=line["key"],
-            note=line["note"],
-        )
+        Setting.build({"published": tuple(line.pop(f"stage {number}") for number in (1, 2, 3)), **line})
         for line in read_table(package, file)
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
+from pydantic import BaseModel, ConfigDict, Strict, ValidationError
 
 from experiments.store.files import StoreError, read_json
 
@@ -16,14 +16,16 @@ RESULT = "result.json"
 MAKE_AGAIN = "run the command again to make it again"
 
 
-class Measured(BaseModel):
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+
+class Measured(_Record):
     """One number: a line of the results.
 
     Further fields are coordinates, such as `steps`, `temperature`, `step`, `context`: what it was measured
     at.
     """
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     subject: str
     metric: str
@@ -33,28 +35,24 @@ class Measured(BaseModel):
     n_images: int
 
 
-class Provenance(BaseModel):
+class Provenance(_Record):
     """Where and how an artifact was made."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     started: str
     seconds: Number
     commit: str = "unknown"
 
 
-class Result(BaseModel):
+class Result(_Record):
     """The result of a finished artifact; a kind may have further fields of its own."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     provenance: Provenance
     files: dict[str, int]
     """The other files of the artifact with their sizes in bytes."""
     rows: tuple[Measured, ...] = ()
-    metrics: dict[str, dict[str, Any]] = Field(default={})
+    metrics: dict[str, dict[str, Any]] = {}
     """How each metric of `rows` describes itself."""
-    protocol: dict[str, Any] = Field(default={})
+    protocol: dict[str, Any] = {}
 
 
 def read_result(folder: Path) -> Result | None:

@@ -152,7 +152,7 @@ class Store:
                 work.rename(self.folder(artifact))
         for name in SCRATCH:
             (self.folder(artifact) / name).unlink(missing_ok=True)
-        self._failure_path(artifact).unlink(missing_ok=True)
+        self.clear_failure(artifact)
 
     def _make_way(self, artifact: Named) -> None:
         """Remove a damaged artifact; one that another process has finished just now is put back."""
