@@ -135,6 +135,6 @@ def test_no_key_has_moved() -> None:
     keys = {}
     for profile in ("smoke", "paper"):
         work = combined([plan(spec, PROFILES[profile], (0,), {}, DATA) for spec in specs])
-        keys[profile] = {each.label: each.name for each in work.artifacts}
+        keys[profile] = {each.name: each.label for each in work.artifacts}
     golden = json.loads(GOLDEN.read_text())
     assert keys == golden, json.dumps(keys, indent=1)
