@@ -28,6 +28,11 @@ def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
 
 
+def draw(*shape: int, seed: int = 0) -> torch.Tensor:
+    """Normal numbers."""
+    return torch.randn(*shape, generator=seeded(seed))
+
+
 def sftok_config(depth: int = 1, **changes: Any) -> SFTokConfig:
     """4 latent tokens of 8 channels and 32 codes, for 16 teacher codes of 24, on images of 16 pixels."""
     shape = {"width": 16, "depth": depth, "heads": 2}

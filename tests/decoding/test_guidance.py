@@ -4,26 +4,32 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from small_models import draw
 
 from sftok.config import ConfigError
 from sftok.decoding.guidance import GUIDANCE_SCHEDULES, GenerationConfig, guidance_scales, guided
 
 B, K, V, NULL = 3, 4, 5, 7
 LABELS = torch.tensor([0, 2, 1])
-IDS = torch.full((B, K), V)
 
 
 class Model:
     """Logits that are a function of label and position; keeps the labels of its calls."""
 
     def __init__(self) -> None:
-        self.table = torch.randn(NULL + 1, K, V, generator=torch.Generator().manual_seed(0))
+        self.table = draw(NULL + 1, K, V)
         self.calls: list[list[int]] = []
 
     def __call__(self, ids: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         assert len(ids) == len(labels)
         self.calls.append(labels.tolist())
         return self.table[labels]
+
+
+def steps_of(model: Model, config: GenerationConfig) -> list[torch.Tensor]:
+    """The guided logits of each step."""
+    predict = guided(model, LABELS, NULL, config)
+    return [predict(torch.full((B, K), V), step) for step in range(config.steps)]
 
 
 @pytest.mark.parametrize(
@@ -51,26 +57,23 @@ def test_guidance_never_falls_nor_exceeds_its_scale(schedule, steps, scale, powe
 
 @pytest.mark.parametrize("schedule", GUIDANCE_SCHEDULES)
 def test_scale_zero_is_one_pass_of_the_conditional_model(schedule):
-    model, config = Model(), GenerationConfig(steps=3, guidance_scale=0.0, guidance_schedule=schedule)
-    predict = guided(model, LABELS, NULL, config)
-    for step in range(3):
-        assert torch.equal(predict(IDS, step), model.table[LABELS])
+    model = Model()
+    logits = steps_of(model, GenerationConfig(steps=3, guidance_scale=0.0, guidance_schedule=schedule))
+    assert all(torch.equal(each, model.table[LABELS]) for each in logits)
     assert model.calls == 3 * [LABELS.tolist()]
 
 
 def test_guidance_moves_away_from_the_unconditional_logits_in_one_call():
-    model, config = Model(), GenerationConfig(steps=2, guidance_scale=1.5)
-    logits = guided(model, LABELS, NULL, config)(IDS, 0)
+    model = Model()
+    (logits,) = steps_of(model, GenerationConfig(steps=1, guidance_scale=1.5))
     conditional, unconditional = model.table[LABELS], model.table[NULL]
     torch.testing.assert_close(logits, conditional + 1.5 * (conditional - unconditional))
     assert model.calls == [[*LABELS.tolist(), NULL, NULL, NULL]]
 
 
 def test_only_guided_steps_cost_twice():
-    model, config = Model(), GenerationConfig(steps=3, guidance_scale=1.0, guidance_schedule="linear")
-    predict = guided(model, LABELS, NULL, config)
-    for step in range(3):
-        predict(IDS, step)
+    model = Model()
+    steps_of(model, GenerationConfig(steps=3, guidance_scale=1.0, guidance_schedule="linear"))
     assert [len(call) for call in model.calls] == [B, 2 * B, 2 * B]
 
 

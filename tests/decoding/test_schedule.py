@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from small_models import seeded
 
 from sftok.config import ConfigError
@@ -14,51 +17,41 @@ from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig
 
+HALFWAY = {"arccos": 2 / 3, "cosine": math.sqrt(0.5), "linear": 0.5, "square": 0.75, "cubic": 0.875}
+HALFWAY |= {"sqrt": 1 - math.sqrt(0.5)}
+
+schedules = st.sampled_from(sorted(MASK_SCHEDULES))
+
+
+def test_known_values_halfway():
+    assert {name: schedule(0.5) for name, schedule in MASK_SCHEDULES.items()} == pytest.approx(HALFWAY)
+
+
+@given(schedules, st.lists(st.floats(0, 1), min_size=2, max_size=8))
+def test_a_schedule_falls_from_all_to_none(name, points):
+    fractions = [MASK_SCHEDULES[name](point) for point in (0.0, *sorted(points), 1.0)]
+    assert (fractions[0], fractions[-1]) == pytest.approx((1, 0), abs=1e-9)
+    assert all(before >= after - 1e-12 for before, after in itertools.pairwise(fractions))
+
 
 @pytest.mark.parametrize(
-    ("name", "fraction"),
+    ("config", "field"),
     [
-        ("arccos", 2 / 3),
-        ("cosine", math.sqrt(0.5)),
-        ("linear", 0.5),
-        ("square", 0.75),
-        ("cubic", 0.875),
-        ("sqrt", 1 - math.sqrt(0.5)),
+        *((config, "schedule") for config in (DecodingConfig, EvaluationConfig)),
+        *((config, "mask_schedule") for config in (GenerationConfig, AlignmentConfig)),
+        *((config, "mask_schedule") for config in (FineTuningConfig, GeneratorLossConfig)),
     ],
 )
-def test_known_values_halfway(name, fraction):
-    assert MASK_SCHEDULES[name](0.5) == pytest.approx(fraction)
-
-
-CONFIGS = [
-    (DecodingConfig, "schedule"),
-    (GenerationConfig, "mask_schedule"),
-    (AlignmentConfig, "mask_schedule"),
-    (FineTuningConfig, "mask_schedule"),
-    (GeneratorLossConfig, "mask_schedule"),
-    (EvaluationConfig, "schedule"),
-]
-
-
-@pytest.mark.parametrize(("config", "field"), CONFIGS)
 def test_every_configuration_refuses_an_unknown_schedule_with_the_choices(config, field):
-    problem = (
-        rf"{field} = 'arcos': unknown mask schedule 'arcos'; did you mean 'arccos'\? choices: arccos, cosine"
-    )
-    with pytest.raises(ConfigError, match=problem):
+    choices = r"did you mean 'arccos'\? choices: arccos, cosine"
+    with pytest.raises(ConfigError, match=rf"{field} = 'arcos': unknown mask schedule 'arcos'; {choices}"):
         config.build({field: "arcos"})
 
 
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("steps", 0),
-        ("temperature", -1),
-        ("temperature", float("inf")),
-        ("final_lookup", "medium"),
-        ("step", 2),
-    ],
-)
+BAD = [("steps", 0), ("temperature", -1), ("temperature", math.inf), ("final_lookup", "medium"), ("step", 2)]
+
+
+@pytest.mark.parametrize(("field", "value"), BAD)
 def test_an_unusable_decoding_is_refused(field, value):
     with pytest.raises(ConfigError, match=field):
         DecodingConfig.build({field: value})
@@ -71,10 +64,20 @@ def test_masked_counts_known_values():
     assert masked_counts("arccos", 6, 3) == [2, 1, 1, 1, 1, 0]
 
 
-def test_sample_mask_is_fixed_by_its_generator():
-    first, same, other = (sample_mask((4, 16), "arccos", seeded(seed)) for seed in (1, 1, 2))
-    assert torch.equal(first, same)
-    assert not torch.equal(first, other)
+@given(schedules, st.integers(1, 40), st.integers(1, 300))
+def test_masked_counts_fall_to_zero_and_never_stall_early(name, steps, length):
+    counts = [length, *masked_counts(name, steps, length)]
+    assert (len(counts), counts[-1]) == (steps + 1, 0)
+    for before, after in itertools.pairwise(counts[:-1]):
+        assert after == 1 if before == 1 else 1 <= after < before
+
+
+@given(schedules, st.integers(1, 6), st.integers(1, 40), st.integers(0, 2**31))
+def test_a_training_mask_masks_between_one_and_all_and_is_fixed_by_its_seed(name, batch, length, seed):
+    mask = sample_mask((batch, length), name, seeded(seed))
+    assert (mask.shape, mask.dtype) == ((batch, length), torch.bool)
+    assert (mask.sum(1) >= 1).all()
+    assert torch.equal(sample_mask((batch, length), name, seeded(seed)), mask)
 
 
 def test_every_position_is_masked_as_often_as_the_schedule_says():

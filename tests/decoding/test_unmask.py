@@ -2,21 +2,62 @@ from __future__ import annotations
 
 import pytest
 import torch
-from small_models import seeded
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import draw, seeded
 
-from sftok.decoding.schedule import DecodingConfig, masked_counts
+from sftok.decoding.schedule import MASK_SCHEDULES, DecodingConfig, masked_counts
 from sftok.decoding.unmask import iterative_unmask
 
 B, N, V = 3, 8, 5
+
+schedules = st.sampled_from(sorted(MASK_SCHEDULES))
+lengths = st.integers(1, 12)
+seeds = st.integers(0, 2**31)
 
 
 def constant(logits):
     return lambda ids, step: logits
 
 
+@given(schedules, lengths, lengths, st.integers(2, 6), st.sampled_from([0.0, 1.0, 5.0]), seeds)
+def test_unmasking_only_ever_fills_masked_codes(name, steps, length, vocabulary, temperature, seed):
+    table = draw(vocabulary + 1, length, vocabulary, seed=seed)
+    known, seen = torch.full((B, length), vocabulary), []
+
+    def predict(ids, step):
+        assert (step, ids.tolist()) == (len(seen), known.tolist()), "it sees its own earlier codes"
+        # Least confident where codes are known: they stay even so.
+        return table[ids.sum(1) % (vocabulary + 1)] - 100 * (ids != vocabulary).unsqueeze(-1)
+
+    def check(step, before, logits, after):
+        nonlocal known
+        assert torch.equal(before, known)
+        assert torch.equal(after[before != vocabulary], before[before != vocabulary])
+        assert ((after == vocabulary).sum(1) == counts[step]).all()
+        known = after
+        seen.append(logits)
+
+    counts = masked_counts(name, steps, length)
+    config = DecodingConfig(steps=steps, temperature=temperature, schedule=name)
+    out = iterative_unmask(predict, B, length, vocabulary, config, seeded(seed), on_step=check)
+    assert len(seen) == steps
+    assert torch.equal(out.ids, known)
+    assert torch.equal(out.logits, seen[-1]), "the logits of the last step"
+    assert ((out.ids >= 0) & (out.ids < vocabulary)).all()
+
+
+@given(schedules, lengths, lengths, seeds)
+def test_a_sure_model_is_believed_whatever_the_noise(name, steps, length, seed):
+    targets = torch.randint(5, (2, length), generator=seeded(seed))
+    model = constant(1e4 * torch.nn.functional.one_hot(targets, 5).float())
+    config = DecodingConfig(steps=steps, temperature=1.0, schedule=name)
+    assert torch.equal(iterative_unmask(model, 2, length, 5, config, seeded(seed)).ids, targets)
+
+
 @pytest.mark.parametrize(("steps", "temperature"), [(1, 9), (4, 0)])
 def test_one_step_and_temperature_zero_draw_nothing(steps, temperature):
-    logits, generator = torch.randn(B, N, V, generator=seeded()), seeded(1)
+    logits, generator = draw(B, N, V), seeded(1)
     before, config = generator.get_state(), DecodingConfig(steps=steps, temperature=temperature)
     unmasked = iterative_unmask(constant(logits), B, N, V, config, generator)
     assert torch.equal(unmasked.ids, logits.argmax(-1))
@@ -24,9 +65,8 @@ def test_one_step_and_temperature_zero_draw_nothing(steps, temperature):
 
 
 def test_the_most_confident_code_is_kept_first():
-    logits = torch.zeros(1, 4, 2)
+    logits, kept = torch.zeros(1, 4, 2), []
     logits[0, :, 1] = torch.tensor([1.0, 4.0, 2.0, 3.0])
-    kept = []
 
     def observe(step, before, scores, after):
         kept.append((after != 2)[0].nonzero().flatten().tolist())
@@ -34,45 +74,6 @@ def test_the_most_confident_code_is_kept_first():
     config = DecodingConfig(steps=4, temperature=0, schedule="linear")
     iterative_unmask(constant(logits), 1, 4, 2, config, seeded(), on_step=observe)
     assert kept == [[1], [1, 3], [1, 2, 3], [0, 1, 2, 3]]
-
-
-def test_predict_sees_the_steps_and_its_own_earlier_codes():
-    seen = []
-
-    def predict(ids, step):
-        seen.append((step, (ids == V).sum(1).tolist()))
-        return torch.zeros(B, N, V)
-
-    iterative_unmask(predict, B, N, V, DecodingConfig(steps=4, temperature=0), seeded())
-    counts = [N, *masked_counts("arccos", 4, N)][:4]
-    assert seen == [(step, [count] * B) for step, count in enumerate(counts)]
-
-
-@pytest.mark.parametrize("temperature", [0.0, 2.0])
-def test_a_known_code_stays_even_if_the_model_is_more_confident_about_others(temperature):
-    def predict(ids, step):
-        logits = torch.randn(B, N, V, generator=seeded(step))
-        return logits - 100 * (ids != V).unsqueeze(-1)  # least confident where codes are known
-
-    known = torch.full((B, N), V)
-
-    def check(step, before, logits, after):
-        nonlocal known
-        assert torch.equal(before, known)
-        assert torch.equal(after[before != V], before[before != V])
-        known = after
-
-    config = DecodingConfig(steps=6, temperature=temperature)
-    unmasked = iterative_unmask(predict, B, N, V, config, seeded(), on_step=check)
-    assert torch.equal(unmasked.ids, known)
-    assert (known < V).all()
-
-
-def test_the_last_steps_logits_are_returned():
-    unmasked = iterative_unmask(
-        lambda ids, step: torch.full((B, N, V), float(step)), B, N, V, DecodingConfig(steps=3), seeded()
-    )
-    assert torch.equal(unmasked.logits, torch.full((B, N, V), 2.0))
 
 
 def test_equal_confidences_do_not_mask_more_than_scheduled():
@@ -86,11 +87,9 @@ def test_equal_confidences_do_not_mask_more_than_scheduled():
     assert counts == [[count] * B for count in masked_counts("arccos", 4, N)]
 
 
-def test_noise_is_fixed_by_the_seed_and_changes_with_it():
-    logits, config = torch.randn(B, N, V, generator=seeded()), DecodingConfig(steps=4, temperature=3.0)
-    first, same, other = (
-        iterative_unmask(constant(logits), B, N, V, config, seeded(seed)).ids for seed in (1, 1, 2)
-    )
+def test_the_seed_fixes_the_noise():
+    model, config = constant(draw(B, N, V)), DecodingConfig(steps=4, temperature=3.0)
+    first, same, other = (iterative_unmask(model, B, N, V, config, seeded(seed)).ids for seed in (1, 1, 2))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 

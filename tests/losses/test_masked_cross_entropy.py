@@ -5,22 +5,26 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from hypothesis import given
+from hypothesis import strategies as st
+from small_models import draw, seeded
 from torch.testing import assert_close
 
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 
 
-@pytest.fixture
-def case():
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 5, 7, generator=generator)
-    targets = torch.randint(7, (3, 5), generator=generator)
-    mask = torch.rand(3, 5, generator=generator) < 0.5
-    return logits, targets, mask
+@st.composite
+def cases(drawn):
+    """Logits, targets and a mask of some share of the positions."""
+    shape, vocabulary = (drawn(st.integers(1, 4)), drawn(st.integers(1, 9))), drawn(st.integers(2, 12))
+    seed = drawn(st.integers(0, 2**31))
+    logits = drawn(st.sampled_from([0.1, 1.0, 30.0])) * draw(*shape, vocabulary, seed=seed)
+    targets = torch.randint(vocabulary, shape, generator=seeded(seed))
+    return logits, targets, torch.rand(shape, generator=seeded(seed + 1)) < drawn(st.floats(0, 1))
 
 
 def plain(logits, targets, **options):
-    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), **options)
+    return F.cross_entropy(logits.flatten(0, -2), targets.flatten(), **options)
 
 
 def test_known_value():
@@ -31,38 +35,47 @@ def test_known_value():
     assert loss.item() == pytest.approx(expected)
 
 
-@pytest.mark.parametrize(
-    ("everywhere", "options", "same"),
-    [
-        (True, {}, {}),
-        (False, {"unmasked_weight": 1.0}, {}),
-        (True, {"label_smoothing": 0.1}, {"label_smoothing": 0.1}),
-    ],
-    ids=["everything masked", "equal weights", "label smoothing"],
-)
-def test_it_is_plain_cross_entropy_where_all_positions_count_alike(case, everywhere, options, same):
+@given(cases(), st.floats(0, 0.5))
+def test_it_is_plain_cross_entropy_where_all_positions_count_alike(case, smoothing):
     logits, targets, mask = case
-    loss = masked_cross_entropy(logits, targets, mask | everywhere, **options)
-    assert_close(loss, plain(logits, targets, **same))
+    expected = plain(logits, targets, label_smoothing=smoothing)
+    for counted, weight in ((torch.ones_like(mask), 0.1), (mask, 1.0)):
+        loss = masked_cross_entropy(logits, targets, counted, weight, label_smoothing=smoothing)
+        assert_close(loss, expected)
 
 
-def test_weight_zero_ignores_visible_positions(case):
+@given(cases())
+def test_weight_zero_ignores_visible_positions_and_is_zero_if_there_are_no_others(case):
     logits, targets, mask = case
-    logits.requires_grad_()
-    loss = masked_cross_entropy(logits, targets, mask, unmasked_weight=0.0)
-    assert_close(loss, plain(logits[mask][None], targets[mask][None]))
+    loss = masked_cross_entropy(logits.requires_grad_(), targets, mask, unmasked_weight=0.0)
+    assert_close(loss, plain(logits[mask], targets[mask]) if mask.any() else torch.tensor(0.0))
     loss.backward()
-    assert logits.grad[~mask].abs().max() == 0
+    assert not logits.grad[~mask].any()
 
 
-def test_the_loss_is_zero_and_not_nan_without_any_weight(case):
-    logits, targets, mask = case
-    assert masked_cross_entropy(logits, targets, torch.zeros_like(mask), unmasked_weight=0.0) == 0
-
-
-def test_bfloat16_logits_give_a_float32_loss(case):
-    logits, targets, mask = case
+def test_bfloat16_logits_give_a_float32_loss():
+    logits, targets, mask = draw(3, 5, 7), torch.arange(15).view(3, 5) % 7, draw(3, 5) < 0
     with torch.autocast("cpu", torch.bfloat16):
         loss = masked_cross_entropy(logits.bfloat16(), targets, mask)
     assert loss.dtype == torch.float32
     assert_close(loss, masked_cross_entropy(logits, targets, mask), atol=0.02, rtol=0.02)
+
+
+@given(cases(), st.floats(0, 1), st.floats(-50, 50))
+def test_a_shift_of_all_logits_and_a_repeated_batch_change_nothing(case, weight, shift):
+    logits, targets, mask = case
+    loss = masked_cross_entropy(logits, targets, mask, weight)
+    assert torch.isfinite(loss)
+    assert loss >= 0
+    assert_close(masked_cross_entropy(logits + shift, targets, mask, weight), loss, atol=1e-3, rtol=1e-3)
+    twice = masked_cross_entropy(logits.repeat(2, 1, 1), targets.repeat(2, 1), mask.repeat(2, 1), weight)
+    assert_close(twice, loss, atol=1e-4, rtol=1e-4)
+
+
+@given(cases(), st.floats(0.01, 1))
+def test_the_loss_lies_between_that_of_masked_and_of_seen_positions(case, weight):
+    logits, targets, mask = case
+    loss = masked_cross_entropy(logits, targets, mask, weight)
+    masked, seen = (masked_cross_entropy(logits, targets, each, 0.0) for each in (mask, ~mask))
+    if mask.any() and not mask.all():
+        assert min(masked, seen) - 1e-4 <= loss <= max(masked, seen) + 1e-4
