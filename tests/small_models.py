@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from torch import nn
 
+from sftok.data.base import MemoryImageSet
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.generator import GeneratorRecord, MaskGITConfig
@@ -23,6 +25,8 @@ BACKBONE = VQGANConfig(
 )
 TEACHER = MaskGITVQGANRecord(image_size=16, backbone=BACKBONE)
 
+M = TypeVar("M", bound=nn.Module)
+
 
 def seeded(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -31,6 +35,19 @@ def seeded(seed: int = 0) -> torch.Generator:
 def draw(*shape: int, seed: int = 0) -> torch.Tensor:
     """Normal numbers."""
     return torch.randn(*shape, generator=seeded(seed))
+
+
+def perturbed(model: M, scale: float = 0.3) -> M:
+    """`model` with noise on its weights; as initialized, many predict the same everywhere."""
+    for weight in model.parameters():
+        weight.data.add_(scale * draw(*weight.shape, seed=weight.numel()))
+    return model
+
+
+def image_set(count: int, side: int, classes: int = 2, seed: int = 0) -> MemoryImageSet:
+    """Noise, of every class in turn."""
+    pixels = torch.randint(256, (count, 3, side, side), generator=seeded(seed), dtype=torch.uint8)
+    return MemoryImageSet("noise", tuple("abcd"[:classes]), pixels, torch.arange(count) % classes)
 
 
 def sftok_config(depth: int = 1, **changes: Any) -> SFTokConfig:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import small_models
 import torch
+from small_models import draw, seeded
 from torch import Tensor, nn
 
 from sftok.data.base import MemoryImageSet
@@ -31,9 +32,7 @@ class TinyExtractor:
     """A fixed random projection of the pixels; counts the images it has seen."""
 
     def __init__(self, classes: int | None = CLASSES) -> None:
-        self.weight = torch.randn(3 * SIDE * SIDE, 12, generator=torch.Generator().manual_seed(0)) / 30
-        self.classes = classes
-        self.seen = 0
+        self.weight, self.classes, self.seen = draw(3 * SIDE * SIDE, 12) / 30, classes, 0
 
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         self.seen += len(pixels)
@@ -60,17 +59,17 @@ def without_logits(extractor: Extractor) -> Extractor:
 @pytest.fixture
 def make_images() -> Callable[..., MemoryImageSet]:
     def make(count: int = 50, seed: int = 0) -> MemoryImageSet:
-        generator = torch.Generator().manual_seed(seed)
-        coarse = torch.rand(count, 3, 5, 5, generator=generator)
-        smooth = nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear")
-        labels = torch.randint(CLASSES, (count,), generator=generator)
-        return MemoryImageSet("tiny/test", ("a", "b", "c", "d"), (smooth * 255).byte(), labels)
+        draws = seeded(seed)
+        coarse = torch.rand(count, 3, 5, 5, generator=draws)
+        pixels = (nn.functional.interpolate(coarse, (SIDE, SIDE), mode="bilinear") * 255).byte()
+        labels = torch.randint(CLASSES, (count,), generator=draws)
+        return MemoryImageSet("tiny/test", tuple("abcd"), pixels, labels)
 
     return make
 
 
 @pytest.fixture
-def images(make_images: Callable[..., MemoryImageSet]) -> MemoryImageSet:
+def images(make_images) -> MemoryImageSet:
     return make_images()
 
 
@@ -83,27 +82,21 @@ def teacher() -> MaskGITVQGAN:
 
 
 @pytest.fixture
-def tokenizer(teacher: MaskGITVQGAN) -> SFTok:
+def tokenizer(teacher) -> SFTok:
     tokenizer = SFTok.from_config(small_models.sftok_config())
     tokenizer.pixel_decoder.load_state_dict(teacher.pixel_decoder.state_dict())
     return tokenizer
 
 
 @pytest.fixture
-def config() -> EvaluationConfig:
-    return EvaluationConfig(steps=(1, 3), extractors=("classifier",), batch_size=16, temperature=2.0)
+def model() -> MaskGITGenerator:
+    """A generator of the teacher's codes."""
+    return small_models.perturbed(MaskGITGenerator.from_config(small_models.generator_record(16, 24, 4)))
 
 
 @pytest.fixture
-def reconstruct(tokenizer, teacher, images, extractor, config, tmp_path) -> Callable[..., Evaluation]:
-    """Evaluate the tokenizer; arguments change the configuration."""
-
-    def run(**changes: Any) -> Evaluation:
-        arguments = {"teacher": teacher} | {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
-        asked = config.model_copy(update=changes)
-        return evaluate(tokenizer, images, asked, [extractor], tmp_path, **arguments)
-
-    return run
+def config() -> EvaluationConfig:
+    return EvaluationConfig(steps=(1, 3), extractors=("classifier",), batch_size=16, temperature=2.0)
 
 
 @pytest.fixture
@@ -124,6 +117,18 @@ def decode(teacher) -> DecodeIds:
 
 
 @pytest.fixture
+def reconstruct(tokenizer, teacher, images, extractor, config, tmp_path) -> Callable[..., Evaluation]:
+    """Evaluate the tokenizer; arguments change the configuration."""
+
+    def run(**changes: Any) -> Evaluation:
+        arguments = {"teacher": teacher} | {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
+        asked = config.model_copy(update=changes)
+        return evaluate(tokenizer, images, asked, [extractor], tmp_path, **arguments)
+
+    return run
+
+
+@pytest.fixture
 def generate(model, decode, images, extractor, generation_config, tmp_path) -> Callable[..., Evaluation]:
     """Evaluate the generator; arguments change the configuration."""
 
@@ -133,13 +138,3 @@ def generate(model, decode, images, extractor, generation_config, tmp_path) -> C
         return evaluate_generation(model, decode, images, asked, [extractor], tmp_path, **arguments)
 
     return run
-
-
-@pytest.fixture
-def model() -> MaskGITGenerator:
-    """A generator of the teacher's codes."""
-    model = MaskGITGenerator.from_config(small_models.generator_record(16, 24, 4))
-    for parameter in model.parameters():
-        noise = torch.Generator().manual_seed(parameter.numel())
-        parameter.data.add_(0.3 * torch.randn(parameter.shape, generator=noise))
-    return model

@@ -47,17 +47,6 @@ def test_a_configuration_that_cannot_be_used_is_refused(values, message):
         EvaluationConfig.build(values)
 
 
-def test_it_survives_json():
-    config = EvaluationConfig.build(
-        {
-            "extractors": ["efficientnet-lite0"],
-            "steps": (2, 4),
-            "metrics": [{"name": "kid", "subset_size": 9}],
-        }
-    )
-    assert EvaluationConfig.model_validate_json(config.model_dump_json()) == config
-
-
 def test_planning_loads_no_network_code():
     script = (
         "import sys, sftok.evaluation.config, sftok.analysis.steps, sftok.analysis.contexts\n"

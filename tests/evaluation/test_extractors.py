@@ -7,6 +7,7 @@ import pytest
 import timm
 import torch
 import torch.nn.functional as F
+from small_models import seeded
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -28,8 +29,7 @@ def efficientnet() -> Extractor:
 
 @pytest.fixture(scope="module")
 def pixels() -> torch.Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (6, 3, 28, 28), dtype=torch.uint8, generator=generator)
+    return torch.randint(256, (6, 3, 28, 28), dtype=torch.uint8, generator=seeded())
 
 
 def test_efficientnet_is_timms_network_with_the_packages_weights(efficientnet, pixels):
@@ -96,9 +96,8 @@ def test_a_missing_package_of_weights_is_named(monkeypatch):
 
 def test_missing_inception_weights_are_never_fetched(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    with pytest.raises(
-        EvaluationError, match=r"no weights at .*checkpoints.*; fetch https://.*or name its path"
-    ):
+    message = r"no weights at .*checkpoints.*; fetch https://.*or name its path"
+    with pytest.raises(EvaluationError, match=message):
         InceptionV3Config().check_weights()
 
 
@@ -118,32 +117,19 @@ def test_inception_weights_in_torchs_hub_cache_are_used(tmp_path, monkeypatch, p
     assert torch.equal(found.logits, logits)
 
 
-def test_the_classifier_needs_a_path_and_has_no_published_weights():
-    with pytest.raises(EvaluationError, match="name the safetensors file"):
-        ClassifierExtractorConfig().build()
-    ClassifierExtractorConfig().check_weights()
-
-
-def test_the_classifier_and_images_of_its_size(tmp_path):
+def test_the_classifier_needs_a_file_and_images_of_its_size(tmp_path):
     config = ClassifierConfig(image_size=28, num_classes=4, channels=(8, 12))
-    classifier = Classifier(config)
-    path = tmp_path / "model.safetensors"
+    classifier, path = Classifier(config), tmp_path / "model.safetensors"
     save_tensors(path, classifier.state_dict(), {"config": config.model_dump_json()})
     _, extractor = build_extractors([EfficientNetLite0Config(), ClassifierExtractorConfig()], "cpu", path)
     # Of the tensors: a file's header has another order in every process.
     assert extractor.weights == content_hash(classifier.state_dict())
-    images = torch.randint(0, 256, (5, 3, 28, 28), dtype=torch.uint8)
+    images = torch.randint(256, (5, 3, 28, 28), dtype=torch.uint8)
     found = extractor(images)
     torch.testing.assert_close(found.logits, classifier.eval()(images / 255))
     assert found.features.shape == (5, 12)
     with pytest.raises(EvaluationError, match="28x28"):
         extractor(images[..., :20, :20])
-
-
-def test_a_network_may_have_no_logits(pixels):
-    def mean(images: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return images.float().mean((2, 3)), None
-
-    found = Extractor("mean", "0" * 64, mean, chunk=4, device=torch.device("cpu"))(pixels)
-    assert found.features.shape == (6, 3)
-    assert found.logits is None
+    ClassifierExtractorConfig().check_weights()
+    with pytest.raises(EvaluationError, match="name the safetensors file"):
+        ClassifierExtractorConfig().build()

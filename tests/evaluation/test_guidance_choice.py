@@ -22,7 +22,10 @@ def choose(model, decode, images, extractor, generation_config, tmp_path):
 
 
 def test_the_point_with_the_lowest_gfid_is_chosen(choose, generate):
-    found = choose()
+    progress: list[float] = []
+    found = choose(on_progress=progress.append)
+    assert progress == sorted(progress)
+    assert progress[-1] == 1
     assert [point for point, _ in found.points] == POINTS
     assert found.chosen == min(found.points, key=lambda item: item[1])[0]
     assert len({gfid for _, gfid in found.points}) > 1
@@ -40,13 +43,6 @@ def test_nan_is_never_chosen_over_a_number(choose, monkeypatch):
 
     monkeypatch.setattr(guidance_choice, "evaluate_generation", lambda *_, **__: Measured(next(values)))
     assert choose().chosen == POINTS[2], "the first of equal ones"
-
-
-def test_progress_rises_to_one(choose):
-    seen: list[float] = []
-    choose(on_progress=seen.append)
-    assert seen == sorted(seen)
-    assert seen[-1] == 1
 
 
 def test_an_empty_grid_is_refused(choose):
