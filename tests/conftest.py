@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+import torch
 from hypothesis import settings
 
-sys.path.insert(0, str(Path(__file__).parent))  # for `tiny`
+# For `small_models`, `batches` and `small_training`.
+sys.path[:0] = [str(Path(__file__).parent / folder) for folder in (".", "metrics", "training")]
 
 settings.register_profile("sftok", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("sftok")
+
+
+@pytest.fixture
+def threads() -> Iterator[None]:
+    """The test may set torch's number of threads; the former one comes back."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)

@@ -19,15 +19,12 @@ def run(request):
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.usefixtures("threads")
 def test_a_seed_fixes_every_bit_for_any_number_of_threads(run):
-    before = torch.get_num_threads()
-    try:
-        found = []
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
-            found.append(run())
-    finally:
-        torch.set_num_threads(before)
+    found = []
+    for count in (1, 3):
+        torch.set_num_threads(count)
+        found.append(run())
     assert found[0].rows == found[1].rows
     for name, strip in found[0].examples.items():
         assert (strip == found[1].examples[name]).all()

@@ -12,14 +12,12 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture(params=[1, 2, 3])
-def threads(request):
-    before = torch.get_num_threads()
+def count(request, threads):
     torch.set_num_threads(request.param)
-    yield request.param
-    torch.set_num_threads(before)
+    return request.param
 
 
-def test_results_come_in_order_and_each_worker_has_one_thread_and_no_gradients(threads):
+def test_results_come_in_order_and_each_worker_has_one_thread_and_no_gradients(count):
     def observe(item: int) -> tuple[int, int, bool, str]:
         time.sleep(0.03 if item == 0 else 0.01)  # the first finishes last
         mode = torch.get_num_threads(), torch.is_inference_mode_enabled()
@@ -27,11 +25,11 @@ def test_results_come_in_order_and_each_worker_has_one_thread_and_no_gradients(t
 
     seen = list(in_order(observe, range(20), CPU))
     assert [found[:3] for found in seen] == [(item * item, 1, True) for item in range(20)]
-    assert len({found[3] for found in seen}) <= threads
-    assert torch.get_num_threads() == threads
+    assert len({found[3] for found in seen}) <= count
+    assert torch.get_num_threads() == count
 
 
-def test_items_are_read_only_a_little_ahead(threads):
+def test_items_are_read_only_a_little_ahead(count):
     read = []
 
     def items():
@@ -41,12 +39,12 @@ def test_items_are_read_only_a_little_ahead(threads):
 
     results = in_order(lambda item: item, items(), CPU)
     next(results)
-    assert len(read) <= 2 * threads
+    assert len(read) <= 2 * count
     results.close()
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == count
 
 
-def test_an_error_reaches_the_caller(threads):
+def test_an_error_reaches_the_caller(count):
     def fail(item: int) -> int:
         if item == 3:
             raise ValueError("item three")
@@ -54,4 +52,4 @@ def test_an_error_reaches_the_caller(threads):
 
     with pytest.raises(ValueError, match="item three"):
         list(in_order(fail, range(10), CPU))
-    assert torch.get_num_threads() == threads
+    assert torch.get_num_threads() == count

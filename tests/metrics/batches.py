@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
+import lpips
+import small_models
 import torch
+from small_models import seeded
+from torch import nn
 
 from sftok.metrics.base import Features, Measured, Reference
 from sftok.metrics.inception_score import inception_score
 
 SPACE, COUNT, VOCABULARY = "tiny", 24, 9
+TENSORS = ("images", "originals", "ids", "codes", "teacher_codes")
 
 
 def draw(seed: int, scale: float = 1.0, count: int = COUNT) -> Features:
-    generator = torch.Generator().manual_seed(seed)
-    mixing = torch.randn(6, 6, generator=torch.Generator().manual_seed(9))
-    features = scale * torch.randn(count, 6, generator=generator) @ mixing
+    generator = seeded(seed)
+    features = scale * torch.randn(count, 6, generator=generator) @ small_models.draw(6, 6, seed=9)
     return Features(features, 3 * torch.randn(count, 4, generator=generator))
 
 
@@ -28,29 +31,28 @@ def reference(found: Features) -> Reference:
 
 def whole() -> Measured:
     """A batch that has everything."""
-    generator = torch.Generator().manual_seed(0)
+    generator = seeded()
     originals = torch.rand(COUNT, 3, 32, 34, generator=generator)
     noise = 0.2 * torch.randn(originals.shape, generator=generator)
     ids, codes, teacher_codes = torch.randint(VOCABULARY, (3, COUNT, 6), generator=generator)
-    return Measured(
-        images=(originals + noise).clamp(0, 1),
-        originals=originals,
-        ids=ids,
-        codes=codes,
-        teacher_codes=teacher_codes,
-        features={SPACE: draw(1, 1.3)},
-    )
+    images, features = (originals + noise).clamp(0, 1), {SPACE: draw(1, 1.3)}
+    rest = {"ids": ids, "codes": codes, "teacher_codes": teacher_codes, "features": features}
+    return Measured(images=images, originals=originals, **rest)
 
 
 def part(batch: Measured, places: Sequence[int]) -> Measured:
     """The images of `batch` at `places`."""
-    tensors = {
-        field.name: value[places]
-        for field in dataclasses.fields(batch)
-        if isinstance(value := getattr(batch, field.name), torch.Tensor)
-    }
+    tensors = {name: getattr(batch, name)[places] for name in TENSORS}
     features = {
         label: Features(found.features[places], None if found.logits is None else found.logits[places])
         for label, found in batch.features.items()
     }
     return Measured(**tensors, features=features)
+
+
+def alexnet() -> nn.Module:
+    """LPIPS's network with weights drawn at random."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
+    return network.eval().requires_grad_(False)

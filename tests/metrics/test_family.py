@@ -6,10 +6,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import lpips
 import pytest
 import torch
-from batches import COUNT, VOCABULARY, draw, part, reference, whole
+from batches import COUNT, SPACE, TENSORS, VOCABULARY, alexnet, draw, part, reference, whole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,7 +16,7 @@ from sftok.components import _import_all
 from sftok.config import ConfigError
 from sftok.evaluation.config import EvaluationConfig, GenerationEvaluationConfig
 from sftok.metrics import lpips as lpips_module
-from sftok.metrics.base import Features, Metric, MetricConfig, Setup, build_metrics, describe
+from sftok.metrics.base import Features, Measured, Metric, MetricConfig, Setup, build_metrics, describe
 from sftok.metrics.quantity import Quantity
 
 _import_all(MetricConfig.package)
@@ -31,12 +30,10 @@ ORDER_MATTERS = {"kid"}
 
 
 @pytest.fixture(autouse=True, scope="module")
-def alexnet() -> Iterator[None]:
-    """LPIPS with weights drawn at random."""
-    with torch.random.fork_rng(devices=[]), pytest.MonkeyPatch.context() as patched:
-        torch.manual_seed(0)
-        network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False).eval()
-        patched.setattr(lpips_module, "lpips_network", lambda net: network.requires_grad_(False))
+def random_alexnet() -> Iterator[None]:
+    network = alexnet()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(lpips_module, "lpips_network", lambda net: network)
         yield
 
 
@@ -65,56 +62,45 @@ def test_any_split_and_order_of_the_data_agree(name, order, cuts, merged):
 
 @pytest.mark.parametrize("name", METRICS)
 def test_its_values_are_those_it_describes_and_computing_or_resetting_leaves_no_trace(name):
-    config = MetricConfig.find(name)()
-    metric = config.build(SETUP)
+    config, metric = MetricConfig.find(name)(), build(name)
     with pytest.raises(ValueError, match=r"nothing was seen|fewer than two"):
         metric.compute()
+    for _ in range(2):
+        metric.update(WHOLE)
+        values = metric.compute()
+        assert metric.compute() == values
+        metric.reset()
     metric.update(WHOLE)
-    values = metric.compute()
+    assert metric.compute() == values
     assert list(values) == [quantity.name for quantity in config.quantities] == list(describe([config]))
-    assert metric.compute() == values
-    metric.reset()
-    metric.update(WHOLE)
-    assert metric.compute() == values
-    assert metric.extractor == ("tiny" if config.of_features else "")
+    assert metric.extractor == (SPACE if config.of_features else "")
 
 
 @pytest.mark.parametrize("name", METRICS)
 def test_it_does_without_what_it_does_not_need(name):
-    config = MetricConfig.find(name)()
-    with_rest = build(name)
+    config, with_rest, alone = MetricConfig.find(name)(), build(name), build(name)
     with_rest.update(WHOLE)
-    fields = {need: getattr(WHOLE, need) for need in config.needs & {"images", "originals", "ids", "codes"}}
-    if "codes" in config.needs:
-        fields["teacher_codes"] = WHOLE.teacher_codes
-    features = {"tiny": WHOLE.features["tiny"]}
-    if "logits" not in config.needs:
-        features = {"tiny": Features(features["tiny"].features)}
-    alone = build(name)
-    alone.update(type(WHOLE)(**fields, features=features if config.of_features else {}))
+    needs = config.needs | ({"teacher_codes"} if "codes" in config.needs else set())
+    given = WHOLE.features[SPACE] if "logits" in config.needs else Features(WHOLE.features[SPACE].features)
+    features = {SPACE: given} if config.of_features else {}
+    alone.update(Measured(**{need: getattr(WHOLE, need) for need in needs & {*TENSORS}}, features=features))
     assert alone.compute() == with_rest.compute()
 
 
 def test_one_metric_is_built_for_each_feature_space_that_has_what_it_needs():
-    with_logits = reference(draw(0))
-    without = reference(Features(draw(1).features))
+    spaces = [reference(draw(0)), reference(Features(draw(1).features))]
     configs = [MetricConfig.find(name)() for name in ("is", "rfid", "psnr", "code_accuracy", "codebook_use")]
-    built = build_metrics(configs, {"images", "originals", "ids"}, [with_logits, without], CPU, 8)
-    assert [type(metric).__name__ for metric in built] == [
-        "InceptionScore",
-        "FrechetDistance",
-        "FrechetDistance",
-        "PSNR",
-        "CodebookUse",
-    ]
+    built = build_metrics(configs, {"images", "originals", "ids"}, spaces, CPU, 8)
+    expected = ["InceptionScore", "FrechetDistance", "FrechetDistance", "PSNR", "CodebookUse"]
+    assert [type(metric).__name__ for metric in built] == expected
 
 
 def test_a_description_says_what_numbers_mean_and_whether_they_have_a_feature_space():
     described = describe([MetricConfig.find("rfid")(), MetricConfig.find("psnr")()])
-    assert described["rfid"]["of_features"]
-    assert not described["psnr"]["of_features"]
-    assert Quantity.model_validate(described["rfid"]).heading == "rFID ↓"
-    assert Quantity.model_validate(described["psnr"]).heading == "PSNR (dB) ↑"
+    found = {
+        name: (Quantity.model_validate(each).heading, each["of_features"]) for name, each in described.items()
+    }
+    assert found == {"rfid": ("rFID ↓", True), "psnr": ("PSNR (dB) ↑", False)}
 
 
 def test_a_description_is_read_without_torch():

@@ -5,20 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 
-import lpips
 import numpy as np
 import pytest
 import scipy.linalg
 import torch
-from batches import COUNT, SPACE, draw, reference, whole
+from batches import COUNT, SPACE, alexnet, draw, reference, whole
+from small_models import seeded
 from torch import Tensor
 from torch.utils.data import Dataset
 from torch_fidelity import calculate_metrics, registry
 from torch_fidelity.feature_extractor_base import FeatureExtractorBase
-from torchmetrics.functional.image import (
-    peak_signal_noise_ratio,
-    structural_similarity_index_measure,
-)
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from sftok.metrics.base import EvaluationError, Features, Measured, MetricConfig, Setup
 from sftok.metrics.code_accuracy import CodeAccuracy
@@ -39,11 +36,10 @@ def pair(images: Tensor, originals: Tensor) -> Measured:
 
 
 def test_frechet_distance_is_its_definition():
-    covariance = OTHER.features.double().T.cov().numpy()
-    mean = OTHER.features.double().mean(0).numpy()
-    root = scipy.linalg.sqrtm(covariance @ REFERENCE.covariance.numpy())
-    difference = mean - REFERENCE.mean.numpy()
-    expected = difference @ difference + np.trace(covariance + REFERENCE.covariance.numpy() - 2 * root.real)
+    doubles, covariances = OTHER.features.double(), REFERENCE.covariance.numpy()
+    covariance, difference = doubles.T.cov().numpy(), (doubles.mean(0) - REFERENCE.mean).numpy()
+    root = scipy.linalg.sqrtm(covariance @ covariances)
+    expected = difference @ difference + np.trace(covariance + covariances - 2 * root.real)
     assert frechet_distance(OTHER.features, REFERENCE) == pytest.approx(expected, rel=1e-6)
     assert frechet_distance(REFERENCE.features, REFERENCE) == pytest.approx(0, abs=1e-4)
 
@@ -99,41 +95,28 @@ class PixelExtractor(FeatureExtractorBase):
 def test_the_metrics_of_features_are_torch_fidelitys(monkeypatch):
     """Against `calculate_metrics`, which extracts features by itself."""
     monkeypatch.setitem(registry.FEATURE_EXTRACTORS_REGISTRY, SPACE, PixelExtractor)
-    draws = torch.Generator().manual_seed(0)
+    draws = seeded()
     real, fake = (torch.randint(low, 256, (50, 6), dtype=torch.uint8, generator=draws) for low in (0, 60))
+    options = {"fid": True, "isc": True, "kid": True, "prc": True, "isc_splits": 1, "kid_subset_size": 50}
+    quiet = {"cuda": False, "cache": False, "verbose": False, "samples_shuffle": False, "save_cpu_ram": True}
     official = calculate_metrics(
-        input1=Pixels(fake),
-        input2=Pixels(real),
-        feature_extractor=SPACE,
-        fid=True,
-        isc=True,
-        kid=True,
-        prc=True,
-        isc_splits=1,
-        samples_shuffle=False,
-        kid_subset_size=50,
-        cuda=False,
-        cache=False,
-        save_cpu_ram=True,
-        verbose=False,
+        input1=Pixels(fake), input2=Pixels(real), feature_extractor=SPACE, **options, **quiet
     )
-    of_real = reference(Features(real.float(), real[:, :4].float() / 50))
-    setup = Setup(device=torch.device("cpu"), reference=of_real)
+    spaces = [Features(each.float(), each[:, :4].float() / 50) for each in (real, fake)]
+    setup = Setup(device=torch.device("cpu"), reference=reference(spaces[0]))
     found: dict[str, float] = {}
     for name in ("rfid", "is", "kid", "precision_recall"):
         metric = MetricConfig.find(name)().build(setup)
-        metric.update(Measured(features={SPACE: Features(fake.float(), fake[:, :4].float() / 50)}))
+        metric.update(Measured(features={SPACE: spaces[1]}))
         found |= metric.compute()
-    assert found == pytest.approx(
-        {
-            "rfid": official["frechet_inception_distance"],
-            "is": official["inception_score_mean"],
-            "kid": official["kernel_inception_distance_mean"],
-            "precision": official["precision"],
-            "recall": official["recall"],
-        },
-        rel=1e-4,
-    )
+    names = {
+        "rfid": "frechet_inception_distance",
+        "is": "inception_score_mean",
+        "kid": "kernel_inception_distance_mean",
+        "precision": "precision",
+        "recall": "recall",
+    }
+    assert found == pytest.approx({name: official[theirs] for name, theirs in names.items()}, rel=1e-4)
 
 
 def test_psnr_is_the_mean_of_the_images_own():
@@ -150,44 +133,36 @@ def test_gray_images_have_their_known_values_and_identical_ones_finite_values():
 
 
 def test_ssim_is_torchmetrics_without_its_reflected_borders():
-    _, maps = structural_similarity_index_measure(
-        luma(WHOLE.images)[:, None].double(),
-        luma(WHOLE.originals)[:, None].double(),
-        data_range=1.0,
-        reduction="none",
-        return_full_image=True,
-    )
+    pair_of_luma = (luma(each)[:, None].double() for each in (WHOLE.images, WHOLE.originals))
+    options = {"data_range": 1.0, "reduction": "none", "return_full_image": True}
+    _, maps = structural_similarity_index_measure(*pair_of_luma, **options)
     expected = maps[..., 5:-5, 5:-5].mean(dim=(1, 2, 3))
     torch.testing.assert_close(SSIM().per_image(WHOLE), expected, atol=1e-7, rtol=0)
 
 
 @pytest.fixture(scope="module")
-def alexnet() -> LPIPS:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = lpips.LPIPS(net="alex", pretrained=False, pnet_rand=True, verbose=False)
-        return LPIPS(network.eval().requires_grad_(False))
+def lpips() -> LPIPS:
+    return LPIPS(alexnet())
 
 
-def test_lpips_is_the_networks_distance_of_images_in_0_to_1(alexnet):
-    by_hand = alexnet.network(2 * WHOLE.images - 1, 2 * WHOLE.originals - 1).flatten()
-    torch.testing.assert_close(alexnet.per_image(WHOLE), by_hand, rtol=1e-5, atol=1e-7)
-    assert alexnet.per_image(pair(WHOLE.images, WHOLE.images)).tolist() == [0.0] * COUNT
+def test_lpips_is_the_networks_distance_of_images_in_0_to_1(lpips):
+    by_hand = lpips.network(2 * WHOLE.images - 1, 2 * WHOLE.originals - 1).flatten()
+    torch.testing.assert_close(lpips.per_image(WHOLE), by_hand, rtol=1e-5, atol=1e-7)
+    assert lpips.per_image(pair(WHOLE.images, WHOLE.images)).tolist() == [0.0] * COUNT
 
 
-def test_images_too_small_for_a_metric_are_refused(alexnet):
+def test_images_too_small_for_a_metric_are_refused(lpips):
     small = torch.rand(2, 3, 10, 14)
     with pytest.raises(ValueError, match="11 pixels"):
         SSIM().update(pair(small, small))
     with pytest.raises(EvaluationError, match="32 pixels"):
-        alexnet.update(pair(small, small))
+        lpips.update(pair(small, small))
 
 
 def test_code_accuracy_counts_matches():
-    codes = torch.arange(6).repeat(2, 1)
+    codes, metric = torch.arange(6).repeat(2, 1), CodeAccuracy()
     teacher = codes.clone()
     teacher[0, :3] = 8
-    metric = CodeAccuracy()
     metric.update(Measured(codes=codes, teacher_codes=teacher))
     assert metric.compute() == {"code_accuracy": 0.75}
     with pytest.raises(ValueError, match="this batch has none"):
@@ -197,9 +172,8 @@ def test_code_accuracy_counts_matches():
 def test_codebook_use_of_known_counts():
     metric = CodebookUse(8)
     metric.update(Measured(ids=torch.tensor([[0, 1], [2, 3]])))
-    assert metric.compute() == pytest.approx(
-        {"codebook_usage": 0.5, "codebook_entropy": 2.0, "codebook_perplexity": 4.0}
-    )
+    known = {"codebook_usage": 0.5, "codebook_entropy": 2.0, "codebook_perplexity": 4.0}
+    assert metric.compute() == pytest.approx(known)
     metric.update(Measured(ids=torch.full((1000, 100), 5)))
     assert metric.compute()["codebook_entropy"] < 0.01
     assert not math.isnan(metric.compute()["codebook_perplexity"])
