@@ -7,14 +7,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import small_models
 import torch
+import torch.nn.functional as F
+from small_models import seeded
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sftok.data.batches import Batch
+from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
+from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.training.interruption import TrainingInterrupted
 from sftok.training.loop import BatchSource, TrainingConfig, train
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Losses, Stage, Step
+from sftok.training.stages.fine_tuning import FineTuningConfig, FineTuningStage
+from sftok.training.stages.tokenizer import AlignmentStage, TokenizerLossConfig, WarmUpStage
 
 CONFIG = TrainingConfig(
     batch_size=4,
@@ -49,10 +57,14 @@ class Recorder:
         return self.stop_after is not None and self.done >= self.stop_after
 
 
+def batch_of(images: torch.Tensor) -> Batch:
+    count = len(images)
+    return Batch(images=images, labels=torch.zeros(count, dtype=torch.long), indices=torch.arange(count))
+
+
 def batches(start: int) -> Iterator[Batch]:
     for index in range(start, 1000):
-        images = torch.rand(4, 3, 2, 2, generator=torch.Generator().manual_seed(index))
-        yield Batch(images=images, labels=torch.zeros(4, dtype=torch.long), indices=torch.arange(4))
+        yield batch_of(torch.rand(4, 3, 2, 2, generator=seeded(index)))
 
 
 S = TypeVar("S", bound=Stage)
@@ -80,19 +92,28 @@ def assert_same_bits(one: nn.Module, other: nn.Module) -> None:
 
 
 def assert_resumes(
-    make: Callable[[], S], folder: Path, stop_after: int, steps: int = 10, **options: Any
-) -> tuple[S, Recorder]:
-    """A training that is stopped and resumed has the curve and the bits of one that is not."""
-    whole, parts = Recorder(), Recorder(stop_after)
+    make: Callable[[], S],
+    folder: Path,
+    stop_after: int | None = None,
+    steps: int = 10,
+    kill_at: int | None = None,
+    **options: Any,
+) -> S:
+    """A training that is stopped, or killed, and resumed has the curve and the bits of one that is not."""
+    whole, parts = Recorder(), Recorder(stop_after, kill_at)
     expected = run(make(), folder / "whole", whole, steps, **options)
-    with pytest.raises(TrainingInterrupted, match=f"after {stop_after} of {steps}"):
+    if kill_at is None:
+        error, message, resumes_at = TrainingInterrupted, f"after {stop_after} of {steps}", stop_after
+    else:
+        error, message, resumes_at = KeyboardInterrupt, None, kill_at - kill_at % CONFIG.checkpoint_every
+    with pytest.raises(error, match=message):
         run(make(), folder / "parts", parts, steps, **options)
-    parts.stop_after = None
+    parts.stop_after = parts.kill_at = None
     resumed = run(make(), folder / "parts", parts, steps, **options)
-    assert parts.resumed_at == stop_after
+    assert parts.resumed_at == resumes_at
     assert parts.lines == whole.lines
     assert_same_bits(resumed, expected)
-    return resumed, parts
+    return resumed
 
 
 class NoisyRegression(Stage):
@@ -100,7 +121,7 @@ class NoisyRegression(Stage):
 
     def __init__(self) -> None:
         super().__init__()
-        generator = torch.Generator().manual_seed(0)
+        generator = seeded()
         self.trained = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
         for parameter in self.trained.parameters():
             parameter.data.copy_(torch.randn(parameter.shape, generator=generator))
@@ -125,3 +146,40 @@ class Plain(Stage):
         self.computed_in.add(predicted.dtype)
         # In float32, as every real loss is: the first scale of fp16 cannot be represented in fp16.
         return {"loss": (predicted.float() - 1).square().mean()}
+
+
+def tokenizer_stage(
+    kind: Callable[..., WarmUpStage | AlignmentStage],
+    codes: Callable[[Batch], torch.Tensor],
+    *more: Any,
+    model: SFTokConfig | None = None,
+    **losses: float,
+) -> WarmUpStage | AlignmentStage:
+    """Stage 1 or 2 of the small tokenizer, or of that of `model`."""
+    tokenizer = SFTok.from_config(model or small_models.sftok_config())
+    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
+    return kind(*parts, codes, TokenizerLossConfig(**losses), *more).train()
+
+
+def blurred(reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
+    """Takes the place of a perceptual loss."""
+    return (F.avg_pool2d(reconstructions, 4) - F.avg_pool2d(images, 4)).square().mean()
+
+
+def fine_tuning_stage(
+    kind: type[FineTuningStage] = FineTuningStage,
+    wrap: Callable[[nn.Module], nn.Module] = lambda quantizer: quantizer,
+    seen_pixels: int = 16,
+    norm_batch: int = 8,
+    **config: Any,
+) -> tuple[SFTok, FineTuningStage]:
+    """Stage 3 of the small tokenizer, whose discriminator sees crops of `seen_pixels`, and the tokenizer."""
+    tokenizer = SFTok.from_config(small_models.sftok_config())
+    shape = {"img_size": seen_pixels, "patch_size": 4, "embed_dim": 12, "depth": 2, "num_heads": 2}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vit = VisionTransformer(**shape, num_classes=0)
+    options = DinoDiscriminatorConfig(depths=(1,), kernel_size=3, norm_batch=norm_batch)
+    parts = (tokenizer.encoder, wrap(tokenizer.quantizer), tokenizer.decoder, tokenizer.pixel_decoder)
+    stage = kind(*parts, blurred, DinoDiscriminator(options, vit), FineTuningConfig(**config))  # type: ignore[arg-type]
+    return tokenizer, stage.train()

@@ -1,4 +1,4 @@
-"""What a checkpoint restores goes on as if nothing had happened, whatever the layout in memory."""
+"""A restored checkpoint continues as if nothing had happened, whatever the layout in memory."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from small_models import draw
 from torch import nn
 
 from sftok.training.checkpoint import TrainingState
@@ -18,21 +19,20 @@ class Run:
 
     def __init__(self, memory_format: torch.memory_format):
         self.layer = nn.Conv2d(3, 5, 3).to(memory_format=memory_format)
-        with torch.no_grad():
-            for parameter in self.layer.parameters():
-                parameter.fill_(0.1)
+        for parameter in self.layer.parameters():
+            parameter.data.fill_(0.1)
         self.optimizer = adamw(self.layer.named_parameters(), OptimizerConfig(learning_rate=0.1))
         self.state = TrainingState(self.layer, {"model": self.optimizer}, WeightAverage(self.layer, 0.9), {})
 
     def step(self, number: int) -> None:
-        images = torch.randn(2, 3, 6, 6, generator=torch.Generator().manual_seed(number))
+        images = draw(2, 3, 6, 6, seed=number)
         self.optimizer.zero_grad()
         (self.layer(images) - images[:, :1, 1:-1, 1:-1]).square().mean().backward()
         self.optimizer.step()
 
 
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
-def test_moments_go_on_with_their_weights(tmp_path: Path, memory_format: torch.memory_format) -> None:
+def test_moments_are_restored_with_their_weights(tmp_path: Path, memory_format: torch.memory_format) -> None:
     whole, restored = Run(memory_format), Run(memory_format)
     for number in range(2):
         whole.step(number)

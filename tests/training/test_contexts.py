@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from small_models import draw, seeded
 
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
@@ -15,12 +16,12 @@ from sftok.training.stages.base import Step
 from sftok.training.stages.tokenizer import AlignmentConfig
 
 CODES = torch.arange(12).view(3, 4)
-LOGITS = torch.randn(3, 4, 20, generator=torch.Generator().manual_seed(1))
+LOGITS = draw(3, 4, 20, seed=1)
 
 
 def step(world: World | None = None) -> Step:
     batch = Batch(torch.empty(3, 0), torch.zeros(3).long(), torch.arange(3))
-    return Step(0, batch, torch.Generator().manual_seed(0), world=world or World())
+    return Step(0, batch, seeded(), world=world or World())
 
 
 def test_a_context_is_chosen_by_name_and_dumped_with_it() -> None:
@@ -55,8 +56,7 @@ def test_vanilla_training_draws_nothing_and_saves_the_first_pass() -> None:
 @pytest.mark.parametrize("config", [PredictionConfig, SampledConfig])
 def test_each_process_takes_its_share_of_the_draws_for_the_whole_batch(config: type[ContextConfig]) -> None:
     context = config.build(config.model_validate({"replacement_ratio": 0.5}))
-    twice = torch.cat([CODES, CODES]), torch.cat([LOGITS, LOGITS])
-    whole = context(twice[0], lambda: twice[1], step())
+    whole = context(torch.cat([CODES, CODES]), lambda: torch.cat([LOGITS, LOGITS]), step())
     shares = [context(CODES, lambda: LOGITS, step(World(rank, size=2))) for rank in range(2)]
     assert torch.equal(torch.cat(shares), whole)
     assert not torch.equal(*shares)

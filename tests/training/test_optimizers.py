@@ -64,7 +64,9 @@ def test_an_optimizer_that_starts_later_does_nothing_until_then(tmp_path: Path) 
     assert {"loss", "grad_norm", "rival_loss", "rival_grad_norm"} <= set(recorder.lines[-1])
 
 
-def test_a_learning_rate_starts_with_its_optimizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_optimizer_has_the_configuration_of_its_name_and_starts_its_learning_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def rate(update: int, total: int, config: OptimizerConfig) -> float:
@@ -72,13 +74,9 @@ def test_a_learning_rate_starts_with_its_optimizer(tmp_path: Path, monkeypatch: 
         return learning_rate(update, total, config)
 
     monkeypatch.setattr(loop, "learning_rate", rate)
-    run(Rivals(), tmp_path, optimizers={"rival": OptimizerConfig(learning_rate=5e-3, end_learning_rate=1e-3)})
-    assert [entry for entry in asked if entry[0] == 5e-3] == [(5e-3, update, 6) for update in range(6)]
-
-
-def test_each_optimizer_has_the_configuration_of_its_name(tmp_path: Path) -> None:
     slow = OptimizerConfig(learning_rate=1e-9, end_learning_rate=0.0, weight_decay=0.0)
     stage = run(Rivals(), tmp_path, optimizers={"rival": slow})
+    assert [entry for entry in asked if entry[0] == 1e-9] == [(1e-9, update, 6) for update in range(6)]
     torch.testing.assert_close(stage.rival.weight, Rivals().rival.weight, rtol=0, atol=1e-7)
     assert not torch.equal(stage.trained[0].weight, NoisyRegression().trained[0].weight)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +24,12 @@ def start(world: int, *arguments: object) -> list[int]:
     """Run the worker in `world` processes, as a launcher would; returns their exit codes."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = str(probe.getsockname()[1])
+        shared = {"WORLD_SIZE": world, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": probe.getsockname()[1]}
+    helpers = f"{WORKER.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}".rstrip(os.pathsep)
     processes = []
     for rank in range(world):
-        place = {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world)}
-        helpers = f"{WORKER.parents[1]}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"
-        place["PYTHONPATH"] = helpers.rstrip(os.pathsep)
-        environment = {**os.environ, **place, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+        place = {**shared, "RANK": rank, "LOCAL_RANK": rank, "PYTHONPATH": helpers}
+        environment = os.environ | {name: str(value) for name, value in place.items()}
         command = [sys.executable, str(WORKER), *map(str, arguments)]
         processes.append(subprocess.Popen(command, env=environment))
     return [process.wait() for process in processes]
@@ -39,19 +40,17 @@ def curve(folder: Path) -> list[dict[str, Any]]:
     return lines
 
 
-def trained(folder: Path, world: int) -> Path:
-    assert start(world, "all", folder, STEPS) == [0] * world
-    return folder
-
-
 @pytest.fixture(scope="module")
-def alone(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("alone"), 1)
+def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Every stage trained by a number of processes, once."""
 
+    @functools.cache
+    def trained(world: int) -> Path:
+        folder = tmp_path_factory.mktemp(f"of{world}")
+        assert start(world, "all", folder, STEPS) == [0] * world
+        return folder
 
-@pytest.fixture(scope="module")
-def together(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return trained(tmp_path_factory.mktemp("together"), 2)
+    return trained
 
 
 STAGES = [
@@ -61,8 +60,8 @@ STAGES = [
 
 
 @pytest.mark.parametrize("stage", STAGES)
-def test_two_processes_have_the_losses_of_one(alone: Path, together: Path, stage: str) -> None:
-    expected, found = curve(alone / stage), curve(together / stage)
+def test_two_processes_have_the_losses_of_one(train: Callable[[int], Path], stage: str) -> None:
+    expected, found = (curve(train(world) / stage) for world in (1, 2))
     assert len(expected) == STEPS
     for one, two in zip(expected, found, strict=True):
         assert two.keys() == one.keys()
@@ -75,12 +74,14 @@ def test_two_processes_have_the_losses_of_one(alone: Path, together: Path, stage
 
 
 @pytest.mark.parametrize("kill_at", [1, 5])
-def test_a_killed_pair_resumes_with_the_same_bits(tmp_path: Path, together: Path, kill_at: int) -> None:
+def test_a_killed_pair_resumes_with_the_same_bits(
+    tmp_path: Path, train: Callable[[int], Path], kill_at: int
+) -> None:
     codes = start(2, "fine-tuning", tmp_path, STEPS, kill_at)
     assert codes[0] == -9
     assert codes[1] != 0
     assert start(2, "fine-tuning", tmp_path, STEPS) == [0, 0]
-    assert curve(tmp_path / "fine-tuning") == curve(together / "fine-tuning")
-    expected, _ = load_tensors(together / "fine-tuning" / "checkpoint.safetensors")
-    found, _ = load_tensors(tmp_path / "fine-tuning" / "checkpoint.safetensors")
+    resumed, whole = (folder / "fine-tuning" for folder in (tmp_path, train(2)))
+    assert curve(resumed) == curve(whole)
+    found, expected = (load_tensors(folder / "checkpoint.safetensors")[0] for folder in (resumed, whole))
     assert all(found[name].equal(value) for name, value in expected.items())

@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
-import small_models
 import torch
 import torch.nn.functional as F
-from small_training import Recorder, assert_resumes, run
-from timm.models.vision_transformer import VisionTransformer
+from small_models import seeded
+from small_training import Recorder, assert_resumes, batch_of, fine_tuning_stage, run
 
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import DecodingConfig, sample_mask
 from sftok.distributed import World
-from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
-from sftok.models.tokenizer import SFTok
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Step
-from sftok.training.stages.fine_tuning import (
-    FineTuningConfig,
-    FineTuningStage,
-    SingleStepFineTuningStage,
-)
+from sftok.training.stages.fine_tuning import SingleStepFineTuningStage
 
-CONFIG = small_models.sftok_config()
 LEARNING = TrainingConfig(
     batch_size=4,
     gradient_accumulation=2,
@@ -37,65 +29,37 @@ LEARNING = TrainingConfig(
     optimizer=OptimizerConfig(learning_rate=1e-2, end_learning_rate=1e-3, warmup_steps=2, beta2=0.999),
     optimizers={"discriminator": OptimizerConfig(learning_rate=1e-3, end_learning_rate=1e-4, beta2=0.999)},
 )
+IMAGES = F.interpolate(torch.rand(4, 3, 4, 4, generator=seeded(7)), 16)
 
-
-def blurred(reconstructions: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
-    """Takes the place of a perceptual loss."""
-    return (F.avg_pool2d(reconstructions, 4) - F.avg_pool2d(images, 4)).square().mean()
-
-
-def build(kind: type[FineTuningStage] = FineTuningStage, **changes: Any) -> tuple[SFTok, FineTuningStage]:
-    tokenizer = SFTok.from_config(CONFIG)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        vit = VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=2, num_heads=2, num_classes=0)
-    heads = DinoDiscriminator(DinoDiscriminatorConfig(depths=(1,), kernel_size=3), vit)
-    config = FineTuningConfig(**({"discriminator_start": 3} | changes))
-    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder, tokenizer.pixel_decoder)
-    stage = kind(*parts, blurred, heads, config)  # type: ignore[arg-type]
-    return tokenizer, stage.train()
+build = partial(fine_tuning_stage, discriminator_start=3)
 
 
 def batches(start: int) -> Iterator[Batch]:
     """The same four images again and again."""
-    images = F.interpolate(torch.rand(4, 3, 4, 4, generator=torch.Generator().manual_seed(7)), 16)
     while True:
-        yield Batch(images=images, labels=torch.zeros(4, dtype=torch.long), indices=torch.arange(4))
+        yield batch_of(IMAGES)
 
 
-def step(index: int = 0) -> Step:
-    return Step(index, next(batches(0)), torch.Generator().manual_seed(index))
+def step(index: int = 0, world: World | None = None) -> Step:
+    return Step(index, batch_of(IMAGES), seeded(index), world=world or World())
 
 
-def gradients(module: torch.nn.Module) -> dict[str, bool]:
-    return {name: parameter.grad is not None for name, parameter in module.named_parameters()}
+def gradients(module: torch.nn.Module) -> set[bool]:
+    """Whether the parameters have gradients."""
+    return {parameter.grad is not None for parameter in module.parameters()}
 
 
-def test_only_the_model_learns_from_its_losses() -> None:
+@pytest.mark.parametrize("optimizer", ["model", "discriminator"])
+def test_an_optimizer_trains_its_part_alone(optimizer: str) -> None:
     tokenizer, stage = build()
-    stage.losses("model", step(3))["loss"].backward()
-    assert all(gradients(tokenizer.decoder).values())
-    assert all(gradients(tokenizer.pixel_decoder).values())
-    for frozen in (tokenizer.encoder, tokenizer.quantizer, stage.discriminator):
-        assert not any(gradients(frozen).values())
-
-
-def test_only_the_discriminator_learns_from_its_losses() -> None:
-    tokenizer, stage = build()
-    first = step(3)
-    stage.losses("model", first)
-    stage.losses("discriminator", first)["loss"].backward()
-    assert all(gradients(stage.discriminator).values())
-    assert not any(gradients(tokenizer).values())
-
-
-def test_optimizers_share_no_parameter_and_leave_out_what_is_frozen() -> None:
-    tokenizer, stage = build()
-    model, discriminator = ({id(each) for _, each in named} for named in stage.optimizers().values())
-    assert not model & discriminator
-    assert model == {
-        id(each) for part in (tokenizer.decoder, tokenizer.pixel_decoder) for each in part.parameters()
-    }
+    decoders, first = {tokenizer.decoder, tokenizer.pixel_decoder}, step(3)
+    losses = {"model": stage.losses("model", first), "discriminator": stage.losses("discriminator", first)}
+    losses[optimizer]["loss"].backward()
+    trained = decoders if optimizer == "model" else {stage.discriminator}
+    for part in (tokenizer.encoder, tokenizer.quantizer, stage.discriminator, *decoders):
+        assert gradients(part) == {part in trained}
+    given = {id(each) for _, each in stage.optimizers()[optimizer]}
+    assert given == {id(each) for part in trained for each in part.parameters()}
 
 
 def test_frozen_parts_are_not_checkpointed_and_stay_in_evaluation_mode() -> None:
@@ -115,11 +79,9 @@ OTHERS |= {"discriminator_weight": 0.05, "lecam_weight": 0.7, "lecam_decay": 0.9
 def test_losses_are_weighted_sums_by_default_those_of_table_6(
     changes: dict[str, float], weights: dict[str, float]
 ) -> None:
-    _, stage = build(**changes)
-    both = step(3)
+    (_, stage), both, factor = build(**changes), step(3), weights["discriminator_factor"]
     losses = stage.losses("model", both)
     assert losses["gan_loss"] != 0
-    factor = weights["discriminator_factor"]
     expected = (
         weights["reconstruction_weight"] * losses["reconstruction_loss"]
         + weights["perceptual_weight"] * losses["perceptual_loss"]
@@ -146,10 +108,9 @@ def test_visible_positions_show_the_first_prediction(schedule: str) -> None:
     tokenizer, stage = build(mask_schedule=schedule)
     seen: list[tuple[torch.Tensor, torch.Tensor]] = []
     tokenizer.decoder.register_forward_hook(lambda _, given, logits: seen.append((given[0], logits)))
-    quantized = tokenizer.quantizer.lookup(tokenizer.encode(next(batches(0)).images))
-    reconstructions = stage.reconstruct(quantized, torch.Generator().manual_seed(5))
+    reconstructions = stage.reconstruct(tokenizer.quantizer.lookup(tokenizer.encode(IMAGES)), seeded(5))
     (hidden, first), (shown, last) = seen
-    masked = sample_mask((4, 16), schedule, torch.Generator().manual_seed(5))
+    masked = sample_mask((4, 16), schedule, seeded(5))
     assert (hidden == 24).all()
     assert not first.requires_grad
     assert torch.equal(shown, torch.where(masked, 24, first.argmax(-1)))
@@ -158,36 +119,31 @@ def test_visible_positions_show_the_first_prediction(schedule: str) -> None:
 
 @pytest.mark.parametrize("stop_after", [2, 3, 4])
 def test_it_resumes_bit_for_bit_across_the_start(tmp_path: Path, stop_after: int) -> None:
-    resumed, _ = assert_resumes(
-        lambda: build()[1], tmp_path, stop_after, steps=6, source=batches, config=LEARNING
-    )
-    assert resumed.lecam.real != 0
+    options = {"steps": 6, "source": batches, "config": LEARNING}
+    assert assert_resumes(lambda: build()[1], tmp_path, stop_after, **options).lecam.real != 0
 
 
 def test_it_learns_a_few_images_and_leaves_their_tokens_alone(tmp_path: Path) -> None:
-    recorder, images = Recorder(), next(batches(0)).images
-    tokenizer, stage = build()
-    ids = tokenizer.encode(images)
+    recorder, (tokenizer, stage) = Recorder(), build()
+    ids = tokenizer.encode(IMAGES)
     run(stage, tmp_path, recorder, steps=40, source=batches, config=LEARNING)
     losses = [line["reconstruction_loss"] + line["perceptual_loss"] for line in recorder.lines]
     assert losses[-1] < 0.4 * losses[0]
-    assert torch.equal(tokenizer.encode(images), ids)
+    assert torch.equal(tokenizer.encode(IMAGES), ids)
     assert "discriminator_loss" not in recorder.lines[2]
     assert {"gan_loss", "discriminator_loss", "discriminator_lecam_loss"} <= set(recorder.lines[3])
 
 
 def test_processes_must_not_split_the_groups_of_the_discriminator() -> None:
-    _, stage = build()
-    split = Step(0, next(batches(0)), torch.Generator(), world=World(rank=0, size=2))
-    with pytest.raises(ConfigError, match="normalizes over 8 images, which does not divide the 4 images"):
-        stage.losses("model", split)
+    message = "normalizes over 8 images, which does not divide the 4 images"
+    with pytest.raises(ConfigError, match=message):
+        build()[1].losses("model", step(world=World(rank=0, size=2)))
 
 
 def test_single_step_fine_tuning_trains_the_soft_one_step_decoding_and_draws_nothing() -> None:
-    tokenizer, stage = build(SingleStepFineTuningStage)
-    images, draws = next(batches(0)).images, torch.Generator()
+    (tokenizer, stage), draws = build(SingleStepFineTuningStage), seeded()
     before = draws.get_state()
-    found = stage.reconstruct(tokenizer.quantizer.lookup(tokenizer.encode(images)), draws)
+    found = stage.reconstruct(tokenizer.quantizer.lookup(tokenizer.encode(IMAGES)), draws)
     assert torch.equal(draws.get_state(), before)
     decoding = DecodingConfig(steps=1, temperature=0, final_lookup="soft")
-    torch.testing.assert_close(found.clamp(0, 1), tokenizer.reconstruct(images, decoding, draws))
+    torch.testing.assert_close(found.clamp(0, 1), tokenizer.reconstruct(IMAGES, decoding, draws))
