@@ -52,21 +52,19 @@ def test_an_unknown_key_is_named(values: dict[str, object], key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("low", "message"),
     [
-        ({"low": -1}, "range.low = -1: Input should be greater than or equal to 0"),
-        ({"low": 10}, "range: low 10 is above high 9"),
+        (-1, "range.low = -1: Input should be greater than or equal to 0"),
+        (10, "range: low 10 is above high 9"),
     ],
 )
-def test_a_wrong_value_is_shown_and_a_wrong_record_is_not_spelled_out(
-    given: dict[str, int], message: str
-) -> None:
+def test_a_wrong_value_is_shown_and_a_wrong_record_is_not_spelled_out(low: int, message: str) -> None:
     with pytest.raises(ConfigError) as found:
-        Outer.build({"range": given})
+        Outer.build({"range": {"low": low}})
     assert str(found.value) == message
 
 
-def test_true_is_no_number() -> None:
+def test_true_is_not_a_number() -> None:
     with pytest.raises(ConfigError, match="low must be a number, not a boolean, got True"):
         Range.build({"low": True})
     assert Switch.build({"on": True}).on

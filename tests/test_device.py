@@ -10,12 +10,11 @@ import torch
 from sftok.device import DeviceError, open_device, require_device
 
 
-def test_the_cpu_needs_nothing() -> None:
+def test_the_cpu_needs_nothing_and_a_missing_gpu_is_one_line_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     require_device("cpu")
     assert open_device("cpu") == torch.device("cpu")
-
-
-def test_a_missing_gpu_is_one_line_with_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match=r"device = 'cuda'.*--set device=cpu") as caught:
         open_device("cuda")

@@ -14,19 +14,13 @@ class Owner(nn.Module):
         self.held = Frozen(nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)))
 
 
-def test_it_is_not_part_of_its_owner() -> None:
-    owner = Owner().train()
-    assert list(owner.parameters()) == []
-    assert owner.state_dict() == {}
+def test_it_is_not_part_of_its_owner_and_gradients_pass_through_it() -> None:
+    owner, inputs = Owner().train(), torch.ones(1, 2, requires_grad=True)
+    assert (list(owner.parameters()), owner.state_dict()) == ([], {})
     assert not owner.held.module.training
-
-
-def test_gradients_pass_through_it() -> None:
-    inputs = torch.ones(1, 2, requires_grad=True)
-    held = Owner().held
-    held(inputs).sum().backward()
+    owner.held(inputs).sum().backward()
     assert inputs.grad is not None
-    assert all(parameter.grad is None for parameter in held.module.parameters())
+    assert all(parameter.grad is None for parameter in owner.held.module.parameters())
 
 
 def test_it_follows_its_inputs_to_their_device() -> None:

@@ -8,33 +8,23 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from small_models import generator_record
+from small_models import generator_record, seeded, smaller_sftok_config
 
 from sftok import hub
 from sftok.checkpoints import CheckpointError
 from sftok.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
 from sftok.models.generator import MaskGITGenerator
-from sftok.models.titok import TITOK_SIZES, TiTok
-from sftok.models.tokenizer import SIZES, SFTok
-from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord, VQGANConfig
+from sftok.models.titok import TITOK_SIZES
+from sftok.models.tokenizer import SIZES
+from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
 
 REFERENCE = Path(__file__).parent / "data" / "reference"
 
-TINY = MaskGITVQGANRecord(
-    image_size=8,
-    backbone=VQGANConfig(
-        hidden_channels=4,
-        channel_multipliers=(1, 2),
-        num_res_blocks=1,
-        code_dim=3,
-        codebook_size=6,
-        norm_groups=2,
-    ),
-)
+TINY = MaskGITVQGANRecord(image_size=8, backbone=smaller_sftok_config().pixel_decoder)
 
 
 def tiny(seed: int = 0) -> MaskGITVQGAN:
-    return MaskGITVQGAN.from_config(TINY, torch.Generator().manual_seed(seed)).eval()
+    return MaskGITVQGAN.from_config(TINY, seeded(seed)).eval()
 
 
 @pytest.fixture
@@ -43,26 +33,24 @@ def random_tiny(monkeypatch):
     monkeypatch.setattr(hub, "FULL_SIZES", {"tiny": partial(MaskGITVQGAN.from_config, TINY)})
 
 
-def test_every_full_size_is_one_of_the_papers_models():
+def test_every_full_size_is_one_of_the_papers_models_and_says_its_sizes():
     with torch.device("meta"):
-        built = {name: build(torch.Generator("cpu").manual_seed(0)) for name, build in FULL_SIZES.items()}
-    assert {name: model.record for name, model in built.items() if isinstance(model, TiTok)} == TITOK_SIZES
-    sftok = {name: model.record for name, model in built.items() if isinstance(model, SFTok)}
-    assert {name: record.model_dump(exclude={"decoding"}) for name, record in sftok.items()} == {
-        name: config.model_dump() for name, config in SIZES.items()
-    }
-    assert built["maskgit-vqgan"].record == MASKGIT_VQGAN
-    assert set(built) == {"sftok-b", "sftok-l", "titok-b64", "titok-bl64", "titok-l32", "maskgit-vqgan"}
-
-
-def test_every_tokenizer_says_its_sizes():
+        built = {name: build(seeded()) for name, build in FULL_SIZES.items()}
     assert set(TOKENIZERS) == {"sftok", "titok", "maskgit-vqgan"}
-    with torch.device("meta"):
-        models = [
-            FULL_SIZES[name](torch.Generator("cpu")) for name in ("sftok-b", "titok-l32", "maskgit-vqgan")
-        ]
-    sizes = [(model.image_size, model.num_tokens, model.codebook_size) for model in models]
-    assert sizes == [(256, 64, 8192), (256, 32, 4096), (256, 256, 1024)]
+    records = {name: model.record for name, model in built.items()}
+    for name, size in SIZES.items():
+        assert records[name].model_dump(exclude={"decoding"}) == size.model_dump()
+    others = {name: record for name, record in records.items() if name not in SIZES}
+    assert others == {**TITOK_SIZES, "maskgit-vqgan": MASKGIT_VQGAN}
+    sizes = {name: (each.image_size, each.num_tokens, each.codebook_size) for name, each in built.items()}
+    assert sizes == {
+        "sftok-b": (256, 64, 8192),
+        "sftok-l": (256, 64, 8192),
+        "titok-b64": (256, 64, 4096),
+        "titok-bl64": (256, 64, 8192),
+        "titok-l32": (256, 32, 4096),
+        "maskgit-vqgan": (256, 256, 1024),
+    }
 
 
 def test_random_weights_depend_on_the_seed_alone(random_tiny):
@@ -73,9 +61,8 @@ def test_random_weights_depend_on_the_seed_alone(random_tiny):
 
 
 def test_an_unknown_name_lists_the_choices():
-    with pytest.raises(
-        CheckpointError, match=r"random:sftok: .*did you mean 'sftok-[bl]'\? choices: maskgit"
-    ):
+    message = r"random:sftok: .*did you mean 'sftok-[bl]'\? choices: maskgit"
+    with pytest.raises(CheckpointError, match=message):
         open_tokenizer("random:sftok")
     with pytest.raises(CheckpointError, match="needs no teacher's file"):
         open_tokenizer("random:sftok-b", teacher="maskgit.bin")
@@ -101,10 +88,8 @@ def test_a_generator_is_no_tokenizer(tmp_path):
 
 
 def test_the_identity_is_of_weights_and_configuration():
-    model = tiny()
-    before = identity(model)
-    with torch.no_grad():
-        model.pixel_decoder.codebook[0, 0] += 1e-6
+    model, before = tiny(), identity(tiny())
+    model.pixel_decoder.codebook.data[0, 0] += 1e-6
     assert identity(model) != before
     regrouped = MaskGITVQGAN(TINY.backbone.model_copy(update={"norm_groups": 4}), 8).eval()
     regrouped.load_state_dict(tiny().state_dict())

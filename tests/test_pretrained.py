@@ -12,6 +12,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
+from small_models import draw
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
@@ -40,13 +41,9 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def tiny_dino(monkeypatch: pytest.MonkeyPatch) -> Weights:
     """Random weights for a tiny ViT, which takes the place of ViT-S/16."""
-
-    def vit(*_: object, **__: object) -> VisionTransformer:
-        return VisionTransformer(img_size=16, patch_size=4, embed_dim=12, depth=3, num_heads=2, num_classes=0)
-
-    monkeypatch.setattr(timm, "create_model", vit)
-    generator = torch.Generator().manual_seed(0)
-    return {name: torch.randn(value.shape, generator=generator) for name, value in vit().state_dict().items()}
+    shape = {"img_size": 16, "patch_size": 4, "embed_dim": 12, "depth": 3, "num_heads": 2}
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: VisionTransformer(**shape, num_classes=0))
+    return {name: draw(*value.shape) for name, value in timm.create_model().state_dict().items()}
 
 
 def assert_holds(network: nn.Module, weights: Weights) -> None:
@@ -64,9 +61,7 @@ def assert_holds(network: nn.Module, weights: Weights) -> None:
         (DiscriminatorConfig, "dino", "DINO ViT-S/16", "dino_deitsmall16_pretrain.pth"),
     ],
 )
-def test_missing_weights_are_requested(
-    hub: Path, family: type[Component], name: str, network: str, file: str
-) -> None:
+def test_missing_weights_are_requested(hub, family: type[Component], name: str, network: str, file: str):
     with pytest.raises(PretrainedError) as caught:
         family.member_of(name).check_weights()
     assert str(caught.value).startswith(f"{network}: no weights at {hub / file}; fetch https://")
@@ -83,31 +78,23 @@ def test_dino_is_loaded_from_the_hub_cache_or_a_path(hub: Path, tiny_dino: Weigh
 
 
 @pytest.mark.parametrize("load", [dino_vit_small, lpips_network, efficientnet_lite0])
-def test_weights_of_another_network_are_refused(
-    hub: Path, tiny_dino: Weights, load: Callable[..., nn.Module]
-) -> None:
+def test_weights_of_another_network_are_refused(hub, tiny_dino, load: Callable[..., nn.Module]):
     torch.save({"norm.weight": torch.ones(3)}, hub / "other.pth")
     with pytest.raises(PretrainedError, match=r"other\.pth (is damaged or another|cannot be used)"):
         load(weights=hub / "other.pth")
 
 
-def test_a_truncated_file_is_refused(hub: Path, tiny_dino: Weights) -> None:
-    path = hub / "truncated.pth"
-    torch.save(tiny_dino, path)
-    path.write_bytes(path.read_bytes()[:-200])
-    with pytest.raises(PretrainedError, match=r"truncated\.pth is damaged"):
-        dino_vit_small(path)
-
-
-def test_code_in_a_file_is_not_run(hub: Path) -> None:
+def test_truncated_files_are_refused_and_code_in_a_file_is_not_run(hub: Path, tiny_dino: Weights) -> None:
     class Attack:
         def __reduce__(self) -> tuple[object, tuple[str]]:
             return Path.touch, (hub / "touched",)
 
-    path = hub / "attack.pth"
-    path.write_bytes(pickle.dumps({"cls_token": Attack()}, protocol=2))
-    with pytest.raises(PretrainedError, match=r"attack\.pth is damaged"):
-        dino_vit_small(path)
+    torch.save(tiny_dino, hub / "whole.pth")
+    attack = pickle.dumps({"cls_token": Attack()}, protocol=2)
+    for content in (attack, (hub / "whole.pth").read_bytes()[:-200]):
+        (hub / "bad.pth").write_bytes(content)
+        with pytest.raises(PretrainedError, match=r"bad\.pth is damaged"):
+            dino_vit_small(hub / "bad.pth")
     assert not (hub / "touched").exists()
 
 

@@ -26,11 +26,15 @@ def test_any_name_has_a_temporary_one(tmp_path: Path, name: str) -> None:
 
 @pytest.mark.parametrize("flush", [True, False])
 def test_a_file_appears_complete_or_stays_as_it_was(tmp_path: Path, flush: bool) -> None:
+    def write_half() -> None:
+        with atomic(path, flush=flush) as temporary:
+            temporary.write_text("half")
+            raise KeyboardInterrupt
+
     path = tmp_path / "page.html"
     write_text(path, "old", flush=flush)
-    with pytest.raises(KeyboardInterrupt), atomic(path, flush=flush) as temporary:
-        temporary.write_text("half")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_half()
     assert path.read_text() == "old"
     write_text(path, "new", flush=flush)
     assert path.read_text() == "new"
