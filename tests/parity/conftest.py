@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -50,18 +49,7 @@ def vqgan_numbers() -> dict[str, Tensor]:
 
 @pytest.fixture(scope="session")
 def released_vqgan(vqgan_numbers: dict[str, Tensor]) -> MaskGITVQGAN:
-    config = VQGANConfig(
-        hidden_channels=32,
-        channel_multipliers=(1, 2),
-        num_res_blocks=1,
-        code_dim=16,
-        codebook_size=32,
-    )
-    vqgan = MaskGITVQGAN(config, 32)
+    shape = {"hidden_channels": 32, "channel_multipliers": (1, 2), "num_res_blocks": 1}
+    vqgan = MaskGITVQGAN(VQGANConfig(**shape, code_dim=16, codebook_size=32), 32)
     vqgan.load_state_dict(maskgit_vqgan.LAYOUTS[0].convert(weights(vqgan_numbers)))
     return vqgan.eval().requires_grad_(False)
-
-
-@pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)

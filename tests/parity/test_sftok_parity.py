@@ -5,52 +5,57 @@ from functools import partial
 import pytest
 import torch
 from einops import rearrange
+from small_models import BACKBONE, seeded
 from torch.testing import assert_close
 
 from sftok.decoding.schedule import DecodingConfig
 from sftok.decoding.unmask import iterative_unmask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import VQGANConfig
 
 
 def as_tokens(released):
     return rearrange(released, "b d 1 k -> b k d")
 
 
+@pytest.fixture
+def latents(sftok_numbers):
+    return as_tokens(sftok_numbers["out.encoder"])
+
+
+@pytest.fixture
+def quantized(sftok_numbers):
+    return as_tokens(sftok_numbers["out.quantized_nearest"])
+
+
 assert_parity = partial(assert_close, atol=1e-4, rtol=1e-4)
 
 
-def test_encoder(released_sftok, sftok_numbers):
-    assert_parity(
-        released_sftok["encoder"](sftok_numbers["in.images"]), as_tokens(sftok_numbers["out.encoder"])
-    )
+def test_encoder(released_sftok, sftok_numbers, latents):
+    assert_parity(released_sftok["encoder"](sftok_numbers["in.images"]), latents)
 
 
-def test_sinkhorn_assignment_and_losses(released_sftok, sftok_numbers):
+def test_sinkhorn_assignment_and_losses(released_sftok, sftok_numbers, latents):
     quantizer = released_sftok["quantizer"].train()
-    out = quantizer(as_tokens(sftok_numbers["out.encoder"]))
+    out = quantizer(latents)
     quantizer.eval()
-    assert torch.equal(out.ids, sftok_numbers["out.indices_sinkhorn"].squeeze(1))
+    ids = sftok_numbers["out.indices_sinkhorn"].squeeze(1)
+    assert torch.equal(out.ids, ids)
+    assert not torch.equal(ids, sftok_numbers["out.indices_nearest"])
     assert_parity(out.quantized, as_tokens(sftok_numbers["out.quantized_sinkhorn"]))
     assert_parity(out.loss, sftok_numbers["out.quantizer_loss_sinkhorn"])
     assert_parity(out.commitment_loss, sftok_numbers["out.commitment_loss_sinkhorn"])
     assert_parity(out.codebook_loss, sftok_numbers["out.codebook_loss_sinkhorn"])
 
 
-def test_nearest_assignment(released_sftok, sftok_numbers):
-    out = released_sftok["quantizer"](as_tokens(sftok_numbers["out.encoder"]))
+def test_nearest_assignment(released_sftok, sftok_numbers, latents, quantized):
+    out = released_sftok["quantizer"](latents)
     assert torch.equal(out.ids, sftok_numbers["out.indices_nearest"])
-    assert_parity(out.quantized, as_tokens(sftok_numbers["out.quantized_nearest"]))
+    assert_parity(out.quantized, quantized)
 
 
-def test_the_two_assignments_differ_in_the_reference(sftok_numbers):
-    sinkhorn = sftok_numbers["out.indices_sinkhorn"].squeeze(1)
-    assert not torch.equal(sinkhorn, sftok_numbers["out.indices_nearest"])
-
-
-def test_logits(released_sftok, sftok_numbers):
-    decoder, quantized = released_sftok["decoder"], as_tokens(sftok_numbers["out.quantized_nearest"])
+def test_logits(released_sftok, sftok_numbers, quantized):
+    decoder = released_sftok["decoder"]
     logits = decoder(sftok_numbers["in.partially_masked_ids"], quantized)
     assert_parity(logits, sftok_numbers["out.logits_partially_masked"])
     all_masked = torch.full((6, 16), decoder.mask_id)
@@ -58,35 +63,23 @@ def test_logits(released_sftok, sftok_numbers):
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4, 8, 12])
-def test_iterative_decoding(released_sftok, sftok_numbers, generator, steps):
-    decoder, quantized = released_sftok["decoder"], as_tokens(sftok_numbers["out.quantized_nearest"])
-    config = DecodingConfig(steps=steps, temperature=0)
-    unmasked = iterative_unmask(lambda ids, step: decoder(ids, quantized), 6, 16, 1024, config, generator)
+def test_iterative_decoding(released_sftok, sftok_numbers, quantized, steps):
+    decoder, config = released_sftok["decoder"], DecodingConfig(steps=steps, temperature=0)
+    unmasked = iterative_unmask(lambda ids, step: decoder(ids, quantized), 6, 16, 1024, config, seeded())
     assert torch.equal(unmasked.ids, sftok_numbers[f"out.generate_steps{steps}.ids"])
     assert_parity(unmasked.logits, sftok_numbers[f"out.generate_steps{steps}.last_logits"])
 
 
 def test_masked_cross_entropy(sftok_numbers):
-    loss = masked_cross_entropy(
-        sftok_numbers["out.logits_partially_masked"],
-        sftok_numbers["in.target_ids"],
-        sftok_numbers["in.loss_mask"],
-        unmasked_weight=0.1,
-    )
+    names = ("out.logits_partially_masked", "in.target_ids", "in.loss_mask")
+    loss = masked_cross_entropy(*(sftok_numbers[name] for name in names), unmasked_weight=0.1)
     assert_parity(loss, sftok_numbers["out.masked_ce"])
 
 
-def test_images_to_ids_to_codes_through_the_tokenizer(released_sftok, sftok_numbers, generator):
-    pixels = VQGANConfig(
-        hidden_channels=8,
-        channel_multipliers=(1, 1, 1, 1),
-        num_res_blocks=1,
-        code_dim=4,
-        codebook_size=1024,
-        norm_groups=4,
-    )
+def test_images_to_ids_to_codes_through_the_tokenizer(released_sftok, sftok_numbers):
+    pixels = BACKBONE.model_copy(update={"channel_multipliers": (1, 1, 1, 1), "codebook_size": 1024})
     tokenizer = SFTok(*released_sftok.values(), pixels.build_decoder(32))
     ids = tokenizer.encode(sftok_numbers["in.images"])
     assert torch.equal(ids, sftok_numbers["out.indices_nearest"])
-    codes = tokenizer.decode_codes(ids, DecodingConfig(steps=8, temperature=0), generator).ids
+    codes = tokenizer.decode_codes(ids, DecodingConfig(steps=8, temperature=0), seeded()).ids
     assert torch.equal(codes, sftok_numbers["out.generate_steps8.ids"])
