@@ -15,6 +15,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from pytest_benchmark.fixture import BenchmarkFixture
+from small_models import seeded
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -22,7 +23,6 @@ from experiments.recipe import Recipe
 from sftok.data.batches import Batch
 from sftok.models.layers import SelfAttention, attend
 from sftok.models.tokenizer import SFTok
-from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.optimizer import adamw
 from sftok.training.precision import Precision, autocast
 from sftok.training.stages.base import Step
@@ -33,22 +33,15 @@ CPU = torch.device("cpu")
 
 @pytest.fixture
 def step(recipe: Recipe, tokenizer: SFTok, batch: Batch) -> Callable[[Precision], float]:
-    decoder = tokenizer.decoder
-    shape = (len(batch.indices), decoder.num_codes)
-    codes = torch.randint(decoder.vocabulary, shape, generator=torch.Generator().manual_seed(1))
-    stage = AlignmentStage(
-        tokenizer.encoder,
-        tokenizer.quantizer,
-        decoder,
-        lambda batch: codes,
-        recipe.loss,
-        AlignmentConfig(context=PredictionConfig(replacement_ratio=1.0)),
-    ).train()
+    parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
+    shape = (len(batch.indices), tokenizer.decoder.num_codes)
+    codes = torch.randint(tokenizer.decoder.vocabulary, shape, generator=seeded(1))
+    stage = AlignmentStage(*parts, lambda batch: codes, recipe.loss, AlignmentConfig()).train()
     optimizer = adamw(stage.trained.named_parameters(), recipe.stage2.training.optimizer)
 
     def one(precision: Precision) -> float:
         with autocast(precision, CPU):
-            losses = stage.losses("model", Step(0, batch, torch.Generator().manual_seed(2)))
+            losses = stage.losses("model", Step(0, batch, seeded(2)))
         optimizer.zero_grad(set_to_none=True)
         losses["loss"].backward()
         optimizer.step()
