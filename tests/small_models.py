@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
@@ -50,6 +52,16 @@ def image_set(count: int, side: int, classes: int = 2, seed: int = 0) -> MemoryI
     return MemoryImageSet("noise", tuple("abcd"[:classes]), pixels, torch.arange(count) % classes)
 
 
+class Malicious:
+    """Makes the folder `trace` when it is unpickled."""
+
+    def __init__(self, trace: Path):
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (str(self.trace),)
+
+
 def sftok_config(depth: int = 1, **changes: Any) -> SFTokConfig:
     """4 latent tokens of 8 channels and 32 codes, for 16 teacher codes of 24, on images of 16 pixels."""
     shape = {"width": 16, "depth": depth, "heads": 2}
@@ -70,14 +82,7 @@ def sftok_config(depth: int = 1, **changes: Any) -> SFTokConfig:
 def smaller_sftok_config() -> SFTokConfig:
     """2 latent tokens of 4 channels and 8 codes, for 16 teacher codes of 8, on images of 8 pixels."""
     shape = {"width": 8, "depth": 1, "heads": 2}
-    pixel_decoder = VQGANConfig(
-        hidden_channels=4,
-        channel_multipliers=(1, 2),
-        num_res_blocks=1,
-        code_dim=4,
-        codebook_size=8,
-        norm_groups=2,
-    )
+    size = {"hidden_channels": 4, "channel_multipliers": (1, 2), "code_dim": 4, "codebook_size": 8}
     return SFTokConfig(
         image_size=8,
         num_latent_tokens=2,
@@ -85,7 +90,7 @@ def smaller_sftok_config() -> SFTokConfig:
         encoder=ViTEncoderConfig(patch_size=4, **shape),
         quantizer=OptVQConfig(codebook_size=8),
         decoder=ViTDecoderConfig(**shape),
-        pixel_decoder=pixel_decoder,
+        pixel_decoder=BACKBONE.model_copy(update={**size, "norm_groups": 2}),
     )
 
 

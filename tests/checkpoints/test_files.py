@@ -4,27 +4,18 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from small_models import Malicious
 
 from sftok.checkpoints import CheckpointError
 from sftok.checkpoints.files import read_file
 from sftok.weights import save_tensors
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "offset": torch.tensor([3])}
-
-
-class Malicious:
-    def __init__(self, victim: Path) -> None:
-        self.victim = victim
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.victim),)
 
 
 def test_torch_safetensors_and_own_files_read_alike(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 
 from sftok.data.base import MemoryImageSet
 from sftok.decoding.guidance import GenerationConfig
-from sftok.evaluation.config import EvaluationConfig, GenerationEvaluationConfig
+from sftok.evaluation.config import EvaluationConfig, GenerationEvaluationConfig, MeasuredConfig
 from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.generation import evaluate_generation
 from sftok.evaluation.protocol import Evaluation
@@ -116,25 +117,25 @@ def decode(teacher) -> DecodeIds:
     return lambda ids, noise: teacher.decode(ids)
 
 
-@pytest.fixture
-def reconstruct(tokenizer, teacher, images, extractor, config, tmp_path) -> Callable[..., Evaluation]:
-    """Evaluate the tokenizer; arguments change the configuration."""
+def runner(evaluate: Callable[..., Evaluation], config: MeasuredConfig, **arguments: Any):
+    """`evaluate` with a configuration that the keywords of a call change."""
 
     def run(**changes: Any) -> Evaluation:
-        arguments = {"teacher": teacher} | {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
-        asked = config.model_copy(update=changes)
-        return evaluate(tokenizer, images, asked, [extractor], tmp_path, **arguments)
+        given = arguments | {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
+        return evaluate(config.model_copy(update=changes), **given)
 
     return run
+
+
+@pytest.fixture
+def reconstruct(tokenizer, teacher, images, extractor, config, tmp_path) -> Callable[..., Evaluation]:
+    """Evaluate the tokenizer; keywords change the configuration."""
+    measure = functools.partial(evaluate, tokenizer, images)
+    return runner(measure, config, extractors=[extractor], cache_dir=tmp_path, teacher=teacher)
 
 
 @pytest.fixture
 def generate(model, decode, images, extractor, generation_config, tmp_path) -> Callable[..., Evaluation]:
-    """Evaluate the generator; arguments change the configuration."""
-
-    def run(**changes: Any) -> Evaluation:
-        arguments = {key: changes.pop(key) for key in ARGUMENTS & changes.keys()}
-        asked = generation_config.model_copy(update=changes)
-        return evaluate_generation(model, decode, images, asked, [extractor], tmp_path, **arguments)
-
-    return run
+    """Evaluate the generator; keywords change the configuration."""
+    measure = functools.partial(evaluate_generation, model, decode, images)
+    return runner(measure, generation_config, extractors=[extractor], cache_dir=tmp_path)

@@ -1,13 +1,10 @@
 from __future__ import annotations
 
-import functools
-from pathlib import Path
-
 import pytest
 import timm
 import torch
 import torch.nn.functional as F
-from small_models import seeded
+from small_models import Malicious, seeded
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
@@ -65,27 +62,14 @@ def test_every_image_has_features_of_its_own_and_must_be_uint8(efficientnet, pix
         efficientnet(pixels.float())
 
 
-class Evil:
-    """Leaves a file behind when it is unpickled."""
-
-    def __init__(self, trace: Path) -> None:
-        self.trace = trace
-
-    def __reduce__(self):
-        return (exec, (f"open({str(self.trace)!r}, 'w').close()",))
-
-
 @pytest.mark.parametrize("name", ["efficientnet-lite0", "classifier", "inception-v3-compat"])
 def test_a_file_without_its_weights_is_refused_and_runs_no_code(tmp_path, name):
-    path = tmp_path / "weights.pth"
-    damaged = functools.partial(path.write_bytes, b"not weights" * 50)
-    other = functools.partial(torch.save, {"weight": torch.zeros(3)}, path)
-    evil = functools.partial(torch.save, Evil(tmp_path / "ran"), path)
-    for write in (damaged, other, evil):
-        write()
+    path, trace = tmp_path / "weights.pth", tmp_path / "ran"
+    for content in (b"not weights" * 50, {"weight": torch.zeros(3)}, Malicious(trace)):
+        path.write_bytes(content) if isinstance(content, bytes) else torch.save(content, path)
         with pytest.raises(EvaluationError, match=r"weights\.pth is damaged or another network's"):
             ExtractorConfig.find(name)().build(weights=path)
-    assert not (tmp_path / "ran").exists()
+    assert not trace.exists()
 
 
 def test_a_missing_package_of_weights_is_named(monkeypatch):

@@ -5,13 +5,12 @@ from functools import partial
 import pytest
 import torch
 from einops import rearrange
-from small_models import BACKBONE, seeded
+from small_models import seeded
 from torch.testing import assert_close
 
 from sftok.decoding.schedule import DecodingConfig
 from sftok.decoding.unmask import iterative_unmask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
-from sftok.models.tokenizer import SFTok
 
 
 def as_tokens(released):
@@ -74,12 +73,3 @@ def test_masked_cross_entropy(sftok_numbers):
     names = ("out.logits_partially_masked", "in.target_ids", "in.loss_mask")
     loss = masked_cross_entropy(*(sftok_numbers[name] for name in names), unmasked_weight=0.1)
     assert_parity(loss, sftok_numbers["out.masked_ce"])
-
-
-def test_images_to_ids_to_codes_through_the_tokenizer(released_sftok, sftok_numbers):
-    pixels = BACKBONE.model_copy(update={"channel_multipliers": (1, 1, 1, 1), "codebook_size": 1024})
-    tokenizer = SFTok(*released_sftok.values(), pixels.build_decoder(32))
-    ids = tokenizer.encode(sftok_numbers["in.images"])
-    assert torch.equal(ids, sftok_numbers["out.indices_nearest"])
-    codes = tokenizer.decode_codes(ids, DecodingConfig(steps=8, temperature=0), seeded()).ids
-    assert torch.equal(codes, sftok_numbers["out.generate_steps8.ids"])

@@ -10,10 +10,9 @@ from sftok.training.ema import WeightAverage
 
 
 def test_known_values() -> None:
-    module = nn.Linear(1, 1, bias=False)
-    module.weight.data.fill_(0.0)
+    module, expected = nn.Linear(1, 1, bias=False), 0.0
+    module.weight.data.zero_()
     average = WeightAverage(module, decay=0.5)
-    expected = 0.0
     for step, value in enumerate([1.0, 2.0, 3.0, -4.0, 7.0, 1.0, 9.0, 2.0, 5.0, 6.0, 1.0]):
         module.weight.data.fill_(value)
         average.update(module, step)

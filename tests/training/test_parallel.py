@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from parallel_worker import STAGES
 
 from sftok.weights import load_tensors
 
@@ -51,12 +52,6 @@ def train(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
         return folder
 
     return trained
-
-
-STAGES = [
-    *("teacher", "warm-up", "alignment", "half-replaced"),
-    *("fine-tuning", "fine-tuning-of-tails", "generator"),
-]
 
 
 @pytest.mark.parametrize("stage", STAGES)
