@@ -18,10 +18,5 @@ def tokenizer(config: SFTokConfig) -> SFTok:
 
 
 @pytest.fixture
-def generator() -> torch.Generator:
-    return torch.Generator().manual_seed(0)
-
-
-@pytest.fixture
-def images(generator: torch.Generator) -> torch.Tensor:
-    return torch.rand(5, 3, 16, 16, generator=generator)
+def images() -> torch.Tensor:
+    return torch.rand(5, 3, 16, 16, generator=small_models.seeded())

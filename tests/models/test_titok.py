@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -174,73 +175,55 @@ def _released_weights(legacy: bool) -> dict[str, Tensor]:
     return weights
 
 
-def _transform(weights: dict[str, Tensor], part: str, tokens: Tensor) -> Tensor:
-    def take(name: str) -> tuple[Tensor, Tensor]:
-        return weights[f"{name}weight"], weights[f"{name}bias"]
+def _take(weights: dict[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
+    return weights[f"{name}weight"], weights[f"{name}bias"]
 
-    tokens = F.layer_norm(tokens, (WIDTH,), *take(f"{part}.ln_pre."))
+
+def _transform(weights: dict[str, Tensor], part: str, tokens: Tensor) -> Tensor:
+    """The part's blocks between its first and its last norm."""
+    tokens = F.layer_norm(tokens, (WIDTH,), *_take(weights, f"{part}.ln_pre."))
     for layer in range(DEPTH):
-        block = f"{part}.transformer.{layer}"
-        sequence = F.layer_norm(tokens, (WIDTH,), *take(f"{block}.ln_1.")).transpose(0, 1)
-        attended, _ = F.multi_head_attention_forward(
-            sequence,
-            sequence,
-            sequence,
-            WIDTH,
-            HEADS,
-            *take(f"{block}.attn.in_proj_"),
-            None,
-            None,
-            False,
-            0.0,
-            *take(f"{block}.attn.out_proj."),
-            training=False,
+        take = partial(
+            _take, {name.removeprefix(f"{part}.transformer.{layer}."): w for name, w in weights.items()}
         )
+        sequence = F.layer_norm(tokens, (WIDTH,), *take("ln_1.")).transpose(0, 1)
+        given = (*take("attn.in_proj_"), None, None, False, 0.0, *take("attn.out_proj."))
+        attended, _ = F.multi_head_attention_forward(*[sequence] * 3, WIDTH, HEADS, *given, training=False)
         tokens = tokens + attended.transpose(0, 1)
-        hidden = F.layer_norm(tokens, (WIDTH,), *take(f"{block}.ln_2."))
-        hidden = F.gelu(F.linear(hidden, *take(f"{block}.mlp.c_fc.")))
-        tokens = tokens + F.linear(hidden, *take(f"{block}.mlp.c_proj."))
+        hidden = F.linear(F.layer_norm(tokens, (WIDTH,), *take("ln_2.")), *take("mlp.c_fc."))
+        tokens = tokens + F.linear(F.gelu(hidden), *take("mlp.c_proj."))
     return tokens
 
 
 def _encode(weights: dict[str, Tensor], images: Tensor, legacy: bool) -> Tensor:
     batch = len(images)
-    patches = F.conv2d(
-        images, weights["encoder.patch_embed.weight"], weights["encoder.patch_embed.bias"], stride=PATCH
-    )
+    patches = F.conv2d(images, *_take(weights, "encoder.patch_embed."), stride=PATCH)
     patches = patches.flatten(2).transpose(1, 2)
     image = torch.cat([weights["encoder.class_embedding"].expand(batch, 1, WIDTH), patches], dim=1)
     image = image + weights["encoder.positional_embedding"]
     queries = weights["latent_tokens"] + weights["encoder.latent_token_positional_embedding"]
     tokens = torch.cat([image, queries.expand(batch, TOKENS, WIDTH)], dim=1)
     latents = _transform(weights, "encoder", tokens)[:, 1 + GRID**2 :]
-    latents = F.layer_norm(
-        latents, (WIDTH,), weights["encoder.ln_post.weight"], weights["encoder.ln_post.bias"]
-    )
+    latents = F.layer_norm(latents, (WIDTH,), *_take(weights, "encoder.ln_post."))
     straight = latents.transpose(1, 2).unsqueeze(-1)
     latents = latents.reshape(batch, WIDTH, TOKENS, 1) if legacy else straight
-    latents = F.conv2d(latents, weights["encoder.conv_out.weight"], weights["encoder.conv_out.bias"])
-    return latents.reshape(batch, 5, 1, TOKENS)
+    return F.conv2d(latents, *_take(weights, "encoder.conv_out.")).reshape(batch, 5, 1, TOKENS)
 
 
 def _decode(weights: dict[str, Tensor], quantized: Tensor, legacy: bool) -> Tensor:
     batch = len(quantized)
-    latents = F.linear(
-        quantized, weights["decoder.decoder_embed.weight"], weights["decoder.decoder_embed.bias"]
-    )
+    latents = F.linear(quantized, *_take(weights, "decoder.decoder_embed."))
     latents = latents + weights["decoder.latent_token_positional_embedding"]
     masks = weights["decoder.mask_token"].repeat(batch, GRID**2, 1)
     masks = torch.cat([weights["decoder.class_embedding"].expand(batch, 1, WIDTH), masks], dim=1)
     tokens = torch.cat([masks + weights["decoder.positional_embedding"], latents], dim=1)
     patches = _transform(weights, "decoder", tokens)[:, 1 : 1 + GRID**2]
-    patches = F.layer_norm(
-        patches, (WIDTH,), weights["decoder.ln_post.weight"], weights["decoder.ln_post.bias"]
-    )
+    patches = F.layer_norm(patches, (WIDTH,), *_take(weights, "decoder.ln_post."))
     hidden = patches.transpose(1, 2).reshape(batch, WIDTH, GRID, GRID)
-    hidden = F.conv2d(hidden, weights["decoder.ffn.0.weight"], weights["decoder.ffn.0.bias"])
+    hidden = F.conv2d(hidden, *_take(weights, "decoder.ffn.0."))
     if legacy:
-        return F.conv2d(hidden.tanh(), weights["decoder.ffn.2.weight"], weights["decoder.ffn.2.bias"])
+        return F.conv2d(hidden.tanh(), *_take(weights, "decoder.ffn.2."))
     # Channels run over row and column within the patch, then color.
     hidden = hidden.reshape(batch, PATCH, PATCH, 3, GRID, GRID).permute(0, 3, 4, 1, 5, 2)
     hidden = hidden.reshape(batch, 3, GRID * PATCH, GRID * PATCH)
-    return F.conv2d(hidden, weights["decoder.conv_out.weight"], weights["decoder.conv_out.bias"], padding=1)
+    return F.conv2d(hidden, *_take(weights, "decoder.conv_out."), padding=1)
