@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from safetensors.torch import load_file
 
 # For `small_models`, `batches` and `small_training`.
 sys.path[:0] = [str(Path(__file__).parent / folder) for folder in (".", "metrics", "training")]
+
+REFERENCE = Path(__file__).parent / "data" / "reference"
+"""Numbers produced by the authors' public implementation with random weights."""
 
 settings.register_profile("sftok", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("sftok")
@@ -23,3 +27,13 @@ def threads() -> Iterator[None]:
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def sftok_numbers() -> dict[str, torch.Tensor]:
+    return load_file(REFERENCE / "sftok_tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def vqgan_numbers() -> dict[str, torch.Tensor]:
+    return load_file(REFERENCE / "maskgit_vqgan_tiny.safetensors")

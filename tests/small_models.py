@@ -100,3 +100,8 @@ def generator_record(
     """A MaskGIT generator without dropout, one block deep."""
     model = MaskGITConfig(**{"width": 16, "depth": 1, "heads": 2, "dropout": 0.0, **changes})
     return GeneratorRecord(model=model, num_tokens=num_tokens, vocabulary=vocabulary, num_classes=num_classes)
+
+
+def released(numbers: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """The weights among `numbers`, by their names in the release."""
+    return {name.removeprefix("weights."): value for name, value in numbers.items() if name[0] == "w"}

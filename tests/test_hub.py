@@ -2,12 +2,10 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from small_models import generator_record, seeded, smaller_sftok_config
+from small_models import generator_record, released, seeded, smaller_sftok_config
 
 from sftok import hub
 from sftok.checkpoints import CheckpointError
@@ -16,8 +14,6 @@ from sftok.models.generator import MaskGITGenerator
 from sftok.models.titok import TITOK_SIZES
 from sftok.models.tokenizer import SIZES
 from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
-
-REFERENCE = Path(__file__).parent / "data" / "reference"
 
 TINY = MaskGITVQGANRecord(image_size=8, backbone=smaller_sftok_config().pixel_decoder)
 
@@ -63,15 +59,13 @@ def test_an_unknown_name_lists_the_choices():
         open_tokenizer("random:sftok-b", teacher="maskgit.bin")
 
 
-def test_files_and_folders_open_as_what_they_hold(tmp_path):
+def test_files_and_folders_open_as_what_they_hold(tmp_path, vqgan_numbers):
     folder = tiny(3).save_pretrained(tmp_path / "saved")
     for reference in (folder, str(folder), folder / "model.safetensors"):
         assert identity(open_tokenizer(reference)) == identity(tiny(3))
-    numbers = load_file(REFERENCE / "maskgit_vqgan_tiny.safetensors")
-    released = {name.removeprefix("weights."): t for name, t in numbers.items() if name.startswith("weights")}
-    torch.save(released, tmp_path / "maskgit-vqgan.bin")
+    torch.save(released(vqgan_numbers), tmp_path / "maskgit-vqgan.bin")
     opened = open_tokenizer(tmp_path / "maskgit-vqgan.bin")
-    assert torch.equal(opened.encode(numbers["in.images"]), numbers["out.ids"])
+    assert torch.equal(opened.encode(vqgan_numbers["in.images"]), vqgan_numbers["out.ids"])
 
 
 def test_a_generator_is_no_tokenizer(tmp_path):

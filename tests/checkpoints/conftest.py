@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from small_models import released, seeded
 from torch import Tensor
 
 from sftok.decoding.schedule import DecodingConfig
@@ -16,19 +16,7 @@ from sftok.models.tokenizer import SFTok, SFTokRecord
 from sftok.quantizers.optvq import OptVQConfig
 from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 
-REFERENCE = Path(__file__).parents[1] / "data" / "reference"
-
 Tensors = dict[str, Tensor]
-
-
-@pytest.fixture(scope="session")
-def sftok_numbers() -> Tensors:
-    return load_file(REFERENCE / "sftok_tiny.safetensors")
-
-
-@pytest.fixture(scope="session")
-def vqgan_numbers() -> Tensors:
-    return load_file(REFERENCE / "maskgit_vqgan_tiny.safetensors")
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +43,7 @@ def sftok_record() -> SFTokRecord:
 
 @pytest.fixture(scope="session")
 def teacher(sftok_record: SFTokRecord) -> MaskGITVQGAN:
-    return MaskGITVQGAN(sftok_record.pixel_decoder, 32, torch.Generator().manual_seed(5)).eval()
+    return MaskGITVQGAN(sftok_record.pixel_decoder, 32, seeded(5)).eval()
 
 
 @pytest.fixture(scope="session")
@@ -65,7 +53,7 @@ def released_teacher(teacher: MaskGITVQGAN) -> Tensors:
 
 @pytest.fixture(scope="session")
 def released_stage2(sftok_numbers: Tensors) -> Tensors:
-    return {name.removeprefix("weights."): value for name, value in sftok_numbers.items() if name[0] == "w"}
+    return released(sftok_numbers)
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +64,7 @@ def released_stage3(released_stage2: Tensors, teacher: MaskGITVQGAN) -> Tensors:
 
 @pytest.fixture
 def sftok(sftok_record: SFTokRecord) -> SFTok:
-    return SFTok.from_record(sftok_record, torch.Generator().manual_seed(1)).eval()
+    return SFTok.from_record(sftok_record, seeded(1)).eval()
 
 
 @pytest.fixture

@@ -8,20 +8,14 @@ import pytest
 import small_models
 import torch
 from safetensors.torch import load_file, save_file
-from small_models import seeded
+from small_models import released, seeded
 from torch.testing import assert_close
 
 from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.generator import MaskGITGenerator
-from sftok.models.titok import (
-    CodesHeadConfig,
-    PixelsHeadConfig,
-    TiTok,
-    TiTokConfig,
-    TiTokDecoderConfig,
-)
+from sftok.models.titok import CodesHeadConfig, PixelsHeadConfig, TiTok, TiTokConfig, TiTokDecoderConfig
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.quantizers.vq import VQConfig
@@ -90,8 +84,7 @@ def test_stage_two_with_the_teacher_is_stage_three_of_the_same_weights(
 
 
 def test_the_released_teacher_gives_the_releases_numbers(tmp_path, vqgan_numbers):
-    weights = {name.removeprefix("weights."): t for name, t in vqgan_numbers.items() if name[0] == "w"}
-    torch.save(weights, tmp_path / "maskgit-vqgan.bin")
+    torch.save(released(vqgan_numbers), tmp_path / "maskgit-vqgan.bin")
     teacher = MaskGITVQGAN.from_pretrained(tmp_path)
     assert torch.equal(teacher.encode(vqgan_numbers["in.images"]), vqgan_numbers["out.ids"])
     pixels = teacher.pixel_decoder.decode_codes(vqgan_numbers["out.ids"])
