@@ -1,4 +1,4 @@
-"""The training loop: one or two optimizers, resumed bit for bit, stopped when asked; it notices divergence."""
+"""The training loop: one or two optimizers, resumed bit for bit, stopped when asked; no silent divergence."""
 
 from __future__ import annotations
 
