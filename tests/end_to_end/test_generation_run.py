@@ -123,7 +123,7 @@ def test_the_choice_is_recorded_with_all_points_and_used(
 def test_the_report_shows_galleries_and_the_choice(finished: Store) -> None:
     page = (finished.root / "report" / "table2.html").read_text()
     assert "6.18" in page
-    assert "SFTok-B-MaskGIT, Trouser: 4 generated images" in page
+    assert "SFTok-B-MaskGIT, Trouser: 4 images" in page
     assert "fashion-mnist/validation" in page
     assert "Training seed 0, sampling seed 0" in page
 

@@ -70,7 +70,7 @@ def test_verdicts_are_there_by_name_and_for_all(finished: Path) -> None:
         ("ratio-1.0:rfid@8", "ratio-0.8:rfid@8"),
         ("ratio-0.8:rfid@8", "ratio-0.5:rfid@8"),
     }
-    assert all(record["seeds"] == [0, 1] for record in found)
+    assert all(record["seeds"] == "0 1" for record in found)
     text = experiments("verdicts", "table4", "--store", finished)
     assert "rFID falls as the replacement ratio rises" in text.stdout
     other = experiments("verdicts", "--profile", "cpu", "--store", finished)
