@@ -14,6 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sftok.config import ConfigError
+from sftok.unfinished import write_text
 
 
 def source_of(path: Path) -> dict[str, str]:
@@ -24,6 +25,15 @@ def source_of(path: Path) -> dict[str, str]:
 def source_copy(source: Mapping[str, str]) -> str:
     """The name of the copy: different versions do not replace each other."""
     return f"{source['name']}-{source['sha256'][:16]}.py"
+
+
+def keep_copy(source: Mapping[str, str], folder: Path) -> None:
+    """Copy the file into `folder` from where it was imported: its own path, or the copy of an earlier request."""
+    module = sys.modules.get(source["name"])
+    imported_from = Path(getattr(module, "__file__", None) or source["path"])
+    copy = folder / source_copy(source)
+    if not copy.exists():
+        write_text(copy, imported_from.read_text(encoding="utf-8"))
 
 
 def import_file(path: Path) -> ModuleType:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from experiments.specs import Experiment
-from experiments.specs.own_file import source_copy
+from experiments.specs.own_file import keep_copy
 from experiments.store.files import StoreError, read_json, write_json
 
 log = logging.getLogger(__name__)
@@ -148,7 +147,7 @@ class StoredRequest(_Record):
     def write(self, path: Path) -> None:
         """Write the request to `path`, and beside it a copy of the user's own file, if there is one."""
         if self.source:
-            shutil.copyfile(self.source["path"], path.parent / source_copy(self.source))
+            keep_copy(self.source, path.parent)
         write_json(path, self.model_dump(mode="json"))
 
     @classmethod
