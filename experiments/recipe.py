@@ -239,6 +239,11 @@ class Recipe(Config):
         return self.alignment_steps == 0
 
     @property
+    def views(self) -> AugmentationConfig:
+        """The augmentation, without settings that change nothing: they must change no key either."""
+        return self.augmentation if self.augmentation.active else AugmentationConfig()
+
+    @property
     def codes_are_cached(self) -> bool:
         """Whether the teacher's codes are kept, a set for each view; views without end have none to keep."""
         return not self.augmentation.active or self.augmentation.views is not None

@@ -28,7 +28,7 @@ class Classifier(Artifact, kind="classifier"):
         """The classifier of a recipe; None where no feature space needs it."""
         if not any(extractor.in_domain for extractor in recipe.evaluation.extractors):
             return None
-        seen = {"image_size": recipe.data.image_size, "augmentation": recipe.augmentation}
+        seen = {"image_size": recipe.data.image_size, "augmentation": recipe.views}
         return cls.planned(recipe, data, "in-domain classifier", **seen, **dict(recipe.classifier))
 
     def make(self, context: Context) -> dict[str, Any]:

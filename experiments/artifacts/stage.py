@@ -80,7 +80,7 @@ class TrainStage(Artifact, kind="stage", parallel=True):
             "model": recipe.tokenizer_config(),
             "seed": seed,
             "tail_drop": recipe.tail_drop,
-            "augmentation": recipe.augmentation,
+            "augmentation": recipe.views,
         }
 
         def add(label: str, objective: Config, training: TrainingConfig, steps: int, **inputs: Any) -> None:
@@ -90,7 +90,7 @@ class TrainStage(Artifact, kind="stage", parallel=True):
 
         codes = None
         if recipe.codes_are_cached:
-            shown = recipe.augmentation
+            shown = recipe.views
             codes = Codes.planned(recipe, data, "teacher codes", teacher=teacher, augmentation=shown)
         first = {"teacher": teacher, "codes": codes}
         if recipe.warm_up_steps:

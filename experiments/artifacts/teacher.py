@@ -43,7 +43,7 @@ class Teacher(Artifact, kind="teacher", parallel=True):
                 recipe, data, label, WEIGHTS, image_size=size, backbone=own.backbone, origin=own.checkpoint
             )
         fields = {name: value for name, value in own if name != "checkpoint"}
-        return cls.planned(recipe, data, label, image_size=size, augmentation=recipe.augmentation, **fields)
+        return cls.planned(recipe, data, label, image_size=size, augmentation=recipe.views, **fields)
 
     @property
     def units(self) -> int:

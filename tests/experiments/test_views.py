@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.artifacts import Artifact
 from experiments.executors.datasets import DataSets
 from experiments.executors.inline import Runner
 from experiments.executors.stop import Interrupted, Stop
@@ -80,19 +81,19 @@ def kept(tmp_path_factory: pytest.TempPathFactory, photos: Path) -> list[float]:
     return losses(Trained(tmp_path_factory.mktemp("kept"), photos, changes).warm_up())
 
 
-def test_codes_of_the_fly_are_the_cached_ones(tmp_path: Path, photos: Path, kept: list[float]) -> None:
+def test_codes_made_on_the_fly_equal_the_cached_ones(tmp_path: Path, photos: Path, kept: list[float]) -> None:
     endless = Trained(tmp_path, photos, VIEWS)
     assert not [node for node in endless.plan.artifacts if node.kind == "codes"]
     # The first two epochs show views 0 and 1 either way; a code of another view would change the loss.
     assert losses(endless.warm_up()) == kept
 
 
-def test_views_change_what_is_learnt(tmp_path: Path, photos: Path, kept: list[float]) -> None:
+def test_views_change_what_is_learned(tmp_path: Path, photos: Path, kept: list[float]) -> None:
     assert losses(Trained(tmp_path, photos, {}).warm_up()) != kept
 
 
 @pytest.mark.parametrize("stop_at", [3, 5])
-def test_a_run_on_views_goes_on_at_the_right_sample(
+def test_a_run_on_views_resumes_at_the_right_sample(
     tmp_path: Path, photos: Path, kept: list[float], stop_at: int
 ) -> None:
     class StopInWarmUp(Stop):
@@ -108,22 +109,26 @@ def test_a_run_on_views_goes_on_at_the_right_sample(
     assert losses(Trained(tmp_path, photos, changes).warm_up()) == kept
 
 
+def viewed(artifacts: Iterable[Artifact]) -> set[str]:
+    """The kinds whose keys speak of views."""
+    return {each.kind for each in artifacts if "augmentation" in each.identity["fields"]}
+
+
 def test_no_key_speaks_of_views_where_there_are_none() -> None:
     for profile in ("smoke", "cpu"):
-        assert not [node for node in planned({}, profile).artifacts if "augmentation" in node.config]
+        assert not viewed(planned({}, profile).artifacts)
 
 
 def test_the_views_are_part_of_every_training_and_of_no_evaluation() -> None:
     plain = planned({"augmentation.views": 1})
-    assert set(plain.artifacts) == set(planned({}).artifacts), "one view is the centre crop"
-    viewed = planned({**VIEWS, "augmentation.views": 2})
-    said = {node.kind for node in viewed.artifacts if "augmentation" in node.config}
-    assert said == {"classifier", "teacher", "codes", "stage"}
-    assert not set(viewed.artifacts) & set(plain.artifacts)
+    assert set(plain.artifacts) == set(planned({}).artifacts), "one view is the center crop"
+    changed = planned({**VIEWS, "augmentation.views": 2})
+    assert viewed(changed.artifacts) == {"classifier", "teacher", "codes", "stage"}
+    assert not set(changed.artifacts) & set(plain.artifacts)
 
 
 def test_the_papers_codes_are_of_the_view_at_hand_and_those_of_a_gpu_are_kept() -> None:
     changes = {"data.path": "/somewhere"}
-    assert "codes" not in {node.kind for node in planned(changes, "paper").artifacts}
-    codes = [node for node in planned(changes, "gpu").artifacts if node.kind == "codes"]
-    assert [node.config["augmentation"]["views"] for node in codes] == [4]
+    assert "codes" not in {each.kind for each in planned(changes, "paper").artifacts}
+    codes = [each for each in planned(changes, "gpu").artifacts if each.kind == "codes"]
+    assert [each.identity["fields"]["augmentation"]["views"] for each in codes] == [4]
