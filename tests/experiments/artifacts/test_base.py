@@ -7,17 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import SPECS, planned
 
 from experiments.artifacts.base import Artifact, all_kinds, load
 from experiments.artifacts.checkpoint import Checkpoint
-from experiments.paper import table4
-from experiments.planning.plan import Plan, combined, plan
-from experiments.profiles import PROFILES
+from experiments.planning.plan import Plan, combined
 from experiments.recipe import SplitEvaluation
-from experiments.specs.registry import Registry
 from sftok.config import Config, ConfigError
 
-DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 GOLDEN = Path(__file__).parent / "golden_keys.json"
 
 
@@ -45,7 +42,7 @@ def thing(**fields: Any) -> Thing:
 
 
 def table(overrides: dict[str, Any] | None = None) -> Plan:
-    return plan(table4.EXPERIMENT, PROFILES["cpu"], (0,), overrides or {}, DATA)
+    return planned("table4", overrides)
 
 
 def test_fields_at_their_defaults_are_not_part_of_the_key() -> None:
@@ -131,10 +128,9 @@ def test_no_key_has_moved() -> None:
     If that is meant (a kind has a new version, or a default has changed), write the file anew with the keys
     that the failure shows, and say so in the changelog.
     """
-    specs = Registry(("experiments.paper", "ablations")).experiments().values()
     keys = {}
     for profile in ("smoke", "paper"):
-        work = combined([plan(spec, PROFILES[profile], (0,), {}, DATA) for spec in specs])
+        work = combined([planned(spec, profile=profile) for spec in SPECS.values()])
         keys[profile] = {each.name: each.label for each in work.artifacts}
     golden = json.loads(GOLDEN.read_text())
     assert keys == golden, json.dumps(keys, indent=1)

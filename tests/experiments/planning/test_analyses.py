@@ -6,18 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
+from plans import SPECS, planned
 
-from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
-from experiments.specs.registry import Registry
 from sftok.config import ConfigError
-
-DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
-SPECS = Registry(("experiments.paper", "ablations")).experiments()
-
-
-def planned(name: str, overrides: Mapping[str, Any] | None = None, profile: str = "cpu") -> Plan:
-    return plan(SPECS[name], PROFILES[profile], (0,), overrides or {}, DATA)
 
 
 def test_figure_4a_adds_an_analysis_a_row_to_table_3() -> None:

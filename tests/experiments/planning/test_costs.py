@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from plans import DATA, planned
 
 from experiments.artifacts.base import Artifact
-from experiments.paper import table4
 from experiments.planning.costs import estimate
-from experiments.planning.plan import Plan, plan
-from experiments.profiles import PROFILES
+from experiments.planning.plan import Plan
 from experiments.store import Store
 
 
@@ -22,42 +21,41 @@ def store(tmp_path: Path) -> Store:
 
 
 def table(seeds: tuple[int, ...] = (0,), profile: str = "cpu") -> Plan:
-    data = {"train": "a" * 64, "test": "c" * 64}
-    return plan(table4.EXPERIMENT, PROFILES[profile], seeds, {}, data)
+    return planned("table4", profile=profile, seeds=seeds)
 
 
-def costs_of(planned: Plan, store: Store) -> dict[Artifact, float | None]:
-    return estimate(planned.artifacts, store, planned.profile.seconds_per_step)
+def costs_of(made: Plan, store: Store) -> dict[Artifact, float | None]:
+    return estimate(made.artifacts, store, made.profile.seconds_per_step)
 
 
-def finish(store: Store, planned: Plan, label: str, seconds: float, started: str = "2026-01-01") -> None:
-    artifact = next(artifact for artifact in planned.artifacts if artifact.label == label)
+def finish(store: Store, made: Plan, label: str, seconds: float, started: str = "2026-01-01") -> None:
+    artifact = next(artifact for artifact in made.artifacts if artifact.label == label)
     for each in artifact.with_inputs():
         if not store.is_done(each):
             store.open_work(each, {})
             spent = seconds if each == artifact else 1.0
-            made = {"seconds": spent, "started": started, "workload": each.workload, "units": each.units}
-            store.commit(each, {"provenance": made})
+            spent_on = {"seconds": spent, "started": started, "workload": each.workload, "units": each.units}
+            store.commit(each, {"provenance": spent_on})
 
 
 def test_an_empty_store_takes_the_profile_at_its_word(store: Store) -> None:
-    planned = table()
-    costs = {artifact.label: cost for artifact, cost in costs_of(planned, store).items()}
-    per_step = planned.profile.seconds_per_step
-    assert costs["warm-up, seed 0"] == per_step["warm-up"] * planned.recipe.stage1.steps
-    assert costs["ratio-0.5, seed 0"] == per_step["alignment"] * planned.recipe.alignment_steps
+    made = table()
+    costs = {artifact.label: cost for artifact, cost in costs_of(made, store).items()}
+    per_step = made.profile.seconds_per_step
+    assert costs["warm-up, seed 0"] == per_step["warm-up"] * made.recipe.stage1.steps
+    assert costs["ratio-0.5, seed 0"] == per_step["alignment"] * made.recipe.alignment_steps
     assert costs["evaluation of ratio-0.5, seed 0"] == per_step["evaluation"]
 
 
 def test_what_was_measured_once_is_expected_again(store: Store) -> None:
     (store.root / "artifacts" / "backup-old.tar").touch()  # somebody's own
-    planned = table(seeds=(0, 1))
-    finish(store, planned, "warm-up, seed 0", 123.0)
-    finish(store, planned, "evaluation of the teacher", 7.0)
-    costs = {artifact.label: cost for artifact, cost in costs_of(planned, store).items()}
+    made = table(seeds=(0, 1))
+    finish(store, made, "warm-up, seed 0", 123.0)
+    finish(store, made, "evaluation of the teacher", 7.0)
+    costs = {artifact.label: cost for artifact, cost in costs_of(made, store).items()}
     assert "warm-up, seed 0" not in costs, "done work costs nothing"
     assert costs["warm-up, seed 1"] == pytest.approx(123.0)
-    assert costs["evaluation of ratio-0.5, seed 0"] == planned.profile.seconds_per_step["evaluation"], (
+    assert costs["evaluation of ratio-0.5, seed 0"] == made.profile.seconds_per_step["evaluation"], (
         "the teacher's evaluation says nothing about a tokenizer's"
     )
 
@@ -79,24 +77,23 @@ def test_what_was_measured_says_nothing_about_larger_work(
     store: Store, changes: dict[str, object], label: str
 ) -> None:
     finish(store, table(), label, 1.0)
-    data = {"train": "a" * 64, "test": "c" * 64}
-    larger = plan(table4.EXPERIMENT, PROFILES["cpu"], (0,), changes, data)
+    larger = planned("table4", changes)
     costs = {artifact.label: cost for artifact, cost in costs_of(larger, store).items()}
     assert costs[label] != 1.0
 
 
 def test_other_data_are_other_work(store: Store) -> None:
     finish(store, table(), "teacher codes", 1.0)
-    other = plan(table4.EXPERIMENT, PROFILES["cpu"], (0,), {}, {"train": "b" * 64, "test": "c" * 64})
+    other = planned("table4", data={**DATA, "train": "b" * 64})
     costs = {artifact.label: cost for artifact, cost in costs_of(other, store).items()}
     assert costs["teacher codes"] == other.profile.seconds_per_step["codes"]
 
 
 def test_of_several_measurements_the_latest_counts(store: Store) -> None:
-    planned = table(seeds=(0, 1, 2, 3))
+    made = table(seeds=(0, 1, 2, 3))
     for seed, started in enumerate(("2026-01-02", "2026-01-03", "2026-01-01")):
-        finish(store, planned, f"warm-up, seed {seed}", 10.0 + seed, started)
-    costs = {artifact.label: cost for artifact, cost in costs_of(planned, store).items()}
+        finish(store, made, f"warm-up, seed {seed}", 10.0 + seed, started)
+    costs = {artifact.label: cost for artifact, cost in costs_of(made, store).items()}
     assert costs["warm-up, seed 3"] == pytest.approx(11.0)
 
 
@@ -104,7 +101,7 @@ def test_a_damaged_result_of_something_else_stops_no_plan(store: Store) -> None:
     finish(store, table(), "warm-up, seed 0", 123.0)
     (warm_up,) = (artifact for artifact in table().artifacts if artifact.label == "warm-up, seed 0")
     (store.folder(warm_up) / "result.json").write_text("{")
-    planned = table(seeds=(1,))
-    costs = {artifact.label: cost for artifact, cost in costs_of(planned, store).items()}
-    expected = planned.profile.seconds_per_step["warm-up"] * planned.recipe.stage1.steps
+    made = table(seeds=(1,))
+    costs = {artifact.label: cost for artifact, cost in costs_of(made, store).items()}
+    expected = made.profile.seconds_per_step["warm-up"] * made.recipe.stage1.steps
     assert costs["warm-up, seed 1"] == expected

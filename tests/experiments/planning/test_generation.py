@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from plans import DATA, SPECS
+from plans import planned as planned_as
 
-from experiments.artifacts.base import Artifact
-from experiments.planning.plan import Plan, plan, splits_read
+from experiments.planning.plan import Plan, splits_read
 from experiments.planning.rows import PlannedRow
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.specs import Experiment, Row
-from experiments.specs.registry import Registry
 from sftok.config import ConfigError
 
-DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
-SPECS = Registry(("experiments.paper", "ablations")).experiments()
 TABLE_2 = SPECS["table2"]
 
 
-def planned(
-    experiment: Experiment = TABLE_2,
-    profile: str = "cpu",
-    seeds: tuple[int, ...] = (0,),
-    overrides: Mapping[str, Any] | None = None,
-    data: Mapping[str, str] = DATA,
-) -> Plan:
-    return plan(experiment, PROFILES[profile], seeds, overrides or {}, data)
+def planned(experiment: Experiment = TABLE_2, **changes: Any) -> Plan:
+    return planned_as(experiment, **changes)
 
 
 def rows(made: Plan) -> dict[str, PlannedRow]:
     return {row.row: row for row in made.rows}
-
-
-def upstream(node: Artifact) -> Iterator[Artifact]:
-    yield node
-    for each in node.inputs.values():
-        yield from upstream(each)
 
 
 def test_only_generation_itself_is_new_after_table_1() -> None:
@@ -76,7 +61,7 @@ def test_each_tokenizer_decodes_as_it_was_trained() -> None:
 def test_nothing_that_leads_to_the_choice_reads_test_images(profile: str) -> None:
     for row in planned(profile=profile).rows:
         guidance = row.evaluation.inputs["guidance"]
-        assert all("test" not in node.data for node in upstream(guidance))
+        assert all("test" not in each.data for each in guidance.with_inputs())
         assert set(row.evaluation.data) == {"test"}
     with pytest.raises(ConfigError, match="choice_split"):
         planned(profile=profile, overrides={"generation.choice_split": "test"})

@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from plans import DATA
+from plans import planned as planned_as
 
 from experiments.artifacts.base import load
 from experiments.artifacts.teacher import WEIGHTS, Teacher, given_weights
 from experiments.executors.datasets import DataSets
 from experiments.executors.inline import Runner
-from experiments.planning.plan import Plan, plan
+from experiments.planning.plan import Plan
 from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.specs.registry import Registry
 from experiments.store import Store, StoredRequest
 from sftok.config import ConfigError
 from sftok.hub import open_tokenizer
 from sftok.models.tokenizer import SFTok
 from sftok.teacher.vqgan import MaskGITVQGAN
 
-DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64, WEIGHTS: "d" * 64}
-SPECS = Registry(("experiments.paper", "ablations")).experiments()
 SMOKE = PROFILES["smoke"]
 
 
 def planned(name: str, checkpoint: str | None, **data: str) -> Plan:
-    changes: Mapping[str, Any] = {} if checkpoint is None else {"teacher.checkpoint": checkpoint}
-    return plan(SPECS[name], SMOKE, (0,), changes, {**DATA, **data})
+    changes = {} if checkpoint is None else {"teacher.checkpoint": checkpoint}
+    return planned_as(name, changes, "smoke", data={**DATA, WEIGHTS: "d" * 64, **data})
 
 
 def smoke_teacher(seed: int, **changes: Any) -> MaskGITVQGAN:

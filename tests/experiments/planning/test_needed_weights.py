@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from plans import planned as planned_as
 
-from experiments.paper import table4
 from experiments.planning.needed_weights import MissingWeightsError, require_weights
-from experiments.planning.plan import Plan, plan
-from experiments.profiles import PROFILES
-
-DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
+from experiments.planning.plan import Plan
 
 
 @pytest.fixture(autouse=True)
@@ -24,8 +21,7 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def planned(profile: str, **changes: object) -> Plan:
-    overrides = {key.replace("__", "."): value for key, value in changes.items()}
-    return plan(table4.EXPERIMENT, PROFILES[profile], (0,), overrides, DATA)
+    return planned_as("table4", {key.replace("__", "."): value for key, value in changes.items()}, profile)
 
 
 def test_all_that_the_paper_profile_lacks_is_one_line(hub: Path) -> None:

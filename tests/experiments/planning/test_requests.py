@@ -9,18 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from plans import SPECS, planned
 
 from experiments.artifacts.base import load
 from experiments.paper import table1, table3, table4, table6
-from experiments.planning.plan import combined, plan
+from experiments.planning.plan import combined
 from experiments.planning.requests import new_request
-from experiments.profiles import PROFILES
 from experiments.specs import Experiment
-from experiments.specs.registry import Registry
 from experiments.store import Store, StoredRequest, StoreError, stored_requests
-
-SPECS = Registry(("experiments.paper", "ablations")).experiments()
-DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 
 
 @pytest.fixture
@@ -32,12 +28,12 @@ def store(tmp_path: Path) -> Store:
 
 def request_of(experiment: Experiment, seeds: tuple[int, ...] = (0,), **overrides: Any) -> StoredRequest:
     changes = {key.replace("__", "."): value for key, value in overrides.items()}
-    made = plan(experiment, PROFILES["cpu"], seeds, changes, DATA)
+    made = planned(experiment, changes, seeds=seeds)
     return new_request(made, ["run", experiment.name, "--set", "a=b c"], "some images", {})
 
 
 def test_round_trip(store: Store) -> None:
-    made = plan(table3.EXPERIMENT, PROFILES["cpu"], (0, 5), {"evaluation.temperature": 0.5}, DATA)
+    made = planned("table3", {"evaluation.temperature": 0.5}, seeds=(0, 5))
     path = new_request(made, ["run", "table3", "--set", "a=b c"], "some images", {}).save(store.root)
     loaded = StoredRequest.load(path)
     assert tuple(load(loaded.artifacts).values()) == made.artifacts
@@ -49,7 +45,7 @@ def test_round_trip(store: Store) -> None:
 
 
 def test_everything_at_once_comes_back_from_disk(store: Store) -> None:
-    work = combined([plan(spec, PROFILES["smoke"], (0,), {}, DATA) for spec in SPECS.values()])
+    work = combined([planned(spec, profile="smoke") for spec in SPECS.values()])
     loaded = StoredRequest.load(new_request(work, ["run", "all"], "some images", {}).save(store.root))
     assert tuple(load(loaded.artifacts).values()) == work.artifacts
 

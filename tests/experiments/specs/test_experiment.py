@@ -2,24 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import pytest
+from plans import SPECS
 
-from experiments.paper import (
-    figure1,
-    figure4b,
-    figure8,
-    figures9_14,
-    table1,
-    table2,
-    table3,
-    table4,
-    table5,
-    table6,
-)
-from experiments.specs import Experiment
-from experiments.specs.registry import Registry
+from experiments.specs import Experiment, read_rows
+from experiments.specs.tables import read_table
 from sftok.config import ConfigError
 
 ROW = {"name": "a", "label": "A"}
@@ -37,65 +27,44 @@ def claim(order: str) -> dict[str, str]:
     return {"name": "c", "text": "t", "source": "s", "order": order}
 
 
-def test_the_published_numbers() -> None:
-    assert {row.name: row.published for row in table4.EXPERIMENT.rows} == {
-        "ratio-0.5": {"rfid": 4.96},
-        "ratio-0.8": {"rfid": 4.59},
-        "ratio-1.0": {"rfid": 4.33},
-    }
-    assert {row.name: row.published for row in table3.EXPERIMENT.rows} == {
-        "vanilla": {"rfid": 6.47},
-        "sfvr": {"rfid": 4.40},
-        "sfvr-warm-up": {"rfid": 4.33},
-    }
+@pytest.mark.parametrize(
+    ("name", "row", "published", "facts"),
+    [
+        ("table1", "imagefolder", {"rfid": 0.80}, ("572 (286×2)", "4,096")),
+        ("table1", "titok-b", {"rfid": 1.70}, ("64 (1d-tokenizer)", "4,096")),
+        ("table1", "sftok-l", {"rfid": 1.21}, ("64 (1d-tokenizer)", "8,192")),
+        ("table2", "dc-ae", {"gfid": 1.88}, ("diffusion",)),
+        ("table2", "sftok-b", {"gfid": 2.32}, ("transformer",)),
+        ("table3", "vanilla", {"rfid": 6.47}, ()),
+        ("table4", "ratio-0.8", {"rfid": 4.59}, ()),
+        ("table5", "sftok-b", {"hours_stages_1_2": 1224, "hours_stage_3": 1656, "hours_total": 2880}, ()),
+    ],
+)
+def test_published_numbers(name: str, row: str, published: dict[str, float], facts: tuple[str, ...]) -> None:
+    found = SPECS[name].row(row)
+    assert found.published == published
+    assert tuple(found.facts[heading] for heading in SPECS[name].facts) == facts
 
 
-def test_table_1_as_printed() -> None:
-    printed = """
-        ViT-VQGAN|1024 (16×16)|8,192|1.28
-        Mo-VQGAN|1024 (16×16×4)|1,024|1.12
-        ImageFolder|572 (286×2)|4,096|0.80
-        VQGAN|256 (16×16)|16,384|3.64
-        MaskGIT|256 (16×16)|1,024|2.28
-        RQ-VAE|256 (8×8×4)|16,384|3.20
-        MaskBit|256 (16×16)|4,096|1.61
-        COSMOS|256 (16×16)|64,000|2.52
-        VQGAN-LC|256 (16×16)|100,000|2.62
-        LlamaGen-L|256 (16×16)|16,384|2.19
-        TiTok-B|64 (1d-tokenizer)|4,096|1.70
-        TiTok-BL †|64 (1d-tokenizer)|8,192|2.06
-        One-D-Piece-B|64 (1d-tokenizer)|4,096|2.39
-        One-D-Piece-L|64 (1d-tokenizer)|4,096|2.10
-        SFTok-B|64 (1d-tokenizer)|8,192|1.44
-        SFTok-L|64 (1d-tokenizer)|8,192|1.21
-    """
-    rows = [row for row in table1.EXPERIMENT.rows if row.published]
-    said = ["|".join((row.label, *row.facts.values(), f"{row.published['rfid']:.2f}")) for row in rows]
-    assert said == [line.strip() for line in printed.split("\n") if line.strip()]
+def test_printed_tables_are_whole_and_say_which_rows_are_run() -> None:
+    published = {name: [row for row in SPECS[name].rows if row.published] for name in ("table1", "table2")}
+    assert {name: len(rows) for name, rows in published.items()} == {"table1": 16, "table2": 8}
+    assert sum(row.trained for row in published["table1"]) == 6
+    with pytest.raises(ValueError, match=r"table2\.tsv has no row 'sftok'"):
+        read_rows("experiments.paper", "table2.tsv", "gfid", {"sftok": {}})
 
 
-def test_table_2_as_printed() -> None:
-    printed = """
-        LDM-4|diffusion|3.60
-        DC-AE|diffusion|1.88
-        Open-Magvit2-B|transformer|3.08
-        LlamaGen-L|transformer|3.80
-        MaskGIT|transformer|6.18
-        TiTok-B-64-MaskGIT|transformer|2.48
-        SFTok-B-MaskGIT|transformer|2.32
-        SFTok-L-MaskGIT|transformer|2.29
-    """
-    said = [
-        "|".join((row.label, *row.facts.values(), f"{row.published['gfid']:.2f}"))
-        for row in table2.EXPERIMENT.rows
+def test_every_claim_of_the_paper_belongs_to_a_spec() -> None:
+    lines = read_table("experiments.paper", "claims.tsv")
+    assert {line["experiment"] for line in lines} <= SPECS.keys()
+    assert [line["name"] for line in lines if line["experiment"] == "table3"] == [
+        claim.name for claim in SPECS["table3"].claims
     ]
-    assert said == [line.strip() for line in printed.split("\n") if line.strip()]
 
 
 def test_table_2_is_about_the_tokenizers_of_table_1() -> None:
-    specs = Registry(["experiments.paper"]).experiments()
-    of_table_1 = {row.name: row for row in specs["table1"].rows}
-    generating = [row for row in specs["table2"].rows if row.trained]
+    of_table_1 = {row.name: row for row in SPECS["table1"].rows}
+    generating = [row for row in SPECS["table2"].rows if row.trained]
     assert [row.name for row in generating] == ["maskgit", "titok-b", "sftok-b", "sftok-l"]
     for row in generating:
         lender = of_table_1[row.name]
@@ -106,30 +75,21 @@ def test_table_2_is_about_the_tokenizers_of_table_1() -> None:
         )
         assert (row.measures, row.steps) == ("generation", None)
     of_table_2 = {row.name: row for row in generating}
-    assert all(row == of_table_2[row.name] for row in specs["figure6"].rows)
-
-
-def test_table_5_as_printed() -> None:
-    assert {row.name: list(row.published.values()) for row in table5.EXPERIMENT.rows} == {
-        "sftok-b": [1224, 1656, 2880],
-        "sftok-l": [1728, 3264, 4992],
-    }
+    assert all(row == of_table_2[row.name] for row in SPECS["figure6"].rows)
 
 
 def test_figures_borrow_the_numbers_of_their_tables() -> None:
-    specs = Registry(["experiments.paper"]).experiments()
-    of_table_1 = {row.name: row for row in specs["table1"].rows}
-    for row in (*specs["figure1"].rows, *specs["figures9_14"].rows):
+    of_table_1 = {row.name: row for row in SPECS["table1"].rows}
+    for row in (*SPECS["figure1"].rows, *SPECS["figures9_14"].rows):
         assert row == of_table_1[row.name]
 
 
-@pytest.mark.parametrize(
-    "module", [table1, table2, table3, table4, table5, table6, figure1, figure4b, figure8, figures9_14]
-)
-def test_every_spec_says_where_it_is_from_and_how_to_run_it(module: Any) -> None:
-    assert f"python -m experiments run {module.EXPERIMENT.name}" in module.__doc__
-    assert "Paper:" in module.__doc__
-    assert module.EXPERIMENT.claims or module.EXPERIMENT.settings
+@pytest.mark.parametrize("name", [*SPECS])
+def test_every_spec_says_where_it_is_from_and_how_to_run_it(name: str) -> None:
+    package = "ablations" if SPECS[name].kind == "ablation" else "experiments.paper"
+    text = importlib.import_module(f"{package}.{name.replace('-', '_')}").__doc__ or ""
+    assert f"python -m experiments run {name}" in text
+    assert "Paper:" in text or package == "ablations"
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_the_order_is_the_papers() -> None:
     names = list(Registry(["experiments.paper", "ablations"]).experiments())
     assert names[:7] == [*(f"table{number}" for number in range(1, 7)), "appendix_c"]
     assert names.index("figure8") < names.index("figures9_14") < names.index("figure15")
-    assert names[-4:] == ["stage3", "contexts", "information", "quantizers"]
+    assert names.index("stage3") < names.index("information")
 
 
 def test_an_unknown_name_lists_the_choices() -> None:

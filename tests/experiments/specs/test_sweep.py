@@ -5,24 +5,23 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from plans import planned as planned_as
 
 from ablations import stage3
 from experiments.artifacts import load
 from experiments.paper import table1, table2, table4
-from experiments.planning.plan import Plan, plan, refuse_incomparable
+from experiments.planning.plan import Plan, refuse_incomparable
 from experiments.planning.requests import new_request
-from experiments.profiles import PROFILES
 from experiments.specs import Experiment
 from experiments.specs.sweep import MAX_ROWS, combinations, short_names, swept_experiment
 from experiments.store import Store, StoredRequest
 from sftok.config import ConfigError
 
-PRINTS = {"train": "a", "validation": "c", "test": "b"}
 RATIO = "stage2.context.replacement_ratio"
 
 
 def planned(experiment: Experiment, **overrides: Any) -> Plan:
-    return plan(experiment, PROFILES["smoke"], (0, 1), overrides, PRINTS)
+    return planned_as(experiment, overrides, "smoke", (0, 1))
 
 
 def ratios(*values: float) -> Experiment:
