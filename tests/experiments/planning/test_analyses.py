@@ -72,17 +72,6 @@ def test_a_key_changes_with_what_the_analysis_reads(overrides: dict[str, Any], c
     assert {name for name in before if before[name] != after[name]} == changed
 
 
-def test_an_analysis_does_not_touch_the_key_of_anything_else() -> None:
-    changed = {"analysis.contexts.images": 7, "analysis.steps.steps": 4}
-    assert planned("table3", changed).artifacts == planned("table3").artifacts
-
-
-def test_every_analysis_counts_as_work_that_rows_share() -> None:
-    alone = planned("figure4a")
-    assert alone.unshared_count == planned("table3").unshared_count + 3
-    assert all(alone.users[row.analyses[0]] == 1 for row in alone.rows)
-
-
 def test_a_teacher_cannot_be_analysed() -> None:
     spec = SPECS["table1"]
     with pytest.raises(ConfigError, match="is a teacher"):

@@ -46,14 +46,6 @@ def test_tables_share_what_is_the_same() -> None:
     assert set(planned(figure8.EXPERIMENT).artifacts) <= set(planned(table3.EXPERIMENT).artifacts)
 
 
-def test_all_rows_of_table_3_take_the_same_number_of_steps() -> None:
-    totals = {
-        row.row: sum(artifact.steps for artifact in row.training) for row in planned(table3.EXPERIMENT).rows
-    }
-    assert len(totals) == 3
-    assert len(set(totals.values())) == 1
-
-
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
@@ -217,12 +209,8 @@ def test_a_part_of_what_a_row_sets_is_refused() -> None:
         planned(table1.EXPERIMENT, overrides={"tokenizer.decoder.width": 32})
 
 
-def plans() -> list[Plan]:
-    return [planned(spec, "smoke") for spec in SPECS.values()]
-
-
 def test_run_all_has_every_artifact_once_and_after_its_inputs() -> None:
-    single = plans()
+    single = [planned(spec, "smoke") for spec in SPECS.values()]
     work = combined(single)
     assert set(work.artifacts) == {artifact for each in single for artifact in each.artifacts}
     assert len(work.artifacts) == len(set(work.artifacts))
@@ -232,16 +220,12 @@ def test_run_all_has_every_artifact_once_and_after_its_inputs() -> None:
         seen.add(artifact)
 
 
-def test_the_rows_of_run_all_are_those_of_the_single_plans() -> None:
-    single = plans()
+def test_run_all_has_the_rows_of_the_single_plans_and_counts_what_they_share() -> None:
+    single = [planned(spec, "smoke") for spec in SPECS.values()]
     work = combined(single)
     assert len(work.rows) == sum(len(each.rows) for each in single)
     assert "table1.sftok-b" in {row.row for row in work.rows}
     assert work.recipe_of("table1.titok-b").single_step
-
-
-def test_sharing_is_counted_over_all_tables() -> None:
-    work = combined(plans())
     teacher = next(artifact for artifact in work.artifacts if artifact.label == "teacher")
     assert work.users[teacher] > 10
     assert work.unshared_count > 2 * len(work.artifacts)

@@ -78,12 +78,6 @@ def test_table_2_is_about_the_tokenizers_of_table_1() -> None:
     assert all(row == of_table_2[row.name] for row in SPECS["figure6"].rows)
 
 
-def test_figures_borrow_the_numbers_of_their_tables() -> None:
-    of_table_1 = {row.name: row for row in SPECS["table1"].rows}
-    for row in (*SPECS["figure1"].rows, *SPECS["figures9_14"].rows):
-        assert row == of_table_1[row.name]
-
-
 @pytest.mark.parametrize("name", [*SPECS])
 def test_every_spec_says_where_it_is_from_and_how_to_run_it(name: str) -> None:
     package = "ablations" if SPECS[name].kind == "ablation" else "experiments.paper"

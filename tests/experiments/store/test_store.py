@@ -174,12 +174,10 @@ def test_json_is_replaced_whole(tmp_path: Path) -> None:
     assert read_json(path) == {"a": 2}
     assert [child.name for child in tmp_path.iterdir()] == ["a.json"]
     assert read_json(tmp_path / "none.json") is None
-    path.write_text("{")
-    with pytest.raises(StoreError, match=r"a\.json: damaged"):
-        read_json(path)
-    path.write_text("null")
-    with pytest.raises(StoreError, match=r"a\.json: damaged"):
-        read_json(path)
+    for damaged in ("{", "null"):
+        path.write_text(damaged)
+        with pytest.raises(StoreError, match=r"a\.json: damaged"):
+            read_json(path)
 
 
 def test_a_full_disk_leaves_the_old_file_and_nothing_else(
@@ -196,24 +194,23 @@ def test_a_full_disk_leaves_the_old_file_and_nothing_else(
     assert read_json(tmp_path / "a.json") == {"a": 1}
 
 
-def test_a_full_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(path: Path, content: bytes) -> int:
-        if not content:  # an empty file takes no space but its name's
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("write_bytes", "No space left on device"),
+        ("mkdir", "Read-only file system"),
+    ],
+)
+def test_a_store_that_takes_no_files_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, error: str
+) -> None:
+    def refuse(path: Path, content: bytes = b"", **options: object) -> int:
+        if method == "write_bytes" and not content:  # an empty file takes no space but its name's
             return 0
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise OSError(errno.ENOSPC, error)
 
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(StoreError, match=r"No space left on device\); choose another with --store"):
-        Store(tmp_path).prepare()
-
-
-def test_a_read_only_store_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read_only(path: Path, *arguments: object, **options: object) -> None:
-        raise OSError(errno.EROFS, "Read-only file system")
-
-    # A folder's permissions do not stop root.
-    monkeypatch.setattr(Path, "mkdir", read_only)
-    with pytest.raises(StoreError, match=r"Read-only file system\); choose another with --store"):
+    monkeypatch.setattr(Path, method, refuse)
+    with pytest.raises(StoreError, match=rf"{error}\); choose another with --store"):
         Store(tmp_path / "runs").prepare()
 
 
