@@ -214,9 +214,8 @@ class Recipe(Config):
                 f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}"
             )
         if self.tail_drop and self.tokenizer.quantizer.zero_is_a_code:
-            raise ValueError(
-                f"tail_drop: with the quantizer {self.tokenizer.quantizer.reference!r} a missing token is a code"
-            )
+            name = self.tokenizer.quantizer.reference
+            raise ValueError(f"tail_drop: with the quantizer {name!r} a missing token is a code")
         try:
             self.tokenizer_config()
         except ValidationError as error:

@@ -11,13 +11,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from experiments.locks import lock
 from experiments.paper.table4 import EXPERIMENT
 from experiments.records import Run, load_run
+from experiments.requests import StoredRequest, StoredRow
 from experiments.specs import Experiment, Row
 from experiments.specs.registry import Registry
-from experiments.store import EXAMPLES, METRICS, PROGRESS, Store, StoredArtifact, StoredRequest, StoredRow
+from experiments.store import EXAMPLES, METRICS, PROGRESS, Store, StoredArtifact
 from experiments.store import write_json as write
+from experiments.store.locks import lock
 
 SPECS = Registry(("experiments.paper", "ablations")).experiments()
 STEPS = (1, 2, 4, 8, 16)

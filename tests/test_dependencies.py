@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,16 @@ FORBIDDEN = {
     "reports": {"ablations", "torch"},
 }
 """What no module of a package imports, directly."""
+
+LAYERS = (
+    {"specs", "store", "recipe"},
+    {"requests", "profiles", "paper", "artifacts"},
+    {"planning", "records", "executors"},
+    {"tracking", "studies"},
+    {"commands"},
+    {"__main__"},
+)
+"""The packages and modules of `experiments`, lowest first: each imports only from itself and lower ones."""
 
 MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|root|home|opt|tmp|mnt|Users)/")
 
@@ -55,6 +66,18 @@ def imports(path: Path) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
 
 
+def uses(package: str) -> dict[str, dict[str, Path]]:
+    """By each part of a package, the other parts that it imports, with a module that does."""
+    found: dict[str, dict[str, Path]] = {}
+    for path in modules(package):
+        part = found.setdefault(path.parts[1].removesuffix(".py"), {})
+        for name in imports(path):
+            top, _, rest = name.partition(".")
+            if top == package and rest:
+                part[rest.partition(".")[0]] = path
+    return found
+
+
 def repository_files() -> list[Path]:
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"]
     try:
@@ -76,6 +99,23 @@ def test_imports_point_one_way(package: str) -> None:
         if name.partition(".")[0] in FORBIDDEN[package]
     ]
     assert not wrong
+
+
+def test_experiments_are_layers() -> None:
+    layer = {part: number for number, parts in enumerate(LAYERS) for part in parts}
+    found = uses("experiments")
+    assert set(found) - {"__init__"} == set(layer)
+    assert not [
+        f"{path} imports {lower}"
+        for part, imported in found.items()
+        for lower, path in imported.items()
+        if part != "__init__" and lower != part and layer[lower] >= layer[part]
+    ]
+
+
+@pytest.mark.xfail(strict=True, raises=CycleError, reason="sftok.models and sftok.teacher import each other")
+def test_no_packages_of_sftok_import_each_other() -> None:
+    TopologicalSorter({part: imported.keys() - {part} for part, imported in uses("sftok").items()}).prepare()
 
 
 def test_nothing_imports_the_top() -> None:

@@ -8,7 +8,8 @@ from experiments.commands.wiring import Wired
 from experiments.executors import ledger
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import job_states
-from experiments.store import Store, StoredArtifact, stored_requests
+from experiments.requests import stored_requests
+from experiments.store import Store, StoredArtifact
 
 
 def cancel(experiment: KnownExperiment, /, *, store: StorePath = DEFAULT_STORE, wiring: Wired) -> None:

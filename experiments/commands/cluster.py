@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from experiments.commands.options import DEFAULT_STORE
-from experiments.store import Store, StoredRequest
+from experiments.requests import StoredRequest
+from experiments.store import Store
 
 if TYPE_CHECKING:
     from experiments.artifacts.base import Artifact

@@ -29,7 +29,8 @@ from experiments.planning.needed_weights import MissingWeightsError, require_wei
 from experiments.planning.plan import Plan, combined
 from experiments.planning.requests import new_request
 from experiments.records import Run, load_run, load_runs
-from experiments.store import Store, StoredRequest, StoreError
+from experiments.requests import StoredRequest
+from experiments.store import Store, StoreError
 from experiments.tracking import delivery
 from sftok.device import require_device
 from sftok.distributed import SINGLE, World, joined

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from experiments.commands.wiring import Wiring
 from experiments.executors.events import Event, Finished, Progress, Waiting
 from experiments.records import load_run, load_runs
-from experiments.store import Store, StoredRequest
+from experiments.requests import StoredRequest
+from experiments.store import Store
 from experiments.tracking import delivery
 
 REPORT_EVERY_SECONDS = 60.0

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 
 from experiments.commands.options import DEFAULT_STORE, Positive, StorePath
 from experiments.executors.ledger import JobRecord, job_of, submissions
-from experiments.store import Store, StoredArtifact, StoreError, stored_requests
+from experiments.requests import stored_requests
+from experiments.store import Store, StoredArtifact, StoreError
 from sftok.config import ConfigError, choices_hint
 
 

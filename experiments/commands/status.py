@@ -15,7 +15,8 @@ from experiments.executors.ledger import JobRecord, job_of, jobs_of, submissions
 from experiments.executors.queue import LIVE
 from experiments.records import ArtifactState, Run, load_run
 from experiments.records.study_results import StudyRun, stored_studies
-from experiments.store import Store, StoredArtifact, StoredRequest
+from experiments.requests import StoredRequest
+from experiments.store import Store, StoredArtifact
 
 LOG_LINES = 4
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from experiments.commands.options import DEFAULT_STORE
+from experiments.requests import StoredRequest, stored_requests
 from experiments.specs.registry import Registry, pick
-from experiments.store import CANNOT_WRITE, Store, StoredArtifact, StoredRequest, StoreError, stored_requests
+from experiments.store import CANNOT_WRITE, Store, StoredArtifact, StoreError
 
 if TYPE_CHECKING:
     from experiments.records import Run

@@ -22,7 +22,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
-from experiments import locks
 from experiments.artifacts import Artifact
 from experiments.artifacts.context import Context
 from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started, Waiting
@@ -30,7 +29,7 @@ from experiments.executors.monitor import FileMonitor, SilentMonitor
 from experiments.executors.process import peak_memory_bytes, provenance
 from experiments.executors.stop import Interrupted, Stop
 from experiments.executors.work import blocked_by
-from experiments.store import CANNOT_WRITE, LOST_OTHERS, Result, Store, StoreError
+from experiments.store import CANNOT_WRITE, LOST_OTHERS, Result, Store, StoreError, locks
 from sftok.distributed import SINGLE, World, WorldBroken
 from sftok.training.interruption import TrainingInterrupted
 

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TypeVar
 
-from experiments import locks
 from experiments.artifacts import Artifact
-from experiments.store import Store, StoredArtifact, StoredRequest, StoreError, read_json, write_json
+from experiments.requests import StoredRequest
+from experiments.store import Store, StoredArtifact, StoreError, locks, read_json, write_json
 from sftok.config import Config
 
 Named = Artifact | StoredArtifact

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from experiments import artifacts, locks
+from experiments import artifacts
 from experiments.artifacts import Artifact
 from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started
 from experiments.executors.ledger import Submission, new_submission
@@ -24,7 +24,8 @@ from experiments.executors.process import VISIBLE_GPUS, cores, threads_of, visib
 from experiments.executors.stop import Interrupted, Stop
 from experiments.executors.work import Remaining
 from experiments.executors.worker import NO_STORE
-from experiments.store import Store, StoredRequest, StoreError
+from experiments.requests import StoredRequest
+from experiments.store import Store, StoreError, locks
 
 POLL_SECONDS = 0.2
 

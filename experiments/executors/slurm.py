@@ -29,7 +29,8 @@ from experiments.executors.sbatch import (
     queue_jobs,
 )
 from experiments.executors.snapshot import take_snapshot
-from experiments.store import CANNOT_WRITE, Store, StoredRequest, StoreError
+from experiments.requests import StoredRequest
+from experiments.store import CANNOT_WRITE, Store, StoreError
 
 
 @dataclass(frozen=True, kw_only=True)

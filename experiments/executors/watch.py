@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from experiments import locks
 from experiments.executors import ledger
 from experiments.executors.events import Event, Started
 from experiments.executors.ledger import JobRecord
 from experiments.executors.queue import LIVE, QUEUED, JobState, SlurmError, job_states
-from experiments.store import LOST_OTHERS, Store, StoredArtifact
+from experiments.store import LOST_OTHERS, Store, StoredArtifact, locks
 
 SIGNAL_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIGTERM"}
 

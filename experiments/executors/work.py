@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from experiments import artifacts
 from experiments.artifacts import Artifact
+from experiments.requests import StoredRequest
 from experiments.specs.own_file import import_source
-from experiments.store import Store, StoredRequest
+from experiments.store import Store
 
 if TYPE_CHECKING:
     from experiments.executors.datasets import DataSets

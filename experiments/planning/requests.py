@@ -12,7 +12,7 @@ from experiments.planning.plan import Plan
 from experiments.planning.settings import setting_lines
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.store import StoredRequest, StoredRow
+from experiments.requests import StoredRequest, StoredRow
 
 
 def command_line(arguments: Iterable[str]) -> str:

@@ -10,18 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from experiments import locks
+from experiments.requests import StoredRequest, StoredRow, stored_requests
 from experiments.specs import Experiment
-from experiments.store import (
-    Result,
-    Store,
-    StoredArtifact,
-    StoredRequest,
-    StoredRow,
-    StoreError,
-    readable_json,
-    stored_requests,
-)
+from experiments.store import Result, Store, StoredArtifact, StoreError, locks, readable_json
 from sftok.config import Config, ConfigError
 from sftok.metrics.quantity import Quantity
 

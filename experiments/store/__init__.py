@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from experiments.store.artifact import StoredArtifact
 from experiments.store.files import StoreError, read_json, readable_json, write_first_json, write_json
-from experiments.store.requests import StoredArtifact, StoredRequest, StoredRow, stored_requests
 from experiments.store.results import RESULT, Measured, Result, read_result
 from experiments.store.store import (
     CANNOT_WRITE,
@@ -34,12 +34,9 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredArtifact",
-    "StoredRequest",
-    "StoredRow",
     "read_json",
     "read_result",
     "readable_json",
-    "stored_requests",
     "write_first_json",
     "write_json",
 ]

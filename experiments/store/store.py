@@ -25,7 +25,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
-from experiments import locks
+from experiments.store import locks
 from experiments.store.files import StoreError, read_json, readable_json, write_first_json, write_json
 from experiments.store.results import RESULT, Result, read_result
 from sftok.unfinished import clear_unfinished, unfinished

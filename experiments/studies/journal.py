@@ -1,8 +1,8 @@
 """The journal of a study: a file that every worker appends to, on any shared file system.
 
-A worker locks its trial (`experiments.locks`). A trial that is running and not locked was left by a worker
-that died or was stopped: the next worker takes it over, with its parameters, so that no trial is lost or
-drawn twice. A killed worker leaves a stale lock, which is how the kills of a trial are counted. Trials are
+A worker locks its trial (`experiments.store.locks`). A trial that is running and not locked was left by a
+worker that died or was stopped: the next worker takes it over, with its parameters, so that no trial is lost
+or drawn twice. A killed worker leaves a stale lock, which is how the kills of a trial are counted. Trials are
 handed out under a lock, too, one at a time.
 
 Optuna's own heartbeat and retry are only for databases, which shared file systems do not keep.
@@ -23,10 +23,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from experiments import locks
 from experiments.records.study_results import JOURNAL, TRIALS, read_study
 from experiments.specs.study import Study
-from experiments.store import StoreError
+from experiments.store import StoreError, locks
 from experiments.studies.rungs import RungMedian
 from experiments.studies.sampling import draw, sampler
 from experiments.studies.trials import from_records

@@ -13,9 +13,8 @@ import re
 import time
 from collections.abc import Iterator
 
-from experiments import locks
 from experiments.records import RowState, Run
-from experiments.store import Store, StoreError
+from experiments.store import Store, StoreError, locks
 from experiments.tracking.connection import DATABASE, AddressError, server
 from experiments.tracking.ledger import Ledger
 from experiments.tracking.runs import RUNNING, Tracker, request_key, standing

@@ -24,8 +24,8 @@ from typing import Protocol
 from markupsafe import Markup
 
 from experiments.records import Run
+from experiments.requests import StoredRequest
 from experiments.specs.own_file import import_source
-from experiments.store import StoredRequest
 from sftok.config import ConfigError
 
 log = logging.getLogger(__name__)

@@ -17,7 +17,8 @@ from experiments.artifacts import Artifact, load
 from experiments.artifacts.context import MODEL, Context
 from experiments.executors.datasets import DataSets
 from experiments.profiles import PROFILES
-from experiments.store import EXAMPLES, Store, StoredRequest, stored_requests
+from experiments.requests import StoredRequest, stored_requests
+from experiments.store import EXAMPLES, Store
 from sftok.data import DataConfig
 from sftok.data.base import ImageSet
 from sftok.weights import load_tensors

@@ -23,7 +23,8 @@ from experiments.artifacts import Artifact  # noqa: E402
 from experiments.executors import ledger, slurm  # noqa: E402
 from experiments.executors.resources import Cluster, load_cluster  # noqa: E402
 from experiments.executors.watch import refresh  # noqa: E402
-from experiments.store import Store, StoredRequest  # noqa: E402
+from experiments.requests import StoredRequest  # noqa: E402
+from experiments.store import Store  # noqa: E402
 
 
 @pytest.fixture(scope="session")

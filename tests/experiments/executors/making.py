@@ -13,8 +13,8 @@ from fake_artifacts import Fake, FakeCodes, FakeEvaluation, FakeStage, FakeTeach
 from experiments.executors.events import Event
 from experiments.executors.ledger import JobRecord
 from experiments.paper import table4
+from experiments.requests import StoredRequest
 from experiments.specs import Experiment
-from experiments.store import StoredRequest
 
 KINDS: Mapping[str, type[Fake]] = {
     "teacher": FakeTeacher,

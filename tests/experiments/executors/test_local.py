@@ -105,7 +105,7 @@ def test_workers_stop_within_seconds_of_their_parent(store: Store, tmp_path: Pat
         "from experiments.store import Store\n"
         "from experiments.executors.stop import Stop\n"
         "from experiments.executors.local import run_locally\n"
-        "from experiments.store import StoredRequest\n"
+        "from experiments.requests import StoredRequest\n"
         f"import sys; sys.path.insert(0, {str(SOURCE.parent)!r}); import fake_artifacts\n"
         f"request, store = StoredRequest.load(Path({str(path)!r})), Store(Path({str(store.root)!r}))\n"
         "run_locally(request, store, 1, [], Stop())"

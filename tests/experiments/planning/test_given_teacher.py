@@ -18,7 +18,8 @@ from experiments.planning.plan import Plan
 from experiments.planning.requests import new_request
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
-from experiments.store import Store, StoredRequest
+from experiments.requests import StoredRequest
+from experiments.store import Store
 from sftok.config import ConfigError
 from sftok.hub import open_tokenizer
 from sftok.models.tokenizer import SFTok

@@ -15,8 +15,9 @@ from experiments.artifacts.base import load
 from experiments.paper import table1, table3, table4, table6
 from experiments.planning.plan import combined
 from experiments.planning.requests import new_request
+from experiments.requests import StoredRequest, stored_requests
 from experiments.specs import Experiment
-from experiments.store import Store, StoredRequest, StoreError, stored_requests
+from experiments.store import Store, StoreError
 
 
 @pytest.fixture
@@ -53,7 +54,7 @@ def test_everything_at_once_comes_back_from_disk(store: Store) -> None:
 def test_a_reader_needs_neither_torch_nor_a_plan(store: Store) -> None:
     request_of(SPECS["table5"]).save(store.root)
     script = (
-        "import sys; from pathlib import Path; from experiments.store import stored_requests; "
+        "import sys; from pathlib import Path; from experiments.requests import stored_requests; "
         f"(request,) = stored_requests(Path({str(store.root)!r})); print(request.name); "
         "sys.exit(any(name in sys.modules for name in ('torch', 'experiments.recipe', 'pandas')))"
     )

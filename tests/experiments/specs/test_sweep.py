@@ -12,9 +12,10 @@ from experiments.artifacts import load
 from experiments.paper import table1, table2, table4
 from experiments.planning.plan import Plan, refuse_incomparable
 from experiments.planning.requests import new_request
+from experiments.requests import StoredRequest
 from experiments.specs import Experiment
 from experiments.specs.sweep import MAX_ROWS, combinations, short_names, swept_experiment
-from experiments.store import Store, StoredRequest
+from experiments.store import Store
 from sftok.config import ConfigError
 
 RATIO = "stage2.context.replacement_ratio"

@@ -9,8 +9,9 @@ from mlflow import MlflowClient
 from stored_runs import StoreMaker, line, write_log
 
 from experiments.records import load_run
+from experiments.requests import StoredRequest
 from experiments.specs import Experiment, Row
-from experiments.store import EXAMPLES, Store, StoredArtifact, StoredRequest
+from experiments.store import EXAMPLES, Store, StoredArtifact
 from experiments.tracking import delivery
 
 EXPERIMENT = Experiment(

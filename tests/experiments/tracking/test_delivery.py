@@ -20,9 +20,8 @@ from delivering import (
     with_artifacts,
 )
 
-from experiments import locks
 from experiments.records import load_run
-from experiments.store import Store
+from experiments.store import Store, locks
 from experiments.tracking import delivery, runs
 
 
@@ -149,7 +148,8 @@ def test_two_processes_on_a_new_store_deliver_exactly_once(store: Store) -> None
     saved = request.save(store.root)
     script = (
         "import sys; from pathlib import Path; from experiments.records import load_run; "
-        "from experiments.store import Store, StoredRequest; from experiments.tracking import delivery; "
+        "from experiments.store import Store; "
+        "from experiments.requests import StoredRequest; from experiments.tracking import delivery; "
         "store = Store(Path(sys.argv[1])); run = load_run(store, StoredRequest.load(Path(sys.argv[2]))); "
         "print(delivery.sync(store, run))"
     )

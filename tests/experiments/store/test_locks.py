@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments import locks
+from experiments.store import locks
 
 
 @pytest.fixture

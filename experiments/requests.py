@@ -11,53 +11,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from experiments.specs import Experiment
 from experiments.specs.own_file import keep_copy
-from experiments.store.files import StoreError, read_json, write_json
+from experiments.store import StoredArtifact, StoreError, read_json, write_json
 
 log = logging.getLogger(__name__)
 
 VERSION = 2
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class StoredArtifact(_Record):
-    """An artifact as a request names it."""
-
-    name: str
-    """Folder name: `kind-key`."""
-    kind: str
-    version: int
-    stage: str
-    """What it does, more closely than its kind: `warm-up`, `alignment`, `evaluation`."""
-    label: str
-    inputs: dict[str, str]
-    """Names of the artifacts that it is made from, by role."""
-    data: dict[str, str]
-    """Fingerprints of the data that it reads, by split."""
-    device: str
-    units: int
-    """Units of work: training steps, or 1."""
-    images: int = 0
-    """Training images that it sees in all."""
-    record: dict[str, Any]
-    """Its fields, to make it from (`experiments.artifacts.load`)."""
-
-    @property
-    def key(self) -> str:
-        """The hash of all that decides its content."""
-        return self.name.rpartition("-")[2]
-
-    def __hash__(self) -> int:
-        return hash(self.name)
-
-
-class StoredRow(_Record):
+class StoredRow(BaseModel, frozen=True, extra="forbid"):
     """A row at one seed, by the names of its artifacts."""
 
     row: str
@@ -73,7 +38,7 @@ class StoredRow(_Record):
         return (self.evaluation, *self.analyses)
 
 
-class StoredRequest(_Record):
+class StoredRequest(BaseModel, frozen=True, extra="forbid"):
     """A plan, and how it came about."""
 
     version: int = VERSION
