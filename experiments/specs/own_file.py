@@ -28,7 +28,7 @@ def source_copy(source: Mapping[str, str]) -> str:
 
 
 def keep_copy(source: Mapping[str, str], folder: Path) -> None:
-    """Copy the file into `folder` from where it was imported: its own path, or the copy of an earlier request."""
+    """Copy the file into `folder` from where it was imported: its path, or the copy of an earlier request."""
     module = sys.modules.get(source["name"])
     imported_from = Path(getattr(module, "__file__", None) or source["path"])
     copy = folder / source_copy(source)

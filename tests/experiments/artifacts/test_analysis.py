@@ -1,4 +1,4 @@
-"""An analysis makes itself from a tokenizer and a teacher as first drawn: every number is there and placed."""
+"""An analysis makes itself from a tokenizer and a teacher as first drawn; its numbers are all there."""
 
 from __future__ import annotations
 
