@@ -77,7 +77,8 @@ EXPERIMENT = Experiment(
             name="steps-sharpen",
             text="With SFVR, more steps give sharper images",
             source="a guess of ours",
-            order="sfvr:sharpness@1 < sfvr:sharpness@8",
+            metric="sharpness",
+            order="sfvr@1 < sfvr@8",
         ),
     ),
 )
@@ -95,7 +96,7 @@ class SharpnessChart:
     def render(self, run: Run) -> Markup:
         """`run.frame` has one line per number; `row_chart` draws a line for each row over seeds."""
         numbers = select(run.frame, metric="sharpness")
-        chart = row_chart(run, numbers, "steps", Axis("decoding steps"), "sharpness")
+        chart = row_chart(run, numbers, "steps", Axis("decoding steps", "powers"), "sharpness")
         note = Note("1 is as sharp as the originals.", "small")
         return section(run, self.TITLE, note, Charts((chart,) if chart else (), rows_legend(run)))
 

@@ -196,6 +196,8 @@ class Runner:
             "device": _device(artifact),
             "tf32": artifact.device == "cuda" and artifact.tf32,
             "processes": world.size,
+            "workload": artifact.workload,
+            "units": artifact.units,
         }
         self.store.commit(artifact, {**result, "provenance": provenance() | made})
         return self._result(artifact)

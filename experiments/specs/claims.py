@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from sftok.config import Config
 
@@ -68,6 +68,13 @@ class Claim(Config):
         for each in order:
             _parse(each, "")
         return order
+
+    @model_validator(mode="after")
+    def _has_its_own_metric(self) -> Self:
+        found = {point.metric for each in self.comparisons for point in (each.left, each.right)}
+        if self.metric not in found:
+            raise ValueError(f"{self.name}: no point is measured by {self.metric}; set metric={min(found)!r}")
+        return self
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 import torch
-from fake_artifacts import Fake
+from fake_artifacts import Fake, FakeCodes
 from making import SOURCE, Recorder, artifact
 
 from experiments.artifacts import Artifact
@@ -23,6 +23,7 @@ from experiments.artifacts.context import Context
 from experiments.executors import inline
 from experiments.executors.inline import Runner
 from experiments.executors.stop import Interrupted, Stop
+from experiments.planning.costs import estimate
 from experiments.store import Store, StoreError
 from sftok.checkpoints.files import read_file
 from sftok.data.base import ImageSet
@@ -72,6 +73,9 @@ def test_everything_is_made_once(store: Store) -> None:
     assert result is not None
     assert result.inputs == [chain()[0].name]  # type: ignore[attr-defined]
     assert result.provenance.commit != "unknown"
+    longer = FakeCodes(**{**dict(chain()[1]), "steps": 2})
+    costs = estimate([longer], store, {})
+    assert list(costs.values()) != [None], "its time tells how long equal work will take"
     assert list((store.root / "work").iterdir()) == []
 
 

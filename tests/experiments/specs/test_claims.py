@@ -40,6 +40,7 @@ def test_a_chain_is_compared_pair_by_pair() -> None:
         ((), "at least one order"),
         ("a < ", "is not a point"),
         ("a b < c", "is not a point"),
+        ("a:is < b:is", "no point is measured by rfid; set metric='is'"),
         ("a@ < b", "is not a point"),
         ("a@8, < b", "is not a coordinate"),
         ("a@step= < b", "is not a coordinate"),
