@@ -75,11 +75,7 @@ def plan_reference(recipe: Recipe, data: Mapping[str, str]) -> Evaluation:
 
 
 def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> PlannedRow:
-    """A generator of the tokenizer's ids, or of the teacher's, which are its codes.
-
-    Raises:
-        ConfigError: the tokenizer is decoded from a part of its tokens.
-    """
+    """A generator of a tokenizer's ids, all of them (ConfigError if not), or of the teacher's codes."""
     name = "teacher" if row.subject == "teacher" and not row.variants else row.name
     source: Teacher | TrainStage
     tokens: Codes | Tokens

@@ -26,11 +26,7 @@ class Profile(Config):
     """Expected time of a unit of work by kind of artifact, until the store has measured ones."""
 
     def overlay_of(self, row: Row) -> dict[str, Any]:
-        """What `row` changes at this scale: its variants, and its overrides over them.
-
-        Raises:
-            ConfigError: the profile does not say what a variant means.
-        """
+        """What `row` changes here: its variants (ConfigError if one is unknown), and its overrides over them."""
         changes: dict[str, Any] = {}
         for variant in row.variants:
             if variant not in self.variants:

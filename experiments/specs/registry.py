@@ -27,11 +27,7 @@ class Registry:
         self._added: list[ModuleType] = []
 
     def add(self, path: Path) -> ModuleType:
-        """Add the specs of a Python file.
-
-        Raises:
-            ConfigError: it cannot be imported, or defines neither an `EXPERIMENT` nor a `STUDY`.
-        """
+        """Add the specs of a Python file; ConfigError if it cannot be imported, or defines none."""
         module = import_file(path)
         if not any(hasattr(module, name) for name in ("EXPERIMENT", "STUDY")):
             raise ConfigError(f"{path}: defines neither an EXPERIMENT nor a STUDY")
@@ -42,8 +38,7 @@ class Registry:
     def experiments(self) -> dict[str, Experiment]:
         """The experiments by name, in the paper's order, with the rows that they take from one another.
 
-        Raises:
-            ConfigError: two modules use one name, or a row refers to one that does not exist.
+        ConfigError if two modules use one name, or a row refers to one that does not exist.
         """
         found = self._find("EXPERIMENT", Experiment)
         in_order = sorted(found.values(), key=lambda experiment: experiment.place)
