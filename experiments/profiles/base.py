@@ -26,7 +26,7 @@ class Profile(Config):
     """Expected time of a unit of work by kind of artifact, until the store has measured ones."""
 
     def overlay_of(self, row: Row) -> dict[str, Any]:
-        """What `row` changes here: its variants (ConfigError if one is unknown), and its overrides over them."""
+        """What `row` changes here: its variants (ConfigError if one is unknown), then its overrides."""
         changes: dict[str, Any] = {}
         for variant in row.variants:
             if variant not in self.variants:
