@@ -286,8 +286,7 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
 def resolve(*overlays: Overlay) -> Recipe:
     """The recipe of the defaults under `overlays`, the later the stronger.
 
-    Raises:
-        ConfigError: an unknown key, or a value out of range.
+    ConfigError if a key is unknown or a value out of range.
     """
     values: dict[str, Any] = Recipe.model_construct().model_dump()
     for changes in overlays:

@@ -39,8 +39,7 @@ def keep_copy(source: Mapping[str, str], folder: Path) -> None:
 def import_file(path: Path) -> ModuleType:
     """Import a Python file as the module of its name, so that configurations can name its parts `name:Class`.
 
-    Raises:
-        ConfigError: there is no such file, its name is taken, or it fails; one line.
+    ConfigError, one line, if there is no such file, its name is taken, or it fails.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
@@ -60,8 +59,7 @@ def import_file(path: Path) -> ModuleType:
 def import_source(source: Mapping[str, str], folder: Path) -> ModuleType | None:
     """Import the file that a stored request names, as it was at the time: its copy in `folder`.
 
-    Raises:
-        ConfigError: the copy is missing, the file fails, or a changed version of it is imported already.
+    ConfigError if the copy is missing, the file fails, or a changed version of it is imported already.
     """
     if not source:
         return None

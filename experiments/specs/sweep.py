@@ -41,8 +41,7 @@ def combinations(
 ) -> list[Combination]:
     """Every entry of `listed` (or none) under the product of `grids`, the last grid fastest.
 
-    Raises:
-        ConfigError: nothing is swept, too much is, or a key or combination occurs twice.
+    ConfigError if nothing is swept, too much is, or a key or combination occurs twice.
     """
     _check_keys([key for key, _ in grids], listed)
     count = max(1, len(listed)) * math.prod(len(values) for _, values in grids)

@@ -54,7 +54,6 @@ DENIED = (errno.EACCES, errno.EPERM)
 PROBE_BYTES = 1 << 20
 """Written and deleted before anything starts: a full disk may still take an empty file."""
 
-
 A_DAY = 24 * 3600.0
 """In seconds: what has been unfinished for longer was left by a process that was killed."""
 
