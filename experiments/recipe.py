@@ -29,8 +29,8 @@ from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.generator import GeneratorConfig, MaskGITConfig
+from sftok.models.maskgit_vqgan import VQGANConfig
 from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
-from sftok.teacher.vqgan import VQGANConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig

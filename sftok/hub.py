@@ -20,9 +20,9 @@ import torch
 
 from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import choices_hint
+from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN
 from sftok.models.titok import TITOK_SIZES, TiTok
 from sftok.models.tokenizer import SIZES, SFTok
-from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN
 from sftok.weights import content_hash
 
 __all__ = ["CheckpointError", "Tokenizer", "identity", "open_tokenizer"]

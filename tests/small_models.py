@@ -13,9 +13,9 @@ from sftok.data.base import MemoryImageSet
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.generator import GeneratorRecord, MaskGITConfig
+from sftok.models.maskgit_vqgan import MaskGITVQGANRecord, VQGANConfig
 from sftok.models.tokenizer import SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import MaskGITVQGANRecord, VQGANConfig
 
 BACKBONE = VQGANConfig(
     hidden_channels=8,

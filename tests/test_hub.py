@@ -11,9 +11,9 @@ from sftok import hub
 from sftok.checkpoints import CheckpointError
 from sftok.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
 from sftok.models.generator import MaskGITGenerator
+from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
 from sftok.models.titok import TITOK_SIZES
 from sftok.models.tokenizer import SIZES
-from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
 
 TINY = MaskGITVQGANRecord(image_size=8, backbone=smaller_sftok_config().pixel_decoder)
 

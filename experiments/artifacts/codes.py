@@ -10,8 +10,8 @@ from experiments.artifacts.teacher import Teacher
 from sftok.data.augmentation import AugmentationConfig
 
 if TYPE_CHECKING:
+    from sftok.models.maskgit_vqgan import MaskGITVQGAN
     from sftok.models.tokenizer import SFTok
-    from sftok.teacher.vqgan import MaskGITVQGAN
 
 BATCH_SIZE = 500
 """Images that are read together; the models take what fits of them at a time."""
@@ -30,7 +30,7 @@ class Codes(Artifact, kind="codes"):
 
 def load_teacher(context: Context, teacher: Teacher) -> MaskGITVQGAN:
     """A finished teacher, frozen."""
-    from sftok.teacher.vqgan import MaskGITVQGAN
+    from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
     return MaskGITVQGAN.from_pretrained(context.folder_of(teacher)).requires_grad_(False)
 

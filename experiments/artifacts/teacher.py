@@ -75,8 +75,8 @@ class Teacher(Artifact, kind="teacher", parallel=True):
 
     def _train(self, context: Context) -> dict[str, Any]:
         from experiments.artifacts.training import train_model
+        from sftok.models.maskgit_vqgan import MaskGITVQGAN
         from sftok.randomness import generator
-        from sftok.teacher.vqgan import MaskGITVQGAN
         from sftok.training.stages.teacher import TeacherStage
 
         network = MaskGITVQGAN(self.backbone, self.image_size, generator(self.seed, "initialisation"))
@@ -108,7 +108,7 @@ def given_weights(recipe: Recipe) -> Mapping[str, str]:
     if checkpoint is None:
         return {}
     from sftok.hub import identity, open_tokenizer
-    from sftok.teacher.vqgan import MaskGITVQGAN
+    from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
     given = open_tokenizer(checkpoint)
     if not isinstance(given, MaskGITVQGAN):

@@ -16,8 +16,8 @@ from experiments.recipe import Recipe
 from sftok.checkpoints.pretrained import without_weights
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok, SFTokConfig
-from sftok.teacher.vqgan import MaskGITVQGAN
 
 GPU_FLOPS = 33e12
 """Useful operations per second of one GPU: a fifth of an RTX 4090's peak in fp16 (165e12, dense)."""

@@ -41,7 +41,7 @@ from sftok.evaluation.reference import reference_features, teacher_codes
 from sftok.evaluation.tokenizers import Decoding, Tokenizer, decodings
 from sftok.evaluation.workers import in_order
 from sftok.metrics.base import EvaluationError, Measured, Metric, Need, Reference, build_metrics
-from sftok.teacher.vqgan import MaskGITVQGAN
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
 
 def evaluate(

@@ -25,7 +25,7 @@ from sftok.evaluation.workers import in_order
 from sftok.metrics.base import Features, Reference
 from sftok.metrics.inception_score import inception_score
 from sftok.metrics.linear_algebra import moments, reproducible
-from sftok.teacher.vqgan import MaskGITVQGAN
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 
 _VERSION = 1

@@ -124,7 +124,7 @@ class PixelDecoder(nn.Module):
         return rearrange(embeddings, "b (h w) c -> b c h w", h=self.config.code_grid(self.image_size))
 
 
-class BackboneConfig(Component, family="backbone", package="sftok.teacher"):
+class BackboneConfig(Component, family="backbone", package="sftok.models"):
     """The two halves of a 2D tokenizer: images to a grid of codes, and back.
 
     Attributes:

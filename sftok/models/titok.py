@@ -24,9 +24,9 @@ from sftok.config import Config
 from sftok.models.base import BackboneConfig, Encoder, EncoderConfig
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.layers import check_heads, initialize_transformer, transformer
+from sftok.models.maskgit_vqgan import MASKGIT_VQGAN
 from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids, config_of
 from sftok.quantizers.vq import VQConfig
-from sftok.teacher.vqgan import MASKGIT_VQGAN
 
 
 class TiTokDecoderConfig(Config):

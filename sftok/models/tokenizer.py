@@ -23,9 +23,9 @@ from sftok.decoding.unmask import OnStep, Unmasked, iterative_unmask
 from sftok.models.base import BackboneConfig, Decoder, DecoderConfig, Encoder, EncoderConfig, PixelDecoder
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
+from sftok.models.maskgit_vqgan import MASKGIT_VQGAN
 from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids, config_of
 from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import MASKGIT_VQGAN
 
 
 class LatentTokenizerConfig(Config):

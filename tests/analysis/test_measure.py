@@ -19,8 +19,8 @@ from sftok.config import ConfigError
 from sftok.data.base import MemoryImageSet
 from sftok.evaluation.config import EvaluationConfig
 from sftok.metrics.quantity import Quantity
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import MaskGITVQGAN
 
 _import_all(AnalysisConfig.package)
 SMALLER = small_models.smaller_sftok_config()

@@ -13,8 +13,8 @@ from experiments.recipe import Recipe
 from sftok.decoding.schedule import DecodingConfig
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.reconstruction import evaluate
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import MaskGITVQGAN
 
 IMAGES = 250
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
+from sftok.models.maskgit_vqgan import MaskGITVQGAN, VQGANConfig
 from sftok.models.tokenizer import SFTok, SFTokRecord
 from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 
 Tensors = dict[str, Tensor]
 

@@ -15,11 +15,11 @@ from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.generator import MaskGITGenerator
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.titok import CodesHeadConfig, PixelsHeadConfig, TiTok, TiTokConfig, TiTokDecoderConfig
 from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.quantizers.vq import VQConfig
-from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.weights import content_hash, save_tensors
 
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-
 RUN = ("run", "table4", "--profile", "smoke")
 
 

@@ -20,8 +20,8 @@ from sftok.evaluation.protocol import Evaluation
 from sftok.evaluation.reconstruction import evaluate
 from sftok.generation import DecodeIds
 from sftok.models.generator import MaskGITGenerator
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import MaskGITVQGAN
 
 SIDE, CLASSES = 16, 4
 

@@ -17,8 +17,8 @@ from sftok.decoding.unmask import iterative_unmask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
+from sftok.models.maskgit_vqgan import MaskGITVQGAN, VQGANConfig
 from sftok.quantizers.optvq import OptVQConfig
-from sftok.teacher.vqgan import MaskGITVQGAN, VQGANConfig
 
 assert_parity = partial(assert_close, atol=1e-4, rtol=1e-4)
 

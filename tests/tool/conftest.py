@@ -8,8 +8,8 @@ import pytest
 import small_models
 from PIL import Image
 
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import MaskGITVQGAN
 
 
 @pytest.fixture

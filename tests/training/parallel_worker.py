@@ -27,8 +27,8 @@ from sftok.data.base import MemoryImageSet
 from sftok.data.batches import Batch, training_batches
 from sftok.distributed import joined
 from sftok.models.generator import MaskGITGenerator
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.quantizers.tail_drop import TailDrop
-from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.optimizer import OptimizerConfig

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch.nn import functional as F
 
-from sftok.teacher.vqgan import MaskGITVQGAN
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.training.stages.base import Losses, Stage, Step
 
 

@@ -15,8 +15,8 @@ from experiments.profiles import PROFILES
 from experiments.specs.registry import Registry
 from experiments.store import Store
 from sftok.data.base import MemoryImageSet
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import MaskGITVQGAN
 from sftok.training.loop import TrainingInterrupted
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}

@@ -22,8 +22,8 @@ from experiments.requests import StoredRequest
 from experiments.store import Store
 from sftok.config import ConfigError
 from sftok.hub import open_tokenizer
+from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok
-from sftok.teacher.vqgan import MaskGITVQGAN
 
 SMOKE = PROFILES["smoke"]
 

@@ -7,7 +7,7 @@ from torch.testing import assert_close
 
 from sftok.config import ConfigError
 from sftok.models.base import BackboneConfig
-from sftok.teacher.vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
+from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
 
 IMAGES = torch.rand(4, 3, 12, 12, generator=seeded())
 
@@ -68,7 +68,7 @@ def test_without_gradients_images_pass_a_part_at_a_time(vqgan, monkeypatch):
     decoded = vqgan.decode(together)
     for part in (vqgan.encoder, vqgan.pixel_decoder.conv_out):
         part.register_forward_pre_hook(lambda _, given: sizes.append(len(given[0])))
-    monkeypatch.setattr("sftok.teacher.vqgan.PIXELS_AT_ONCE", 3 * 12**2)
+    monkeypatch.setattr("sftok.models.maskgit_vqgan.PIXELS_AT_ONCE", 3 * 12**2)
     assert torch.equal(vqgan.encode(IMAGES), together)
     assert_close(vqgan.decode(together), decoded)
     assert sizes == [3, 1, 3, 1]

@@ -1,1 +1,0 @@
-"""The frozen teacher, MaskGIT-VQGAN, and the cache of its codes."""
