@@ -1,9 +1,9 @@
 """Exchangeable parts: choosing a part is choosing the configuration class that builds it.
 
 A family is a class of configurations (`QuantizerConfig`); its members each have a name and build one part. A
-field annotated with a family takes `{"name": "fsq", "levels": [8, 6, 5]}`, the name alone, `"module:Class"` for a
-part from outside this package, or an instance. Members are found by the file they live in, and only the files
-that a configuration names are imported.
+field annotated with a family takes `{"name": "fsq", "levels": [8, 6, 5]}`, the name alone, `"module:Class"`
+for a part from outside this package, or an instance. Members are found by the file they live in, and only the
+files that a configuration names are imported.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ class Setting(Config):
     published: tuple[str, str, str]
     """As printed, for stages 1, 2 and 3; `-` where a stage has none."""
     key: str = ""
-    """Of the resolved configuration (`experiments.settings`), `{n}` for the stage; empty if there is none."""
+    """Key of the resolved configuration (`experiments.planning.settings`), or empty; `{n}` is the stage."""
     note: str = ""
     """Why there is no key, or how its value reads."""
 
@@ -112,7 +112,7 @@ class Experiment(Config):
     settings: tuple[Setting, ...] = ()
     """The published configuration, to be shown beside the profile's own (Table 6)."""
     swept: tuple[str, ...] = ()
-    """The keys that a sweep varies; each row's overrides hold its values (`experiments.sweeps`)."""
+    """The keys that a sweep varies; each row's overrides hold its values (`experiments.specs.sweep`)."""
 
     @property
     def place(self) -> tuple[int, bool, int, str]:

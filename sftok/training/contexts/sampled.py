@@ -1,4 +1,4 @@
-"""Sampled predictions: visible positions show a draw from the decoder's first distribution, not its argmax."""
+"""Sampled predictions: visible positions show samples of the decoder's first distribution, not the argmax."""
 
 from __future__ import annotations
 
