@@ -217,13 +217,17 @@ def _replace(path: Path, fill: Callable[[io.BufferedWriter], object]) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command and return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m sftok.data.make_shards", description=__doc__)
-    parser.add_argument("folder", type=Path, help=f"images laid out as {LAYOUTS}")
-    parser.add_argument("out", type=Path, help="folder for the shards, new or of an interrupted run")
+    parser.add_argument("folder", type=Path, help=f"folder of images laid out as {LAYOUTS}")
+    parser.add_argument("out", type=Path, help="folder for the shards: new, or from an interrupted run")
     count = ShardingConfig().images_per_shard
     parser.add_argument(
-        "--images-per-shard", type=int, default=count, metavar="N", help="default: %(default)s"
+        "--images-per-shard",
+        type=int,
+        default=count,
+        metavar="N",
+        help="images per shard (default: %(default)s)",
     )
-    size = "resize the short side, and store without loss; by default files are stored as they are"
+    size = "resize the short side to PIXELS and store without loss; by default, files are stored as they are"
     parser.add_argument("--size", type=int, metavar="PIXELS", help=size)
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -20,41 +20,53 @@ def parser() -> Parser:
     root = Parser(
         prog="python -m sftok",
         description="Turn images into token ids and back.",
-        epilog="exit codes: 0 success, 1 output cannot be written, 2 wrong input, 130 interrupted",
+        epilog="exit codes: 0 success, 1 output cannot be written or out of memory, 2 wrong input, "
+        "130 interrupted",
     )
     commands = root.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
-    command = commands.add_parser("tokenize", help="images to the ids of a .npz file")
-    command.add_argument("images", nargs="+", metavar="IMAGE", help="a file, or a folder with all below it")
+    command = commands.add_parser("tokenize", help="encode images to a .npz file of token ids")
+    command.add_argument(
+        "images", nargs="+", metavar="IMAGE", help="an image file, or a folder (searched recursively)"
+    )
     command.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
         metavar="TOKENS.npz",
-        help="ids [N, K], files, preprocessing and checkpoint",
+        help="token file to write: ids [N, K], files, preprocessing and checkpoint",
     )
     _checkpoint(command)
     _batches(command)
     _unreadable(command)
 
-    command = commands.add_parser("reconstruct", help="images, or a file of ids, to reconstructed PNGs")
+    command = commands.add_parser("reconstruct", help="reconstruct images, or decode a token file, to PNGs")
     command.add_argument(
-        "inputs", nargs="+", metavar="IMAGE|TOKENS.npz", help="files and folders, or what `tokenize` wrote"
+        "inputs",
+        nargs="+",
+        metavar="IMAGE|TOKENS.npz",
+        help="image files and folders, or a file that `tokenize` wrote",
     )
-    command.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="for the PNGs")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="DIR", help="folder for the PNGs"
+    )
     command.add_argument(
         "--steps", type=int, metavar="T", help="decoding steps (default: the checkpoint's, 8 in the paper)"
     )
     command.add_argument(
-        "--temperature", type=float, help="of the decoding noise, 0 for none (default: the checkpoint's)"
+        "--temperature",
+        type=float,
+        help="temperature of the decoding noise; 0 for none (default: the checkpoint's)",
     )
     _checkpoint(command)
     _batches(command)
     _unreadable(command)
 
-    command = commands.add_parser("info", help="what a checkpoint holds")
-    command.add_argument("--format", choices=("text", "json"), default="text", help="default: %(default)s")
+    command = commands.add_parser("info", help="describe a checkpoint")
+    command.add_argument(
+        "--format", choices=("text", "json"), default="text", help="output format (default: %(default)s)"
+    )
     _checkpoint(command)
     return root
 
@@ -64,7 +76,7 @@ def _checkpoint(command: Parser) -> None:
         "--checkpoint",
         required=True,
         metavar="C",
-        help="a file, a folder, a Hugging Face id, or random:NAME for random weights (random:sftok-b)",
+        help="a file, a folder, a Hugging Face id, or random:NAME for random weights (e.g. random:sftok-b)",
     )
     command.add_argument(
         "--teacher",
@@ -75,13 +87,15 @@ def _checkpoint(command: Parser) -> None:
         "--seed",
         type=seed,
         default=0,
-        help="of random weights and of the decoding noise (default: %(default)s)",
+        help="seed of random weights and decoding noise (default: %(default)s)",
     )
 
 
 def _batches(command: Parser) -> None:
-    command.add_argument("--batch-size", type=positive, default=8, metavar="N", help="default: %(default)s")
-    command.add_argument("--device", help="default: cuda if there is one, else cpu")
+    command.add_argument(
+        "--batch-size", type=positive, default=8, metavar="N", help="images per batch (default: %(default)s)"
+    )
+    command.add_argument("--device", help="where to compute (default: cuda if available, else cpu)")
 
 
 def _unreadable(command: Parser) -> None:
@@ -89,7 +103,7 @@ def _unreadable(command: Parser) -> None:
         "--unreadable",
         choices=("fatal", "skip"),
         default="fatal",
-        help="what to do with a file that is not an image (default: %(default)s)",
+        help="what to do with a file that cannot be read as an image (default: %(default)s)",
     )
 
 

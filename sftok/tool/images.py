@@ -107,7 +107,7 @@ def output_names(files: Sequence[str]) -> list[Path]:
     absolute = [_absolute(file) for file in files]
     if len(set(absolute)) < len(absolute):
         twice = next(file for file in absolute if absolute.count(file) > 1)
-        raise ToolError(f"{twice}: is listed more than once")
+        raise ToolError(f"{twice} is listed more than once")
     top = os.path.commonpath([os.path.dirname(file) for file in absolute])  # noqa: PTH120
     relative = [Path(os.path.relpath(file, top)) for file in absolute]
     short = [path.with_suffix(".png") for path in relative]

@@ -67,15 +67,15 @@ def _tokens(inputs: list[str]) -> TokenFile | None:
 
 def _targets(files: list[str], output: Path) -> dict[str, Path]:
     if output.exists() and not output.is_dir():
-        raise ToolError(f"{output}: is not a folder; name one for the images")
+        raise ToolError(f"{output} is not a folder; choose a folder for the images")
     targets = {file: output / name for file, name in zip(files, output_names(files), strict=True)}
     originals = {Path(file).resolve() for file in files}
     folders = {original.parent for original in originals}
     for target in targets.values():
         if target.resolve() in originals:
-            raise ToolError(f"{target}: is one of the images itself; choose another folder")
+            raise ToolError(f"{target} is one of the images itself; choose another folder")
         if target.exists() and target.parent.resolve() in folders:
-            raise ToolError(f"{target}: exists already, beside the images; choose another folder")
+            raise ToolError(f"{target} already exists, beside the images; choose another folder")
     return targets
 
 
@@ -88,7 +88,7 @@ def _decoder(tokenizer: Tokenizer, device: torch.device, options: argparse.Names
         return partial(tokenizer.decode, decoding=decoding, generator=noise)
     if changes:
         option = next(iter(changes))
-        raise ToolError(f"--{option}: a model {tokenizer.architecture!r} decodes in one step; leave it out")
+        raise ToolError(f"--{option}: model {tokenizer.architecture!r} decodes in one step; omit this option")
     return tokenizer.decode
 
 

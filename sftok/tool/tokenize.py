@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> None:
     """
     output: Path = options.output
     if output.is_dir():
-        raise ToolError(f"{output}: is a folder; name a file for the ids")
+        raise ToolError(f"{output} is a folder; choose a file for the ids")
     if output.suffix != ".npz":
         raise ToolError(f"{output}: token files end in .npz, by which `reconstruct` knows them")
     files = find_images(options.images)

@@ -216,7 +216,7 @@ def test_bad_input_is_one_line(photos, checkpoint, teacher, tmp_path, refused):
     beside = Image.open(photos + "/1.png")
     beside.save(photos + "/1.jpg")
     one = reconstruct(photos + "/1.jpg", "--checkpoint", checkpoint, "-o", photos)
-    refused(one, "1.png: exists already, beside the images")
+    refused(one, "1.png already exists, beside the images")
     refused(reconstruct(photos, "--checkpoint", checkpoint, *out, "--steps", 0), "steps = 0")
     refused(reconstruct(photos, "--checkpoint", checkpoint, *out, "--temperature", -1), "temperature = -1")
     refused(reconstruct(photos, "--checkpoint", teacher, *out, "--steps", 8), "decodes in one step")
