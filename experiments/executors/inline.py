@@ -205,7 +205,7 @@ class Runner:
     def _result(self, artifact: Artifact) -> Result:
         result = self.store.result(artifact)
         if result is None:
-            raise StoreError(f"{self.store.folder(artifact)}: gone; run the command again to make it again")
+            raise StoreError(f"{self.store.folder(artifact)} is gone; run the command again to recompute it")
         return result
 
     def _context(self, artifact: Artifact, monitor: Monitor, world: World) -> Context:
@@ -246,7 +246,7 @@ class Runner:
     def _cannot_write(self, artifact: Artifact, error: OSError) -> StoreError:
         reason = (
             f"{artifact.label}: cannot write to {self.store.root} ({error.strerror}); finished work "
-            "is intact, free some space and run the same command again"
+            "is intact; free some space and run the same command again"
         )
         if self.world.size > 1:
             # The others will only see that this process is gone. A file this small may still fit.
@@ -320,7 +320,7 @@ def _remedy(reason: str, artifact: Artifact, store: Store) -> str:
     """What to do if a file of an input is what failed."""
     for folder in map(store.folder, artifact.inputs.values()):
         if f"{folder}{os.sep}" in reason:
-            return f" (to have it made again, delete the folder {folder} and run again)"
+            return f" (to compute it again, delete the folder {folder} and run again)"
     return ""
 
 

@@ -189,7 +189,7 @@ def print_event() -> Callable[[Event], None]:
             case Failed(artifact, reason):
                 text = f"{artifact.label}: FAILED: {reason}"
             case Waiting(artifact, owner):
-                text = f"{artifact.label}: process {owner['pid']} on {owner['host']} makes it; waiting"
+                text = f"{artifact.label}: waiting for process {owner['pid']} on {owner['host']}"
         printed = time.monotonic()
         print(f"{time.strftime('%H:%M:%S')} {text}", flush=True)
 

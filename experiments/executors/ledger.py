@@ -68,7 +68,7 @@ class Submission:
 
     @property
     def withdrawn(self) -> Path:
-        """A file that exists once the jobs were cancelled: nobody waits for them any more."""
+        """A file that exists once the jobs were canceled: nobody waits for them any more."""
         return self.folder / "withdrawn"
 
     def cluster(self) -> dict[str, Any] | None:

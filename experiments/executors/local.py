@@ -31,7 +31,7 @@ POLL_SECONDS = 0.2
 
 
 class WorkerError(RuntimeError):
-    """Workers end before they make anything; the message quotes one of them."""
+    """Workers exit before they compute anything; the message quotes one of them."""
 
 
 def run_locally(
@@ -144,7 +144,7 @@ class WorkerPool:
                 raise StoreError(_tail(self._logs[worker.pid], 1))
             elif worker.poll():
                 self._places[place] = None
-                self._bury(worker, remaining)
+                self._record_crash(worker, remaining)
         self._release_locks_of_others(remaining)
 
     def stop(self) -> None:
@@ -175,7 +175,7 @@ class WorkerPool:
         self._logs[worker.pid] = path
         return worker
 
-    def _bury(self, worker: subprocess.Popen[bytes], remaining: list[Artifact]) -> None:
+    def _record_crash(self, worker: subprocess.Popen[bytes], remaining: list[Artifact]) -> None:
         """Record a failure for the artifact that a crashed worker was computing."""
         blamed = False
         for artifact in remaining:
@@ -184,14 +184,16 @@ class WorkerPool:
             if owner is None or owner.get("pid") != worker.pid or not self._is_worker(owner):
                 continue
             if not self._store.is_done(artifact):
-                reason = "the process that made it was killed (by hand, or for want of memory)"
+                reason = "the process that computed it was killed (by hand, or because memory ran out)"
                 failure = {"reason": reason, "traceback": _tail(self._logs[worker.pid])}
                 self._store.record_failure(artifact, failure)
             path.unlink(missing_ok=True)
             blamed = True
         self._fruitless = 0 if blamed else self._fruitless + 1
         if self._fruitless > 2 * len(self._places) and remaining:
-            raise WorkerError(f"workers end before they make anything: {_tail(self._logs[worker.pid], 1)}")
+            raise WorkerError(
+                f"workers exit before they compute anything: {_tail(self._logs[worker.pid], 1)}"
+            )
 
     def _release_locks_of_others(self, remaining: list[Artifact]) -> None:
         """Release what dead processes of other runs have locked, as workers leave every lock alone."""

@@ -50,7 +50,7 @@ class JobState:
     exit_code: int = 0
     signal: int = 0
     user: str = ""
-    """Who cancelled it."""
+    """Who canceled it."""
     node: str = ""
 
     @property

@@ -63,9 +63,9 @@ def submit(request: StoredRequest, store: Store, cluster: Cluster) -> Submitted:
     """Queue a job for every artifact that is neither finished nor in flight.
 
     Raises:
-        SlurmError: Slurm refuses a job; those that were queued already are cancelled.
+        SlurmError: Slurm refuses a job; those that were queued already are canceled.
         StoreError: another process is submitting from this store; or the store cannot be written to, and
-            what was queued already is cancelled.
+            what was queued already is canceled.
     """
     try:
         with ledger.submitting(store):
@@ -74,8 +74,8 @@ def submit(request: StoredRequest, store: Store, cluster: Cluster) -> Submitted:
         if error.errno not in CANNOT_WRITE:
             raise
         raise StoreError(
-            f"store {store.root}: cannot be written to ({error.strerror}); nothing of {request.name} "
-            "is queued, free some space and run the same command again"
+            f"store {store.root}: cannot be written to ({error.strerror}); nothing was queued "
+            f"for {request.name}; free some space and run the same command again"
         ) from None
 
 
@@ -88,7 +88,7 @@ def _submit(request: StoredRequest, store: Store, cluster: Cluster) -> Submitted
     in_flight = {artifact: job for artifact, job in known.items() if states[job.job].live}
     todo = [artifact for artifact in missing if artifact not in in_flight]
     snapshot = take_snapshot(store.root / "snapshots")
-    # Also if jobs of others make everything: what is waited for must not be cancelled with theirs.
+    # Also if jobs of others make everything: what is waited for must not be canceled with theirs.
     submission = new_submission(store, request)
     submission.save_cluster(cluster.dump())
     queue = _Queue(request, store, submission, cluster, snapshot, dict(in_flight))

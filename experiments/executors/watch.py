@@ -106,7 +106,7 @@ def why_ended(artifact: StoredArtifact, job: JobRecord, state: JobState) -> str:
         case "TIMEOUT":
             return f"out of time ({name} was given {job.minutes} min); raise time of kind {artifact.kind}"
         case "CANCELLED":
-            return f"cancelled ({name}{', by user ' + state.user if state.user else ''}); {again}"
+            return f"canceled ({name}{', by user ' + state.user if state.user else ''}); {again}"
         case "NODE_FAIL" | "BOOT_FAIL":
             return f"its node was lost ({name}{' on ' + state.node if state.node else ''}); {again}"
         case "PREEMPTED":

@@ -55,7 +55,7 @@ def further_workers(number: int, arguments: Sequence[str], folder: Path) -> Iter
     gpus = visible_gpus()
     for place in range(1, number + 1):
         log = folder / f"worker-{place}.log"
-        # A process takes the first GPU that it sees; this one stays on the first of all.
+        # Each worker uses its first visible GPU; this process uses the first of all.
         own = {VISIBLE_GPUS: gpus[place % len(gpus)]} if gpus else {}
         with log.open("ab") as output:
             process = subprocess.Popen(

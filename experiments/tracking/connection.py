@@ -48,8 +48,8 @@ def _sqlite(path: Path) -> str:
     """
     if re.search(r"\?|%[0-9a-fA-F]{2}", str(path)):
         raise AddressError(
-            f"its database cannot lie at {path}, because of the ? or %; move the store, or name a server "
-            "in MLFLOW_TRACKING_URI"
+            f"its database cannot be at {path} because of the ? or %; move the store, or set "
+            "MLFLOW_TRACKING_URI to a server"
         )
     return f"sqlite:///{path}"
 

@@ -128,7 +128,7 @@ def test_scancel_is_told_apart(lab: Lab) -> None:
     start_counting(lab, counter)
     slurm.cancel(ledger.jobs_of(lab.store, [counter]).values())
     lab.until_over(counter)
-    assert "cancelled" in lab.reason(counter)
+    assert "canceled" in lab.reason(counter)
     assert int(lab.checkpoint(counter).read_text()) > 0
 
 

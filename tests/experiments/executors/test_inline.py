@@ -217,7 +217,7 @@ def test_a_damaged_input_fails_with_the_remedy(store: Store, read: Callable[[Pat
     weights.write_bytes(b"\xff" * weights.stat().st_size)
     failures = runner(store, make).run([a, b])
     assert f"{weights}: " in failures[b]
-    remedy = f"to have it made again, delete the folder {store.folder(a)} and run again"
+    remedy = f"to compute it again, delete the folder {store.folder(a)} and run again"
     assert failures[b].endswith(f" ({remedy})")
     shutil.rmtree(store.folder(a))
     assert runner(store, make).run([a, b]) == {}

@@ -139,7 +139,7 @@ def test_workers_that_cannot_start_are_one_error(store: Store, tmp_path: Path) -
     path.write_text("raise ImportError('no such part')")
     source = {"name": "broken", "path": str(path), "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
     request = make_request(artifact("teacher", label="a")).model_copy(update={"source": source})
-    with pytest.raises(WorkerError, match=r"workers end before they make anything: .*no such part"):
+    with pytest.raises(WorkerError, match=r"workers exit before they compute anything: .*no such part"):
         run_locally(request, store, 1, [], Stop())
 
 

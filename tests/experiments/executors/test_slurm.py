@@ -50,7 +50,7 @@ def test_a_full_store_is_one_error_before_anything_is_queued(
     monkeypatch.setattr("experiments.executors.slurm.take_snapshot", full)
     a = artifact("stage", config={}, label="a")
     with pytest.raises(
-        StoreError, match=r"No space left on device.*nothing of table4 is queued, free some space"
+        StoreError, match=r"No space left on device.*nothing was queued for table4; free some space"
     ):
         slurm.submit(make_request(a), store, load_cluster(None, "smoke"))
     assert ledger.job_of(store, a) is None

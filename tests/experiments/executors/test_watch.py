@@ -42,7 +42,7 @@ def test_what_slurm_said_about_an_older_job_does_not_replace_a_newer_one(
             "out of memory (job 12 was given 4G); raise memory of kind fake_stage",
         ),
         (JobState(state="TIMEOUT"), "out of time (job 12 was given 60 min); raise time of kind fake_stage"),
-        (JobState(state="CANCELLED", user="0"), "cancelled (job 12, by user 0)"),
+        (JobState(state="CANCELLED", user="0"), "canceled (job 12, by user 0)"),
         (JobState(state="NODE_FAIL", node="n3"), "its node was lost (job 12 on n3)"),
         (JobState(state="PREEMPTED"), "preempted (job 12)"),
         (JobState(state="FAILED", signal=9), "crashed: killed by signal 9 SIGKILL (job 12)"),
@@ -95,7 +95,7 @@ def test_a_run_without_slurm_forgets_ended_jobs(store: Store, monkeypatch: pytes
     ledger.record(store, made, job_record("12"))
     told(monkeypatch, "RUNNING")
     watch.EndedJobs(store, stored(made))(Started(made))
-    assert ledger.job_of(store, made) is not None, "it can still be cancelled"
+    assert ledger.job_of(store, made) is not None, "it can still be canceled"
     told(monkeypatch, "TIMEOUT")
     ended = watch.EndedJobs(store, stored(made))
     assert ledger.job_of(store, made) is not None, "its log is there until the artifact is begun"
@@ -119,7 +119,7 @@ def test_a_run_without_slurm_keeps_a_job_that_was_queued_since(
     assert (ledger.job_of(store, made) or job_record("")).job == "13"
 
 
-def test_a_cancelled_job_is_explained_once_its_inputs_are_finished(
+def test_a_canceled_job_is_explained_once_its_inputs_are_finished(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     above = artifact("teacher", config={}, label="above")
@@ -131,7 +131,7 @@ def test_a_cancelled_job_is_explained_once_its_inputs_are_finished(
     store.open_work(above, {})
     store.commit(above, {"provenance": {"started": "now", "seconds": 1.0}})
     watch.refresh(store, stored(made))
-    assert "cancelled" in (store.failure(made) or {})["reason"]
+    assert "canceled" in (store.failure(made) or {})["reason"]
 
 
 def test_a_job_that_was_requeued_by_hand_has_a_new_end(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

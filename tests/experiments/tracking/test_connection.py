@@ -27,7 +27,7 @@ def test_the_database_lies_in_the_store(tmp_path: Path) -> None:
 def test_a_place_that_mlflow_would_mistake_is_refused(tmp_path: Path, name: str) -> None:
     store = Store(tmp_path / name)
     store.prepare()
-    with pytest.raises(ValueError, match="move the store, or name a server in MLFLOW_TRACKING_URI"):
+    with pytest.raises(ValueError, match="move the store, or set MLFLOW_TRACKING_URI to a server"):
         connect(store)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert not (store.root / "mlflow.db").exists()
