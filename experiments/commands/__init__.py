@@ -26,29 +26,29 @@ PROGRAM = "python -m experiments"
 FAILED, WRONG_INPUT, INTERRUPTED = 1, 2, 130
 
 COMMANDS = {
-    "list": ("listing:list_specs", "name every experiment and study"),
-    "show": ("show:show", "print rows, claims and configuration of an experiment"),
+    "list": ("listing:list_specs", "list the experiments and studies"),
+    "show": ("show:show", "print the rows, claims and configuration of an experiment"),
     "run": ("run:run", "train, evaluate and report; finished work is never repeated"),
     "sweep": ("sweep:sweep", "run a recipe over a grid or a list of values"),
-    "study": ("study:study", "search for the best values; several processes may share it"),
-    "status": ("status:status", "what is done, running, waiting or failed, and why"),
+    "study": ("study:study", "search for the best values; several processes may share a study"),
+    "status": ("status:status", "show what is done, running, waiting or failed, and why"),
     "report": ("report:report", "rebuild the HTML pages from the stored results"),
     "evaluate": ("evaluate:evaluate", "measure a checkpoint under the full protocol"),
-    "results": ("results:results", "print the stored numbers as flat rows"),
-    "verdicts": ("verdicts:verdicts", "print what the stored numbers say about each claim"),
-    "logs": ("logs:logs", "print the log of the job that makes, or made, an artifact"),
+    "results": ("results:results", "print the stored numbers, one per line"),
+    "verdicts": ("verdicts:verdicts", "print the verdict on each claim"),
+    "logs": ("logs:logs", "print the log of an artifact's latest job"),
     "cancel": ("cancel:cancel", "cancel the cluster jobs of an experiment"),
-    "retry": ("retry:retry", "queue again what failed on the cluster; it resumes"),
-    "collect": ("collect:collect", "update the report and MLflow with what cluster jobs made"),
+    "retry": ("retry:retry", "queue failed cluster jobs again; they resume"),
+    "collect": ("collect:collect", "update the report and MLflow with the results of cluster jobs"),
 }  # fmt: skip
 """Where each command is, and what it does in a line."""
 
 DETAILS = {
-    "sweep": "The rows of EXPERIMENT are replaced by one for each combination of values. Changes that all "
-    "its rows share are kept; every other value is the profile's or --set's, so a key in which its rows "
-    "differ can be swept, too. Artifacts are shared with every table whose keys agree.",
-    "study": "Trials are drawn by the study's sampler and measured on the validation split. The same line in "
-    "another terminal joins in; typed again, it resumes.",
+    "sweep": "Replaces the rows of EXPERIMENT by one row per combination of values. Changes that all its "
+    "rows share are kept; every other value comes from the profile or --set, so a key in which its rows "
+    "differ can be swept too. Artifacts are shared with every table whose keys agree.",
+    "study": "The study's sampler draws the trials, which are measured on the validation split. Run the same "
+    "command in another terminal to add a worker, or again to resume.",
 }
 
 _INPUT_ERRORS = (
@@ -73,7 +73,7 @@ def application(help_formatter: Any = "plain") -> App:
     """The command line."""
     app = App(
         name=PROGRAM,
-        help="Re-run the tables and figures of the SFTok paper, and ablations of it.",
+        help="Reproduce the tables and figures of the SFTok paper, and run ablations.",
         help_epilogue=f"Start with: {PROGRAM} run table4",
         help_format="plaintext",
         help_formatter=help_formatter,
@@ -154,7 +154,7 @@ def _code(error: Exception) -> tuple[int | None, str]:
         if error.filename is not None and error.errno in _WRONG_PLACE:
             return FAILED, str(error)
         if error.errno in (*CANNOT_WRITE, *DENIED):
-            return FAILED, f"{error}; free some space, or name another --store; what is finished is kept"
+            return FAILED, f"{error}; free some space or choose another --store; finished work is kept"
     return None, ""
 
 

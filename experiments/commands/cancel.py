@@ -38,9 +38,9 @@ def cancel(experiment: KnownExperiment, /, *, store: StorePath = DEFAULT_STORE, 
         if request.name == name:
             submission.withdrawn.touch()
     for artifact, job in ended.items():
-        print(f"cancelled job {job.job}: {artifact.label} ({artifact.name})")
+        print(f"canceled job {job.job}: {artifact.label} ({artifact.name})")
     for artifact in kept:
-        print(f"kept, another experiment waits for it: {artifact.label} ({artifact.name})")
+        print(f"kept, because another experiment waits for it: {artifact.label} ({artifact.name})")
     if not ours:
         print(f"no job of {name} is queued or running")
 

@@ -47,6 +47,6 @@ def describe(submitted: Submitted, experiment: str, store: Path) -> str:
     ]
     if not lines:
         return f"nothing to queue; update the report with: python -m experiments collect {where}"
-    count = f"{len(submitted.jobs)} jobs queued; this terminal may be closed"
-    then = "; then: ".join(f"python -m experiments {command} {where}" for command in ("status", "collect"))
-    return "\n".join([*lines, count, f"look with: {then}"])
+    count = f"{len(submitted.jobs)} jobs queued; you can close this terminal"
+    then = ", then ".join(f"python -m experiments {command} {where}" for command in ("status", "collect"))
+    return "\n".join([*lines, count, f"next: {then}"])

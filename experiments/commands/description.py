@@ -67,7 +67,7 @@ def text(experiment: Experiment, profile: Profile, content: Mapping[str, Any]) -
         words = f"{mark}  {line['note']}".strip()
         published = "  ".join(line["published"])
         yield f"  {line['category']}, {line['parameter']}: {published} / {here}  {words}".rstrip()
-    yield f"\nprofile {profile.name}: {profile.purpose}; these keys can be given to --set:"
+    yield f"\nprofile {profile.name}: {profile.purpose}; keys for --set:"
     for key, value in flat(content["config"]).items():
         yield f"  {key} = {json.dumps(value)}  # {content['sources'][key]}"
 
@@ -86,11 +86,11 @@ def _row(row: Row) -> str:
 
 def _sizes(content: Mapping[str, Any]) -> Iterator[str]:
     if content["parameters"]:
-        yield "\nparameters in millions, of what is trained and of the pixel decoder:"
+        yield "\nparameters (millions), including the pixel decoder:"
     for name, counts in content["parameters"].items():
         yield f"  {name}: " + ", ".join(f"{part} {count / 1e6:.2f}" for part, count in counts.items())
     if content["gpu_hours"]:
-        yield f"\nGPU hours, estimated at {GPU_FLOPS / 1e12:g} TFLOP/s a GPU (published in Table 5):"
+        yield f"\nGPU hours, estimated at {GPU_FLOPS / 1e12:g} TFLOP/s per GPU (published in Table 5):"
     for name, hours in content["gpu_hours"].items():
         known = hours["published"]
         columns = (

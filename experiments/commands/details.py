@@ -46,7 +46,7 @@ def details(plan: Plan, store: Store, costs: Costs) -> str:
         for label, members in groups.items()
     ]
     first = plan.seeds[0]
-    return "\n".join([*lines, f"  (--seeds {first}, names every artifact of seed {first})"])
+    return "\n".join([*lines, f"  (--seeds {first}, lists every artifact of seed {first})"])
 
 
 def numbers(values: Sequence[int]) -> str:

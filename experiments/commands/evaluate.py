@@ -14,6 +14,7 @@ from experiments.commands.options import (
     Assignments,
     DataPath,
     StorePath,
+    read_assignment,
     text_of,
     whole_number,
 )
@@ -32,7 +33,7 @@ def read_steps(text: str) -> tuple[int, ...]:
     except ValueError:
         raise ValueError(f"{text!r}: write 1-16 or 1,2,4,8,16") from None
     if not chosen or min(chosen) < 1:
-        raise ValueError(f"{text!r}: at least one number of steps, none below 1")
+        raise ValueError(f"{text!r}: give at least one number of steps; none may be below 1")
     return chosen
 
 
@@ -42,20 +43,32 @@ class MeasureOptions:
     """What is measured, and how."""
 
     teacher: Annotated[
-        Path | None, Parameter(metavar="FILE", help="for a checkpoint without pixel decoder")
+        Path | None, Parameter(metavar="FILE", help="MaskGIT-VQGAN for a checkpoint without a pixel decoder")
     ] = None
-    seed: Annotated[int, text_of(partial(whole_number, least=0), metavar="N", help="of random weights")] = 0
+    seed: Annotated[
+        int, text_of(partial(whole_number, least=0), metavar="N", help="seed of random weights")
+    ] = 0
     steps: Annotated[
         tuple[int, ...] | None,
-        text_of(read_steps, metavar="A-B|A,B,...", help="of decoding (default: 1,2,4,8,16)"),
+        text_of(read_steps, metavar="A-B|A,B,...", help="numbers of decoding steps (default: 1,2,4,8,16)"),
     ] = None
-    overrides: Assignments = ()
+    overrides: Annotated[
+        Assignments,
+        text_of(
+            read_assignment,
+            repeatable=True,
+            name="--set",
+            metavar="KEY=VALUE",
+            help="override a configuration value, e.g. evaluation.temperature=0; may be repeated; "
+            "keys of evaluation, data, device and tf32",
+        ),
+    ] = ()
     data: DataPath = None
 
 
 def evaluate(
     checkpoint: Annotated[
-        str, Parameter(help="a file, a folder, a hub id, or random:NAME for untrained weights")
+        str, Parameter(help="a file, a folder, a Hugging Face id, or random:NAME for untrained weights")
     ],
     /,
     *,

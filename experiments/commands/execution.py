@@ -203,7 +203,7 @@ def agreed(costs: Costs) -> bool:
     with contextlib.suppress(EOFError):
         if input(f"This takes {' and '.join(taken)}. Continue? [y/N] ").strip().lower() in ("y", "yes"):
             return True
-    print("nothing was started; --yes does not ask", file=sys.stderr)
+    print("nothing was started; --yes skips this question", file=sys.stderr)
     return False
 
 

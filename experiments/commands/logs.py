@@ -16,10 +16,10 @@ from sftok.config import ConfigError, choices_hint
 
 
 def logs(
-    artifact: Annotated[str, Parameter(help="its name as `status` shows it, or the beginning of it")],
+    artifact: Annotated[str, Parameter(help="name of the artifact as in `status`, or its beginning")],
     /,
     *,
-    lines: Annotated[Positive | None, Parameter(help="only the last N (default: all)")] = None,
+    lines: Annotated[Positive | None, Parameter(help="print only the last N lines (default: all)")] = None,
     store: StorePath = DEFAULT_STORE,
 ) -> None:
     """Print the log of an artifact's latest job; without a job, why it failed."""
@@ -54,7 +54,7 @@ def _named(name: str, store: Store) -> StoredArtifact:
     artifacts = {artifact.name: artifact for request in requests for artifact in request.artifacts}
     found = [artifact for full, artifact in artifacts.items() if full.startswith(name)]
     if len(found) != 1:
-        problem = "several artifacts begin with it" if found else "no artifact is named so"
+        problem = "matches several artifacts" if found else "no such artifact"
         choices = [each.name for each in found] or artifacts
         raise ConfigError(f"{name!r}: {problem}; {choices_hint(name, choices)}")
     return found[0]

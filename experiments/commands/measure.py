@@ -100,7 +100,7 @@ def _setting(options: MeasureOptions, tokenizer: hub.Tokenizer) -> CheckpointEva
     chosen = set_and_data(options.overrides, options.data)
     if options.steps is not None:
         if "evaluation.steps" in chosen:
-            raise ConfigError("--steps and --set evaluation.steps say the same thing; give one of them")
+            raise ConfigError("--steps and --set evaluation.steps both set the steps; use only one")
         chosen["evaluation.steps"] = options.steps
     setting = CheckpointEvaluation.build(overlay(values, chosen))
     if setting.data.image_size != side:
@@ -110,7 +110,7 @@ def _setting(options: MeasureOptions, tokenizer: hub.Tokenizer) -> CheckpointEva
     if setting.data.source == "fashion-mnist" and side != FASHION_MNIST_SIDE:
         raise ConfigError(
             f"this tokenizer takes {side}x{side} images, and Fashion-MNIST's are "
-            f"{FASHION_MNIST_SIDE}x{FASHION_MNIST_SIDE}; name images of your own with --data PATH"
+            f"{FASHION_MNIST_SIDE}x{FASHION_MNIST_SIDE}; give your own images with --data PATH"
         )
     return setting
 
@@ -159,4 +159,4 @@ def _tell(event: Event) -> None:
             print(f"{artifact.label}: done in {readable(result.provenance.seconds)}", file=sys.stderr)
         case Waiting(artifact, owner):
             who = f"process {owner['pid']} on {owner['host']}"
-            print(f"{artifact.label}: {who} is making it; waiting for it", file=sys.stderr)
+            print(f"{artifact.label}: waiting for {who}, which is computing it", file=sys.stderr)

@@ -54,7 +54,9 @@ def read_seeds(text: str) -> tuple[int, ...]:
     except ValueError:
         raise ValueError(f"{text!r}: give a number of seeds, or a list like 0,1,2") from None
     if not named or min(named) < 0 or max(named) > LARGEST_SEED or len(set(named)) != len(named):
-        raise ValueError(f"{text!r}: at least one seed, none twice, each from 0 to {LARGEST_SEED}")
+        raise ValueError(
+            f"{text!r}: give at least one seed; seeds must be distinct, from 0 to {LARGEST_SEED}"
+        )
     return tuple(named)
 
 
@@ -62,7 +64,7 @@ def read_assignment(text: str) -> tuple[str, Any]:
     """`stage1.steps=500` as key and value; the value is JSON, or else the text itself."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
-        raise ValueError(f"{text!r}: write KEY=VALUE, e.g. stage1.steps=500")
+        raise ValueError(f"{text!r}: write KEY=VALUE, e.g. device=cpu")
     return key.strip(), read_value(value)
 
 
@@ -85,7 +87,7 @@ def assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         raise ConfigError(f"--set {twice[0]} is given more than once")
     for outer, inner in itertools.permutations(keys, 2):
         if overlap(outer, inner):
-            raise ConfigError(f"--set {outer} and --set {inner}: one lies within the other; give them as one")
+            raise ConfigError(f"--set {outer} and --set {inner} overlap; combine them")
     return dict(pairs)
 
 
@@ -97,7 +99,7 @@ Assignments = Annotated[
         repeatable=True,
         name="--set",
         metavar="KEY=VALUE",
-        help="override a configuration value, e.g. stage1.steps=500; repeatable; `show` lists the keys",
+        help="override a configuration value, e.g. stage1.steps=500; may be repeated; `show` lists the keys",
     ),
 ]
 StorePath = Annotated[Path, Parameter(name="--store", metavar="DIR", help="where results are stored")]
@@ -105,14 +107,15 @@ DataPath = Annotated[
     Path | None,
     Parameter(
         name="--data",
-        help="a folder: images in class sub-folders, WebDataset shards, or Fashion-MNIST's four files",
+        help="folder of images in class subfolders, of WebDataset shards, or of Fashion-MNIST's four files",
     ),
 ]
 ClusterFile = Annotated[
     Path | None,
     Parameter(
         metavar="FILE",
-        help="TOML with partition, gpus, memory, time ... by kind of artifact (default: the profile's)",
+        help="TOML file with the resources of each kind of artifact: partition, gpus, memory, time, ... "
+        "(default: the profile's)",
     ),
 ]
 
@@ -122,13 +125,14 @@ ClusterFile = Annotated[
 class ValueOptions:
     """The scale, and what is changed of it."""
 
-    profile: Annotated[ProfileName, Parameter(help="the scale")] = "cpu"
+    profile: Annotated[ProfileName, Parameter(help="scale of the experiment")] = "cpu"
     overrides: Assignments = ()
     overlay: Annotated[
         Path | None,
         Parameter(
             metavar="FILE",
-            help="JSON with configuration values by key, such as a study's best.json; --set goes over it",
+            help="JSON file of configuration values by key, such as a study's best.json; "
+            "--set takes precedence",
         ),
     ] = None
     data: DataPath = None
@@ -145,8 +149,8 @@ class PlanOptions(ValueOptions):
             read_seeds,
             metavar="N|A,B,...",
             show_default=lambda _: "seed 0",
-            help="one number is how many: 3 is seeds 0, 1, 2; with a comma they are named: `4,7`, or `4,` "
-            "for seed 4 alone; intervals need two or more",
+            help="a number of seeds (3 means 0, 1 and 2), or a list: `4,7`, or `4,` for seed 4 alone; "
+            "intervals need at least two",
         ),
     ] = (0,)
 
@@ -158,12 +162,13 @@ class ExecutorOptions:
 
     executor: Annotated[
         Literal["inline", "local", "slurm"],
-        Parameter(help="in this process, by workers on this machine, or as jobs of a cluster"),
+        Parameter(help="run in this process, in workers on this machine, or as cluster jobs"),
     ] = "inline"
     workers: Annotated[
         Positive | None,
         Parameter(
-            help="for --executor local: how many at once; they share the cores (default: what the cores feed)"
+            help="number of workers for --executor local; they share the cores (default: one per GPU, or as "
+            "many as the cores allow)"
         ),
     ] = None
     cluster: ClusterFile = None
@@ -190,10 +195,12 @@ class RunOptions:
     """How a plan is carried out."""
 
     store: StorePath = DEFAULT_STORE
-    dry_run: Annotated[bool, Parameter(help="print the plan with its cost, and stop", show_default=False)] = (
+    dry_run: Annotated[bool, Parameter(help="print the plan and its cost, then stop", show_default=False)] = (
         False
     )
-    yes: Annotated[bool, Parameter(help="do not ask before a long run", show_default=False)] = False
+    yes: Annotated[
+        bool, Parameter(help="do not ask for confirmation before a long run", show_default=False)
+    ] = False
 
 
 @Parameter(name="*")
@@ -201,11 +208,15 @@ class RunOptions:
 class StudyOptions(ValueOptions):
     """How a study is carried out."""
 
-    trials: Annotated[Positive | None, Parameter(help="how many in all (default: what it says)")] = None
-    workers: Annotated[Positive, Parameter(allow_repeating=True, help="processes, or jobs, at once")] = 1
+    trials: Annotated[
+        Positive | None, Parameter(help="total number of trials (default: the study's own)")
+    ] = None
+    workers: Annotated[
+        Positive, Parameter(allow_repeating=True, help="number of processes, or of cluster jobs")
+    ] = 1
     executor: Annotated[
         Literal["inline", "slurm"],
-        Parameter(help="here, or as jobs of a cluster that share the study"),
+        Parameter(help="run here, or as cluster jobs that share the study"),
     ] = "inline"
     cluster: ClusterFile = None
     store: StorePath = DEFAULT_STORE

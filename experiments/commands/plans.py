@@ -50,14 +50,14 @@ def set_and_data(overrides: Sequence[tuple[str, Any]], data: Path | None) -> dic
     """`--set` and `--data` by dotted key.
 
     Raises:
-        ConfigError: both say where the data is.
+        ConfigError: both set the data.
         DataError: `--data` is no folder.
     """
     chosen = flat(assigned(overrides))
     located = {} if data is None else data_overlay(data)
     for key, other in itertools.product(chosen, located):
         if overlap(key, other):
-            raise ConfigError(f"--data and --set {key} both say where the data is; give one of them")
+            raise ConfigError(f"--data and --set {key} both set the data; use only one")
     return chosen | located
 
 
@@ -96,8 +96,8 @@ def require_images(artifacts: Iterable[Artifact], data: DataSets) -> None:
         size = artifact.training_batch or 0
         if size > images:
             raise DataError(
-                f"{artifact.label}: a batch of {size} is more than the {images} training images; lower its "
-                "training.batch_size (`show` names the keys), or give more images"
+                f"{artifact.label}: batch size {size} exceeds the {images} training images; lower "
+                "training.batch_size (`show` lists the keys), or use more images"
             )
 
 
@@ -112,13 +112,13 @@ def overlay_file(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise ConfigError(f"--overlay {path}: {error}") from None
     if not isinstance(values, dict):
-        raise ConfigError(f'--overlay {path}: write one object, such as {{"stage1.steps": 500}}')
+        raise ConfigError(f'--overlay {path}: must hold one JSON object, such as {{"stage1.steps": 500}}')
     _refuse_overlaps(key for name, value in values.items() for key in flat({name: value}))
     return flat(values)
 
 
 def data_overlay(path: Path) -> dict[str, Any]:
-    """`--data` as an overlay: Fashion-MNIST's four files, WebDataset shards, or images in class sub-folders.
+    """`--data` as an overlay: Fashion-MNIST's four files, WebDataset shards, or images in class subfolders.
 
     Raises:
         DataError: there is no such folder.
@@ -144,4 +144,4 @@ def _each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
 def _refuse_overlaps(keys: Iterable[str]) -> None:
     for one, other in itertools.combinations(keys, 2):
         if overlap(one, other):
-            raise ConfigError(f"{one} and {other} set the same thing; give one of them")
+            raise ConfigError(f"{one} and {other} overlap; use only one")

@@ -72,7 +72,7 @@ class ConsoleProgress:
                 self._line(artifact, f"FAILED: {reason}")
             case Waiting(_, owner):
                 who = f"process {owner['pid']} on {owner['host']}"
-                self._line(artifact, f"{who} is making it; waiting for it")
+                self._line(artifact, f"waiting for {who}, which is computing it")
 
     def close(self) -> None:
         """Leave the terminal clean."""

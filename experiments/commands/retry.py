@@ -19,7 +19,7 @@ def retry(
     /,
     *,
     failed: Annotated[
-        bool, Parameter(required=True, help="what failed or was cancelled, and what that blocked")
+        bool, Parameter(required=True, help="queue what failed or was canceled, and what it blocked")
     ],
     cluster: ClusterFile = None,
     store: StorePath = DEFAULT_STORE,
@@ -52,6 +52,6 @@ def retry(
     slurm.check(artifacts.values(), resources, opened.root / "submissions")
     submitted = slurm.submit(request, opened, resources)
     if not submitted.jobs:
-        print(f"nothing of {request.name} failed")
+        print(f"{request.name} has no failed jobs")
         return
     print(describe(submitted, request.name, store))

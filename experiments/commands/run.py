@@ -15,7 +15,7 @@ ALL = "all"
 
 def run(
     experiment: Annotated[
-        str, Parameter(help="a name that `list` prints, a Python file of your own, or all")
+        str, Parameter(help="an experiment from `list`, a Python file of your own, or `all`")
     ],
     /,
     *,

@@ -79,7 +79,7 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
     folder = store.root / "studies" / folder_name(found.name, profile.name, identity, overrides)
     journal = Journal(found, identity, folder, store.root / "locks")
     budget = options.trials or found.trials
-    print(f"{found.name}: {len(journal.trials())} of {budget} trials started before; {data.describe(SPLIT)}")
+    print(f"{found.name}: {len(journal.trials())} of {budget} trials already started; {data.describe(SPLIT)}")
     named = _named(options, search)
     write = _writer(wiring, search, journal, store, folder, data.describe(SPLIT), budget, named)
     write()
@@ -92,7 +92,8 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
         for job, log_file in submit_workers(line, options.workers, store, folder, cluster, profile.threads):
             print(f"job {job} prints to {log_file}")
         print(
-            f"{options.workers} jobs queued; the terminal may be closed; without --executor the line joins in"
+            f"{options.workers} jobs queued; you can close this terminal; "
+            "run the command without --executor to add a worker here"
         )
         return 0
     stop = new_stop()
@@ -110,7 +111,7 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
     for worker in others:
         if worker.died(no_value=record.best is None):
             code = worker.process.returncode
-            print(f"a worker ended early, with exit code {code}: {worker.log}", file=sys.stderr)
+            print(f"a worker failed with exit code {code}; see {worker.log}", file=sys.stderr)
     return _conclude(record, store)
 
 

@@ -15,7 +15,7 @@ COSTS = "table5"
 
 
 def show(
-    experiment: Annotated[str, Parameter(help="a name that `list` prints, or a Python file of your own")],
+    experiment: Annotated[str, Parameter(help="an experiment from `list`, or a Python file of your own")],
     /,
     *,
     plan: PlanOptions = PlanOptions(),

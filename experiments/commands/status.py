@@ -44,7 +44,7 @@ def status(
     else:
         print("\n\n".join([_describe(opened, run) for run in runs] + [_study(study) for study in studies]))
         if left := [f"  {each.name}  {each.label} {job.note}" for each, job in _live(opened, replaced)]:
-            print("\nof earlier requests, with other seeds or values (`cancel` ends them too):")
+            print("\njobs of earlier requests with other seeds or values (`cancel` cancels them too):")
             print("\n".join(left))
     return 1 if requests.unreadable else 0
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from experiments.records import Run
 
 KnownExperiment = Annotated[
-    str, Parameter(help="a name that `list` prints, that of a sweep, or the Python file that you ran")
+    str, Parameter(help="an experiment from `list`, a sweep, or the Python file that you ran")
 ]
 
 
@@ -64,10 +64,11 @@ def not_run(
 
     `profiles` are those at which it was run, if not at `profile`.
     """
+    if profiles:
+        what = f"{experiment} was" if experiment else "experiments were"
+        return StoreError(f"store {store.root}: {what} run here only at {', '.join(dict.fromkeys(profiles))}")
     what = f"{experiment} was not run here" if experiment else "nothing was run here"
     where = f"store {store.root}: {what}" + (f" at profile {profile}" if profile else "")
-    if profiles:
-        return StoreError(f"{where}, but at {', '.join(dict.fromkeys(profiles))}")
     line = ["python", "-m", "experiments", "run", experiment or "table4"]
     line += ["--profile", profile] if profile else []
     line += ["--store", str(store.root)] if store.root != DEFAULT_STORE.absolute() else []
@@ -92,9 +93,9 @@ def refresh_all(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
     try:
         refresh(store, dict.fromkeys(artifacts))
     except SlurmError as error:
-        print(f"Slurm does not answer ({error}); shown is what the store knows", file=sys.stderr)
+        print(f"Slurm does not answer ({error}); showing what the store knows", file=sys.stderr)
     except OSError as error:
         # Somebody else's store may be looked at, too.
         if error.errno not in (*CANNOT_WRITE, errno.EPERM):
             raise
-        print(f"cannot write to {store.root} ({error.strerror}); shown is what it knows", file=sys.stderr)
+        print(f"cannot write to {store.root} ({error.strerror}); showing what it knows", file=sys.stderr)

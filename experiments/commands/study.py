@@ -11,7 +11,7 @@ from experiments.commands.wiring import Wired
 
 
 def study(
-    study: Annotated[str, Parameter(help="a study that `list` prints, or a Python file of your own")],
+    study: Annotated[str, Parameter(help="a study from `list`, or a Python file of your own")],
     /,
     *,
     options: StudyOptions = StudyOptions(),

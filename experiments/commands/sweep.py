@@ -35,7 +35,7 @@ def read_combination(text: str) -> dict[str, Any]:
 
 
 def sweep(
-    experiment: Annotated[str, Parameter(help="a name that `list` prints, or a Python file of your own")],
+    experiment: Annotated[str, Parameter(help="an experiment from `list`, or a Python file of your own")],
     /,
     *,
     grid: Annotated[
@@ -44,7 +44,7 @@ def sweep(
             read_grid,
             repeatable=True,
             metavar="KEY=A,B,...",
-            help="values of a configuration key; several grids make every combination",
+            help="values of a configuration key; several grids form every combination",
         ),
     ] = (),
     listed: Annotated[
@@ -54,7 +54,8 @@ def sweep(
             repeatable=True,
             name="--list",
             metavar="KEY=A,KEY2=B",
-            help="one combination of values; repeat it for each. With --grid, each under the whole grid",
+            help="one combination of values; may be repeated. With --grid, each is combined with the "
+            "whole grid",
         ),
     ] = (),
     plan: PlanOptions = PlanOptions(),
@@ -73,7 +74,7 @@ def sweep(
     from experiments.planning.plan import refuse_incomparable
 
     plans, data = plan_all(plan, [swept], check=refuse_incomparable)
-    print(f"{swept.name}: {len(swept.rows)} rows; this name is for status, results, retry ...")
+    print(f"{swept.name}: {len(swept.rows)} rows; use this name with status, results, retry, ...")
     return Execution(plans, data, how, executor, wiring).carry_out()
 
 

@@ -60,7 +60,7 @@ def combinations(
 
 def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
     if not gridded and not listed:
-        raise ConfigError("nothing is swept: give --grid KEY=A,B,... or --list KEY=A,OTHER=B")
+        raise ConfigError("give --grid KEY=A,B,... or --list KEY=A,OTHER=B")
     for entry in listed[1:]:
         if set(entry) != set(listed[0]):
             raise ConfigError(
@@ -77,7 +77,7 @@ def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
                 "them and a given teacher; run the command once for each, with --set and a --store of its own"
             )
         if inner := [other for other in keys if other != key and overlap(key, other)]:
-            raise ConfigError(f"{key} and {inner[0]} are swept both, and one lies within the other")
+            raise ConfigError(f"{key} and {inner[0]} overlap; sweep only one of them")
 
 
 def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experiment:

@@ -73,7 +73,7 @@ def test_steps_that_are_given_twice_are_refused(
 ) -> None:
     line = ["evaluate", str(checkpoint), "--data", str(images), "--store", str(tmp_path / "runs")]
     assert main([*line, "--steps", "1", "--set", "evaluation.steps=[1,2]"]) == 2
-    assert "--steps and --set evaluation.steps say the same thing" in capsys.readouterr().err
+    assert "--steps and --set evaluation.steps both set the steps" in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
 
 
@@ -147,7 +147,7 @@ def test_a_checkpoint_is_decoded_as_it_says(
     ("more", "named"),
     [
         (["--set", "data.image_size=64"], "data.image_size = 64, but this tokenizer takes 28x28 images"),
-        (["--set", "data.path=elsewhere"], "--data and --set data.path both say where the data is"),
+        (["--set", "data.path=elsewhere"], "--data and --set data.path both set the data"),
         (["--seed", "-1"], "give a whole number from 0"),
     ],
 )

@@ -87,7 +87,7 @@ def test_a_study_is_shared_by_jobs(lab: Lab, tmp_path: Path) -> None:
     logs = [path.read_text() for path in (store / "studies" / "sampling-smoke" / "jobs").glob("*.out")]
     assert [trial["state"] for trial in record["trials"]] == ["complete"] * 4, logs
     assert len(logs) == 2
-    assert "4 of 4 trials begun before" in experiments(*line).stdout
+    assert "4 of 4 trials already started" in experiments(*line).stdout
 
 
 def test_a_study_that_could_never_run_queues_nothing(lab: Lab, tmp_path: Path) -> None:

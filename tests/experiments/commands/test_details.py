@@ -47,7 +47,7 @@ def test_many_seeds_share_lines_and_every_artifact_is_counted(tmp_path: Path) ->
     counted = sum(int(line.split(" artifacts")[0].split()[-1]) for line in lines if " artifacts" in line)
     whole = plan(figure8.EXPERIMENT, PROFILE, tuple(range(101)), {}, DATA)
     assert counted + sum("-" in line.split()[0] for line in lines[:-1]) == len(whole.artifacts)
-    assert "--seeds 0, names every artifact of seed 0" in lines[-1]
+    assert "--seeds 0, lists every artifact of seed 0" in lines[-1]
 
 
 @pytest.mark.parametrize("name", ["table2", "appendix_c"])

@@ -46,7 +46,9 @@ def test_a_person_is_asked_before_a_long_run_and_one_of_unknown_length(
 ) -> None:
     assert agreed(costs) == (question is None)
     assert asked == ([] if question is None else [question])
-    assert ("nothing was started; --yes does not ask" in capsys.readouterr().err) == (question is not None)
+    assert ("nothing was started; --yes skips this question" in capsys.readouterr().err) == (
+        question is not None
+    )
 
 
 def test_nobody_is_asked_where_nobody_could_answer(asked: list[str], monkeypatch: pytest.MonkeyPatch) -> None:

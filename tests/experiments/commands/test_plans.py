@@ -77,7 +77,7 @@ def test_overlapping_values_are_refused(here: Path, content: str, named: str) ->
 @pytest.mark.parametrize("pair", [("data.path", "b"), ("data", {"source": "shards"}), ("data", 1)])
 def test_the_place_of_the_data_is_given_once(here: Path, pair: tuple[str, Any]) -> None:
     (here / "a").mkdir()
-    with pytest.raises(ConfigError, match=r"--data and --set data.* both say where the data is"):
+    with pytest.raises(ConfigError, match=r"--data and --set data.* both set the data"):
         set_and_data([pair], here / "a")
     assert set_and_data([("data.image_size", 32)], here / "a") == {
         "data.image_size": 32,
@@ -102,7 +102,7 @@ def test_a_batch_larger_than_the_training_split_is_refused_before_anything_is_ma
     given = (("data.validation_images", 2), ("teacher.training.batch_size", 4), ("teacher.steps", 2))
     options = PlanOptions(profile="smoke", overrides=given, data=here / "images")
     (plan,), data = plan_all(options, [table4.EXPERIMENT])
-    with pytest.raises(DataError, match=r"a batch of \d+ is more than the 10 training images; lower its"):
+    with pytest.raises(DataError, match=r"batch size \d+ exceeds the 10 training images; lower"):
         require_images(plan.artifacts, data)
     smaller = tuple((f"{part}.training.batch_size", 4) for part in ("classifier", "stage1", "stage2"))
     (plan,), data = plan_all(replace(options, overrides=given + smaller), [table4.EXPERIMENT])

@@ -148,7 +148,7 @@ def test_a_worker_that_failed_is_named_with_its_log(
     printed = capsys.readouterr()
     log = f"{tmp_path}/studies/mask-schedule-smoke/worker-1.log"
     assert f"worker 1 prints to {log}\n" in printed.out
-    assert (f"a worker ended early, with exit code {end}: {log}" in printed.err) is named
+    assert (f"a worker failed with exit code {end}; see {log}" in printed.err) is named
 
 
 def _ending_with(code: int) -> Any:

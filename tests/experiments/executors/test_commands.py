@@ -68,7 +68,7 @@ def test_jobs_of_a_replaced_request_are_shown_and_canceled(
     submitted(store, shared, late, first=20)
     assert run("status", "table4", "--store", str(store.root)) == 0
     shown = capsys.readouterr().out
-    assert "of earlier requests" in shown
+    assert "jobs of earlier requests" in shown
     assert f"{early.name}  stage 1 job 11: pending (Priority)" in shown
     assert run("cancel", "table4", "--store", str(store.root)) == 0
     assert sorted(ended) == ["11", "20", "21"]
@@ -86,7 +86,7 @@ def test_a_job_that_another_experiment_waits_for_is_kept_until_that_is_canceled_
         assert run("cancel", name, "--store", str(store.root)) == 0
         ledger.forget(store, own)
         assert ended == expected
-    assert "another experiment waits for it: evaluation 0" in capsys.readouterr().out
+    assert "because another experiment waits for it: evaluation 0" in capsys.readouterr().out
 
 
 def test_a_request_of_older_code_is_not_made_by_newer_code(

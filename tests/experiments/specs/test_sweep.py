@@ -126,7 +126,7 @@ def test_short_names() -> None:
 @pytest.mark.parametrize(
     ("grids", "listed", "message"),
     [
-        ([], [], "nothing is swept"),
+        ([], [], "give --grid"),
         ([("a", list(range(MAX_ROWS + 1)))], [], "more than 256"),
         ([("a", [1]), ("a", [2])], [], "a is swept more than once"),
         ([("a", [1])], [{"a": 2}], "a is swept more than once"),
@@ -138,7 +138,7 @@ def test_short_names() -> None:
         ([("generation.choice_split", ["validation", "train"])], [], "cannot be swept"),
         ([("evaluation", [{"split": "validation"}, {"split": "test"}])], [], "evaluation cannot be swept"),
         ([], [{"data": {"limit": 50}}, {"data": {"limit": 60}}], "data cannot be swept"),
-        ([("stage1", [{}]), ("stage1.steps", [1])], [], "one lies within the other"),
+        ([("stage1", [{}]), ("stage1.steps", [1])], [], "overlap"),
     ],
 )
 def test_refusals(grids: Any, listed: Any, message: str) -> None:
