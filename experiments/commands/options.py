@@ -103,6 +103,7 @@ Assignments = Annotated[
     ),
 ]
 StorePath = Annotated[Path, Parameter(name="--store", metavar="DIR", help="where results are stored")]
+RunProfile = Annotated[ProfileName | None, Parameter(help="profile of the run (default: the latest run's)")]
 DataPath = Annotated[
     Path | None,
     Parameter(

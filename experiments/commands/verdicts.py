@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Literal
 
-from experiments.commands.options import DEFAULT_STORE, ProfileName, StorePath
+from experiments.commands.options import DEFAULT_STORE, RunProfile, StorePath
 from experiments.commands.stored import KnownExperiment, chosen_requests, concluded
 from experiments.commands.wiring import Wired
 from experiments.records import load_run
@@ -16,7 +16,7 @@ def verdicts(
     experiment: KnownExperiment | None = None,
     /,
     *,
-    profile: ProfileName | None = None,
+    profile: RunProfile = None,
     store: StorePath = DEFAULT_STORE,
     format: Literal["text", "csv", "json", "markdown"] = "text",
     wiring: Wired,
