@@ -61,8 +61,13 @@ def ended(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_jobs_of_a_replaced_request_are_shown_and_canceled(
-    store: Store, ended: list[str], capsys: pytest.CaptureFixture[str]
+    store: Store,
+    ended: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.chdir(tmp_path)
     shared, early, late = (artifact("stage", label=f"stage {n}") for n in range(3))
     submitted(store, shared, early, first=10)
     submitted(store, shared, late, first=20)
