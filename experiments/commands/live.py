@@ -14,6 +14,10 @@ from experiments.store import Store
 from experiments.tracking import delivery
 
 REPORT_EVERY_SECONDS = 60.0
+"""At most this often while nothing but progress happens."""
+
+PAUSE = 20
+"""Between builds, in times that a build takes: pages never cost more than a twentieth of a run."""
 
 log = logging.getLogger(__name__)
 
@@ -23,23 +27,24 @@ class LiveReport:
 
     def __init__(self, store: Store, wiring: Wiring, requests: Sequence[StoredRequest]):
         self._store, self._wiring, self._requests = store, wiring, requests
-        self._measurements = {name for each in requests for row in each.rows for name in row.measurements}
-        self._built = 0.0
+        self._built = self._pause = 0.0
 
     def __call__(self, event: Event) -> None:
         """Show what happened; progress only now and then."""
         if isinstance(event, Waiting):
             return
-        if isinstance(event, Progress) and time.monotonic() - self._built <= REPORT_EVERY_SECONDS:
-            return
-        if isinstance(event, Finished) and event.artifact.name in self._measurements:
-            self.track()
-        self.try_rebuild()
+        if isinstance(event, Finished):
+            self.track(event.artifact.name)
+        pause = max(REPORT_EVERY_SECONDS * isinstance(event, Progress), self._pause)
+        if time.monotonic() - self._built >= pause:
+            self.try_rebuild()
 
     def rebuild(self) -> None:
         """Build the pages now."""
-        self._built = time.monotonic()
+        started = time.monotonic()
         self._wiring.build_report(self._store.root, load_runs(self._store))
+        self._built = time.monotonic()
+        self._pause = PAUSE * (self._built - started)
 
     def try_rebuild(self) -> None:
         """Build the pages; hours of training must not be lost because a page could not be drawn."""
@@ -50,7 +55,8 @@ class LiveReport:
         except Exception:
             log.exception("the report could not be built now; the run continues")
 
-    def track(self) -> None:
-        """Deliver finished rows to MLflow."""
+    def track(self, measurement: str | None = None) -> None:
+        """Deliver finished rows to MLflow, those with a measurement or all."""
         for request in self._requests:
-            delivery.sync(self._store, load_run(self._store, request))
+            if measurement is None or any(measurement in row.measurements for row in request.rows):
+                delivery.sync(self._store, load_run(self._store, request))
