@@ -58,7 +58,7 @@ def tags(run: Run, row: RowState) -> dict[str, str]:
             found[f"sftok.key.{artifact.stage}"] = artifact.key
     if (guidance := run.results.get(run.input_of(row.evaluation, "guidance"))) is not None:
         chosen: dict[str, Any] = (guidance.model_extra or {})["chosen"]
-        point = {name: chosen[name] for name in ("schedule", "scale", "temperature")}
+        point = {name: chosen[name] for name in ("guidance_schedule", "guidance_scale", "temperature")}
         found["sftok.guidance"] = json.dumps(point)
     return found
 
