@@ -209,6 +209,11 @@ def test_an_injected_quantizer_that_no_record_describes_is_not_saved(tmp_path, s
     assert not (tmp_path / "folder").exists()
 
 
+def test_weights_lie_where_torch_puts_tensors_whatever_the_header_of_their_file(tmp_path, sftok):
+    loaded = SFTok.from_pretrained(sftok.save_pretrained(tmp_path))
+    assert {tensor.data_ptr() % 64 for tensor in loaded.state_dict().values()} == {0}
+
+
 def test_constants_that_are_not_saved_survive_loading(tmp_path, sftok, monkeypatch):
     def with_constant(self, config, *arguments):
         plain(self, config, *arguments)
