@@ -120,8 +120,9 @@ def test_a_killed_attempt_that_got_further_does_not_count(store: Store) -> None:
 
 
 PARENT = """
-import pathlib, sys, time
+import pathlib, signal, sys, time
 from experiments.studies.workers import further_workers
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 with further_workers(2, ["-c", sys.argv[1]], pathlib.Path(sys.argv[2])) as workers:
     time.sleep(600)
 """
