@@ -9,7 +9,7 @@ Command: `python -m experiments run figure4a`
 Expected: shares every training and evaluation with `table3`; an analysis takes seconds.
 """
 
-from experiments.specs import Experiment, Row, read_claims
+from experiments.specs import Claim, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figure4a",
@@ -27,5 +27,64 @@ EXPERIMENT = Experiment(
         Row(name="sfvr-warm-up", as_in="table3"),
     ),
     analyses=("steps",),
-    claims=read_claims("experiments.paper", "figure4a"),
+    claims=(
+        Claim(
+            name="final-prediction-is-not-the-truth",
+            text="A substantial gap lies between the ground truth and the final prediction",
+            source="Section 3.2, Figure 4a",
+            metric="agreement_with_final",
+            order="vanilla@step=8,positions=all > vanilla:accuracy@step=8,positions=all",
+        ),
+        Claim(
+            name="first-step-is-close-to-the-final-prediction",
+            text=(
+                "The first step's distribution is close to the final prediction's, closer than to the truth"
+            ),
+            source="Section 3.2, Figure 4a",
+            metric="kl_to_final",
+            order="vanilla@step=1,positions=all < vanilla:kl_to_truth@step=1,positions=all",
+        ),
+        Claim(
+            name="steps-approach-the-final-prediction",
+            text="With more steps the divergence from the final prediction shrinks",
+            source="Section 3.2, Figure 4a",
+            metric="kl_to_final",
+            order=(
+                "vanilla@step=3,positions=all < vanilla@step=1,positions=all",
+                "vanilla@step=5,positions=all < vanilla@step=3,positions=all",
+                "vanilla@step=7,positions=all < vanilla@step=5,positions=all",
+            ),
+        ),
+        Claim(
+            name="accuracy-rises-with-steps",
+            text="With more steps the top-1 accuracy rises",
+            source="Section 3.2, Figure 4a",
+            metric="accuracy",
+            order="vanilla@step=8,positions=all > vanilla@step=1,positions=all",
+        ),
+        Claim(
+            name="agreement-rises-with-steps",
+            text="With more steps the top-1 agreement with the final prediction rises",
+            source="Section 3.2, Figure 4a",
+            metric="agreement_with_final",
+            order="vanilla@step=8,positions=all > vanilla@step=1,positions=all",
+        ),
+        Claim(
+            name="discrepancy-is-amplified",
+            text="Trained on ground truth, the discrepancy from it is amplified from step to step",
+            source="Section 3.2",
+            metric="kl_to_truth",
+            order="vanilla@step=1,positions=all < vanilla@step=8,positions=all",
+        ),
+        Claim(
+            name="sfvr-mitigates-the-discrepancy",
+            text="SFVR mitigates it: at the last step its predictions are closer to the ground truth",
+            source="Section 3.2",
+            metric="kl_to_truth",
+            order=(
+                "sfvr@step=8,positions=all < vanilla@step=8,positions=all",
+                "sfvr-warm-up@step=8,positions=all < vanilla@step=8,positions=all",
+            ),
+        ),
+    ),
 )

@@ -8,7 +8,7 @@ Command: `python -m experiments run figures9_14`
 Expected: shares every artifact with `table1`.
 """
 
-from experiments.specs import Curve, Experiment, Row, read_claims
+from experiments.specs import Claim, Curve, Experiment, Row
 
 EXPERIMENT = Experiment(
     name="figures9_14",
@@ -27,5 +27,41 @@ EXPERIMENT = Experiment(
         ),
         Curve(title="Figure 14: total loss", stages=("fine-tuning",), quantity="loss"),
     ),
-    claims=read_claims("experiments.paper", "figures9_14"),
+    claims=(
+        Claim(
+            name="larger-decoder-reconstruction-loss",
+            text="SFTok-L ends with a lower reconstruction loss than SFTok-B",
+            source="Figure 13, Appendix E.1",
+            metric="final_reconstruction_loss",
+            order="sftok-l < sftok-b",
+        ),
+        Claim(
+            name="larger-decoder-perceptual-loss",
+            text="SFTok-L ends with a lower perceptual loss than SFTok-B",
+            source="Figure 11, Appendix E.1",
+            metric="final_perceptual_loss",
+            order="sftok-l < sftok-b",
+        ),
+        Claim(
+            name="larger-decoder-gan-loss",
+            text="SFTok-L ends with a lower GAN loss than SFTok-B",
+            source="Figure 10, Appendix E.1",
+            metric="final_gan_loss",
+            order="sftok-l < sftok-b",
+        ),
+        Claim(
+            name="larger-decoder-discriminator-loss",
+            text="SFTok-L ends with a lower discriminator loss than SFTok-B",
+            source="Figure 9, Appendix E.1",
+            metric="final_discriminator_loss",
+            order="sftok-l < sftok-b",
+        ),
+        Claim(
+            name="larger-decoder-total-loss",
+            text="SFTok-L ends with a lower total loss than SFTok-B",
+            source="Figure 14, Appendix E.1",
+            metric="final_loss",
+            order="sftok-l < sftok-b",
+        ),
+    ),
 )

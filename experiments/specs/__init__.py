@@ -3,7 +3,7 @@
 from experiments.specs.claims import Claim, Comparison, Point
 from experiments.specs.experiment import Curve, Experiment, Gallery, Row, Setting
 from experiments.specs.study import Choice, FloatRange, IntRange, MedianPruner, Objective, Sampler, Study
-from experiments.specs.tables import read_claims, read_rows, read_settings
+from experiments.specs.tables import read_rows, read_settings
 
 __all__ = [
     "Choice",
@@ -21,7 +21,6 @@ __all__ = [
     "Sampler",
     "Setting",
     "Study",
-    "read_claims",
     "read_rows",
     "read_settings",
 ]

@@ -1,4 +1,4 @@
-"""Reads specs' lines from tab-separated files: what the paper prints, and what it claims of that."""
+"""Reads tables that the paper prints from tab-separated files."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import importlib.resources
 from collections.abc import Mapping
 from typing import Any
 
-from experiments.specs.claims import Claim
 from experiments.specs.experiment import Row, Setting
 
 
@@ -39,12 +38,6 @@ def read_rows(
         }
         rows.append(Row.build({**fields, **trained.get(name, {"trained": False})}))
     return tuple(rows)
-
-
-def read_claims(package: str, experiment: str) -> tuple[Claim, ...]:
-    """The claims of an experiment in the `claims.tsv` of a package; `;` separates the orders of one claim."""
-    lines = [line for line in read_table(package, "claims.tsv") if line.pop("experiment") == experiment]
-    return tuple(Claim.build({**line, "order": tuple(line["order"].split("; "))}) for line in lines)
 
 
 def read_settings(package: str, file: str) -> tuple[Setting, ...]:
