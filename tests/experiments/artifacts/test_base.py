@@ -116,7 +116,8 @@ def test_a_record_that_todays_code_reads_differently_is_refused() -> None:
 
 def test_every_kind_is_found_by_the_name_of_its_file() -> None:
     folder = Path(__file__).parents[3] / "experiments" / "artifacts"
-    kinds = set(all_kinds()) - {"thing"}
+    # Other tests have kinds of their own.
+    kinds = {name for name, kind in all_kinds().items() if kind.__module__.startswith("experiments.")}
     assert kinds <= {path.stem for path in folder.glob("*.py")}
     with pytest.raises(ConfigError, match="unknown kind of artifact 'evaluatoin': did you mean 'evaluation'"):
         load([thing().stored().model_copy(update={"kind": "evaluatoin"})])
