@@ -92,7 +92,7 @@ class Pretrained(nn.Module, ABC):
         checkpoint.check_fit(model.state_dict())
         if len(model.state_dict()) < len([*model.parameters(), *model.buffers()]):
             model = cls.from_record(record)  # a part has constants that are not saved
-        # Copies: where a tensor lies in a file depends on the file's header, and kernels round by the address.
+        # Copies: a tensor's place in a file depends on its header, and kernels round by the address.
         tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
         model.load_state_dict(tensors, assign=True)
         return model.eval()
