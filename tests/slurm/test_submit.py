@@ -110,7 +110,7 @@ def test_a_refusal_is_one_line_before_anything_is_queued(lab: Lab, tmp_path: Pat
     done = experiments(*run, "--executor", "slurm", "--cluster", file)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1] == (
-        "run: kind classifier: no partition 'mian': did you mean 'main'? choices: brief, main, scavenge"
+        "run: kind teacher: no partition 'mian': did you mean 'main'? choices: brief, main, scavenge"
     )
     assert "Traceback" not in done.stderr
     assert lab.queue_is_empty()
