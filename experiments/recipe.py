@@ -284,9 +284,10 @@ def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
 
 
 def resolve(*overlays: Overlay) -> Recipe:
-    """The recipe of the defaults under `overlays`, the later the stronger.
+    """The defaults with `overlays` applied; later ones take precedence.
 
-    ConfigError if a key is unknown or a value out of range.
+    Raises:
+        ConfigError: a key is unknown, or a value is out of range.
     """
     values: dict[str, Any] = Recipe.model_construct().model_dump()
     for changes in overlays:

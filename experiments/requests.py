@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 VERSION = 2
 
+GPU_FLOPS = 33e12
+"""Useful operations per second of one GPU: a fifth of an RTX 4090's peak in fp16 (165e12, dense)."""
+
 
 class StoredRow(BaseModel, frozen=True, extra="forbid"):
     """A row at one seed, by the names of its artifacts."""

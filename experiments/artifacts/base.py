@@ -79,7 +79,7 @@ class Artifact(Config):
 
     @property
     def network(self) -> Config | None:
-        """What it trains, whose size decides how long those take that use it."""
+        """What it trains; its size decides how long the artifacts that use it take."""
         return getattr(self, "model", None)
 
     @property

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from experiments.planning.settings import setting_lines
-from experiments.planning.sizes import GPU_FLOPS, gpu_hours, parameter_counts
+from experiments.planning.sizes import gpu_hours, parameter_counts
 from experiments.planning.sources import source_at
 from experiments.profiles import PROFILES
 from experiments.profiles.base import Profile
 from experiments.recipe import Recipe, resolve
+from experiments.requests import GPU_FLOPS
 from experiments.specs import Experiment, Row
 from sftok.config import flat
 

@@ -33,7 +33,7 @@ def chosen_overlay(options: ValueOptions) -> dict[str, Any]:
 
     Raises:
         ConfigError: two of them set overlapping keys.
-        DataError: `--data` is no folder.
+        DataError: `--data` is not a folder.
     """
     chosen = {} if options.overlay is None else overlay_file(options.overlay)
     chosen |= set_and_data(options.overrides, options.data)
@@ -51,7 +51,7 @@ def set_and_data(overrides: Sequence[tuple[str, Any]], data: Path | None) -> dic
 
     Raises:
         ConfigError: both set the data.
-        DataError: `--data` is no folder.
+        DataError: `--data` is not a folder.
     """
     chosen = flat(assigned(overrides))
     located = {} if data is None else data_overlay(data)

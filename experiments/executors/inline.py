@@ -46,10 +46,10 @@ log = logging.getLogger(__name__)
 
 
 class ProcessesLostError(WorldBroken):
-    """The processes of a run have lost each other over an artifact: nothing more can be made in parallel."""
+    """The processes of a run lost contact during an artifact: nothing more can run in parallel."""
 
     def __init__(self, artifact: Artifact, reason: str):
-        super().__init__(f"{artifact.label}: {reason}; the processes have lost each other, so the run ends")
+        super().__init__(f"{artifact.label}: {reason}; the processes lost contact, so the run ends")
 
 
 class Runner:
@@ -88,7 +88,7 @@ class Runner:
 
         Raises:
             Interrupted: a signal asked to stop.
-            ProcessesLostError: the processes have lost each other.
+            ProcessesLostError: the processes lost contact.
             StoreError: the store cannot be written to (a full disk); finished work is intact.
         """
         failures: dict[Artifact, str] = {}
@@ -155,7 +155,7 @@ class Runner:
 
         Raises:
             Interrupted: asked to stop; the work folder has a checkpoint.
-            ProcessesLostError: the processes have lost each other; if over this artifact, its failure is
+            ProcessesLostError: the processes lost contact; if during this artifact, its failure is
                 recorded.
             StoreError: the store cannot be written to.
         """

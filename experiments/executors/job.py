@@ -105,7 +105,7 @@ class ArtifactJob(Job):
 
         Raises:
             JobError: it cannot be made.
-            WorldBroken: it cannot, because the processes of the job have lost each other.
+            WorldBroken: it cannot, because the processes of the job lost contact.
             SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
         """
         started = time.time()

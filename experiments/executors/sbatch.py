@@ -35,7 +35,7 @@ def check_processes(artifact: Artifact, resources: Resources) -> None:
     if artifact.device == "cuda" and resources.tasks > resources.gpus:
         count = f"{resources.tasks} process{'es' if resources.tasks > 1 else ''}"
         raise SlurmError(
-            f"{where}: gpus = {resources.gpus} for {count} on each machine, and each needs a GPU of its own: "
+            f"{where}: gpus = {resources.gpus} for {count} on each machine, and each needs its own GPU: "
             "set gpus and tasks to the same number"
         )
     processes = resources.nodes * resources.tasks

@@ -13,14 +13,12 @@ from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.recipe import Recipe
+from experiments.requests import GPU_FLOPS
 from sftok.checkpoints.pretrained import without_weights
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.tokenizer import SFTok, SFTokConfig
-
-GPU_FLOPS = 33e12
-"""Useful operations per second of one GPU: a fifth of an RTX 4090's peak in fp16 (165e12, dense)."""
 
 _BACKWARD = 2
 """A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""

@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from experiments.requests import GPU_FLOPS
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from experiments.records.run import ArtifactState, RowState, Run
-
-GPU_FLOPS = 33e12
-"""Useful operations per second of one GPU: a fifth of an RTX 4090's peak in fp16 (165e12, dense)."""
 
 STAGES_OF_HOURS = {
     "hours_stages_1_2": ("warm-up", "alignment"),

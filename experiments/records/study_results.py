@@ -77,7 +77,7 @@ class StudyRun(Config):
 
 
 def folder_name(study: str, profile: str, identity: str, overrides: Mapping[str, Any]) -> str:
-    """`<study>-<profile>`; with overrides, or data of one's own, a part of the identity after it.
+    """`<study>-<profile>`; with overrides, or other data, a part of the identity after it.
 
     So a study with overrides has its own trials, record and page, beside those of the plain one.
     """

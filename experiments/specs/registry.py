@@ -18,7 +18,7 @@ Spec = TypeVar("Spec", Experiment, Study)
 
 
 class Registry:
-    """The specs of some packages and of files of one's own."""
+    """The specs of some packages and of the user's own files."""
 
     def __init__(self, packages: Sequence[str]):
         self._packages = tuple(packages)

@@ -7,7 +7,7 @@ A section is a module with
 - `applies(run) -> bool`: whether a page of this run has it
 - `render(run) -> Markup`: its HTML, usually made by `reports.html.section`
 
-The name of the module is the section's anchor. The file of an experiment of one's own may have sections, too:
+The name of the module is the section's anchor. A user's own experiment file may have sections, too:
 any objects with these attributes in `SECTIONS`.
 """
 

@@ -8,7 +8,8 @@ import pandas as pd
 from markupsafe import Markup
 
 from experiments.records import Run
-from experiments.records.costs import GPU_FLOPS, stage_costs
+from experiments.records.costs import stage_costs
+from experiments.requests import GPU_FLOPS
 from reports.html import section
 from reports.numbers import byte_size, duration, rough_duration
 from reports.tables import Column, Group, Line, Table, texts

@@ -160,13 +160,13 @@ class MetricConfig(Component, family="metric", package="sftok.metrics"):
     """A metric of features is computed in every feature space that has all of them; one that needs nothing
     but `ids` is computed once, before anything is decoded."""
 
+    @abstractmethod
     def build(self, setup: Setup) -> Metric:
         """The metric, before any batch.
 
         Raises:
             PretrainedError: published weights that it needs are missing or damaged.
         """
-        raise NotImplementedError
 
     @property
     def of_features(self) -> bool:

@@ -42,6 +42,6 @@ def test_the_reason_of_one_of_two_is_in_the_store_and_on_the_page(tmp_path: Path
     assert json.loads(failure.read_text())["reason"] == reason
     assert reason in (tmp_path / "report" / "figure8.html").read_text()
     # Both processes say so, the first after its launcher's SIGTERM.
-    last = f"run: teacher: {reason}; the processes have lost each other, so the run ends"
+    last = f"run: teacher: {reason}; the processes lost contact, so the run ends"
     assert done.stderr.splitlines().count(last) == 2
     assert not list((tmp_path / "locks").iterdir())

@@ -13,8 +13,8 @@ from stored_runs import SPECS, like_table4, line, with_rows
 
 from experiments.paper.table4 import EXPERIMENT
 from experiments.records import Run
-from experiments.records.costs import GPU_FLOPS
 from experiments.records.verdicts import judge
+from experiments.requests import GPU_FLOPS
 from experiments.specs import Curve, Experiment
 from experiments.specs.own_file import source_of
 from experiments.specs.sweep import combinations, swept_experiment

@@ -7,6 +7,7 @@ otherwise an error names the file and the remedy.
 from __future__ import annotations
 
 import hashlib
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -64,6 +65,7 @@ class ExtractorConfig(Component, family="extractor", package="sftok.evaluation.e
         """The name that goes with every number: `efficientnet-lite0@64`, `classifier`, ..."""
         return self.reference
 
+    @abstractmethod
     def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
         """The feature space.
 
@@ -74,7 +76,6 @@ class ExtractorConfig(Component, family="extractor", package="sftok.evaluation.e
         Raises:
             EvaluationError: the weights are missing, damaged or another network's.
         """
-        raise NotImplementedError
 
     def check_weights(self) -> None:
         """Load published weights.

@@ -24,7 +24,7 @@ from sftok.training.interruption import TrainingInterrupted
 
 WORKER = Path(__file__).with_name("together_worker.py")
 LONG_SECONDS = 60.0
-LOST = "the processes have lost each other, so the run ends"
+LOST = "the processes lost contact, so the run ends"
 
 
 @dataclass(frozen=True)

@@ -146,17 +146,20 @@ def test_workers_stop_with_the_process_that_started_them(
     logs = [tmp_path / f"worker-{place}.log" for place in (1, 2)]
     command = [sys.executable, "-c", PARENT, WORKER, str(tmp_path)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as parent:
-        wait_for(logs, "works")
+        assert all_end_with(logs, "works\n")
         parent.send_signal(number)
         parent.wait(60)
-    wait_for(logs, last)
+    assert all_end_with(logs, f"{last}\n"), [log.read_text() for log in logs]
 
 
-def wait_for(logs: list[Path], word: str) -> None:
+def all_end_with(logs: list[Path], line: str) -> bool:
+    """Whether every log ends with the line within a minute."""
     end = time.monotonic() + 60
-    while not all(log.exists() and log.read_text().endswith(f"{word}\n") for log in logs):
-        assert time.monotonic() < end
+    while not (ended := all(log.exists() and log.read_text().endswith(line) for log in logs)):
+        if time.monotonic() > end:
+            break
         time.sleep(0.05)
+    return ended
 
 
 @pytest.mark.parametrize(
