@@ -92,7 +92,7 @@ class TiTokConfig(Config):
     @model_validator(mode="after")
     def _parts_fit(self) -> Self:
         self.encoder.check(self.image_size)
-        self.quantizer.check(self.token_dim)
+        self.quantizer.check(self.token_dim, self.num_latent_tokens)
         self.head.grid(self.image_size)
         return self
 

@@ -44,7 +44,13 @@ class LatentTokenizerConfig(Config):
 
     @model_validator(mode="after")
     def _codes_fit_latents(self) -> Self:
-        self.quantizer.check(self.token_dim)
+        self.quantizer.check(self.token_dim, self.num_latent_tokens)
+        ids = self.quantizer.ids_per_image(self.num_latent_tokens)
+        if ids != self.num_latent_tokens:
+            raise ValueError(
+                f"the quantizer {self.quantizer.reference!r} gives {ids} ids for {self.num_latent_tokens} latent "
+                "tokens; a 1D tokenizer needs one id per token"
+            )
         return self
 
 

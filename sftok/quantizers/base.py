@@ -23,10 +23,10 @@ class Quantized:
 
     Attributes:
         ids: int64 `[B, K]`.
-        quantized: `[B, K, Dq]`; its value is the chosen code, its gradient goes to the latents.
-        loss: scalar, `commitment_loss + codebook_loss`.
+        quantized: `[B, N, Dq]`; its value is the chosen code, its gradient goes to the latents.
+        loss: scalar, the sum of all that the quantizer trains on.
         commitment_loss: scalar that pulls latents to their codes, already times the commitment cost.
-        codebook_loss: scalar that pulls codes to their latents.
+        codebook_loss: scalar that pulls codes to their latents (0 where no gradient trains the codes).
     """
 
     ids: Tensor
@@ -37,7 +37,11 @@ class Quantized:
 
 
 class Quantizer(Protocol):
-    """A codebook with an assignment: `forward` may assign differently in training mode, `assign` never."""
+    """A codebook with an assignment: `forward` may assign differently in training mode, `assign` never.
+
+    Ids are flat: K is N, the number of latents, unless a latent has several ids or a scale has its own
+    (`QuantizerConfig.ids_per_image`).
+    """
 
     training: bool
 
@@ -48,17 +52,17 @@ class Quantizer(Protocol):
     def __call__(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Quantize latents `[B, K, Dq]`.
+        """Quantize latents `[B, N, Dq]`.
 
         `generator` feeds a quantizer that draws; `world` is for one that looks at the whole batch, which
         several processes may share.
         """
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, each image by itself."""
+        """The ids of latents: `[B, N, Dq]` to int64 `[B, K]`, each image by itself."""
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The code of each id: int64 `[B, K]` to `[B, K, Dq]`."""
+        """The quantized latents of ids: int64 `[B, K]` to `[B, N, Dq]`."""
 
 
 class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers"):
@@ -73,11 +77,15 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
         def codebook_size(self) -> int:
             """Number of codes."""
 
-    def check(self, token_dim: int) -> None:
+    def ids_per_image(self, num_latents: int) -> int:
+        """Ids of an image with `num_latents` latents, K: more than latents for one with depth or chunks."""
+        return num_latents
+
+    def check(self, token_dim: int, num_latents: int) -> None:
         """Refuse latents that the codebook does not suit.
 
         Raises:
-            ValueError: latents of `token_dim` channels do not fit.
+            ValueError: `num_latents` latents of `token_dim` channels do not fit.
         """
 
     @abstractmethod

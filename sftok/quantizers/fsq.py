@@ -39,7 +39,7 @@ class FSQConfig(QuantizerConfig, name="fsq"):
         """The number of combinations of levels."""
         return math.prod(self.levels)
 
-    def check(self, token_dim: int) -> None:
+    def check(self, token_dim: int, num_latents: int) -> None:
         """Refuse latents whose channels are not as many as the levels."""
         if len(self.levels) != token_dim:
             raise ValueError(

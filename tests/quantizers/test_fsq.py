@@ -49,4 +49,4 @@ def test_levels_that_cannot_be_used_are_refused(levels: tuple[int, ...], message
 
 def test_the_latents_have_as_many_channels_as_levels() -> None:
     with pytest.raises(ValueError, match="3 levels for latents of 16 channels; set token_dim to 3"):
-        FSQConfig(levels=(8, 6, 5)).check(16)
+        FSQConfig(levels=(8, 6, 5)).check(16, 4)
