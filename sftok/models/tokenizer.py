@@ -48,8 +48,8 @@ class LatentTokenizerConfig(Config):
         ids = self.quantizer.ids_per_image(self.num_latent_tokens)
         if ids != self.num_latent_tokens:
             raise ValueError(
-                f"the quantizer {self.quantizer.reference!r} gives {ids} ids for {self.num_latent_tokens} latent "
-                "tokens; a 1D tokenizer needs one id per token"
+                f"the quantizer {self.quantizer.reference!r} gives {ids} ids for {self.num_latent_tokens} "
+                "latent tokens; a 1D tokenizer needs one id per token"
             )
         return self
 
