@@ -22,19 +22,19 @@ from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, GenerationEvaluationConfig
+from sftok.generators.base import GeneratorConfig, GeneratorLossConfig
+from sftok.generators.maskgit import MaskGITConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.metrics.base import MetricConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
-from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.models.maskgit_vqgan import VQGANConfig
 from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
-from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 Overlay = Mapping[str, Any]
@@ -152,6 +152,11 @@ class GeneratorRecipe(Config):
     training: TrainingConfig = TrainingConfig(
         batch_size=2048, optimizer=OptimizerConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03)
     )
+
+    @model_validator(mode="after")
+    def _reads_its_loss(self) -> Self:
+        self.model.check_loss(self.loss)
+        return self
 
 
 class GenerationRecipe(Config):

@@ -9,8 +9,8 @@ from small_models import generator_record, released, seeded, smaller_sftok_confi
 
 from sftok import hub
 from sftok.checkpoints import CheckpointError
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
-from sftok.models.generator import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
 from sftok.models.titok import TITOK_SIZES
 from sftok.models.tokenizer import SIZES

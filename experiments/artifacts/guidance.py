@@ -89,7 +89,7 @@ class Guidance(Artifact, kind="guidance"):
             load_generator(context, self.generator).to(device),
             open_decoder(context, self.source, self.decoding, self.precision, device),
             images,
-            self.grid.points(steps=self.steps, mask_schedule=self.mask_schedule),
+            self.generator.model.points(self.grid, self.steps, self.mask_schedule),
             GenerationEvaluationConfig(
                 num_images=self.num_images,
                 extractors=(self.extractor,),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sftok.evaluation.config import Precision
-    from sftok.generation import DecodeIds
+    from sftok.generation import DecodeTokens
 
 
 class Tokens(Artifact, kind="tokens"):
@@ -37,7 +37,7 @@ def open_decoder(
     decoding: DecodingConfig | None,
     precision: Precision,
     device: torch.device,
-) -> DecodeIds:
+) -> DecodeTokens:
     """Ids to images, by a tokenizer or by the teacher, which has no decoding to choose."""
     if isinstance(model, Teacher):
         teacher = load_teacher(context, model).to(device)

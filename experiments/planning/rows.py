@@ -19,6 +19,7 @@ from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
+from sftok.generators.base import TokenShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,12 +101,16 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
             final_lookup=evaluation.final_lookup,
         )
         tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=source)
+    made = TokenShape(num_tokens=source.num_tokens, vocabulary=source.vocabulary)
+    try:
+        recipe.generator.model.check(made)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
     generator = TrainGenerator.planned(
         recipe,
         data,
         f"generator of {name}, seed {seed}",
-        num_tokens=source.num_tokens,
-        vocabulary=source.vocabulary,
+        **dict(made),
         seed=seed,
         tokens=tokens,
         **dict(recipe.generator),

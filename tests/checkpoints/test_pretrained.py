@@ -14,7 +14,7 @@ from torch.testing import assert_close
 from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
-from sftok.models.generator import MaskGITGenerator
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.models.titok import CodesHeadConfig, PixelsHeadConfig, TiTok, TiTokConfig, TiTokDecoderConfig
 from sftok.models.tokenizer import SFTok, SFTokConfig
