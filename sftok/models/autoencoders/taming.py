@@ -25,6 +25,7 @@ from sftok.models.autoencoders.convolutional import (
     Norm,
     ResidualBlock,
     SpatialNorm,
+    Upsample,
     group_norm,
     initialize_as_torch,
 )
