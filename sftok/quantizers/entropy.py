@@ -1,7 +1,7 @@
 """The entropy loss of lookup-free quantization and LlamaGen, in both forms that public code has.
 
-Each latent has a distribution over all codes. Its own entropy should be small: the latent is sure of its code.
-The entropy of the batch's mean distribution should be large: all codes are used.
+Each latent has a distribution over all codes. Its own entropy should be small: the latent is sure of its
+code. The entropy of the batch's mean distribution should be large: all codes are used.
 """
 
 from __future__ import annotations
