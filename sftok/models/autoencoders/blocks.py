@@ -1,0 +1,119 @@
+"""Parts that the convolutional autoencoders share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from sftok.models.layers import attend
+
+Norm = Callable[[int], nn.Module]
+"""Builds the norm of a number of channels; called with the features and, if it is modulated, the codes."""
+
+
+class SpatialNorm(nn.Module):
+    """A group norm whose scale and shift come from the quantized map (MoVQ, arXiv 2209.09002, Section 3.2).
+
+    The map is resized to the features by nearest neighbor: GroupNorm(f) * conv_y(q) + conv_b(q). There is no
+    "1 +" on the scale.
+    """
+
+    def __init__(self, channels: int, groups: int, code_channels: int) -> None:
+        super().__init__()
+        self.norm = group_norm(channels, groups)
+        self.scale = nn.Conv2d(code_channels, channels, 1)
+        self.shift = nn.Conv2d(code_channels, channels, 1)
+
+    def forward(self, hidden: Tensor, codes: Tensor) -> Tensor:
+        """Features `[B, C, h, w]` and the quantized map `[B, D, h', w']` to `[B, C, h, w]`."""
+        codes = F.interpolate(codes, size=hidden.shape[-2:], mode="nearest")
+        return self.norm(hidden) * self.scale(codes) + self.shift(codes)
+
+
+class ResidualBlock(nn.Module):
+    """Twice norm, SiLU and 3x3 convolution, plus the input, which a 1x1 convolution widens where necessary.
+
+    Args:
+        inputs: channels before.
+        outputs: channels after.
+        norm: builds the norms.
+        bias: whether the convolutions have one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm, bias: bool = True) -> None:
+        super().__init__()
+        self.norm1 = norm(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+        self.norm2 = norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=bias) if inputs != outputs else nn.Identity()
+
+    def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
+        """`[B, inputs, h, w]` to `[B, outputs, h, w]`; `codes` modulate the norms."""
+        out = self.conv1(F.silu(self.norm1(hidden, *codes)))
+        out = self.conv2(F.silu(self.norm2(out, *codes)))
+        return self.shortcut(hidden) + out
+
+
+class AttentionBlock(nn.Module):
+    """Attention with one head over all positions of a grid, around a residual."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.norm = norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
+        """`[B, C, h, w]` to `[B, C, h, w]`; `codes` modulate the norm."""
+        joint = rearrange(
+            self.qkv(self.norm(hidden, *codes)), "b (three c) h w -> three b 1 (h w) c", three=3
+        )
+        attended = rearrange(attend(*joint), "b 1 (h w) c -> b c h w", h=hidden.shape[2])
+        return hidden + self.proj(attended)
+
+
+def group_norm(channels: int, groups: int) -> nn.GroupNorm:
+    """The group norm of all these autoencoders, with epsilon 1e-6."""
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+def check_groups(groups: int, channels: tuple[int, ...]) -> None:
+    """Refuse channels that cannot be normalized in groups.
+
+    Raises:
+        ValueError: names both.
+    """
+    for width in channels:
+        if width < 1 or width % groups:
+            raise ValueError(f"norm_groups {groups} does not divide {width} channels")
+
+
+def to_grid(latents: Tensor, side: int) -> Tensor:
+    """Latents `[B, N, D]`, row by row, to a map `[B, D, h, w]` with `side` rows."""
+    return rearrange(latents, "b (h w) d -> b d h w", h=side)
+
+
+def to_sequence(grid: Tensor) -> Tensor:
+    """A map `[B, D, h, w]` to latents `[B, N, D]`, row by row."""
+    return rearrange(grid, "b d h w -> b (h w) d")
+
+
+def initialize_as_torch(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Draw the weights of convolutions and linear layers in place, from torch's default distributions.
+
+    Args:
+        module: changed in place.
+        generator: source of the draws (None: seed 0).
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(child.weight, a=5**0.5, generator=generator)
+            if child.bias is not None:
+                bound = child.weight[0].numel() ** -0.5
+                nn.init.uniform_(child.bias, -bound, bound, generator=generator)
