@@ -26,6 +26,7 @@ from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.metrics.base import MetricConfig
 from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.autoencoders.taming import TamingConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
@@ -146,11 +147,11 @@ class EvaluationRecipe(SplitEvaluation):
 class PixelRecipe(Config):
     """A tokenizer that is trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
 
-    Its steps and batches are the teacher's: rows of one table differ in the parts alone.
+    Its steps and batches are the teacher's, so that the rows of a table differ in their parts alone. The
+    defaults are the tokenizer of LlamaGen.
     """
 
-    autoencoder: AutoencoderConfig | None = None
-    """None where no row has such a tokenizer."""
+    autoencoder: AutoencoderConfig = TamingConfig()
     quantizer: QuantizerConfig = VQConfig(codebook_size=16_384)
     latent_dim: int = Field(default=8, ge=1)
     steps: int = Field(default=300_000, ge=1)

@@ -136,8 +136,8 @@ class Experiment(Config):
         others = [row for row in self.trained_rows if row.subject != "tokenizer"]
         if others and self.analyses:
             raise ValueError(
-                f"{self.name}: the subject of row {others[0].name!r} is {others[0].subject!r}; an analysis needs "
-                "a tokenizer that decodes in steps"
+                f"{self.name}: the subject of row {others[0].name!r} is {others[0].subject!r}; an analysis "
+                "needs a tokenizer that decodes in steps"
             )
         points = [
             (claim.name, point.row)

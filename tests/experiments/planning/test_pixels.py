@@ -47,18 +47,12 @@ def test_a_generator_learns_its_flat_ids() -> None:
     kinds = ["pixels", "tokens", "generator", "classifier", "guidance", "generation"]
     assert [artifact.kind for artifact in made.artifacts] == kinds
     generator = made.training[-1]
-    assert (generator.num_tokens, generator.vocabulary) == (16, 16_384)  # type: ignore[attr-defined]
+    assert (generator.num_tokens, generator.vocabulary) == (16, 1024)  # type: ignore[attr-defined]
 
 
 def test_a_page_says_how_many_tokens_it_has_here() -> None:
     request = new_request(plan(row()), ["run", "own"], "data", {})
-    assert request.facts["patches"] == {"Token length": "16", "#Code": "16,384"}
-
-
-def test_a_row_without_an_autoencoder_is_refused_in_one_line() -> None:
-    bare = Row(name="bare", label="bare", subject="pixels")
-    with pytest.raises(ConfigError, match="autoencoder"):
-        plan(bare)
+    assert request.facts["patches"] == {"Token length": "16", "#Code": "1,024"}
 
 
 def test_a_share_of_its_ids_cannot_be_decoded() -> None:
