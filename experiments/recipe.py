@@ -32,10 +32,10 @@ from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.models.maskgit_vqgan import VQGANConfig
-from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
 from sftok.quantizers.base import QuantizerConfig
 from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
+from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig

@@ -4,7 +4,7 @@ import pytest
 import small_models
 import torch
 
-from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.tokenizers.sftok import SFTok, SFTokConfig
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from torch import Tensor
 from sftok.config import ConfigError
 from sftok.data import AugmentationConfig, ordered_batches, training_batches
 from sftok.data.base import MemoryImageSet
-from sftok.tokens import TokenCache, TokensOnTheFly, write_tokens
-from sftok.weights import DamagedFileError, load_tensors
+from sftok.data.tokens import TokenCache, TokensOnTheFly, write_tokens
+from sftok.io.weights import DamagedFileError, load_tensors
 
 VIEWS = AugmentationConfig(flip=True, views=3)
 PER_FILE = 10
