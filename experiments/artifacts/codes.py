@@ -11,6 +11,7 @@ from sftok.data.augmentation import AugmentationConfig
 
 if TYPE_CHECKING:
     from sftok.models.maskgit_vqgan import MaskGITVQGAN
+    from sftok.tokenizers.pixel import PixelTokenizer
     from sftok.tokenizers.sftok import SFTok
 
 BATCH_SIZE = 500
@@ -25,18 +26,14 @@ class Codes(Artifact, kind="codes"):
 
     def make(self, context: Context) -> dict[str, Any]:
         """Encode the training images with the frozen teacher."""
-        return write_ids(context, self, load_teacher(context, self.teacher), self.augmentation)
-
-
-def load_teacher(context: Context, teacher: Teacher) -> MaskGITVQGAN:
-    """A finished teacher, frozen."""
-    from sftok.models.maskgit_vqgan import MaskGITVQGAN
-
-    return MaskGITVQGAN.from_pretrained(context.folder_of(teacher)).requires_grad_(False)
+        return write_ids(context, self, self.teacher.open(context), self.augmentation)
 
 
 def write_ids(
-    context: Context, artifact: Artifact, encoder: MaskGITVQGAN | SFTok, augmentation: AugmentationConfig
+    context: Context,
+    artifact: Artifact,
+    encoder: MaskGITVQGAN | SFTok | PixelTokenizer,
+    augmentation: AugmentationConfig,
 ) -> dict[str, Any]:
     """Encode the training images with a frozen model into the folder of `artifact`."""
     from experiments.artifacts.training import views
