@@ -39,9 +39,9 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
     def make(self, context: Context) -> dict[str, Any]:
         """Train the generator on the tokens of the training images."""
         from experiments.artifacts.training import train_model
+        from sftok.data.tokens import TokenCache
         from sftok.data.without_pixels import WithoutPixels
         from sftok.randomness import generator
-        from sftok.tokens import TokenCache
         from sftok.training.stages.generator import GeneratorStage
 
         images = context.load_data("train")
@@ -54,6 +54,6 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
 
 def load_generator(context: Context, generator: TrainGenerator) -> Generator:
     """A finished generator, frozen."""
-    from sftok.hub import open_generator
+    from sftok.generators.hub import open_generator
 
     return open_generator(context.folder_of(generator)).requires_grad_(False)

@@ -11,7 +11,7 @@ from sftok.generators.base import Generator, GeneratorLossConfig
 from sftok.training.stages.base import Losses, Stage, Step
 
 Tokens = Callable[[Batch], Tensor]
-"""The tokenizer's ids `[B, K]` or latents `[B, N, D]` of a batch: cached (`sftok.tokens.TokenCache`), or
+"""The tokenizer's ids `[B, K]` or latents `[B, N, D]` of a batch: cached (`sftok.data.tokens.TokenCache`), or
 computed."""
 
 

@@ -6,8 +6,6 @@ open_tokenizer("sftok_b64.bin")          # as released; the names are converted
 open_tokenizer("org/name")               # from the Hugging Face hub
 open_tokenizer("random:sftok-b", seed=1) # the full-size model before training
 ```
-
-`open_generator` does the same for generators.
 """
 
 from __future__ import annotations
@@ -21,15 +19,13 @@ from pathlib import Path
 import torch
 
 from sftok.checkpoints import CheckpointError, read_checkpoint
-from sftok.checkpoints.pretrained import without_weights
-from sftok.config import ConfigError, choices_hint
-from sftok.generators.base import Generator, GeneratorRecord
+from sftok.config import choices_hint
+from sftok.io.weights import content_hash
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN
-from sftok.models.titok import TITOK_SIZES, TiTok
-from sftok.models.tokenizer import SIZES, SFTok
-from sftok.weights import content_hash
+from sftok.tokenizers.sftok import SIZES, SFTok
+from sftok.tokenizers.titok import TITOK_SIZES, TiTok
 
-__all__ = ["CheckpointError", "Tokenizer", "identity", "open_generator", "open_tokenizer"]
+__all__ = ["CheckpointError", "Tokenizer", "identity", "open_tokenizer"]
 
 Tokenizer = SFTok | TiTok | MaskGITVQGAN
 """Turns images into ids and ids into images: `encode`, `decode`, `image_size`, `num_tokens`,
@@ -72,27 +68,6 @@ def open_tokenizer(reference: str | Path, seed: int = 0, teacher: str | Path | N
     if teacher is not None:
         raise CheckpointError(f"{text}: needs no teacher's file; leave it out")
     return FULL_SIZES[name](torch.Generator().manual_seed(seed)).eval()
-
-
-def open_generator(reference: str | Path) -> Generator:
-    """The generator that `reference` names, of any kind, in evaluation mode, on the CPU, in float32.
-
-    Args:
-        reference: as for `Pretrained.from_pretrained`.
-
-    Raises:
-        CheckpointError: as `from_pretrained`; or it is not a generator.
-    """
-    checkpoint = read_checkpoint(reference)
-    if "model" not in checkpoint.record:
-        raise CheckpointError(f"{checkpoint.source}: a {checkpoint.architecture!r}, which is not a generator")
-    try:
-        record = GeneratorRecord.build(dict(checkpoint.record))
-    except ConfigError as error:
-        raise CheckpointError(f"{checkpoint.source}: its configuration cannot be used: {error}") from None
-    with without_weights():  # only the configuration knows the class of its network
-        kind = type(Generator.from_config(record))
-    return kind.from_checkpoint(checkpoint)
 
 
 def identity(tokenizer: Tokenizer) -> str:
