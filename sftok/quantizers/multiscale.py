@@ -1,9 +1,9 @@
 """Multi-scale residual quantization in several branches (ImageFolder, arXiv 2410.01756).
 
 A branch quantizes a grid of latents from coarse to fine: at each scale it shrinks what is left over to a few
-positions, takes the nearest codes, enlarges and smooths them, and subtracts the result. Branches, each with its
-own codebook, take equal parts of the channels. In training, some images lose their finest scales ("quantizer
-dropout"), so that coarse ones carry the most.
+positions, takes the nearest codes, enlarges and smooths them, and subtracts the result. Branches, each with
+its own codebook, take equal parts of the channels. In training, some images lose their finest scales
+("quantizer dropout"), so that coarse ones carry the most.
 """
 
 from __future__ import annotations
