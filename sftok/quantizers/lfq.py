@@ -1,8 +1,8 @@
 """LFQ: lookup-free quantization, the sign of each channel is a bit (MAGVIT-v2, arXiv 2310.05737).
 
-The codebook is implicit: every combination of signs is a code. Nothing is learned; in training an entropy loss
-keeps latents sure of their code and all codes in use. The defaults are Open-MAGVIT2's. MaskBit has 12 bits,
-`entropy_form="clamped"`, `entropy_weight=0.02`, `entropy_boost=2`.
+The codebook is implicit: every combination of signs is a code. Nothing is learned; in training an entropy
+loss keeps latents sure of their code and all codes in use. The defaults are Open-MAGVIT2's. MaskBit has
+12 bits, `entropy_form="clamped"`, `entropy_weight=0.02` and `entropy_boost=2`.
 """
 
 from __future__ import annotations

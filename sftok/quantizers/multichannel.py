@@ -1,6 +1,6 @@
-"""Multichannel quantization: each latent's channels in chunks, all from one codebook (Mo-VQGAN, arXiv 2209.09002).
+"""Multichannel quantization: chunks of a latent's channels share one codebook (Mo-VQGAN, arXiv 2209.09002).
 
-With the costs of taming's releases, commitment 1 and codebook 0.25, as in the authors' code.
+The costs are those of taming's releases, commitment 1 and codebook 0.25, as in the authors' code.
 """
 
 from __future__ import annotations

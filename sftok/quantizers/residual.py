@@ -1,8 +1,8 @@
 """Residual quantization: each code corrects what the codes before it left over (RQ-VAE, arXiv 2203.01941).
 
 All depths share one codebook. No gradient trains it: in training mode `forward` moves each code towards the
-mean of the residuals that chose it, and restarts codes that are hardly chosen. Both happen at every depth, before
-the next depth searches, as in the authors' code. So ids in training differ from those in evaluation.
+mean of the residuals that chose it, and restarts codes that are hardly chosen. Both happen at every depth,
+before the next depth searches, as in the authors' code. So ids in training differ from those in evaluation.
 """
 
 from __future__ import annotations

@@ -123,7 +123,10 @@ class ImageFolderEncoder(Trunk):
         self.patch_embed = nn.Conv2d(3, width, size, stride=size)
         self.latent_tokens = nn.Parameter(torch.empty(config.branches, config.latent_grid**2, width))
         self.to_latents = nn.Linear(width, latent_dim // config.branches)
+        generator = generator or torch.Generator().manual_seed(0)
         self.initialize(generator)
+        # At first nothing but level and position tells latent tokens apart.
+        nn.init.normal_(self.latent_tokens, std=1e-6, generator=generator)
 
     def forward(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
