@@ -22,9 +22,9 @@ from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, GenerationEvaluationConfig
+from sftok.features.base import FeaturesConfig
 from sftok.generators.base import GeneratorConfig, GeneratorLossConfig
 from sftok.generators.maskgit import MaskGITConfig
-from sftok.features.base import FeaturesConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.losses.semantic import SemanticConfig

@@ -85,10 +85,10 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
     def make(self, context: Context) -> dict[str, Any]:
         """Train encoder, quantizer and decoder together."""
         from experiments.artifacts.training import train_model
+        from sftok.io.weights import content_hash, load_tensors
         from sftok.randomness import generator
         from sftok.tokenizers.pixel import PixelTokenizer
         from sftok.training.stages.pixels import PixelStage
-        from sftok.weights import content_hash, load_tensors
 
         network: Any = PixelTokenizer(self.model, generator(self.seed, "initialisation"))
         if self.codebook is not None:
