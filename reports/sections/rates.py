@@ -1,4 +1,4 @@
-"""What a fair comparison of tokenizers needs beside rFID: bits per image, size, speed, use of the codebook."""
+"""What a fair comparison of tokenizers needs beside rFID: bits per image, size, speed and codebook use."""
 
 from __future__ import annotations
 
