@@ -8,6 +8,7 @@ dropout of embeddings, attention weights and residual branches.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, Self
 
@@ -21,6 +22,10 @@ from sftok.models.base import GeneratorConfig
 from sftok.models.layers import MLP, SelfAttention, attend, check_heads
 
 _NORM_EPSILON = 1e-12
+
+Kept = tuple[Tensor | None, Tensor | None, Tensor | None]
+"""What dropout keeps in a block: of attention weights `[B, h, L, L]` and of both residual branches
+`[B, L, D]`. It is drawn outside the block, because `torch.compile` does not take generators."""
 
 
 class MaskGITConfig(GeneratorConfig, name="maskgit"):
@@ -83,11 +88,19 @@ class PostNormBlock(nn.Module):
         self.mlp = MLP(config.width, config.mlp_ratio * config.width)
         self.norm2 = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
 
-    def forward(self, tokens: Tensor, noise: torch.Generator | None) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`; `noise` feeds dropout."""
-        attended = self.attn(tokens, partial(attend_with_dropout, rate=self.dropout, noise=noise))
-        tokens = self.norm1(tokens + drop_out(attended, self.dropout, noise))
-        return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, noise))
+    def draw(self, tokens: Tensor, noise: torch.Generator | None) -> Kept:
+        """What dropout keeps of a pass of `tokens` `[B, L, D]`."""
+        batch, length, _ = tokens.shape
+        of_weights = draw_kept((batch, self.attn.heads, length, length), self.dropout, noise)
+        of_attended = draw_kept(tokens.shape, self.dropout, noise)
+        return of_weights, of_attended, draw_kept(tokens.shape, self.dropout, noise)
+
+    def forward(self, tokens: Tensor, kept: Kept = (None, None, None)) -> Tensor:
+        """Tokens `[B, L, D]` to `[B, L, D]`; `kept` is from `draw`; by default everything."""
+        of_weights, of_attended, of_mlp = kept
+        attended = self.attn(tokens, partial(attend_with_dropout, rate=self.dropout, kept=of_weights))
+        tokens = self.norm1(tokens + drop_out(attended, self.dropout, of_attended))
+        return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, of_mlp))
 
 
 class MaskGITGenerator(Pretrained):
@@ -159,9 +172,10 @@ class MaskGITGenerator(Pretrained):
             Logits `[B, K, V]`.
         """
         tokens = torch.cat([self.class_embedding(labels.unsqueeze(1)), self.token_embedding(ids)], dim=1)
-        tokens = drop_out(self.norm_in(tokens + self.position_embedding), self.config.dropout, noise)
+        tokens, rate = self.norm_in(tokens + self.position_embedding), self.config.dropout
+        tokens = drop_out(tokens, rate, draw_kept(tokens.shape, rate, noise))
         for block in self.blocks:
-            tokens = block(tokens, noise)
+            tokens = block(tokens, block.draw(tokens, noise))
         return self.head(tokens[:, 1:])
 
     def _initialize(self, generator: torch.Generator) -> None:
@@ -174,28 +188,32 @@ class MaskGITGenerator(Pretrained):
 
 
 def attend_with_dropout(
-    query: Tensor, key: Tensor, value: Tensor, rate: float, noise: torch.Generator | None
+    query: Tensor, key: Tensor, value: Tensor, rate: float, kept: Tensor | None
 ) -> Tensor:
     """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, a share of `rate` of its weights dropped.
 
     Torch's fused attention draws from the global state, so the products are written out where something is
     dropped.
     """
-    if noise is None or rate == 0:
+    if kept is None:
         return attend(query, key, value)
     weights = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).softmax(-1)
-    return drop_out(weights, rate, noise).to(value.dtype) @ value
+    return drop_out(weights, rate, kept).to(value.dtype) @ value
 
 
-def drop_out(values: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:
-    """`values` with a share of `rate` set to 0 and the others scaled to keep the mean.
+def drop_out(values: Tensor, rate: float, kept: Tensor | None) -> Tensor:
+    """`values` where `kept`, scaled to keep the mean, else 0; all of them where `kept` is None.
 
-    Torch's own dropout draws from the global state; this draws from `noise`, and does nothing without it.
+    Torch's own dropout draws from the global state.
     """
+    return values if kept is None else values * kept / (1 - rate)
+
+
+def draw_kept(shape: Sequence[int], rate: float, noise: torch.Generator | None) -> Tensor | None:
+    """Bools of `shape`, each false with probability `rate`; None if everything is kept."""
     if noise is None or rate == 0:
-        return values
-    kept = torch.rand(values.shape, generator=noise, device=noise.device) >= rate
-    return values * kept / (1 - rate)
+        return None
+    return torch.rand(shape, generator=noise, device=noise.device) >= rate
 
 
 def _paper_size(num_tokens: int, vocabulary: int) -> GeneratorRecord:

@@ -6,15 +6,16 @@ by a learned null class, for classifier-free guidance.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 
 from sftok.config import Config
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import MaskSchedule, sample_mask
+from sftok.device import to_device
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.generator import MaskGITGenerator
 from sftok.training.stages.base import Losses, Stage, Step
@@ -45,13 +46,22 @@ class GeneratorStage(Stage):
         self.token_ids = token_ids
         self.config = config
 
+    @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """The blocks: the pass as a whole draws what dropout drops, which a compiled network cannot."""
+        return self.trained.blocks
+
+    def ahead(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The tokenizer's ids."""
+        return {"ids": to_device(self.token_ids(batch), self.trained.head.weight.device)}
+
     def losses(self, optimizer: str, step: Step) -> Losses:
         """Masked cross-entropy, and the accuracy at masked ids."""
-        model, ids = self.trained, self.token_ids(step.batch)
+        model, ids = self.trained, (step.shared or self.ahead(step.batch))["ids"]
         shape = (step.world.size * len(ids), ids.shape[1])
         drawn = sample_mask(shape, self.config.mask_schedule, step.generator)
-        masked = step.world.share(drawn).to(ids.device)
-        labels = self.drop_classes(step.batch.labels.to(ids.device), step)
+        masked = to_device(step.world.share(drawn), ids.device)
+        labels = self.drop_classes(to_device(step.batch.labels, ids.device), step)
         logits = model(ids.masked_fill(masked, model.mask_id), labels, _dropout_noise(step, ids.device))
         loss = masked_cross_entropy(
             logits,
@@ -69,7 +79,7 @@ class GeneratorStage(Stage):
 
     def drop_classes(self, labels: Tensor, step: Step) -> Tensor:
         """Labels int64 `[B]`, each replaced by the null class with probability `class_drop`."""
-        dropped = step.uniform(labels.shape).to(labels.device) < self.config.class_drop
+        dropped = to_device(step.uniform(labels.shape), labels.device) < self.config.class_drop
         return labels.masked_fill(dropped, self.trained.null_class)
 
 
