@@ -40,6 +40,8 @@ from sftok.quantizers.projected import ProjectedConfig
 from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
+from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
+from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
@@ -236,6 +238,8 @@ class Recipe(Config):
     """Where everything is computed; what is missing is an error, never replaced. In no artifact's key."""
     tf32: bool = True
     """Whether a GPU may compute float32 products in TF32 (Table 6). In no artifact's key."""
+    compile: CompileMode = "none"
+    """What `torch.compile` may do in training; compiled networks round differently. In no artifact's key."""
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""

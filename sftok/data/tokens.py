@@ -28,6 +28,9 @@ from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
 from sftok.io.unfinished import write_text
 from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
+from sftok.device import to_device
+from sftok.unfinished import write_text
+from sftok.weights import DamagedFileError, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +175,7 @@ class TokenCache:
             raise ValueError(f"{self.folder} was not computed from what the batch shows, {shown}")
         views = [0] * len(indices) if batch.views is None else batch.views.tolist()
         rows = [self._row(index, view) for index, view in zip(indices, views, strict=True)]
-        return torch.from_numpy(np.stack(rows).astype(np.int64)).to(batch.images.device)
+        return to_device(torch.from_numpy(np.stack(rows).astype(np.int64)), batch.images.device)
 
     def counts(self) -> Tensor:
         """How often each id occurs in all views, int64 `[codebook_size]`."""
