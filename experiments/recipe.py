@@ -40,7 +40,6 @@ from sftok.quantizers.projected import ProjectedConfig
 from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
-from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
 from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig

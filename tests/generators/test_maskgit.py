@@ -8,9 +8,7 @@ from small_models import draw, seeded
 from torch.testing import assert_close
 
 from sftok.generators.maskgit import SFTOK_MASKGIT, MaskGITGenerator
-from sftok.models.layers import attend, attend_with_dropout, drop_out
-from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator, attend_with_dropout, draw_kept, drop_out
-from sftok.models.layers import attend
+from sftok.models.layers import attend, attend_with_dropout, draw_kept, drop_out
 
 CONFIG = small_models.generator_record(6, 10, 3, depth=2)
 
@@ -56,7 +54,7 @@ def test_a_block_is_torchs_own_post_norm_layer(model):
         state = {name.replace(ours, other): value for name, value in state.items()}
     theirs.load_state_dict(state)
     tokens = draw(2, 5, 16)
-    assert_close(model.blocks[1](tokens, None), theirs(tokens), rtol=1e-4, atol=1e-5)
+    assert_close(model.blocks[1](tokens), theirs(tokens), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_come_from_the_generator_alone():
