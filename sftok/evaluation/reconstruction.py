@@ -37,21 +37,22 @@ from sftok.evaluation.protocol import (
     row,
     rows_of,
 )
-from sftok.evaluation.reference import reference_features, teacher_codes
-from sftok.evaluation.tokenizers import Decoding, Tokenizer, decodings
+from sftok.evaluation.reference import OtherReference, reference_features, teacher_codes
+from sftok.evaluation.tokenizers import Decoding, Reconstructor, Tokenizer, decodings, device_of
 from sftok.evaluation.workers import in_order
 from sftok.metrics.base import EvaluationError, Measured, Metric, Need, Reference, build_metrics
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
 
 def evaluate(
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | Reconstructor,
     image_set: ImageSet,
     config: EvaluationConfig,
     extractors: Sequence[Extractor],
     cache_dir: Path,
     *,
     teacher: MaskGITVQGAN | None = None,
+    other_reference: OtherReference | None = None,
     subject: str = "tokenizer",
     include_real: bool = False,
     on_progress: OnProgress = lambda fraction: None,
@@ -59,13 +60,14 @@ def evaluate(
     """Measure the reconstructions of `tokenizer`, at every number of steps if it decodes in steps.
 
     Args:
-        tokenizer: see `Tokenizer`; put into evaluation mode.
+        tokenizer: see `Tokenizer`, which is put into evaluation mode, or `Reconstructor`.
         image_set: what to reconstruct, and what to compare with.
         config: steps, decoding, metrics, batch size, precision, seed.
         extractors: `config.extractors`, built.
         cache_dir: where features of the originals and the teacher's codes are kept between calls.
         teacher: the one whose codes the tokenizer predicts, put into evaluation mode; without it metrics that
             compare codes are left out.
+        other_reference: what features are compared with instead of those of the originals.
         subject: the rows' `subject`.
         include_real: whether there are rows of subject `real` too, the inception scores of the originals.
         on_progress: called with the fraction done.
@@ -75,15 +77,13 @@ def evaluate(
             reconstructions that are not finite.
         PretrainedError: published weights that a metric needs are missing.
     """
-    device = next(tokenizer.parameters()).device
-    bench = _Bench.prepare(image_set, config, extractors, cache_dir, teacher, device)
+    device = device_of(tokenizer)
+    bench = _Bench.prepare(image_set, config, extractors, cache_dir, teacher, device, other_reference)
     measured = decodings(tokenizer, config, subject)
     # In decoder passes: a decoding costs its own and about as much as six for pixels and features.
     progress = Progress(on_progress, [8, *(decoding.passes + 6 for decoding in measured)])
-    ids = bench.encode(tokenizer)
-    once, metrics = bench.build_metrics(
-        tokenizer.codebook_size, gives_codes=all(decoding.gives_codes for decoding in measured)
-    )
+    ids = None if isinstance(tokenizer, Reconstructor) else bench.encode(tokenizer)
+    once, metrics = bench.build_metrics(tokenizer, measured)
     for metric in once:
         metric.update(Measured(ids=ids))
     rows = rows_of(once, subject, len(image_set))
@@ -103,6 +103,7 @@ def evaluate(
         n_images=len(image_set),
         metrics=own_settings(config.metrics),
         precision=config.precision,
+        **({} if other_reference is None else {"reference": other_reference.name}),
     )
     examples |= of_classes(image_set.labels(bench.shown), image_set)
     return Evaluation(rows, config.described, protocol, examples)
@@ -139,6 +140,7 @@ class _Bench:
         cache_dir: Path,
         teacher: MaskGITVQGAN | None,
         device: torch.device,
+        other_reference: OtherReference | None,
     ) -> Self:
         """Check that everything fits, then read or compute features and codes of the originals.
 
@@ -153,7 +155,10 @@ class _Bench:
         for metric in config.metrics:
             metric.check_weights()
         size = config.batch_size
-        references = [reference_features(extractor, image_set, cache_dir, size) for extractor in extractors]
+        if other_reference is None:
+            references = [reference_features(each, image_set, cache_dir, size) for each in extractors]
+        else:
+            references = [other_reference.features(each, cache_dir, size) for each in extractors]
         codes = teacher_codes(teacher.eval(), image_set, cache_dir, size) if teacher else None
         shown = balanced(image_set, NUM_EXAMPLES)
         return cls(image_set, config, extractors, references, codes, device, shown)
@@ -169,10 +174,17 @@ class _Bench:
         parts = in_order(lambda batch: tokenizer.encode(batch.images), self.batches(), self.device)
         return torch.cat(list(parts))
 
-    def build_metrics(self, codebook_size: int, gives_codes: bool) -> tuple[list[Metric], list[Metric]]:
+    def build_metrics(
+        self, tokenizer: Tokenizer | Reconstructor, measured: Sequence[Decoding]
+    ) -> tuple[list[Metric], list[Metric]]:
         """The metrics of ids alone, which no decoding changes, and the others."""
-        available: set[Need] = {"ids", "images", "originals"}
-        if gives_codes and self.teacher_codes is not None:
+        available: set[Need] = {"images", "originals"}
+        codebook_size = None if isinstance(tokenizer, Reconstructor) else tokenizer.codebook_size
+        if codebook_size is not None:
+            available.add("ids")
+        if all(decoding.gives_bits for decoding in measured):
+            available.add("bits")
+        if self.teacher_codes is not None and all(decoding.gives_codes for decoding in measured):
             available.add("codes")
         configs = self.config.metrics
         of_ids = [config for config in configs if not config.needs - {"ids"}]
@@ -184,9 +196,12 @@ class _Bench:
         return once, each_time
 
     def measure(
-        self, decoding: Decoding, ids: Tensor, metrics: Sequence[Metric], on_progress: OnProgress
+        self, decoding: Decoding, ids: Tensor | None, metrics: Sequence[Metric], on_progress: OnProgress
     ) -> Tensor:
-        """Decode `ids` `[images, K]`, show all batches in order to `metrics`, and return the example images.
+        """Decode `ids` `[images, K]`, if there are any, and show all batches in order to `metrics`.
+
+        Returns:
+            The example images.
 
         Raises:
             EvaluationError: a reconstruction is not finite.
@@ -201,20 +216,23 @@ class _Bench:
             on_progress((int(batch.indices[-1]) + 1) / len(self.image_set))
         return strip
 
-    def _reconstruct(self, decoding: Decoding, ids: Tensor, batch: Batch) -> tuple[Batch, Tensor, Measured]:
-        own = ids[batch.indices]
-        images, codes = decoding.decode(own, int(batch.indices[0]))
-        if not images.isfinite().all():
+    def _reconstruct(
+        self, decoding: Decoding, ids: Tensor | None, batch: Batch
+    ) -> tuple[Batch, Tensor, Measured]:
+        own = None if ids is None else ids[batch.indices]
+        decoded = decoding.decode(batch, own)
+        if not decoded.images.isfinite().all():
             raise EvaluationError(
                 f"{self.image_set.name}: reconstructions are not finite: train the model again"
             )
-        pixels, expected = to_uint8(images), self.teacher_codes
+        pixels, expected = to_uint8(decoded.images), self.teacher_codes
         measured = Measured(
-            images=images,
+            images=decoded.images,
             originals=batch.images,
             ids=own,
-            codes=codes,
+            codes=decoded.codes,
             teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
+            bits=decoded.bits,
             features={extractor.label: extractor(pixels) for extractor in self.extractors},
         )
         return batch, pixels, measured
