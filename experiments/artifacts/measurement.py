@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.context import Context
-from experiments.artifacts.evaluation import build_extractors, keep
+from experiments.artifacts.evaluation import build_extractors, keep, keep_images
 from experiments.recipe import SplitEvaluation
 from sftok.config import Config
 from sftok.evaluation.reference import OtherReference
@@ -78,7 +78,9 @@ class Measurement(Artifact, kind="measurement"):
             context.cache,
             other_reference=None if self.reference is None else self.reference.open(context, side),
             on_progress=context.report,
+            parts=context.folder,
         )
+        keep_images(found, context.folder)
         # No key holds what it is called and where it was, but people look for it here.
         opened = {"kind": type(self.subject).reference, "label": self.subject.label}
         return keep(found, context.folder) | {"subject": opened, "data": images.name}

@@ -103,6 +103,7 @@ class Measured:
         codes: int64 `[B, N]`, the teacher codes that the images were decoded from.
         teacher_codes: int64 `[B, N]`, the teacher's own codes of the originals.
         bits: float64 `[B]`, the bits that each image was decoded from.
+        values: `[B]` by name, what metrics that are means over images have computed already.
         features: of the images truncated to uint8, by extractor label.
     """
 
@@ -112,6 +113,7 @@ class Measured:
     codes: Tensor | None = None
     teacher_codes: Tensor | None = None
     bits: Tensor | None = None
+    values: Mapping[str, Tensor] = field(default_factory=dict)
     features: Mapping[str, Features] = field(default_factory=dict)
 
 
@@ -123,11 +125,13 @@ class Setup:
         device: where images are.
         reference: of a metric of features, its feature space and what it compares with.
         codebook_size: of a metric of ids, the number of different ids.
+        pixels: of an image.
     """
 
     device: torch.device
     reference: Reference | None = None
     codebook_size: int | None = None
+    pixels: int | None = None
 
     def require_reference(self) -> Reference:
         """The reference of a metric of features."""
@@ -141,6 +145,8 @@ class Metric(ABC):
 
     extractor: str = ""
     """The feature space of its numbers; empty if they have none."""
+    reads_pixels: bool = True
+    """Whether `update` needs images and originals: an evaluation with such a metric cannot be resumed."""
 
     def __init__(self) -> None:
         self.reset()
@@ -208,6 +214,7 @@ def build_metrics(
     references: Iterable[Reference],
     device: torch.device,
     codebook_size: int | None = None,
+    pixels: int | None = None,
 ) -> list[Metric]:
     """Each metric once per feature space that has what it needs; what lacks something is left out.
 
@@ -217,6 +224,7 @@ def build_metrics(
         references: one per feature space.
         device: where images are.
         codebook_size: number of different ids, for metrics of ids.
+        pixels: of an image, for metrics of bits.
     """
     built = []
     spaces: list[Reference] = list(references)
@@ -224,6 +232,6 @@ def build_metrics(
         for reference in spaces if config.of_features else [None]:
             here = available | (reference.provides if reference else frozenset())
             if config.needs <= here:
-                setup = Setup(device=device, reference=reference, codebook_size=codebook_size)
+                setup = Setup(device=device, reference=reference, codebook_size=codebook_size, pixels=pixels)
                 built.append(config.build(setup))
     return built

@@ -28,38 +28,40 @@ class RateConfig(MetricConfig, name="rate"):
             meaning="bits per image over the number of pixels",
         ),
     )
-    needs = frozenset({"bits", "images"})
+    needs = frozenset({"bits"})
 
     def build(self, setup: Setup) -> Rate:
         """The metric, before any batch."""
-        return Rate()
+        if setup.pixels is None:
+            raise ValueError("rate needs the number of pixels of an image")
+        return Rate(setup.pixels)
 
 
 class Rate(Metric):
-    """Mean bits of images and of their pixels."""
+    """Mean bits of images of `pixels` pixels."""
+
+    reads_pixels = False
+
+    def __init__(self, pixels: int) -> None:
+        self.pixels = pixels
+        super().__init__()
 
     def reset(self) -> None:
         """Forget everything that was seen."""
-        self.bits = 0.0
-        self.images = self.pixels = 0
+        self.bits, self.images = 0.0, 0
 
     def update(self, batch: Measured) -> None:
         """Add the bits of a batch."""
         assert batch.bits is not None
-        assert batch.images is not None
         self.bits += batch.bits.double().sum().item()
         self.images += len(batch.bits)
-        self.pixels += len(batch.bits) * batch.images.shape[-2] * batch.images.shape[-1]
 
     def merge(self, other: Self) -> None:
         """Add the bits of `other`."""
         self.bits += other.bits
         self.images += other.images
-        self.pixels += other.pixels
 
     def compute(self) -> dict[str, float]:
         """Both means."""
-        return {
-            "bits_per_image": ratio(self.bits, self.images, "bits_per_image"),
-            "bits_per_pixel": ratio(self.bits, self.pixels, "bits_per_pixel"),
-        }
+        bits = ratio(self.bits, self.images, "bits_per_image")
+        return {"bits_per_image": bits, "bits_per_pixel": bits / self.pixels}
