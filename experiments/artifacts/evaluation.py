@@ -12,7 +12,7 @@ from experiments.artifacts.context import MODEL, Context
 from experiments.artifacts.teacher import Teacher
 from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe, SplitEvaluation
-from experiments.store import EXAMPLES
+from experiments.store import EXAMPLES, EXTREMES, PER_IMAGE
 from sftok.evaluation.extractors.base import ExtractorConfig
 
 if TYPE_CHECKING:
@@ -100,3 +100,13 @@ def keep(found: Found, folder: Path) -> dict[str, Any]:
 
     np.savez_compressed(folder / EXAMPLES, **found.examples)  # type: ignore[arg-type]
     return found.result()
+
+
+def keep_images(found: Found, folder: Path) -> None:
+    """Write a table with a line for each image, and the best and the worst images."""
+    import numpy as np
+    import pandas as pd
+
+    columns = {name: list(each) if each.ndim > 1 else each for name, each in found.images.items()}
+    pd.DataFrame(columns).to_parquet(folder / PER_IMAGE, index=False)
+    np.savez_compressed(folder / EXTREMES, **found.extremes)  # type: ignore[arg-type]

@@ -27,7 +27,7 @@ class PrecisionRecallConfig(MetricConfig, name="precision_recall"):
             meaning="share of real images that lie among reconstructed or generated ones",
         ),
     )
-    needs = frozenset({"features"})
+    needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> PrecisionRecall:
         """The metric, before any batch."""

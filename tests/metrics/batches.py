@@ -14,7 +14,7 @@ from sftok.metrics.base import Features, Measured, Reference
 from sftok.metrics.inception_score import inception_score
 
 SPACE, COUNT, VOCABULARY = "tiny", 24, 9
-TENSORS = ("images", "originals", "ids", "codes", "teacher_codes")
+TENSORS = ("images", "originals", "ids", "codes", "teacher_codes", "bits")
 
 
 def draw(seed: int, scale: float = 1.0, count: int = COUNT) -> Features:
@@ -36,7 +36,8 @@ def whole() -> Measured:
     noise = 0.2 * torch.randn(originals.shape, generator=generator)
     ids, codes, teacher_codes = torch.randint(VOCABULARY, (3, COUNT, 6), generator=generator)
     images, features = (originals + noise).clamp(0, 1), {SPACE: draw(1, 1.3)}
-    rest = {"ids": ids, "codes": codes, "teacher_codes": teacher_codes, "features": features}
+    bits = torch.rand(COUNT, generator=generator, dtype=torch.float64)
+    rest = {"ids": ids, "codes": codes, "teacher_codes": teacher_codes, "bits": bits, "features": features}
     return Measured(images=images, originals=originals, **rest)
 
 

@@ -22,7 +22,7 @@ from sftok.metrics.quantity import Quantity
 _import_all(MetricConfig.package)
 METRICS = sorted(name for name in MetricConfig.members if ":" not in name)
 CPU = torch.device("cpu")
-SETUP = Setup(device=CPU, reference=reference(draw(0)), codebook_size=VOCABULARY)
+SETUP = Setup(device=CPU, reference=reference(draw(0)), codebook_size=VOCABULARY, pixels=1088)
 WHOLE = whole()
 
 ORDER_MATTERS = {"kid"}
