@@ -29,16 +29,13 @@ from sftok.evaluation.entry import check_ids
 from sftok.evaluation.extractors.base import ExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import RESOLUTIONS, EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
-from sftok.io.published import PretrainedError
-from sftok.metrics.base import EvaluationError, MetricConfig
-from sftok.metrics.lpips import LPIPSConfig
-from sftok.tokenizers import hub
-from sftok.tokenizers.sftok import SFTok
 from sftok.evaluation.reference import open_reference
 from sftok.evaluation.samples import SamplesConfig
 from sftok.evaluation.subjects.base import Opened, SubjectConfig
+from sftok.io.published import PretrainedError
+from sftok.metrics.base import EvaluationError, MetricConfig
+from sftok.metrics.lpips import LPIPSConfig
 from sftok.metrics.rate import RateConfig
-from sftok.pretrained import PretrainedError
 
 FINGERPRINT_DIGITS = 16
 

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
 from sftok.metrics.accumulators import MeanOverImages
 from sftok.metrics.base import Features, Measured, Metric
-from sftok.weights import DamagedFileError, load_tensors, save_tensors
 
 PART_IMAGES = 2000
 """Least images of a part."""

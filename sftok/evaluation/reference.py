@@ -29,7 +29,6 @@ from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
 from sftok.evaluation.workers import in_order
 from sftok.io.weights import DamagedFileError, content_hash, load_tensors, save_tensors
-from sftok.metrics.base import Features, Reference
 from sftok.metrics.base import EvaluationError, Features, Reference
 from sftok.metrics.inception_score import inception_score
 from sftok.metrics.linear_algebra import moments, reproducible
