@@ -63,6 +63,15 @@ class ClassifierRecipe(Config):
     training: TrainingConfig = TrainingConfig(batch_size=256)
 
 
+class JudgesRecipe(Config):
+    """How the other feature spaces are trained that learn from the training images."""
+
+    seed: int = 1
+    """Another than the classifier's."""
+    steps: int = Field(default=1500, ge=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+
 class WarmUpRecipe(Config):
     """Stage 1: everything masked, for `steps` of the tokenizer's steps.
 
@@ -190,6 +199,7 @@ class Recipe(Config):
     """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
+    judges: JudgesRecipe = JudgesRecipe()
     tokenizer: LatentTokenizerConfig = LatentTokenizerConfig()
     loss: TokenizerLossConfig = TokenizerLossConfig()
     tokenizer_steps: int = Field(default=1_000_000, ge=1)

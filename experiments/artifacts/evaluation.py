@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.codes import load_teacher
 from experiments.artifacts.context import MODEL, Context
+from experiments.artifacts.judge import Judge, trained_spaces
 from experiments.artifacts.stage import TrainStage, load_tokenizer
 from experiments.artifacts.teacher import Teacher
 from experiments.recipe import Recipe, SplitEvaluation
@@ -32,6 +34,8 @@ class Evaluation(Artifact, kind="evaluation"):
     teacher: Teacher
     tokenizer: TrainStage | None = None
     classifier: Classifier | None = None
+    judges: dict[str, Judge] = {}
+    """The other feature spaces that are trained on the data, by label."""
 
     @classmethod
     def plan(
@@ -54,7 +58,7 @@ class Evaluation(Artifact, kind="evaluation"):
             kept_tokens=recipe.kept_tokens if partial else None,
             teacher=teacher,
             tokenizer=tokenizer,
-            classifier=Classifier.plan(recipe, data),
+            **trained_spaces(own.extractors, recipe, data),
         )
 
     def make(self, context: Context) -> dict[str, Any]:
@@ -63,7 +67,8 @@ class Evaluation(Artifact, kind="evaluation"):
 
         images = context.load_data(self.protocol.split)
         device = context.open_device(self)
-        extractors = build_extractors(context, self.protocol.extractors, self.classifier, device)
+        wanted = self.protocol.extractors
+        extractors = build_extractors(context, wanted, self.classifier, device, self.judges)
         teacher = load_teacher(context, self.teacher).to(device)
         common: dict[str, Any] = {"on_progress": context.report, "teacher": teacher}
         if self.tokenizer is None:
@@ -76,11 +81,16 @@ class Evaluation(Artifact, kind="evaluation"):
 
 
 def build_extractors(
-    context: Context, wanted: Sequence[ExtractorConfig], classifier: Classifier | None, device: torch.device
+    context: Context,
+    wanted: Sequence[ExtractorConfig],
+    classifier: Classifier | None,
+    device: torch.device,
+    judges: Mapping[str, Judge] = MappingProxyType({}),
 ) -> list[Extractor]:
-    """The feature spaces; the weights of the in-domain classifier are an artifact."""
-    weights = None if classifier is None else context.folder_of(classifier) / MODEL
-    return [extractor.build(device, weights if extractor.in_domain else None) for extractor in wanted]
+    """The feature spaces; the weights of those that are trained on the data are artifacts."""
+    trained = {"classifier": classifier, **judges}
+    found = ((extractor, trained.get(extractor.label)) for extractor in wanted)
+    return [each.build(device, made and context.folder_of(made) / MODEL) for each, made in found]
 
 
 def keep(found: Found, folder: Path) -> dict[str, Any]:

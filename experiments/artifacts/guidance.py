@@ -10,6 +10,7 @@ from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors
 from experiments.artifacts.generator import TrainGenerator, load_generator
+from experiments.artifacts.judge import Judge, trained_spaces
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
 from experiments.artifacts.tokens import open_decoder
@@ -38,6 +39,7 @@ class Guidance(Artifact, kind="guidance"):
     source: TrainStage | Teacher
     generator: TrainGenerator
     classifier: Classifier | None = None
+    judges: dict[str, Judge] = {}
 
     @classmethod
     def plan(
@@ -68,7 +70,7 @@ class Guidance(Artifact, kind="guidance"):
             seed=evaluation.seed,
             source=source,
             generator=generator,
-            classifier=Classifier.plan(recipe, data) if evaluation.primary.in_domain else None,
+            **trained_spaces([evaluation.primary], recipe, data),
         )
 
     @property
@@ -84,7 +86,8 @@ class Guidance(Artifact, kind="guidance"):
 
         images = context.load_data(self.split)
         device = context.open_device(self)
-        (extractor,) = build_extractors(context, [self.extractor], self.classifier, device)
+        wanted = [self.extractor]
+        (extractor,) = build_extractors(context, wanted, self.classifier, device, self.judges)
         found = choose_guidance(
             load_generator(context, self.generator).to(device),
             open_decoder(context, self.source, self.decoding, self.precision, device),

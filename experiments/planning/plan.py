@@ -128,13 +128,16 @@ def splits_read(experiments: Iterable[Experiment], recipe: Recipe) -> set[str]:
 
 
 def refuse_incomparable(plan: Plan) -> None:
-    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same classifier.
+    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same networks.
 
     Raises:
         ConfigError: names the rows, or what would make them comparable.
     """
-    classifiers = {row.evaluation.inputs.get("classifier") for row in plan.rows}
-    if len(classifiers) > 1:
+    judges = {
+        frozenset(each for each in row.evaluation.inputs.values() if each.kind in ("classifier", "judge"))
+        for row in plan.rows
+    }
+    if len(judges) > 1:
         raise ConfigError(
             f"each value of {', '.join(plan.experiment.swept)} would be measured by an in-domain classifier "
             "of its own, and their numbers would not compare; name a feature space that all share: "

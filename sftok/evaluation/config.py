@@ -80,7 +80,7 @@ class EvaluationConfig(MeasuredConfig):
         CodebookUseConfig(),
     )
 
-    provides = frozenset({"images", "originals", "ids", "codes", "features", "logits"})
+    provides = frozenset({"images", "originals", "ids", "codes", "features", "logits", "labels"})
     lacks = "which reconstructions do not have"
 
     @model_validator(mode="after")

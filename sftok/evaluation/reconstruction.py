@@ -171,7 +171,7 @@ class _Bench:
 
     def build_metrics(self, codebook_size: int, gives_codes: bool) -> tuple[list[Metric], list[Metric]]:
         """The metrics of ids alone, which no decoding changes, and the others."""
-        available: set[Need] = {"ids", "images", "originals"}
+        available: set[Need] = {"ids", "images", "originals", "labels"}
         if gives_codes and self.teacher_codes is not None:
             available.add("codes")
         configs = self.config.metrics
@@ -216,6 +216,11 @@ class _Bench:
             codes=codes,
             teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
             features={extractor.label: extractor(pixels) for extractor in self.extractors},
+            labels={
+                reference.extractor: reference.labels[batch.indices]
+                for reference in self.references
+                if reference.labels is not None
+            },
         )
         return batch, pixels, measured
 

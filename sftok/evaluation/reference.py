@@ -28,7 +28,7 @@ from sftok.metrics.linear_algebra import moments, reproducible
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 
-_VERSION = 1
+_VERSION = 2
 """Of the files' content; another version computes every file again."""
 
 log = logging.getLogger(__name__)
@@ -47,6 +47,7 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         if whole.logits is not None:
             score = inception_score(whole.logits)
             found["inception_score"] = torch.tensor(score, dtype=torch.float64)
+            found["labels"] = whole.logits.argmax(1)
         return found
 
     content = {
@@ -63,6 +64,7 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         mean=tensors["mean"],
         covariance=tensors["covariance"],
         inception_score=None if score is None else score.item(),
+        labels=tensors.get("labels"),
     )
 
 

@@ -24,12 +24,13 @@ from torch import Tensor
 from sftok.components import Component
 from sftok.metrics.quantity import Quantity
 
-Need = Literal["images", "originals", "ids", "codes", "features", "logits", "reference_set"]
+Need = Literal["images", "originals", "ids", "codes", "features", "logits", "labels", "reference_set"]
 """What a metric may read.
 
 - `images`: the reconstructed or generated images; `originals`: what the reconstructions are of;
 - `ids`: the tokenizer's token ids; `codes`: the teacher codes that were decoded, and the teacher's own;
 - `features`, `logits`: of the images, in a feature space, with a reference in the same space;
+- `labels`: the classes that the feature space sees in the originals of reconstructions;
 - `reference_set`: the reference is another set of images than the originals.
 """
 
@@ -61,6 +62,7 @@ class Reference:
         mean: float64 `[F]`.
         covariance: float64 `[F, F]`.
         inception_score: of the reference itself; None if the feature space has no logits.
+        labels: int64 `[N]`, the likeliest class of each image; None if the feature space has no logits.
     """
 
     extractor: str
@@ -68,6 +70,7 @@ class Reference:
     mean: Tensor
     covariance: Tensor
     inception_score: float | None
+    labels: Tensor | None = None
 
     @property
     def provides(self) -> frozenset[Need]:
@@ -86,6 +89,7 @@ class Measured:
         codes: int64 `[B, N]`, the teacher codes that the images were decoded from.
         teacher_codes: int64 `[B, N]`, the teacher's own codes of the originals.
         features: of the images truncated to uint8, by extractor label.
+        labels: int64 `[B]`, the likeliest class of each original, by extractor label.
     """
 
     images: Tensor | None = None
@@ -94,6 +98,7 @@ class Measured:
     codes: Tensor | None = None
     teacher_codes: Tensor | None = None
     features: Mapping[str, Features] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,7 +176,7 @@ class MetricConfig(Component, family="metric", package="sftok.metrics"):
     @property
     def of_features(self) -> bool:
         """Whether its numbers depend on a feature space."""
-        return bool(self.needs & {"features", "logits"})
+        return bool(self.needs & {"features", "logits", "labels"})
 
 
 def describe(metrics: Iterable[MetricConfig]) -> dict[str, dict[str, Any]]:
