@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
+from sftok.calibration.report import CalibrationConfig
 from sftok.components import NAME
 from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
@@ -200,6 +201,8 @@ class Recipe(Config):
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
     judges: JudgesRecipe = JudgesRecipe()
+    calibration: CalibrationConfig = CalibrationConfig()
+    """How the feature spaces are put to the test."""
     tokenizer: LatentTokenizerConfig = LatentTokenizerConfig()
     loss: TokenizerLossConfig = TokenizerLossConfig()
     tokenizer_steps: int = Field(default=1_000_000, ge=1)

@@ -19,6 +19,7 @@ from experiments.store import EXAMPLES
 from sftok.evaluation.extractors.base import ExtractorConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from sftok.evaluation.extractors.base import Extractor
@@ -85,7 +86,7 @@ def build_extractors(
     wanted: Sequence[ExtractorConfig],
     classifier: Classifier | None,
     device: torch.device,
-    judges: Mapping[str, Judge] = MappingProxyType({}),
+    judges: Mapping[str, Artifact] = MappingProxyType({}),
 ) -> list[Extractor]:
     """The feature spaces; the weights of those that are trained on the data are artifacts."""
     trained = {"classifier": classifier, **judges}
@@ -95,7 +96,12 @@ def build_extractors(
 
 def keep(found: Found, folder: Path) -> dict[str, Any]:
     """Write the example images, and return the rest of the result."""
+    save_examples(found.examples, folder)
+    return found.result()
+
+
+def save_examples(examples: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write example images."""
     import numpy as np
 
-    np.savez_compressed(folder / EXAMPLES, **found.examples)  # type: ignore[arg-type]
-    return found.result()
+    np.savez_compressed(folder / EXAMPLES, **examples)  # type: ignore[arg-type]

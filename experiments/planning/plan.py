@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.artifacts.base import Artifact
+from experiments.artifacts.calibration import Calibration
 from experiments.planning.rows import PlannedRow, plan_reference, plan_row
 from experiments.profiles.base import Profile
 from experiments.recipe import Overlay, Recipe, resolve
@@ -36,6 +37,8 @@ class Plan:
     rows: tuple[PlannedRow, ...]
     reference: Artifact | None
     """The evaluation of the teacher itself and of the real images; None where no row is run."""
+    calibration: Artifact
+    """What puts the feature spaces to the test; made only where a row measures it."""
 
     @functools.cached_property
     def users(self) -> Counter[Artifact]:
@@ -91,6 +94,7 @@ def plan(
         artifacts=tuple(ordered),
         rows=tuple(rows),
         reference=reference,
+        calibration=Calibration.plan(base, fingerprints),
     )
 
 

@@ -34,8 +34,9 @@ class Row(Config):
     """False for a system that only the paper reports on: it is shown, never run and never judged."""
     subject: Literal["tokenizer", "teacher"] = "tokenizer"
     """What is measured: the trained tokenizer, or the 2D teacher itself, which has no decoding steps."""
-    measures: Literal["reconstruction", "generation"] = "reconstruction"
-    """What of it: its reconstructions, or the images that a generator trained on its ids makes."""
+    measures: Literal["reconstruction", "generation", "calibration"] = "reconstruction"
+    """What of it: its reconstructions, or the images that a generator trained on its ids makes; `calibration`
+    measures the feature spaces themselves, on distorted reconstructions of the teacher."""
     steps: int | None = Field(default=None, ge=1)
     """Decoding steps of the headline, if they are not the table's: 1 for a single-step tokenizer."""
 
