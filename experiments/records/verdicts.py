@@ -112,9 +112,10 @@ def _with_spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def feature_spaces(run: Run, metric: str) -> list[str]:
     """The feature spaces of a metric for display, the primary one first.
 
-    That is the best calibrated judge which has the metric, or without a calibration the profile's. A request names its extractor (`classifier`), a number also the resolution (`classifier@28`). A metric of
-    features that was not measured in the primary space yet has it in front nevertheless; other metrics have
-    the one space "".
+    That is the best calibrated judge which has the metric, or without a calibration the profile's. A request
+    names its extractor (`classifier`), a number also the resolution (`classifier@28`). A metric of features
+    that was not measured in the primary space yet has it in front nevertheless; other metrics have the one
+    space "".
     """
     measured = select(run.frame, metric=metric)["extractor"]
     found = sorted(set(measured))

@@ -45,11 +45,8 @@ Distort = Callable[[Source, float, torch.Generator], Tensor]
 
 @dataclass(frozen=True)
 class Distortion:
-    """A way to make images worse."""
+    """A way to make images worse; `sftok.calibration.report.LABELS` says in words which."""
 
-    label: str
-    unit: str
-    """Of the strengths."""
     strengths: tuple[float, ...]
     """Growing, from the first that is a distortion at all."""
     apply: Distort
@@ -112,7 +109,9 @@ def _shift(source: Source, strength: float, generator: torch.Generator) -> Tenso
     padded = F.pad(images, [pixels] * 4, mode="replicate")
     corners = torch.tensor([(0, 1), (2, 1), (1, 0), (1, 2)])
     where = pixels * corners[torch.randint(4, (len(images),), generator=generator)]
-    crops = (image[:, y : y + side, x : x + side] for image, (y, x) in zip(padded, where.tolist(), strict=True))
+    crops = (
+        image[:, y : y + side, x : x + side] for image, (y, x) in zip(padded, where.tolist(), strict=True)
+    )
     return torch.stack(list(crops))
 
 
@@ -125,29 +124,19 @@ _SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
 """Of the codes; half at most, since an image all of whose codes are another's is a real one again."""
 
 DISTORTIONS: Mapping[str, Distortion] = {
-    "random_codes": Distortion("Random codes", "share of the codes", _SHARES, _replacing(_random)),
-    "nearest_codes": Distortion("Nearest other codes", "share of the codes", _SHARES, _replacing(_nearest)),
-    "same_class": Distortion(
-        "Codes of another image of the class",
-        "share of the codes",
-        _SHARES,
-        _replacing(lambda source, _: source.same_class),
-    ),
-    "other_class": Distortion(
-        "Codes of another class",
-        "share of the codes",
-        _SHARES,
-        _replacing(lambda source, _: source.other_class),
-    ),
-    "blur": Distortion("Blur", "deviation, in image sides", (0.01, 0.02, 0.03, 0.045, 0.06), _blur),
-    "jpeg": Distortion("JPEG", "100 minus quality", (40.0, 60.0, 75.0, 85.0, 92.0), _jpeg),
-    "noise": Distortion("Noise", "standard deviation", (0.02, 0.04, 0.08, 0.16, 0.3), _noise),
-    "shift": Distortion("Shift", "image sides", (0.036, 0.072, 0.108, 0.143, 0.179), _shift),
-    "contrast": Distortion("Less contrast", "share taken away", (0.1, 0.2, 0.35, 0.5, 0.7), _contrast),
+    "random_codes": Distortion(_SHARES, _replacing(_random)),
+    "nearest_codes": Distortion(_SHARES, _replacing(_nearest)),
+    "same_class": Distortion(_SHARES, _replacing(lambda source, _: source.same_class)),
+    "other_class": Distortion(_SHARES, _replacing(lambda source, _: source.other_class)),
+    "blur": Distortion((0.01, 0.02, 0.03, 0.045, 0.06), _blur),
+    "jpeg": Distortion((40.0, 60.0, 75.0, 85.0, 92.0), _jpeg),
+    "noise": Distortion((0.02, 0.04, 0.08, 0.16, 0.3), _noise),
+    "shift": Distortion((0.036, 0.072, 0.108, 0.143, 0.179), _shift),
+    "contrast": Distortion((0.1, 0.2, 0.35, 0.5, 0.7), _contrast),
 }
 
 WRONG = {"same_class": 0.2, "other_class": 0.2}
-"""What is compared with blur at the same squared error: sharp images of which a share of the codes is wrong."""
+"""What is compared with blur at the same squared error: sharp images, a share of whose codes is wrong."""
 
 MIXED = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of sharp but wrong images among blurred but right ones."""

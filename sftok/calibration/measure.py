@@ -183,9 +183,7 @@ class _Bench:
         codes, reconstructions = (torch.cat(each) for each in zip(*parts, strict=True))
         networks = {(space, seed): each for space, them in spaces.items() for seed, each in enumerate(them)}
         partners = _partners(labels, generator(config.seed, "partners"), image_set)
-        bench = cls(
-            teacher, config, pixels, labels, reconstructions, codes, partners, draw, networks, {}, {}
-        )
+        bench = cls(teacher, config, pixels, labels, reconstructions, codes, partners, draw, networks, {}, {})
         for key, seen in bench._features(pixels.split(config.batch_size)).items():
             bench.originals[key] = {size: _fitted(seen.features, size) for size in bench.sizes}
             if seen.logits is not None:
@@ -228,7 +226,7 @@ class _Bench:
         }
 
     def _mixed(self, kind: str) -> Distort:
-        """Blurred images, a share of them replaced by sharp ones with wrong codes of the same squared error."""
+        """Blurred images, a share of them replaced by sharp ones with wrong codes and the same squared error."""
         wrong_codes = DISTORTIONS[kind].apply
         source = self._source(torch.arange(min(len(self.pixels), 2 * self.config.batch_size)))
         wrong = wrong_codes(source, WRONG[kind], generator(self.config.seed, "matching", kind))

@@ -6,6 +6,19 @@ from pydantic import Field
 
 from sftok.config import Config
 
+LABELS = {
+    "random_codes": ("Random codes", "share of the codes"),
+    "nearest_codes": ("Nearest other codes", "share of the codes"),
+    "same_class": ("Codes of another image of the class", "share of the codes"),
+    "other_class": ("Codes of another class", "share of the codes"),
+    "blur": ("Blur", "deviation, in image sides"),
+    "jpeg": ("JPEG", "100 minus quality"),
+    "noise": ("Noise", "standard deviation"),
+    "shift": ("Shift", "image sides"),
+    "contrast": ("Less contrast", "share taken away"),
+}
+"""Labels of the distortions, and units of their strengths."""
+
 
 class Mean(Config):
     """A mean over draws with its 95 % Student t interval."""
@@ -46,7 +59,7 @@ class SpaceReport(Config):
     """Spearman's correlation, over all distorted sets, of FID in two networks that differ in their seed; the
     smallest of all pairs. None for a network that is not trained here."""
     seed_movement: float | None = None
-    """How far such a seed moves FID, once its overall scale is taken out: the standard deviation of log FID."""
+    """How far such a seed moves FID beside its overall scale: the standard deviation of log FID."""
     sides_of_seeds: dict[str, list[float]] = {}
     """`wrong_over_blurred` of each seed, all images together."""
 

@@ -17,7 +17,7 @@ class LabelAgreementConfig(MetricConfig, name="label_agreement"):
             name="label_agreement",
             label="Label agreement",
             direction=1,
-            meaning="share of reconstructions in which a classifier sees the class that it sees in the original",
+            meaning="share of reconstructions in which a classifier sees the class of the original",
         ),
     )
     needs = frozenset({"logits", "labels"})
