@@ -215,7 +215,7 @@ class _Bench:
         self, tokenizer: Tokenizer | Reconstructor, measured: Sequence[Decoding]
     ) -> tuple[list[Metric], list[Metric]]:
         """The metrics of ids alone, which no decoding changes, and the others."""
-        available: set[Need] = {"images", "originals"}
+        available: set[Need] = {"images", "originals", "labels"}
         codebook_size = None if isinstance(tokenizer, Reconstructor) else tokenizer.codebook_size
         if codebook_size is not None:
             available.add("ids")
@@ -306,6 +306,11 @@ class _Bench:
             teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
             bits=decoded.bits,
             features={extractor.label: extractor(pixels) for extractor in self.extractors},
+            labels={
+                reference.extractor: reference.labels[batch.indices]
+                for reference in self.references
+                if reference.labels is not None
+            },
         )
         measured = replace(measured, values=values_of(metrics, measured))
         return Reconstructed(batch.indices, pixels, measured)
