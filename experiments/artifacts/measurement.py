@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.context import Context
@@ -71,7 +71,7 @@ class Measurement(Artifact, kind="measurement"):
             raise SubjectError(f"{self.subject.label}: it has changed since it was read; evaluate it again")
         side = images.images(torch.arange(1)).shape[-1]
         found = evaluate(
-            subject.measured.to(device),
+            cast(Any, subject.measured).to(device),
             images,
             self.protocol,
             extractors,

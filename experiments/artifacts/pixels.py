@@ -63,7 +63,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
             augmentation=recipe.views,
             codebook=Codebook.plan(recipe, own.codebook, data) if own.codebook else None,
             semantic=own.semantic,
-            classifier=Classifier.plan(recipe, data, in_domain),
+            classifier=Classifier.plan(recipe, data) if in_domain else None,
         )
 
     @property

@@ -131,6 +131,8 @@ def evaluate(
     from experiments.commands.subjects import chosen_subject
 
     chosen = chosen_subject(checkpoint, subject)
-    measuring = measure_samples if isinstance(chosen, Path) else measure
-    measured = numbers(measuring(chosen, options, Store(store)))
+    if isinstance(chosen, Path):
+        measured = numbers(measure_samples(chosen, options, Store(store)))
+    else:
+        measured = numbers(measure(chosen, options, Store(store)))
     print(as_text(measured) if format == "text" else wiring.export(measured, format).rstrip())

@@ -283,10 +283,9 @@ class _Bench:
         chunks = torch.arange(places.start, places.stop).split(self.config.batch_size)
         for indices, tensors in zip(chunks, in_batches(stored, self.config.batch_size), strict=True):
             expected = None if self.teacher_codes is None else self.teacher_codes[indices]
-            yield (
-                indices,
-                unflattened(tensors, ids=None if ids is None else ids[indices], teacher_codes=expected),
-            )
+            own = None if ids is None else ids[indices]
+            labels = self._labels(indices)
+            yield indices, unflattened(tensors, ids=own, teacher_codes=expected, labels=labels)
 
     def _reconstruct(
         self, decoding: Decoding, ids: Tensor | None, metrics: Sequence[Metric], batch: Batch
@@ -306,14 +305,18 @@ class _Bench:
             teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
             bits=decoded.bits,
             features={extractor.label: extractor(pixels) for extractor in self.extractors},
-            labels={
-                reference.extractor: reference.labels[batch.indices]
-                for reference in self.references
-                if reference.labels is not None
-            },
+            labels=self._labels(batch.indices),
         )
         measured = replace(measured, values=values_of(metrics, measured))
         return Reconstructed(batch.indices, pixels, measured)
+
+    def _labels(self, indices: Tensor) -> dict[str, Tensor]:
+        """The likeliest classes of the originals, in the spaces that have them."""
+        return {
+            reference.extractor: reference.labels[indices]
+            for reference in self.references
+            if reference.labels is not None
+        }
 
     def _values(self, indices: Tensor, measured: Measured) -> dict[str, Tensor]:
         """Values of each image of a batch: those of metrics, bits, and distances of features."""
