@@ -1,8 +1,8 @@
 """One pass of an evaluation: every image reconstructed once, measured, and looked at.
 
 A pass goes in parts of some thousand images. What metrics read of a finished part (values per image,
-features, codes, bits) is written to a file until the evaluation ends, so that one that was killed resumes with
-the next part and ends with the same numbers, bit for bit. No image is kept but the best and the worst.
+features, codes, bits) is written to a file until the evaluation ends, so that one that was killed resumes
+with the next part and ends with the same numbers, bit for bit. No image is kept but the best and the worst.
 """
 
 from __future__ import annotations
