@@ -23,9 +23,9 @@ from reports.figures import SERIES, render
 from reports.html import template
 from reports.numbers import fixed
 from reports.pictures import Images, data_uri
-from sftok.arrays import read_arrays
+from sftok.io.arrays import read_arrays
+from sftok.io.unfinished import atomic, write_text
 from sftok.metrics.quantity import Quantity
-from sftok.unfinished import atomic, write_text
 
 PAGE = "evaluate"
 PUBLISHED_SPACE = "inception-v3-compat"

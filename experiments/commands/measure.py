@@ -35,10 +35,10 @@ from sftok.evaluation.probe import embedding_of
 from sftok.evaluation.reference import open_reference
 from sftok.evaluation.samples import SamplesConfig
 from sftok.evaluation.subjects.base import Opened, SubjectConfig
+from sftok.io.published import PretrainedError
 from sftok.metrics.base import EvaluationError, MetricConfig
 from sftok.metrics.lpips import LPIPSConfig
 from sftok.metrics.rate import RateConfig
-from sftok.pretrained import PretrainedError
 
 FINGERPRINT_DIGITS = 16
 

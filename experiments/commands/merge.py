@@ -12,7 +12,7 @@ from cyclopts import Parameter
 from experiments.commands.options import DEFAULT_STORE, StorePath
 from experiments.commands.wiring import Wired
 from experiments.store import Result, Store, StoreError, read_result
-from sftok.unfinished import unfinished
+from sftok.io.unfinished import unfinished
 
 
 def merge(

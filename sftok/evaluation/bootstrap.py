@@ -38,8 +38,8 @@ def half_widths(
         places: Tensor | None = None
         for metric in metrics:
             if isinstance(metric, MeanOverImages):
-                places = _places(places, len(values[metric.name]), draws)
-                value = values[metric.name][places].mean().item()
+                places = _places(places, len(values[metric.key]), draws)
+                value = values[metric.key][places].mean().item()
             elif isinstance(metric, FrechetDistance):
                 places = _places(places, len(metric.features), draws)
                 reference = _at(metric.reference, places) if is_paired else metric.reference

@@ -81,7 +81,7 @@ class EvaluationConfig(MeasuredConfig):
     )
 
     provides = frozenset(
-        {"images", "originals", "ids", "codes", "bits", "features", "logits", "reference_features"}
+        {"images", "originals", "ids", "codes", "bits", "features", "logits", "labels", "reference_features"}
     )
     lacks = "which reconstructions do not have"
 

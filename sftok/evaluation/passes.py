@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
 from sftok.metrics.accumulators import MeanOverImages
 from sftok.metrics.base import Features, Measured, Metric
-from sftok.weights import DamagedFileError, load_tensors, save_tensors
 
 PART_IMAGES = 2000
 """Least images of a part."""
@@ -157,7 +157,7 @@ class Album:
 def values_of(metrics: Iterable[Metric], measured: Measured) -> dict[str, Tensor]:
     """The values per image of all metrics that are means of them, float64 `[B]` on the CPU."""
     return {
-        metric.name: metric.per_image(measured).double().cpu()
+        metric.key: metric.per_image(measured).double().cpu()
         for metric in metrics
         if isinstance(metric, MeanOverImages)
     }

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
+from sftok.device import to_device
 from sftok.evaluation.bootstrap import half_widths
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.examples import NUM_EXAMPLES, balanced, of_classes
@@ -203,7 +204,7 @@ class _Bench:
     def batches(self, places: range) -> Iterator[Batch]:
         """The images at `places`, in order, on the device."""
         for batch in ordered_batches(self.image_set, self.config.batch_size, places=places):
-            yield Batch(batch.images.to(self.device), batch.labels, batch.indices)
+            yield Batch(to_device(batch.images, self.device), batch.labels, batch.indices)
 
     def encode(self, tokenizer: Tokenizer, parts: Parts) -> Tensor:
         """The ids of all images, int64 `[images, K]`."""
@@ -223,7 +224,7 @@ class _Bench:
         self, tokenizer: Tokenizer | Reconstructor, measured: Sequence[Decoding]
     ) -> tuple[list[Metric], list[Metric]]:
         """The metrics of ids alone, which no decoding changes, and the others."""
-        available: set[Need] = {"images", "originals"}
+        available: set[Need] = {"images", "originals", "labels"}
         codebook_size = None if isinstance(tokenizer, Reconstructor) else tokenizer.codebook_size
         if codebook_size is not None:
             available.add("ids")
@@ -314,6 +315,11 @@ class _Bench:
             teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
             bits=decoded.bits,
             features={extractor.label: extractor(pixels) for extractor in self.extractors},
+            labels={
+                reference.extractor: reference.labels[batch.indices]
+                for reference in self.references
+                if reference.labels is not None
+            },
         )
         measured = replace(measured, values=values_of(metrics, measured))
         return Reconstructed(batch.indices, pixels, measured)

@@ -28,13 +28,13 @@ from sftok.data.plain_images import read_plain_images
 from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
 from sftok.evaluation.workers import in_order
+from sftok.io.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 from sftok.metrics.base import EvaluationError, Features, Reference
 from sftok.metrics.inception_score import inception_score
 from sftok.metrics.linear_algebra import moments, reproducible
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 
-_VERSION = 1
+_VERSION = 2
 """Of the files' content; another version computes every file again."""
 
 INCEPTION = InceptionV3Config().label
@@ -55,6 +55,7 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         if whole.logits is not None:
             score = inception_score(whole.logits)
             found["inception_score"] = torch.tensor(score, dtype=torch.float64)
+            found["labels"] = whole.logits.argmax(1)
         return found
 
     content = {
@@ -71,6 +72,7 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         mean=tensors["mean"],
         covariance=tensors["covariance"],
         inception_score=None if score is None else score.item(),
+        labels=tensors.get("labels"),
     )
 
 

@@ -32,6 +32,7 @@ Need = Literal[
     "bits",
     "features",
     "logits",
+    "labels",
     "reference_features",
     "reference_set",
 ]
@@ -42,6 +43,7 @@ Need = Literal[
 - `bits`: what each image takes in the form that it was decoded from;
 - `features`, `logits`: of the images, in a feature space, with a reference in the same space;
 - `reference_features`: of each image of the reference, not only their statistics;
+- `labels`: the classes that the feature space sees in the originals of reconstructions;
 - `reference_set`: the reference is another set of images than the originals.
 """
 
@@ -73,6 +75,7 @@ class Reference:
         mean: float64 `[F]`.
         covariance: float64 `[F, F]`.
         inception_score: of the reference itself; None if the feature space has no logits.
+        labels: int64 `[N]`, the likeliest class of each image; None if the feature space has no logits.
     """
 
     extractor: str
@@ -80,6 +83,7 @@ class Reference:
     mean: Tensor
     covariance: Tensor
     inception_score: float | None
+    labels: Tensor | None = None
 
     @property
     def provides(self) -> frozenset[Need]:
@@ -105,6 +109,7 @@ class Measured:
         bits: float64 `[B]`, the bits that each image was decoded from.
         values: `[B]` by name, what metrics that are means over images have computed already.
         features: of the images truncated to uint8, by extractor label.
+        labels: int64 `[B]`, the likeliest class of each original, by extractor label.
     """
 
     images: Tensor | None = None
@@ -115,6 +120,7 @@ class Measured:
     bits: Tensor | None = None
     values: Mapping[str, Tensor] = field(default_factory=dict)
     features: Mapping[str, Features] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,7 +202,7 @@ class MetricConfig(Component, family="metric", package="sftok.metrics"):
     @property
     def of_features(self) -> bool:
         """Whether its numbers depend on a feature space."""
-        return bool(self.needs & {"features", "logits"})
+        return bool(self.needs & {"features", "logits", "labels"})
 
 
 def describe(metrics: Iterable[MetricConfig]) -> dict[str, dict[str, Any]]:

@@ -15,10 +15,11 @@ import torch
 
 from sftok.data.npz import IMAGES, LABELS, write_array
 from sftok.decoding.guidance import GenerationConfig
-from sftok.generation import DecodeIds, generate
-from sftok.hub import Tokenizer, open_tokenizer
-from sftok.models.generator import MaskGITGenerator
-from sftok.models.tokenizer import SFTok
+from sftok.generation import DecodeTokens, generate
+from sftok.generators.base import Generator
+from sftok.generators.hub import open_generator
+from sftok.tokenizers.hub import Tokenizer, open_tokenizer
+from sftok.tokenizers.sftok import SFTok
 from sftok.tool.device import place
 from sftok.tool.errors import ToolError
 from sftok.tool.output import complete_file, progress
@@ -40,7 +41,7 @@ def run(options: argparse.Namespace) -> None:
         raise ToolError(f"{output}: must end in .npz")
     changes = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
     sampling = GenerationConfig.build(changes)
-    model = MaskGITGenerator.from_pretrained(options.generator)
+    model = open_generator(options.generator)
     tokenizer = open_tokenizer(options.checkpoint, options.seed, options.teacher)
     _check(model, tokenizer, options)
     device = place(tokenizer, options.device)
@@ -62,8 +63,9 @@ def run(options: argparse.Namespace) -> None:
         write_array(archive, LABELS, (options.number,), np.dtype(np.int64), [labels.numpy()])
 
 
-def _check(model: MaskGITGenerator, tokenizer: Tokenizer, options: argparse.Namespace) -> None:
-    made_for, given = (model.num_tokens, model.vocabulary), (tokenizer.num_tokens, tokenizer.codebook_size)
+def _check(model: Generator, tokenizer: Tokenizer, options: argparse.Namespace) -> None:
+    made_for = (model.tokens.num_tokens, model.tokens.vocabulary)
+    given = (tokenizer.num_tokens, tokenizer.codebook_size)
     if made_for != given:
         raise ToolError(
             f"{options.generator}: makes {made_for[0]} ids of {made_for[1]}, but {options.checkpoint} has "
@@ -71,7 +73,7 @@ def _check(model: MaskGITGenerator, tokenizer: Tokenizer, options: argparse.Name
         )
 
 
-def _decoder(tokenizer: Tokenizer) -> DecodeIds:
+def _decoder(tokenizer: Tokenizer) -> DecodeTokens:
     if isinstance(tokenizer, SFTok):
         return lambda ids, noise: tokenizer.decode(ids, generator=noise)
     return lambda ids, noise: tokenizer.decode(ids)

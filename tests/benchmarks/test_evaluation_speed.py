@@ -18,7 +18,7 @@ from sftok.data.image_folder import ImageFolder
 from sftok.data.plain_images import read_plain_images
 from sftok.data.transforms import THREADS
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 COUNT, SIDE, BATCH = 400, 256, 50
 

@@ -26,7 +26,8 @@ def draw(seed: int, scale: float = 1.0, count: int = COUNT) -> Features:
 def reference(found: Features) -> Reference:
     doubles = found.features.double()
     score = None if found.logits is None else inception_score(found.logits)
-    return Reference(SPACE, found.features, doubles.mean(0), doubles.T.cov(), score)
+    labels = None if found.logits is None else found.logits.argmax(1)
+    return Reference(SPACE, found.features, doubles.mean(0), doubles.T.cov(), score, labels)
 
 
 def whole() -> Measured:
@@ -38,6 +39,7 @@ def whole() -> Measured:
     images, features = (originals + noise).clamp(0, 1), {SPACE: draw(1, 1.3)}
     bits = torch.rand(COUNT, generator=generator, dtype=torch.float64)
     rest = {"ids": ids, "codes": codes, "teacher_codes": teacher_codes, "bits": bits, "features": features}
+    rest["labels"] = {SPACE: torch.randint(4, (COUNT,), generator=generator)}
     return Measured(images=images, originals=originals, **rest)
 
 
@@ -48,7 +50,8 @@ def part(batch: Measured, places: Sequence[int]) -> Measured:
         label: Features(found.features[places], None if found.logits is None else found.logits[places])
         for label, found in batch.features.items()
     }
-    return Measured(**tensors, features=features)
+    labels = {label: found[places] for label, found in batch.labels.items()}
+    return Measured(**tensors, features=features, labels=labels)
 
 
 def alexnet() -> nn.Module:

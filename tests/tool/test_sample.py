@@ -13,8 +13,8 @@ from sftok.__main__ import main
 from sftok.data.npz import images_of
 from sftok.decoding.guidance import GenerationConfig
 from sftok.generation import generate
-from sftok.models.generator import MaskGITGenerator
-from sftok.models.tokenizer import SFTok
+from sftok.generators.maskgit import MaskGITGenerator
+from sftok.tokenizers.sftok import SFTok
 
 CLASSES = 3
 

@@ -6,7 +6,7 @@ from sftok.evaluation.subjects.base import Opened, Subject, SubjectConfig
 
 
 class CheckpointConfig(SubjectConfig, name="checkpoint"):
-    """A tokenizer of `sftok.hub`."""
+    """A tokenizer of `sftok.tokenizers.hub`."""
 
     location: str
     seed: int = 0
@@ -26,8 +26,8 @@ class CheckpointConfig(SubjectConfig, name="checkpoint"):
             CheckpointError: it cannot be found, read or trusted.
         """
         # Imported here: planning needs no networks.
-        from sftok import hub
-        from sftok.models.tokenizer import SFTok
+        from sftok.tokenizers import hub
+        from sftok.tokenizers.sftok import SFTok
 
         tokenizer = hub.open_tokenizer(self.location, self.seed, self.teacher)
         decoding = tokenizer.decoding.model_dump(exclude={"steps"}) if isinstance(tokenizer, SFTok) else {}

@@ -20,7 +20,7 @@ from sftok.data.batches import Batch
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.subjects.base import Opened, Subject, SubjectConfig, SubjectError
 from sftok.evaluation.tokenizers import Decoded, Decoding, Reconstructor
-from sftok.weights import content_hash
+from sftok.io.weights import content_hash
 
 CLASSES = ("AutoencoderKL", "AutoencoderDC", "VQModel")
 CONFIG_FILE = "config.json"

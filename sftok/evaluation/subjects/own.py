@@ -35,7 +35,7 @@ from sftok.data.batches import Batch, to_unit_range
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.subjects.base import Opened, Subject, SubjectConfig, SubjectError
 from sftok.evaluation.tokenizers import Decoded, Decoding, Reconstructor
-from sftok.weights import content_hash
+from sftok.io.weights import content_hash
 
 SLACK = 1e-3
 """How far outside [0, 1] rounding may take a value."""
