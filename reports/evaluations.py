@@ -155,14 +155,17 @@ def _entries(
     pages: dict[str, str],
 ) -> Iterator[Entry]:
     """A line for each subject and decoding; a number that no decoding changes stands in all of them."""
-    lines: list[tuple[MeasuredSubject, str, dict[tuple[str, str], float]]] = []
+    lines: list[tuple[MeasuredSubject, str, dict[tuple[str, str], tuple[float, float]]]] = []
     for subject in subjects:
         own = frame[frame["subject"] == subject.name]
         places = [place for place in dict.fromkeys(own["at"]) if place] or [""]
         for place in places:
             here = own[own["at"].isin(["", place])]
             keys = zip(here["metric"], here["extractor"], strict=True)
-            lines.append((subject, place, dict(zip(keys, here["value"], strict=True))))
+            numbers = (
+                here.reindex(columns=["value", "half_width"]).astype(float).itertuples(index=False, name=None)
+            )
+            lines.append((subject, place, dict(zip(keys, numbers, strict=True))))
     columns = [
         _column([values.get((each.quantity.name, each.extractor)) for _, _, values in lines], each.quantity)
         for each in headings
@@ -191,17 +194,21 @@ def _rank(cells: Sequence[Value], headings: Sequence[Heading]) -> tuple[float, .
     return tuple(found[:1]) or (float("inf"),)
 
 
-def _column(values: Sequence[float | None], quantity: Quantity) -> list[Value]:
-    given = [value for value in values if value is not None and np.isfinite(value)]
+def _column(numbers: Sequence[tuple[float, float] | None], quantity: Quantity) -> list[Value]:
+    """Values with half the widths of their intervals (NaN without) as cells; the best is marked."""
+    given = [number[0] for number in numbers if number is not None and np.isfinite(number[0])]
     decimals = (
         0 if max(map(abs, given), default=0) >= 1000 else 2 if max(map(abs, given), default=0) >= 10 else 4
     )
     extreme = (max if quantity.direction > 0 else min)(given, default=None) if quantity.direction else None
     marked = extreme if len(set(given)) > 1 else None
-    return [
-        Value("–", None) if value is None else Value(fixed(value, decimals), value, value == marked)
-        for value in values
-    ]
+    cells = []
+    for number in numbers:
+        value, width = number or (None, np.nan)
+        text = "–" if value is None else fixed(value, decimals)
+        text += f" ± {fixed(width, decimals)}" if np.isfinite(width) else ""
+        cells.append(Value(text, value, value is not None and value == marked))
+    return cells
 
 
 def _charts(

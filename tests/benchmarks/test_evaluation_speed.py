@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import time
 from collections.abc import Callable
@@ -33,7 +34,7 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
         coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(folder / f"{number}.jpg", quality=90)
     found = read_plain_images(folder)
     assert isinstance(found, ImageFolder)
-    return ImageFolder(**{**found.__dict__, "memory_budget": 0})
+    return dataclasses.replace(found, memory_budget=0)
 
 
 def per_second(benchmark: BenchmarkFixture, images: int) -> float:
