@@ -282,7 +282,7 @@ OPTIONS = {
     "tokenize": {"images", *IMAGES},
     "reconstruct": {"inputs", *IMAGES, "--steps", "--temperature"},
     "sample": {
-        *(*COMMON, "--generator", "--number", "--output", "--batch-size", "--device"),
+        *(*COMMON, "--generator", "--number", "-o", "--batch-size", "--device"),
         *("--steps", "--temperature", "--guidance-scale", "--guidance-schedule"),
     },
     "info": {*COMMON, "--format"},
