@@ -20,7 +20,7 @@ from experiments.specs.tables import read_table
 from experiments.store import EXTREMES, PER_IMAGE
 from reports.charts import Axis, Chart, line_chart
 from reports.figures import SERIES, render
-from reports.html import template
+from reports.html import Charts, template
 from reports.numbers import fixed
 from reports.pictures import Images, data_uri
 from sftok.io.arrays import read_arrays
@@ -79,8 +79,7 @@ class Group:
     facts: tuple[tuple[str, str], ...]
     headings: tuple[Heading, ...]
     entries: tuple[Entry, ...]
-    charts: tuple[Chart, ...]
-    legend: tuple[tuple[int, str], ...]
+    charts: Charts | None
 
 
 @dataclass(frozen=True)
@@ -143,8 +142,7 @@ def _group(subjects: Sequence[MeasuredSubject], pages: dict[str, str]) -> Group:
         facts=tuple(facts.items()),
         headings=headings,
         entries=tuple(_entries(frame, subjects, headings, pages)),
-        charts=charts,
-        legend=charts[0].legend if charts else (),
+        charts=Charts(charts, charts[0].legend) if charts else None,
     )
 
 

@@ -143,8 +143,8 @@ def explain(
             _features(extractor, training_set, config.batch_size, None, others),
         )
     for name, share in (("half", 2), ("tenth", 10)):
-        kept = len(image_set) // share
-        pairs[name] = (rebuilt["protocol"][:kept], found.features[:kept])
+        if (kept := len(image_set) // share) > 1:
+            pairs[name] = (rebuilt["protocol"][:kept], found.features[:kept])
     progress.next_phase()
     for size in (1, 100):
         again = _reconstructions(

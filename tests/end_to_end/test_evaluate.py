@@ -237,7 +237,7 @@ def test_an_explanation_has_a_line_for_each_protocol(
     printed = capsys.readouterr()
     rows = json.loads(printed.out)
     assert rows[0]["difference"] == 0
-    assert len(rows) == len({row["what changed"] for row in rows}) >= 12
+    assert len(rows) == len({row["what changed"] for row in rows}) >= 11
     assert "rFID in efficientnet-lite0@64" in printed.err
     assert main(line) == 0
     assert "showlab/D-AR issue 3" in capsys.readouterr().out

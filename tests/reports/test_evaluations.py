@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from test_browser import BROWSER, FLAGS, HOSTILE
 
 import reports
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    "--window-size=400,1200",
+)
+HOSTILE = (
+    "<script>document.documentElement.dataset.pwned=1</script>"
+    "<img src=x onerror=\"document.documentElement.dataset.pwned=2\">'\"><svg onload=document.title='pwned'>"
+)
 
 FINGERPRINT = "f" * 64
 METRICS = {
