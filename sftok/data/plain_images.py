@@ -40,7 +40,7 @@ class ArrayImageSet(ImageSet):
 
     class_names = ("images",)
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:  # type: ignore[override]
         """The place of each image."""
         return tuple(f"{place:06d}" for place in range(len(self.pixels)))

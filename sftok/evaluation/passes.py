@@ -158,7 +158,7 @@ class Album:
 def values_of(metrics: Iterable[Metric], measured: Measured) -> dict[str, Tensor]:
     """The values per image of all metrics that are means of them, float64 `[B]` on the CPU."""
     return {
-        metric.name: metric.per_image(measured).double().cpu()
+        metric.key: metric.per_image(measured).double().cpu()
         for metric in metrics
         if isinstance(metric, MeanOverImages)
     }

@@ -24,6 +24,7 @@ from torch import Tensor
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
 from sftok.device import to_device
+from sftok.evaluation.bootstrap import half_widths
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.examples import NUM_EXAMPLES, balanced, of_classes
 from sftok.evaluation.extractors.base import Extractor, check_asked
@@ -71,6 +72,7 @@ def evaluate(
     include_real: bool = False,
     on_progress: OnProgress = lambda fraction: None,
     parts: Path | None = None,
+    resamples: int = 0,
 ) -> Evaluation:
     """Measure the reconstructions of `tokenizer`, at every number of steps if it decodes in steps.
 
@@ -87,6 +89,7 @@ def evaluate(
         include_real: whether there are rows of subject `real` too, the inception scores of the originals.
         on_progress: called with the fraction done.
         parts: a folder for files of finished parts of the images, from which a killed evaluation resumes.
+        resamples: of the images, for confidence intervals (`half_width` of the rows); 0 for none.
 
     Raises:
         EvaluationError: extractors or metrics that do not fit the configuration or the data, or
@@ -114,7 +117,13 @@ def evaluate(
         album, values = bench.measure(decoding, ids, metrics, kept, progress)
         examples[decoding.name] = torch.stack([album.pixels[place] for place in bench.shown.tolist()]).numpy()
         gallery.add(decoding.name, album, values)
-        rows += rows_of(metrics, subject, len(image_set), **decoding.coordinates)
+        found = rows_of(metrics, subject, len(image_set), **decoding.coordinates)
+        if resamples:
+            widths = half_widths(metrics, values, resamples, config.seed, bench.is_paired)
+            found = [
+                {**each, "half_width": widths.get((each["metric"], each["extractor"]))} for each in found
+            ]
+        rows += found
         progress.next_phase()
     rows += bench.rows_of_real() if include_real else []
     protocol = Protocol(
