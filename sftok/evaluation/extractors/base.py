@@ -23,7 +23,6 @@ from sftok.config import Config
 from sftok.io.weights import content_hash, load_tensors
 from sftok.metrics.base import EvaluationError, Features
 from sftok.models.classifier import CONFIG_KEY
-from sftok.evaluation.classifier import CONFIG_KEY
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """uint8 images `[B, 3, H, W]` to features `[B, F]` and class logits `[B, C]`, or None in their place."""
