@@ -98,9 +98,8 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
         result = train_model(context, self, stage, network, network.record, context.load_data("train"))
         if stage.semantic is not None and context.world.is_first:
             # The key holds its name alone, so that a machine without the file can read the store.
-            result["networks"] = {
-                "semantic": content_hash(stage.semantic.features.network.module.state_dict())
-            }
+            network = stage.semantic.features.network.module
+            result["networks"] = {"semantic": content_hash(network.state_dict())}
         return result
 
     def _semantic_loss(self, context: Context) -> SemanticLoss | None:

@@ -1,4 +1,4 @@
-"""What a fair comparison of tokenizers needs beside rFID: bits per image, size, speed, use of the codebook."""
+"""What a fair comparison needs beside rFID: bits per image, size, speed, and use of the codebook."""
 
 from __future__ import annotations
 
