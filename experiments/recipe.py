@@ -25,7 +25,6 @@ from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, Generatio
 from sftok.features.base import FeaturesConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
-from sftok.losses.semantic import SemanticConfig
 from sftok.metrics.base import MetricConfig
 from sftok.models.autoencoders.base import AutoencoderConfig
 from sftok.models.autoencoders.taming import TamingConfig
@@ -41,6 +40,7 @@ from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
+from sftok.training.semantic import SemanticConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig

@@ -13,13 +13,13 @@ from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.data.augmentation import AugmentationConfig
-from sftok.losses.semantic import SemanticConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
+from sftok.training.semantic import SemanticConfig
 
 if TYPE_CHECKING:
-    from sftok.losses.semantic import SemanticLoss
     from sftok.tokenizers.pixel import PixelTokenizer
+    from sftok.training.semantic import SemanticLoss
 
 
 class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
@@ -103,8 +103,8 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
         return result
 
     def _semantic_loss(self, context: Context) -> SemanticLoss | None:
-        from sftok.losses.semantic import SemanticLoss
         from sftok.randomness import generator
+        from sftok.training.semantic import SemanticLoss
 
         if self.semantic is None:
             return None

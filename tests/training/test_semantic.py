@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from sftok.distributed import World
 from sftok.features.base import Features
 from sftok.frozen import Frozen
-from sftok.losses.semantic import SemanticConfig, SemanticLoss
+from sftok.training.semantic import SemanticConfig, SemanticLoss
 
 
 class MeanColor(Features):
