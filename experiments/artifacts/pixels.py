@@ -13,13 +13,13 @@ from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.data.augmentation import AugmentationConfig
-from sftok.losses.semantic import SemanticConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
+from sftok.training.semantic import SemanticConfig
 
 if TYPE_CHECKING:
-    from sftok.losses.semantic import SemanticLoss
     from sftok.tokenizers.pixel import PixelTokenizer
+    from sftok.training.semantic import SemanticLoss
 
 
 class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
@@ -98,14 +98,13 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
         result = train_model(context, self, stage, network, network.record, context.load_data("train"))
         if stage.semantic is not None and context.world.is_first:
             # The key holds its name alone, so that a machine without the file can read the store.
-            result["networks"] = {
-                "semantic": content_hash(stage.semantic.features.network.module.state_dict())
-            }
+            network = stage.semantic.features.network.module
+            result["networks"] = {"semantic": content_hash(network.state_dict())}
         return result
 
     def _semantic_loss(self, context: Context) -> SemanticLoss | None:
-        from sftok.losses.semantic import SemanticLoss
         from sftok.randomness import generator
+        from sftok.training.semantic import SemanticLoss
 
         if self.semantic is None:
             return None
