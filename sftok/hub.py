@@ -23,15 +23,18 @@ from sftok.config import choices_hint
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN
 from sftok.models.titok import TITOK_SIZES, TiTok
 from sftok.models.tokenizer import SIZES, SFTok
+from sftok.tokenizers.pixel import PixelTokenizer
 from sftok.weights import content_hash
 
 __all__ = ["CheckpointError", "Tokenizer", "identity", "open_tokenizer"]
 
-Tokenizer = SFTok | TiTok | MaskGITVQGAN
+Tokenizer = SFTok | TiTok | MaskGITVQGAN | PixelTokenizer
 """Turns images into ids and ids into images: `encode`, `decode`, `image_size`, `num_tokens`,
 `codebook_size`."""
 
-TOKENIZERS: Mapping[str, type[Tokenizer]] = {kind.architecture: kind for kind in (SFTok, TiTok, MaskGITVQGAN)}
+TOKENIZERS: Mapping[str, type[Tokenizer]] = {
+    kind.architecture: kind for kind in (SFTok, TiTok, MaskGITVQGAN, PixelTokenizer)
+}
 """The models by the name of their architecture."""
 
 RANDOM = "random:"

@@ -25,7 +25,7 @@ def tiny(seed: int = 0) -> MaskGITVQGAN:
 def test_every_full_size_is_one_of_the_papers_models_and_says_its_sizes():
     with torch.device("meta"):
         built = {name: build(seeded()) for name, build in FULL_SIZES.items()}
-    assert set(TOKENIZERS) == {"sftok", "titok", "maskgit-vqgan"}
+    assert set(TOKENIZERS) == {"sftok", "titok", "maskgit-vqgan", "pixel-tokenizer"}
     records = {name: model.record for name, model in built.items()}
     for name, size in SIZES.items():
         assert records[name].model_dump(exclude={"decoding"}) == size.model_dump()

@@ -101,6 +101,7 @@ def autoencoder(tensors: Tensors) -> Record:
     """The record of the networks, read off their shapes."""
     _, inputs, *_ = shape(tensors, "encoder.conv_in.weight", 4)
     levels = range(count(tensors, r"encoder\.down"))
+    halvings = count(tensors, r"encoder\.downsample")
     haar_levels = next((level for level in range(4) if inputs == 3 * 4**level), None)
     if haar_levels is None:
         raise ReleasedWeightsError(f"its encoder takes {inputs} channels, which no wavelets make of 3")
@@ -112,7 +113,7 @@ def autoencoder(tensors: Tensors) -> Record:
             level for level in levels if f"encoder.down.{level}.attentions.0.qkv.weight" in tensors
         ],
         "z_channels": shape(tensors, "encoder.conv_out.weight", 4)[0],
-        "halvings": count(tensors, r"encoder\.downsample"),
+        "halvings": None if halvings == len(levels) - 1 else halvings,
         "decoder_norm": "spatial" if "decoder.norm_out.scale.weight" in tensors else "group",
         "haar_levels": haar_levels,
     }
