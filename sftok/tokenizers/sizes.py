@@ -21,9 +21,7 @@ from sftok.tokenizers.pixel import PixelTokenizerConfig
 
 def _taming_vq(codebook_size: int) -> VQConfig:
     """The quantizer of taming-transformers, whose loss has its weights the other way round from VQ-VAE."""
-    return VQConfig(
-        codebook_size=codebook_size, use_l2_norm=False, commitment_cost=1.0, codebook_cost=0.25
-    )
+    return VQConfig(codebook_size=codebook_size, use_l2_norm=False, commitment_cost=1.0, codebook_cost=0.25)
 
 
 def _movq(hidden_channels: int) -> PixelTokenizerConfig:
@@ -57,9 +55,7 @@ def _of_256_pixels(**parts: Any) -> PixelTokenizerConfig:
 
 
 PIXEL_SIZES: Mapping[str, PixelTokenizerConfig] = {
-    "vqgan-f16": _of_256_pixels(
-        autoencoder=TamingConfig(), quantizer=_taming_vq(16384), latent_dim=256
-    ),
+    "vqgan-f16": _of_256_pixels(autoencoder=TamingConfig(), quantizer=_taming_vq(16384), latent_dim=256),
     "vit-vqgan-base": _of_256_pixels(
         autoencoder=ViTVQGANConfig(),
         quantizer=VQConfig(codebook_size=8192, initial_codes="normal", straight_through="latents"),
@@ -82,17 +78,13 @@ PIXEL_SIZES: Mapping[str, PixelTokenizerConfig] = {
     ),
     "cosmos-di8": _cosmos(1),
     "cosmos-di16": _cosmos(None),
-    "vqgan-lc-f16": _of_256_pixels(
-        autoencoder=TamingConfig(), quantizer=ProjectedConfig(), latent_dim=8
-    ),
+    "vqgan-lc-f16": _of_256_pixels(autoencoder=TamingConfig(), quantizer=ProjectedConfig(), latent_dim=8),
     "llamagen-vq16": _of_256_pixels(
         autoencoder=TamingConfig(),
         quantizer=VQConfig(codebook_size=16384, initial_codes="unit"),
         latent_dim=8,
     ),
-    "open-magvit2": _of_256_pixels(
-        autoencoder=OpenMAGVIT2Config(), quantizer=LFQConfig(), latent_dim=18
-    ),
+    "open-magvit2": _of_256_pixels(autoencoder=OpenMAGVIT2Config(), quantizer=LFQConfig(), latent_dim=18),
     "ldm-4-vq": _of_256_pixels(
         autoencoder=TamingConfig(channel_multipliers=(1, 2, 4), attention_levels=(), z_channels=3),
         quantizer=_taming_vq(8192),
