@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from experiments.artifacts.context import MODEL, Context
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.batches import Batch, training_batches
+from sftok.io.weights import save_tensors
 from sftok.randomness import derived_seed
 from sftok.training.loop import TrainingConfig, train
-from sftok.weights import save_tensors
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -62,6 +62,7 @@ def train_model(
         monitor=context.monitor,
         device=context.open_device(artifact),
         world=context.world,
+        compile=artifact.compile,
     )
     if not context.world.is_first:
         return {}

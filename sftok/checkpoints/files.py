@@ -22,7 +22,7 @@ from torch import Tensor
 
 from sftok.checkpoints.checkpoint import CheckpointError
 from sftok.checkpoints.torch_files import read_torch
-from sftok.weights import CHECKSUM, DamagedFileError, load_tensors
+from sftok.io.weights import CHECKSUM, DamagedFileError, load_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
