@@ -70,11 +70,10 @@ def test_the_shapes_of_a_release_tell_its_configuration(name):
     assert PixelTokenizerConfig.build(dict(checkpoint.record)) == PIXEL_SIZES[RELEASED[name]]
 
 
-@pytest.mark.parametrize("name", RELEASED)
+@pytest.mark.parametrize("name", KEYS["tensors"])
 def test_a_release_fits_the_model_that_is_built_for_it(name):
     model = PixelTokenizer.from_checkpoint(interpret(released(name)))
     assert all(tensor.is_meta for tensor in model.parameters())
-    assert model.num_tokens == PIXEL_SIZES[RELEASED[name]].num_tokens
 
 
 @pytest.mark.parametrize("name", PARAMETERS)

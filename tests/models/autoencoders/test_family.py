@@ -56,7 +56,7 @@ def test_images_become_latents_and_latents_images(member):
     assert latents.shape == (3, member.num_latents(SIZE), DIM)
     decoded = decoder(latents)
     assert decoded.shape == (3, 3, SIZE, SIZE)
-    assert 0.05 < decoded.mean() + 0.5 < 1.5, "about the range of images"
+    assert decoded.isfinite().all()
 
 
 @torch.no_grad()
@@ -91,8 +91,7 @@ def test_training_reaches_every_parameter(member):
     for half in (encoder, decoder):
         for name, parameter in half.named_parameters():
             assert torch.isfinite(parameter.grad).all(), name
-            if not name.endswith(("norm2.bias", "qkv.bias")):
-                assert parameter.grad.abs().sum() > 0, name
+            assert parameter.grad.abs().sum() > 0, name
 
 
 def test_a_tokenizer_around_it_is_saved_and_loaded(member, tmp_path):

@@ -46,7 +46,7 @@ class System:
     image_size: int
     changes: dict[str, Any] = field(default_factory=dict)
     latents: tuple[str, str] = ("out.latent", "b d h w -> b (h w) d")
-    ids: Callable[[Numbers], Tensor] = lambda numbers: numbers["out.ids"].reshape(2, -1)
+    ids: Callable[[Numbers], Tensor] = lambda numbers: numbers["out.ids"].long().reshape(2, -1)
     image: str = "out.image"
     centered: bool = True
 
