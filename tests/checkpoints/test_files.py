@@ -89,7 +89,7 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
     [
         ([torch.zeros(1)], "holds a list, not tensors by name"),
         (torch.zeros(1), "holds a Tensor, not tensors by name"),
-        ({"model": {"a": torch.zeros(1)}}, "'model' is not a plain tensor"),
+        ({"weights": {"a": torch.zeros(1)}}, "'weights' is not a plain tensor"),
         ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is not a plain tensor"),
         ({3: torch.zeros(1)}, "'3' is not a plain tensor"),
         ({"a": torch.eye(2).to_sparse()}, "'a' is not a plain tensor"),

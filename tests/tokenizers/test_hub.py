@@ -66,7 +66,7 @@ def test_random_weights_depend_on_the_seed_alone(monkeypatch):
 
 
 def test_an_unknown_name_lists_the_choices():
-    message = r"random:sftok: .*did you mean 'sftok-[bl]'\? choices: maskgit"
+    message = r"random:sftok: .*did you mean 'sftok-[bl]'\? choices: cosmos-di16, .*maskgit"
     with pytest.raises(CheckpointError, match=message):
         open_tokenizer("random:sftok")
     with pytest.raises(CheckpointError, match="needs no teacher's file"):
