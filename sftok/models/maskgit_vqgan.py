@@ -136,9 +136,7 @@ class VQGANDecoder(PixelDecoder):
         """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
         if torch.is_grad_enabled():
             return self._convolve(embeddings)
-        return torch.cat(
-            [self._convolve(part) for part in embeddings.split(images_at_once(self.image_size))]
-        )
+        return torch.cat([self._convolve(part) for part in embeddings.split(images_at_once(self.image_size))])
 
     def _convolve(self, embeddings: Tensor) -> Tensor:
         hidden = self.up[-1](self.mid(self.conv_in(embeddings)))

@@ -244,6 +244,7 @@ class Scripted(torch.nn.Module):
         return self.inner(inputs) * self.levels[0]
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_a_torchscript_archive_gives_its_tensors(tmp_path, dtype):
     module = Scripted().to(dtype)

@@ -44,8 +44,8 @@ def residual(released: str, ours: str, shortcut: str = "nin_shortcut") -> list[R
 def attention(
     released: str, ours: str, norms: str = "norm", query: str = "", out: str = "proj_out"
 ) -> list[Rule]:
-    """Rules for attention blocks; `join` puts their projections together."""
-    part = rf"{released}\.{query}(?P<part>[qkv])"
+    """Rules for attention blocks, their projections named by a letter or a word; `join` makes them one."""
+    part = rf"{released}\.{query}(?P<part>[qkv])(?:uery|ey|alue)?"
     return [
         *norm(rf"{released}\.{norms}", rf"{ours}.norm"),
         Rule(rf"{part}\.weight", rf"{ours}.qkv.weight/\g<part>", kernel),
