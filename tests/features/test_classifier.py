@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 import torch
-from sftok.evaluation.classifier import Classifier, ClassifierConfig
 from small_models import draw
 
 from sftok.features.base import FeaturesConfig
 from sftok.features.classifier import ClassifierFeatures
 from sftok.metrics.base import EvaluationError
+from sftok.models.classifier import Classifier, ClassifierConfig
 
 
 def classifier() -> Classifier:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 import torch
-from sftok.pretrained import PretrainedError
 from small_models import draw
 from timm.models.vision_transformer import VisionTransformer
 
 from sftok.features.base import FeaturesConfig
 from sftok.features.vit import ViTFeatures
+from sftok.io.published import PretrainedError
 
 COLORS = (0.5, 0.5, 0.5)
 
