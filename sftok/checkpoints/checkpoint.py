@@ -12,6 +12,8 @@ SFTOK = "sftok"
 TITOK = "titok"
 MASKGIT_VQGAN = "maskgit-vqgan"
 MASKGIT_GENERATOR = "maskgit-generator"
+LLAMAGEN_GENERATOR = "llamagen-generator"
+OPEN_MAGVIT2_GENERATOR = "open-magvit2-generator"
 
 PIXEL_DECODER = "pixel_decoder."
 TEACHER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
@@ -27,7 +29,7 @@ class Checkpoint:
 
     Attributes:
         source: where it came from, for messages.
-        architecture: `SFTOK`, `TITOK`, `MASKGIT_VQGAN` or `MASKGIT_GENERATOR`.
+        architecture: `SFTOK` or another of the names above, or that of a part from outside.
         record: what the model's `record_type` is built from, not yet checked.
         tensors: float32, by the names of the model's state dict.
     """
