@@ -66,7 +66,7 @@ class Guidance(Artifact, kind="guidance"):
             seed=evaluation.seed,
             source=source,
             generator=generator,
-            classifier=Classifier.plan(recipe, data) if evaluation.primary.in_domain else None,
+            classifier=Classifier.plan(recipe, data, evaluation.primary.in_domain),
         )
 
     @property

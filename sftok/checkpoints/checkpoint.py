@@ -14,6 +14,7 @@ MASKGIT_VQGAN = "maskgit-vqgan"
 MASKGIT_GENERATOR = "maskgit-generator"
 LLAMAGEN_GENERATOR = "llamagen-generator"
 OPEN_MAGVIT2_GENERATOR = "open-magvit2-generator"
+PIXEL_TOKENIZER = "pixel-tokenizer"
 
 PIXEL_DECODER = "pixel_decoder."
 TEACHER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
@@ -29,7 +30,7 @@ class Checkpoint:
 
     Attributes:
         source: where it came from, for messages.
-        architecture: `SFTOK` or another of the names above, or that of a part from outside.
+        architecture: of the model that it holds, such as `SFTOK`.
         record: what the model's `record_type` is built from, not yet checked.
         tensors: float32, by the names of the model's state dict.
     """
