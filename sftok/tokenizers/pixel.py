@@ -4,7 +4,8 @@
 images [B,3,H,W] -> encoder -> latents [B,N,D] -> quantizer -> ids [B,K] -> lookup -> decoder -> images
 ```
 
-K is N for a quantizer that gives each latent one id, and more for one with depth, chunks or scales.
+K is N for a quantizer that gives each latent one id, and more for one with depth, chunks or scales. A tokenizer
+whose quantizer is continuous has no ids: latents `[B,N,D]` stand in their place (LDM-4, DC-AE).
 """
 
 from __future__ import annotations
@@ -37,7 +38,8 @@ class PixelTokenizerConfig(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        self.autoencoder.check(self.image_size, self.latent_dim)
+        for dim in (self.latent_dim, self.quantizer.encoder_dim(self.latent_dim)):
+            self.autoencoder.check(self.image_size, dim)
         self.quantizer.check(self.latent_dim, self.autoencoder.num_latents(self.image_size))
         return self
 
@@ -63,7 +65,7 @@ class PixelTokenizer(Pretrained):
         generator = generator or torch.Generator().manual_seed(0)
         self.config = config
         size, dim = config.image_size, config.latent_dim
-        self.encoder = config.autoencoder.build_encoder(size, dim, generator)
+        self.encoder = config.autoencoder.build_encoder(size, config.quantizer.encoder_dim(dim), generator)
         self.quantizer = config.quantizer.build(dim, generator)
         self.decoder = config.autoencoder.build_decoder(size, dim, generator)
 
@@ -94,17 +96,18 @@ class PixelTokenizer(Pretrained):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`."""
+        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to continuous latents `[B, N, D]`."""
         return self.quantizer.assign(self.encoder(images).float())
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids `[B, K]` to images `[B, 3, H, W]` in [0, 1].
+        """Ids `[B, K]`, or continuous latents `[B, N, D]`, to images `[B, 3, H, W]` in [0, 1].
 
         Raises:
             ValueError: ids that no encoder makes.
         """
-        check_ids(ids, self.num_tokens, self.codebook_size)
+        if not self.config.quantizer.continuous:
+            check_ids(ids, self.num_tokens, self.codebook_size)
         return self.decoder(self.quantizer.lookup(ids)).clamp(0, 1)
 
     def forward(
