@@ -47,7 +47,8 @@ class LatentTokenizerConfig(Config):
         self.quantizer.check(self.token_dim, self.num_latent_tokens)
         if self.quantizer.continuous:
             raise ValueError(
-                f"the quantizer {self.quantizer.reference!r} gives no ids; a 1D tokenizer needs one id per token"
+                f"the quantizer {self.quantizer.reference!r} gives no ids; "
+                "a 1D tokenizer needs one id per token"
             )
         ids = self.quantizer.ids_per_image(self.num_latent_tokens)
         if ids != self.num_latent_tokens:

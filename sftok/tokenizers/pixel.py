@@ -4,8 +4,8 @@
 images [B,3,H,W] -> encoder -> latents [B,N,D] -> quantizer -> ids [B,K] -> lookup -> decoder -> images
 ```
 
-K is N for a quantizer that gives each latent one id, and more for one with depth, chunks or scales. A tokenizer
-whose quantizer is continuous has no ids: latents `[B,N,D]` stand in their place (LDM-4, DC-AE).
+K is N for a quantizer that gives each latent one id, and more for one with depth, chunks or scales. With a
+continuous quantizer there are no ids: latents `[B,N,D]` stand in their place (LDM-4, DC-AE).
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
         for fine, coarse in pairwise(self.channels):
             if coarse % 4 or 4 * fine % coarse or 4 * coarse % fine:
                 raise ValueError(
-                    f"channels {list(self.channels)}: {fine} and {coarse} do not shorten evenly between stages"
+                    f"channels {list(self.channels)}: no shortcut without weights from {fine} to {coarse}"
                 )
         for width in self.channels[stages - self.attention_stages :]:
             check_heads(width, self.head_dim)

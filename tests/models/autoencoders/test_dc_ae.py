@@ -124,7 +124,7 @@ def test_weights_come_from_the_generator_alone():
         ({"encoder_blocks": (0, 0, 1, 1)}, r"encoder_blocks \[0, 0, 1, 1\]: one number for each of 4 stages"),
         ({"decoder_blocks": (0, 1)}, "decoder_blocks"),
         ({"attention_stages": 5}, "attention_stages 5 is more than 4 stages"),
-        ({"channels": (8, 16, 18, 32)}, "16 and 18 do not shorten evenly"),
+        ({"channels": (8, 16, 18, 32)}, "no shortcut without weights from 16 to 18"),
         ({"head_dim": 12}, "heads 12 does not divide width 16"),
     ],
 )
