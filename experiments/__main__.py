@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftok.output import reader_left
+from sftok.io.output import reader_left
 
 if TYPE_CHECKING:
     import pandas as pd

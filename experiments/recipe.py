@@ -25,12 +25,17 @@ from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, Generatio
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.metrics.base import MetricConfig
+from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.autoencoders.taming import TamingConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.models.maskgit_vqgan import VQGANConfig
-from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
+from sftok.quantizers.base import QuantizerConfig
+from sftok.quantizers.vq import VQConfig
+from sftok.tokenizers.pixel import PixelTokenizerConfig
+from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
@@ -139,6 +144,20 @@ class EvaluationRecipe(SplitEvaluation):
         return {name: each for each in reversed(self.extractors) for name in (each.reference, each.label)}
 
 
+class PixelRecipe(Config):
+    """A tokenizer that is trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
+
+    Its steps and batches are the teacher's, so that the rows of a table differ in their parts alone. The
+    defaults are the tokenizer of LlamaGen.
+    """
+
+    autoencoder: AutoencoderConfig = TamingConfig()
+    quantizer: QuantizerConfig = VQConfig(codebook_size=16_384)
+    latent_dim: int = Field(default=8, ge=1)
+    steps: int = Field(default=300_000, ge=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+
 class GeneratorRecipe(Config):
     """The generator and its training; ids and classes give the rest of its shape.
 
@@ -201,6 +220,7 @@ class Recipe(Config):
     """Whether stage 3 follows; Tables 3, 4 and Figure 8 are about the first two stages."""
     tail_drop: bool = False
     """Whether training drops a random tail of the latent tokens (One-D-Piece): images of any length."""
+    pixels: PixelRecipe = PixelRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     generator: GeneratorRecipe = GeneratorRecipe()
     generation: GenerationRecipe = GenerationRecipe()
@@ -259,6 +279,22 @@ class Recipe(Config):
                 **dict(self.tokenizer),
                 "image_size": self.data.image_size,
                 "pixel_decoder": self.teacher.backbone,
+            }
+        )
+
+    def pixel_tokenizer_config(self) -> PixelTokenizerConfig:
+        """The model of a tokenizer that is trained on pixels.
+
+        Raises:
+            ConfigError: its parts do not fit each other or the images.
+        """
+        own = self.pixels
+        return PixelTokenizerConfig.build(
+            {
+                "image_size": self.data.image_size,
+                "autoencoder": own.autoencoder,
+                "quantizer": own.quantizer,
+                "latent_dim": own.latent_dim,
             }
         )
 

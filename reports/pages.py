@@ -20,8 +20,8 @@ from reports.html import template
 from reports.sections import Section
 from reports.status import run_status
 from reports.studies import StudyView, study_view
+from sftok.io.unfinished import unfinished
 from sftok.metrics.quantity import Quantity
-from sftok.unfinished import unfinished
 
 
 class Entry:

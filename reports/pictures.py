@@ -15,7 +15,7 @@ from PIL import Image
 
 from experiments.records import RowState, Run
 from experiments.store import EXAMPLES
-from sftok.arrays import read_arrays
+from sftok.io.arrays import read_arrays
 
 MAX_IMAGES = 10
 MAX_WIDTH = 128

@@ -10,7 +10,7 @@ import argparse
 import logging
 import sys
 
-from sftok.output import reader_left
+from sftok.io.output import reader_left
 from sftok.tool import arguments
 
 

@@ -14,8 +14,8 @@ from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.generator import GeneratorRecord, MaskGITConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGANRecord, VQGANConfig
-from sftok.models.tokenizer import SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
+from sftok.tokenizers.sftok import SFTokConfig
 
 BACKBONE = VQGANConfig(
     hidden_channels=8,

@@ -8,10 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.classifier import Classifier
-from experiments.artifacts.codes import load_teacher
 from experiments.artifacts.context import MODEL, Context
-from experiments.artifacts.stage import TrainStage, load_tokenizer
 from experiments.artifacts.teacher import Teacher
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe, SplitEvaluation
 from experiments.store import EXAMPLES
 from sftok.evaluation.extractors.base import ExtractorConfig
@@ -29,8 +28,9 @@ class Evaluation(Artifact, kind="evaluation"):
     protocol: SplitEvaluation
     kept_tokens: int | None = None
     """The latent tokens that are decoded, from the first on; None for all."""
-    teacher: Teacher
-    tokenizer: TrainStage | None = None
+    teacher: Teacher | None = None
+    """The one whose codes the tokenizer predicts, or that is measured itself."""
+    tokenizer: TokenizerArtifact | None = None
     classifier: Classifier | None = None
 
     @classmethod
@@ -39,8 +39,8 @@ class Evaluation(Artifact, kind="evaluation"):
         recipe: Recipe,
         data: Mapping[str, str],
         label: str,
-        teacher: Teacher,
-        tokenizer: TrainStage | None = None,
+        teacher: Teacher | None,
+        tokenizer: TokenizerArtifact | None = None,
     ) -> Evaluation:
         """The evaluation of `tokenizer`, or of `teacher` itself."""
         own = recipe.evaluation
@@ -57,6 +57,13 @@ class Evaluation(Artifact, kind="evaluation"):
             classifier=Classifier.plan(recipe, data),
         )
 
+    @property
+    def measured(self) -> TokenizerArtifact:
+        """The tokenizer that is measured; the teacher if there is no other."""
+        measured = self.tokenizer or self.teacher
+        assert measured is not None
+        return measured
+
     def make(self, context: Context) -> dict[str, Any]:
         """Measure; `examples.npz` holds strips of originals and reconstructions."""
         from sftok.evaluation.reconstruction import evaluate
@@ -64,14 +71,18 @@ class Evaluation(Artifact, kind="evaluation"):
         images = context.load_data(self.protocol.split)
         device = context.open_device(self)
         extractors = build_extractors(context, self.protocol.extractors, self.classifier, device)
-        teacher = load_teacher(context, self.teacher).to(device)
-        common: dict[str, Any] = {"on_progress": context.report, "teacher": teacher}
-        if self.tokenizer is None:
-            subject: Any = teacher
-            common |= {"subject": "teacher", "include_real": True}
-        else:
-            subject = load_tokenizer(context, self.tokenizer, self.kept_tokens).to(device)
-        found = evaluate(subject, images, self.protocol, extractors, context.cache, **common)
+        measured = self.measured
+        found = evaluate(
+            measured.open(context, self.kept_tokens).to(device),
+            images,
+            self.protocol,
+            extractors,
+            context.cache,
+            teacher=self.teacher.open(context).to(device) if self.teacher else None,
+            subject=measured.subject,
+            include_real=self.tokenizer is None,
+            on_progress=context.report,
+        )
         return keep(found, context.folder)
 
 

@@ -12,7 +12,6 @@ from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors, keep
 from experiments.artifacts.generator import load_generator
 from experiments.artifacts.guidance import Guidance
-from experiments.artifacts.tokens import open_decoder
 from experiments.recipe import Recipe
 from experiments.store import RESULT, read_json
 from sftok.evaluation.config import Precision
@@ -83,7 +82,7 @@ class Generation(Artifact, kind="generation"):
         network = load_generator(context, choice.generator).to(device)
         found = evaluate_generation(
             network,
-            open_decoder(context, choice.source, choice.decoding, self.precision, device),
+            choice.source.open_decoder(context, choice.decoding, self.precision, device),
             images,
             config,
             build_extractors(context, self.extractors, self.classifier, device),

@@ -33,9 +33,9 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
     def make(self, context: Context) -> dict[str, Any]:
         """Train the generator on the ids of the training images."""
         from experiments.artifacts.training import train_model
+        from sftok.data.tokens import TokenCache
         from sftok.data.without_pixels import WithoutPixels
         from sftok.randomness import generator
-        from sftok.tokens import TokenCache
         from sftok.training.stages.generator import GeneratorStage
 
         images = context.load_data("train")

@@ -16,7 +16,6 @@ from experiments.executors.inline import Runner
 from experiments.recipe import SplitEvaluation, overlay
 from experiments.records.frame import table
 from experiments.store import Result, Store, StoreError
-from sftok import hub
 from sftok.config import Config, ConfigError
 from sftok.data import DataConfig
 from sftok.data.fashion_mnist import IMAGE_SIZE as FASHION_MNIST_SIDE
@@ -24,10 +23,11 @@ from sftok.device import DeviceName, require_device
 from sftok.evaluation.extractors.base import ExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import RESOLUTIONS, EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.io.published import PretrainedError
 from sftok.metrics.base import EvaluationError, MetricConfig
 from sftok.metrics.lpips import LPIPSConfig
-from sftok.models.tokenizer import SFTok
-from sftok.pretrained import PretrainedError
+from sftok.tokenizers import hub
+from sftok.tokenizers.sftok import SFTok
 
 FINGERPRINT_DIGITS = 16
 

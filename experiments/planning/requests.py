@@ -71,6 +71,9 @@ def _facts(plan: Plan, row: str) -> dict[str, str]:
     if plan.experiment.row(row).subject == "teacher":
         backbone = recipe.teacher.backbone
         tokens, codes = backbone.num_codes(recipe.data.image_size), backbone.codebook_size
+    elif plan.experiment.row(row).subject == "pixels":
+        model = recipe.pixel_tokenizer_config()
+        tokens, codes = model.num_tokens, model.codebook_size
     else:
         tokens, codes = recipe.kept_tokens, recipe.tokenizer.quantizer.codebook_size
     return {"Token length": str(tokens), "#Code": f"{codes:,}"}

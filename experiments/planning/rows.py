@@ -12,8 +12,10 @@ from experiments.artifacts.evaluation import Evaluation
 from experiments.artifacts.generation import Generation
 from experiments.artifacts.generator import TrainGenerator
 from experiments.artifacts.guidance import Guidance
+from experiments.artifacts.pixels import TrainPixels
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.artifacts.tokens import Tokens
 from experiments.recipe import Recipe
 from experiments.specs import Row
@@ -53,9 +55,13 @@ def plan_row(
         label = f"evaluation of {row.name if row.variants else 'the teacher'}"
         evaluation = Evaluation.plan(recipe, data, label, teacher)
         return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
+    label = f"evaluation of {row.name}, seed {seed}"
+    if row.subject == "pixels":
+        trained = TrainPixels.plan(row, recipe, seed, data)
+        evaluation = Evaluation.plan(recipe, data, label, None, trained)
+        return PlannedRow(row=row.name, seed=seed, training=(trained,), evaluation=evaluation)
     teacher = Teacher.plan(recipe, data)
     stages = TrainStage.plan(row, recipe, seed, teacher, data)
-    label = f"evaluation of {row.name}, seed {seed}"
     evaluation = Evaluation.plan(recipe, data, label, teacher, stages[-1])
     return PlannedRow(
         row=row.name,
@@ -77,14 +83,16 @@ def plan_reference(recipe: Recipe, data: Mapping[str, str]) -> Evaluation:
 def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> PlannedRow:
     """A generator of a tokenizer's ids, all of them (ConfigError if not), or of the teacher's codes."""
     name = "teacher" if row.subject == "teacher" and not row.variants else row.name
-    source: Teacher | TrainStage
     tokens: Codes | Tokens
-    stages: Sequence[Teacher | TrainStage]
+    stages: Sequence[TokenizerArtifact]
     if row.subject == "teacher":
-        source = _measured_teacher(row, recipe, data)
-        stages, decoding = [source], None
+        teacher = _measured_teacher(row, recipe, data)
+        stages, decoding = [teacher], None
         # A generator learns the ids of the images as they are, whatever views the tokenizer was trained on.
-        tokens = Codes.planned(recipe, data, "teacher codes", teacher=source)
+        tokens = Codes.planned(recipe, data, "teacher codes", teacher=teacher)
+    elif row.subject == "pixels":
+        stages, decoding = [TrainPixels.plan(row, recipe, seed, data)], None
+        tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=stages[-1])
     else:
         evaluation = recipe.evaluation
         if evaluation.kept_share < 1:
@@ -92,14 +100,14 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
                 f"{name}: images are generated from all tokens; leave evaluation.kept_share at 1 in its row"
             )
         stages = TrainStage.plan(row, recipe, seed, Teacher.plan(recipe, data), data)
-        source = stages[-1]
         decoding = DecodingConfig(
             steps=1 if recipe.single_step else recipe.generation.decoding_steps,
             temperature=evaluation.temperature,
             schedule=evaluation.schedule,
             final_lookup=evaluation.final_lookup,
         )
-        tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=source)
+        tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=stages[-1])
+    source = stages[-1]
     generator = TrainGenerator.planned(
         recipe,
         data,

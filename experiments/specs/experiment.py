@@ -32,8 +32,9 @@ class Row(Config):
     """What else the paper says of the row, by column heading: its token length, its number of codes."""
     trained: bool = True
     """False for a system that only the paper reports on: it is shown, never run and never judged."""
-    subject: Literal["tokenizer", "teacher"] = "tokenizer"
-    """What is measured: the trained tokenizer, or the 2D teacher itself, which has no decoding steps."""
+    subject: Literal["tokenizer", "teacher", "pixels"] = "tokenizer"
+    """What is measured: the trained tokenizer, the 2D teacher itself, or a tokenizer trained on pixels
+    (`Recipe.pixels`); the last two have no decoding steps."""
     measures: Literal["reconstruction", "generation"] = "reconstruction"
     """What of it: its reconstructions, or the images that a generator trained on its ids makes."""
     steps: int | None = Field(default=None, ge=1)
@@ -132,9 +133,11 @@ class Experiment(Config):
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.name}: two rows are named {duplicates[0]!r}")
         measured = [row.name for row in self.trained_rows]
-        if teachers := [row.name for row in self.trained_rows if row.subject == "teacher" and self.analyses]:
+        others = [row for row in self.trained_rows if row.subject != "tokenizer"]
+        if others and self.analyses:
             raise ValueError(
-                f"{self.name}: row {teachers[0]!r} is a teacher; an analysis needs a tokenizer that decodes"
+                f"{self.name}: the subject of row {others[0].name!r} is {others[0].subject!r}; an analysis "
+                "needs a tokenizer that decodes in steps"
             )
         points = [
             (claim.name, point.row)

@@ -127,7 +127,7 @@ def value_text(value: Any) -> str:
 
 def _common_row(base: Experiment) -> dict[str, Any]:
     """What all trained tokenizers of `base` are alike in: its variants, overrides and what is measured."""
-    rows = [row for row in base.trained_rows if row.subject != "teacher"]
+    rows = [row for row in base.trained_rows if row.subject == "tokenizer"]
     if not rows:
         return {}
     first, *others = rows

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 from experiments.store import locks
 from experiments.store.files import StoreError, read_json, readable_json, write_first_json, write_json
 from experiments.store.results import RESULT, Result, read_result
-from sftok.unfinished import clear_unfinished, unfinished
+from sftok.io.unfinished import clear_unfinished, unfinished
 
 CONFIG, METRICS, PROGRESS = "config.json", "metrics.jsonl", "progress.json"
 EXAMPLES = "examples.npz"

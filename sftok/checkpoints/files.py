@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sftok.checkpoints.checkpoint import CheckpointError
-from sftok.weights import CHECKSUM, DamagedFileError, load_tensors
+from sftok.io.weights import CHECKSUM, DamagedFileError, load_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"

@@ -13,8 +13,8 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from sftok.config import Config
+from sftok.io.weights import load_tensors
 from sftok.metrics.base import EvaluationError
-from sftok.weights import load_tensors
 
 CONFIG_KEY = "config"
 """The key of a weight file's metadata that holds the model's configuration as JSON."""

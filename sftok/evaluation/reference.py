@@ -22,11 +22,11 @@ from sftok.data.base import ImageSet
 from sftok.data.batches import ordered_batches
 from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.workers import in_order
+from sftok.io.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 from sftok.metrics.base import Features, Reference
 from sftok.metrics.inception_score import inception_score
 from sftok.metrics.linear_algebra import moments, reproducible
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 
 _VERSION = 1
 """Of the files' content; another version computes every file again."""

@@ -26,7 +26,8 @@ class Quantized:
         quantized: `[B, N, Dq]`; its value is the chosen code, its gradient goes to the latents.
         loss: scalar, the sum of all that the quantizer trains on.
         commitment_loss: scalar that pulls latents to their codes, already times the commitment cost.
-        codebook_loss: scalar that pulls codes to their latents (0 where no gradient trains the codes).
+        codebook_loss: scalar that pulls codes to their latents, already times the codebook cost (0 where no
+            gradient trains the codes).
     """
 
     ids: Tensor
@@ -128,7 +129,9 @@ def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:
         raise ValueError(f"ids from {ids.min()} to {ids.max()}: this codebook has 0 to {codebook_size - 1}")
 
 
-def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) -> Quantized:
+def commit(
+    latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float, codebook_cost: float = 1.0
+) -> Quantized:
     """Losses and straight-through estimator for latents and the codes chosen for them.
 
     Both losses are mean squared errors over every element (VQ-VAE); the estimator copies the gradient of
@@ -139,12 +142,13 @@ def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) 
         codes: `[..., D]`, differentiable with respect to the codebook.
         ids: int64, kept as they are.
         commitment_cost: weight of the commitment loss.
+        codebook_cost: weight of the codebook loss.
     """
     commitment_loss = commitment_cost * F.mse_loss(latents, codes.detach())
-    codebook_loss = F.mse_loss(codes, latents.detach())
+    codebook_loss = codebook_cost * F.mse_loss(codes, latents.detach())
     return Quantized(
         ids=ids,
-        quantized=latents + (codes - latents).detach(),
+        quantized=straight_through(latents, codes),
         loss=commitment_loss + codebook_loss,
         commitment_loss=commitment_loss,
         codebook_loss=codebook_loss,
@@ -158,20 +162,26 @@ def kept(latents: Tensor, loss: Tensor) -> Quantized:
     return Quantized(ids=none, quantized=latents, loss=loss, commitment_loss=zero, codebook_loss=zero)
 
 
+def straight_through(latents: Tensor, codes: Tensor) -> Tensor:
+    """The value of `codes` with the gradient of `latents`."""
+    return latents + (codes - latents).detach()
+
+
 @torch.no_grad()
 def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
     """Squared Euclidean distances of `[n, D]` to `[V, D]`: float32 `[n, V]`, also under autocast.
 
     Never in TF32: its ten bits are too few for a difference of large products.
     """
-    with torch.autocast(latents.device.type, enabled=False), _without_tf32(latents.device):
+    with torch.autocast(latents.device.type, enabled=False), without_tf32(latents.device):
         latents, codebook = latents.float(), codebook.float()
         lengths = latents.square().sum(1, keepdim=True) + codebook.square().sum(1)
         return torch.addmm(lengths, latents, codebook.t(), alpha=-2)
 
 
 @contextlib.contextmanager
-def _without_tf32(device: torch.device) -> Iterator[None]:
+def without_tf32(device: torch.device) -> Iterator[None]:
+    """Products of matrices in full float32 precision on `device`."""
     if device.type != "cuda":
         yield
         return

@@ -13,7 +13,7 @@ from small_models import Malicious
 
 from sftok.checkpoints import CheckpointError
 from sftok.checkpoints.files import read_file
-from sftok.weights import save_tensors
+from sftok.io.weights import save_tensors
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "offset": torch.tensor([3])}
 

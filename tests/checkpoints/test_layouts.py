@@ -12,11 +12,11 @@ from sftok.checkpoints import CheckpointError
 from sftok.checkpoints.files import WeightFile
 from sftok.checkpoints.layouts import interpret, layouts
 from sftok.decoding.schedule import DecodingConfig
-from sftok.hub import TOKENIZERS
 from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN
-from sftok.models.titok import TITOK_SIZES
-from sftok.models.tokenizer import SIZES, SFTok, SFTokRecord
+from sftok.tokenizers.hub import TOKENIZERS
+from sftok.tokenizers.sftok import SIZES, SFTok, SFTokRecord
+from sftok.tokenizers.titok import TITOK_SIZES
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 

@@ -16,7 +16,7 @@ from experiments.executors.inline import Runner
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from sftok.decoding.schedule import DecodingConfig
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from experiments.requests import StoredRequest, stored_requests
 from experiments.store import EXAMPLES, Store
 from sftok.data import DataConfig
 from sftok.data.base import ImageSet
-from sftok.weights import load_tensors
+from sftok.io.weights import load_tensors
 
 SPACES = '[{"name": "classifier"}]'
 """One feature space: what this is about does not depend on how many there are."""

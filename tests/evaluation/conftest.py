@@ -21,7 +21,7 @@ from sftok.evaluation.reconstruction import evaluate
 from sftok.generation import DecodeIds
 from sftok.models.generator import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 SIDE, CLASSES = 16, 4
 

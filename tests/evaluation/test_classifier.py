@@ -5,7 +5,7 @@ import torch
 
 from sftok.evaluation.classifier import Classifier, ClassifierConfig, load_classifier
 from sftok.evaluation.config import EvaluationError
-from sftok.weights import DamagedFileError, save_tensors
+from sftok.io.weights import DamagedFileError, save_tensors
 
 CONFIG = ClassifierConfig(image_size=16, num_classes=2, channels=(8, 12))
 

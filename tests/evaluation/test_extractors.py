@@ -17,9 +17,9 @@ from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, build_e
 from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.io.published import PretrainedError, packaged_weights
+from sftok.io.weights import content_hash, save_tensors
 from sftok.models.efficientnet import in_order
-from sftok.pretrained import PretrainedError, packaged_weights
-from sftok.weights import content_hash, save_tensors
 
 
 @pytest.fixture(scope="module")

@@ -8,14 +8,14 @@ from sftok.evaluation.pixels import to_uint8
 from sftok.evaluation.protocol import Evaluation, Protocol
 from sftok.evaluation.reconstruction import evaluate
 from sftok.evaluation.reference import reference_features
+from sftok.io.published import PretrainedError
+from sftok.io.weights import content_hash
 from sftok.metrics import lpips
 from sftok.metrics.base import Measured
 from sftok.metrics.fid import FrechetDistance
 from sftok.metrics.kid import KIDConfig
 from sftok.metrics.lpips import LPIPSConfig
 from sftok.metrics.psnr import PSNR
-from sftok.pretrained import PretrainedError
-from sftok.weights import content_hash
 
 
 def values(evaluation: Evaluation) -> dict[tuple[int | None, str, str], float]:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from sftok.evaluation.classifier import Classifier, load_classifier
 from sftok.evaluation.extractors.base import GPU_CHUNK, EvaluationError, Extractor, ExtractorConfig, reading
-from sftok.weights import content_hash
+from sftok.io.weights import content_hash
 
 
 class ClassifierExtractorConfig(ExtractorConfig, name="classifier"):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from abc import abstractmethod
 
 import torch
-from torch import nn
+from einops import rearrange
+from torch import Tensor, nn
 
 from sftok.components import Component
 
@@ -38,3 +39,23 @@ class AutoencoderConfig(Component, family="autoencoder", package="sftok.models.a
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> nn.Module:
         """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+
+
+def to_grid(latents: Tensor, side: int) -> Tensor:
+    """Latents `[B, N, D]`, row by row, to a map `[B, D, h, w]` with `side` rows."""
+    return rearrange(latents, "b (h w) d -> b d h w", h=side)
+
+
+def to_sequence(grid: Tensor) -> Tensor:
+    """A map `[B, D, h, w]` to latents `[B, N, D]`, row by row."""
+    return rearrange(grid, "b d h w -> b (h w) d")
+
+
+def check_patches(patch_size: int, image_size: int) -> None:
+    """Refuse images that patches do not cover evenly.
+
+    Raises:
+        ValueError: names both sizes.
+    """
+    if image_size % patch_size:
+        raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")

@@ -17,30 +17,28 @@ from einops import einsum, rearrange
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from sftok.models.autoencoders.base import AutoencoderConfig
-from sftok.models.autoencoders.blocks import (
+from sftok.models.autoencoders.base import to_grid, to_sequence
+from sftok.models.autoencoders.convolutional import (
     AttentionBlock,
+    ConvolutionalConfig,
+    Downsample,
     Norm,
     ResidualBlock,
     SpatialNorm,
-    check_groups,
+    Upsample,
     group_norm,
     initialize_as_torch,
-    to_grid,
-    to_sequence,
 )
 
 
-class TamingConfig(AutoencoderConfig, name="taming"):
+class TamingConfig(ConvolutionalConfig, name="taming"):
     """The shape of both halves. The defaults are VQGAN's at 256 pixels, with 16x16 latents.
 
+    The decoder has one residual block per level more than the encoder.
+
     Attributes:
-        hidden_channels: channels after the first convolution, before the multipliers.
-        channel_multipliers: one per level, level 0 at full resolution.
-        num_res_blocks: residual blocks per level; the decoder has one more.
         attention_levels: levels with attention after each residual block; it is always in the middle.
         z_channels: channels between the networks and the 1x1 convolutions at the latents.
-        norm_groups: groups of every group norm.
         halvings: times that the grid is halved, at the first levels of the encoder and the last of the
             decoder; None means between all levels.
         decoder_norm: "group", or "spatial": modulated by the quantized map (Mo-VQGAN).
@@ -48,19 +46,14 @@ class TamingConfig(AutoencoderConfig, name="taming"):
             grid and has four times the channels.
     """
 
-    hidden_channels: int = Field(default=128, ge=1)
-    channel_multipliers: tuple[int, ...] = Field(default=(1, 1, 2, 2, 4), min_length=1)
-    num_res_blocks: int = Field(default=2, ge=1)
     attention_levels: tuple[int, ...] = (4,)
     z_channels: int = Field(default=256, ge=1)
-    norm_groups: int = Field(default=32, ge=1)
     halvings: int | None = Field(default=None, ge=0)
     decoder_norm: Literal["group", "spatial"] = "group"
     haar_levels: int = Field(default=0, ge=0)
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
-        check_groups(self.norm_groups, (self.hidden_channels, *self.channels))
+    def _levels_fit(self) -> Self:
         levels = len(self.channel_multipliers)
         for level in self.attention_levels:
             if not 0 <= level < levels:
@@ -68,11 +61,6 @@ class TamingConfig(AutoencoderConfig, name="taming"):
         if self.num_halvings >= levels:
             raise ValueError(f"halvings {self.num_halvings} of {levels} levels; the last does not halve")
         return self
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of each level."""
-        return tuple(self.hidden_channels * multiplier for multiplier in self.channel_multipliers)
 
     @property
     def num_halvings(self) -> int:
@@ -83,21 +71,6 @@ class TamingConfig(AutoencoderConfig, name="taming"):
     def factor(self) -> int:
         """Pixels per side that a latent covers."""
         return 2 ** (self.num_halvings + self.haar_levels)
-
-    def num_latents(self, image_size: int) -> int:
-        """Latents per image, N."""
-        return (image_size // self.factor) ** 2
-
-    def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse images that latents do not cover evenly.
-
-        Raises:
-            ValueError: names both sizes.
-        """
-        if image_size % self.factor:
-            raise ValueError(
-                f"image_size {image_size} is not a multiple of {self.factor}, the pixels per side of a latent"
-            )
 
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
@@ -159,9 +132,7 @@ class TamingEncoder(nn.Module):
             Level(before, after, blocks, level in config.attention_levels, norm)
             for level, (before, after) in enumerate(pairwise((config.hidden_channels, *channels)))
         )
-        self.downsample = nn.ModuleList(
-            nn.Conv2d(width, width, 3, stride=2) for width in channels[: config.num_halvings]
-        )
+        self.downsample = nn.ModuleList(map(Downsample, channels[: config.num_halvings]))
         self.mid = Middle(channels[-1], norm)
         self.norm_out = norm(channels[-1])
         self.conv_out = nn.Conv2d(channels[-1], config.z_channels, 3, padding=1)
@@ -177,8 +148,7 @@ class TamingEncoder(nn.Module):
         for index, level in enumerate(self.down):
             hidden = level(hidden)
             if index < len(self.downsample):
-                # The authors pad at the right and at the bottom only.
-                hidden = self.downsample[index](F.pad(hidden, (0, 1, 0, 1)))
+                hidden = self.downsample[index](hidden)
         hidden = self.conv_out(F.silu(self.norm_out(self.mid(hidden))))
         return to_sequence(self.to_latents(hidden))
 
@@ -209,9 +179,7 @@ class TamingDecoder(nn.Module):
             Level(before, after, blocks, level in config.attention_levels, norm)
             for level, (after, before) in enumerate(pairwise((*channels, channels[-1])))
         )
-        self.upsample = nn.ModuleList(
-            nn.Conv2d(width, width, 3, padding=1) for width in channels[len(channels) - config.num_halvings :]
-        )
+        self.upsample = nn.ModuleList(map(Upsample, channels[len(channels) - config.num_halvings :]))
         self.norm_out = norm(channels[0])
         self.conv_out = nn.Conv2d(channels[0], 3 * 4**config.haar_levels, 3, padding=1)
         initialize_as_torch(self, generator)
@@ -225,7 +193,7 @@ class TamingDecoder(nn.Module):
         for index in reversed(range(len(self.up))):
             hidden = self.up[index](hidden, *codes)
             if index >= kept:
-                hidden = self.upsample[index - kept](F.interpolate(hidden, scale_factor=2.0, mode="nearest"))
+                hidden = self.upsample[index - kept](hidden)
         hidden = self.conv_out(F.silu(self.norm_out(hidden, *codes)))
         for _ in range(self.config.haar_levels):
             hidden = inverse_haar(hidden)

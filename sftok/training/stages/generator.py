@@ -20,7 +20,7 @@ from sftok.models.generator import MaskGITGenerator
 from sftok.training.stages.base import Losses, Stage, Step
 
 TokenIds = Callable[[Batch], Tensor]
-"""The tokenizer's ids, int64 `[B, K]`, of a batch: cached (`sftok.tokens.TokenCache`) or computed."""
+"""The tokenizer's ids, int64 `[B, K]`, of a batch: cached (`sftok.data.tokens.TokenCache`) or computed."""
 
 
 class GeneratorLossConfig(Config):

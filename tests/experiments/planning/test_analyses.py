@@ -74,7 +74,7 @@ def test_a_key_changes_with_what_the_analysis_reads(overrides: dict[str, Any], c
 
 def test_a_teacher_cannot_be_analysed() -> None:
     spec = SPECS["table1"]
-    with pytest.raises(ConfigError, match="is a teacher"):
+    with pytest.raises(ConfigError, match="'vqgan' is 'teacher'"):
         type(spec).build({**dict(spec), "analyses": ("steps",)})
 
 

@@ -21,9 +21,9 @@ from experiments.recipe import resolve
 from experiments.requests import StoredRequest
 from experiments.store import Store
 from sftok.config import ConfigError
-from sftok.hub import open_tokenizer
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.hub import open_tokenizer
+from sftok.tokenizers.sftok import SFTok
 
 SMOKE = PROFILES["smoke"]
 

@@ -18,12 +18,12 @@ from torch import nn
 
 from sftok.components import Component
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
+from sftok.io.published import PretrainedError
 from sftok.losses.lpips import LpipsLoss, lpips_network
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.dino import DinoDiscriminatorConfig, dino_vit_small
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.efficientnet_lite0 import efficientnet_lite0
-from sftok.pretrained import PretrainedError
 
 Weights = dict[str, torch.Tensor]
 

@@ -1,15 +1,68 @@
-"""Parts that the convolutional autoencoders share."""
+"""What the convolutional autoencoders share: their sizes, and the layers that they are made of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
+from sftok.models.autoencoders.base import AutoencoderConfig
 from sftok.models.layers import attend
+
+
+class ConvolutionalConfig(AutoencoderConfig):
+    """The sizes of both halves, which mirror each other.
+
+    Attributes:
+        hidden_channels: channels after the first convolution, before the multipliers.
+        channel_multipliers: one per level, level 0 at full resolution; each level but the last halves the
+            grid.
+        num_res_blocks: residual blocks per level.
+        norm_groups: groups of every group norm.
+    """
+
+    hidden_channels: int = Field(default=128, ge=1)
+    channel_multipliers: tuple[int, ...] = Field(default=(1, 1, 2, 2, 4), min_length=1)
+    num_res_blocks: int = Field(default=2, ge=1)
+    norm_groups: int = Field(default=32, ge=1)
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        for channels in (self.hidden_channels, *self.channels):
+            if channels < 1 or channels % self.norm_groups:
+                raise ValueError(f"norm_groups {self.norm_groups} does not divide {channels} channels")
+        return self
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.hidden_channels * multiplier for multiplier in self.channel_multipliers)
+
+    @property
+    def factor(self) -> int:
+        """Pixels per side that a latent covers."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+    def num_latents(self, image_size: int) -> int:
+        """Latents per image, N."""
+        return (image_size // self.factor) ** 2
+
+    def check(self, image_size: int, latent_dim: int) -> None:
+        """Refuse images that latents do not cover evenly.
+
+        Raises:
+            ValueError: names both sizes.
+        """
+        if image_size % self.factor:
+            raise ValueError(
+                f"image_size {image_size} is not a multiple of {self.factor}, the pixels per side of a latent"
+            )
+
 
 Norm = Callable[[int], nn.Module]
 """Builds the norm of a number of channels; called with the features and, if it is modulated, the codes."""
@@ -77,30 +130,31 @@ class AttentionBlock(nn.Module):
         return hidden + self.proj(attended)
 
 
+class Downsample(nn.Conv2d):
+    """A 3x3 convolution with stride 2; one column of zeros at the right and one row below are its padding."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, stride=2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[B, C, 2h, 2w]` to `[B, C, h, w]`."""
+        return super().forward(F.pad(hidden, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Conv2d):
+    """Doubling by nearest neighbor, and a 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, padding=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[B, C, h, w]` to `[B, C, 2h, 2w]`."""
+        return super().forward(F.interpolate(hidden, scale_factor=2.0, mode="nearest"))
+
+
 def group_norm(channels: int, groups: int) -> nn.GroupNorm:
     """The group norm of all these autoencoders, with epsilon 1e-6."""
     return nn.GroupNorm(groups, channels, eps=1e-6)
-
-
-def check_groups(groups: int, channels: tuple[int, ...]) -> None:
-    """Refuse channels that cannot be normalized in groups.
-
-    Raises:
-        ValueError: names both.
-    """
-    for width in channels:
-        if width < 1 or width % groups:
-            raise ValueError(f"norm_groups {groups} does not divide {width} channels")
-
-
-def to_grid(latents: Tensor, side: int) -> Tensor:
-    """Latents `[B, N, D]`, row by row, to a map `[B, D, h, w]` with `side` rows."""
-    return rearrange(latents, "b (h w) d -> b d h w", h=side)
-
-
-def to_sequence(grid: Tensor) -> Tensor:
-    """A map `[B, D, h, w]` to latents `[B, N, D]`, row by row."""
-    return rearrange(grid, "b d h w -> b (h w) d")
 
 
 def initialize_as_torch(module: nn.Module, generator: torch.Generator | None = None) -> None:

@@ -26,8 +26,8 @@ from sftok.config import Config, ConfigError
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
-from sftok.unfinished import write_text
-from sftok.weights import DamagedFileError, load_tensors, save_tensors
+from sftok.io.unfinished import write_text
+from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
 

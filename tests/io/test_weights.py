@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
-from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
+from sftok.io.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 
 TENSORS = {
     "scalar": torch.tensor(3.0),

@@ -16,8 +16,8 @@ from torch import Tensor
 from sftok.config import ConfigError
 from sftok.data import AugmentationConfig, ordered_batches, training_batches
 from sftok.data.base import MemoryImageSet
-from sftok.tokens import TokenCache, TokensOnTheFly, write_tokens
-from sftok.weights import DamagedFileError, load_tensors
+from sftok.data.tokens import TokenCache, TokensOnTheFly, write_tokens
+from sftok.io.weights import DamagedFileError, load_tensors
 
 VIEWS = AugmentationConfig(flip=True, views=3)
 PER_FILE = 10
@@ -120,9 +120,9 @@ def test_an_interrupted_run_computes_only_what_is_missing(tmp_path, batches, fil
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/data_sets"]
 import test_tokens as tests
-from sftok import tokens, weights
+from sftok.io import weights
 save = weights.save_file
 def dying(tensors, path, metadata):
     save(tensors, path, metadata=metadata)
@@ -135,7 +135,7 @@ tests.write(Path(sys.argv[2]))
 
 
 def test_a_run_killed_while_writing_resumes(tmp_path):
-    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(tmp_path)]
+    command = [sys.executable, "-c", KILLED, str(Path(__file__).parent.parent), str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == -signal.SIGKILL
     assert [path.name for path in tmp_path.glob("tokens-*")] == ["tokens-000-00000.safetensors"]
     write(tmp_path)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sftok.arrays import read_arrays
+from sftok.io.arrays import read_arrays
 
 
 def test_arrays_come_back(tmp_path: Path) -> None:

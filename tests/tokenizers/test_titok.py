@@ -14,7 +14,8 @@ from torch.testing import assert_close
 from sftok.checkpoints.released import titok
 from sftok.config import ConfigError
 from sftok.models.encoder import ViTEncoderConfig
-from sftok.models.titok import (
+from sftok.quantizers.vq import VQConfig
+from sftok.tokenizers.titok import (
     TITOK_SIZES,
     CodesHeadConfig,
     HeadConfig,
@@ -23,7 +24,6 @@ from sftok.models.titok import (
     TiTokConfig,
     TiTokDecoderConfig,
 )
-from sftok.quantizers.vq import VQConfig
 
 WIDTH, HEADS, DEPTH, TOKENS, GRID, PATCH = 16, 2, 2, 3, 4, 4
 

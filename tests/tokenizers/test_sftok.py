@@ -9,8 +9,8 @@ from small_models import seeded, sftok_config
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
-from sftok.models.tokenizer import SIZES, SFTok, SFTokConfig
 from sftok.quantizers.vq import VQ, VQConfig
+from sftok.tokenizers.sftok import SIZES, SFTok, SFTokConfig
 
 GREEDY = DecodingConfig(steps=4, temperature=0)
 

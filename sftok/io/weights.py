@@ -13,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from sftok.unfinished import atomic
+from sftok.io.unfinished import atomic
 
 CHECKSUM = "sha256"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sftok.unfinished import atomic, clear_unfinished, unfinished, write_text
+from sftok.io.unfinished import atomic, clear_unfinished, unfinished, write_text
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import pytest
 import torch
 from small_models import generator_record, released, seeded, smaller_sftok_config
 
-from sftok import hub
 from sftok.checkpoints import CheckpointError
-from sftok.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
 from sftok.models.generator import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
-from sftok.models.titok import TITOK_SIZES
-from sftok.models.tokenizer import SIZES
+from sftok.tokenizers import hub
+from sftok.tokenizers.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
+from sftok.tokenizers.sftok import SIZES
+from sftok.tokenizers.titok import TITOK_SIZES
 
 TINY = MaskGITVQGANRecord(image_size=8, backbone=smaller_sftok_config().pixel_decoder)
 

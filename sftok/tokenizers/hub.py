@@ -20,10 +20,10 @@ import torch
 
 from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import choices_hint
+from sftok.io.weights import content_hash
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN
-from sftok.models.titok import TITOK_SIZES, TiTok
-from sftok.models.tokenizer import SIZES, SFTok
-from sftok.weights import content_hash
+from sftok.tokenizers.sftok import SIZES, SFTok
+from sftok.tokenizers.titok import TITOK_SIZES, TiTok
 
 __all__ = ["CheckpointError", "Tokenizer", "identity", "open_tokenizer"]
 
