@@ -1,7 +1,8 @@
 """Token ids of a whole image set: computed once and read as memory maps, or computed when needed.
 
 One mechanism for any frozen encoder: the teacher's codes, which a tokenizer is trained on, and a tokenizer's
-ids, which a generator is trained on. A continuous tokenizer's latents, in float32, stand in their place. With an augmentation of `views` views there are the ids of each view.
+ids, which a generator is trained on. A continuous tokenizer's latents, in float32, stand in their place.
+With an augmentation of `views` views there are the ids of each view.
 
 A cache is a folder of safetensors files, each with the ids of `images_per_file` images in one view, and
 `tokens.json`, which is written last. Each file carries a checksum and is written atomically, so that an

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, ClassVar, Self
 import torch
 import torch.nn.functional as F
 from pydantic import Field, model_validator
-from sftok.generators.base import Draws, Generator, GeneratorConfig, GeneratorLossConfig, TokenShape
 from torch import Tensor, nn
 
 from sftok.decoding.guidance import GenerationConfig, guided
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.extras import require
-from sftok.models.autoencoders.blocks import to_grid, to_sequence
+from sftok.generators.base import Draws, Generator, GeneratorConfig, GeneratorLossConfig, TokenShape
+from sftok.models.autoencoders.base import to_grid, to_sequence
 
 if TYPE_CHECKING:
     from diffusers import DDIMScheduler

@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from sftok.extras import require
 from sftok.generators.diffusion import DiffusionConfig
-from sftok.models.autoencoders.blocks import check_groups
 from sftok.randomness import initialization_from
 
 
@@ -32,8 +31,10 @@ class UNetConfig(DiffusionConfig, name="diffusion-unet"):
 
     @model_validator(mode="after")
     def _divides(self) -> Self:
-        check_groups(self.norm_groups, self.channels)
-        for width in (*self.channels[1:], self.channels[-1]):  # the middle attends, too
+        for width in self.channels:
+            if width % self.norm_groups:
+                raise ValueError(f"norm_groups {self.norm_groups} does not divide {width} channels")
+        for width in {*self.channels[1:], self.channels[-1]}:  # the middle attends, too
             if width % self.head_dim:
                 raise ValueError(f"head_dim {self.head_dim} does not divide {width} channels")
         return self

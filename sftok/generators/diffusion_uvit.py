@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from sftok.extras import require
 from sftok.generators.diffusion import DiffusionConfig
-from sftok.models.autoencoders.blocks import to_grid, to_sequence
+from sftok.models.autoencoders.base import to_grid, to_sequence
 from sftok.models.layers import TransformerBlock, check_heads, initialize_transformer
 
 

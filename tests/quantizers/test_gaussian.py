@@ -9,9 +9,9 @@ from torch.testing import assert_close
 
 from sftok.distributed.world import World
 from sftok.models.decoder import ViTDecoderConfig
-from sftok.models.tokenizer import LatentTokenizerConfig
 from sftok.quantizers.gaussian import Gaussian, GaussianConfig
 from sftok.quantizers.identity import IdentityConfig
+from sftok.tokenizers.sftok import LatentTokenizerConfig
 
 
 def test_a_sample_is_the_mean_plus_noise_of_the_generator(continuous_numbers):

@@ -16,7 +16,7 @@ from sftok.tokenizers.pixel import PixelTokenizer, PixelTokenizerConfig
 
 LDM = PixelTokenizerConfig(
     image_size=12,
-    autoencoder=LDMConfig(channels=(8, 8, 16), num_res_blocks=1, norm_groups=4),
+    autoencoder=LDMConfig(hidden_channels=8, channel_multipliers=(1, 1, 2), num_res_blocks=1, norm_groups=4),
     quantizer=GaussianConfig(),
     latent_dim=3,
 )

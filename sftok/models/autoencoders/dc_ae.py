@@ -16,8 +16,7 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sftok.extras import require
-from sftok.models.autoencoders.base import AutoencoderConfig
-from sftok.models.autoencoders.blocks import to_grid, to_sequence
+from sftok.models.autoencoders.base import AutoencoderConfig, to_grid, to_sequence
 from sftok.models.layers import check_heads
 from sftok.randomness import initialization_from
 

@@ -6,57 +6,27 @@ latents on either side.
 
 from __future__ import annotations
 
-from typing import Self
-
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.extras import require
-from sftok.models.autoencoders.base import AutoencoderConfig
-from sftok.models.autoencoders.blocks import check_groups, to_grid, to_sequence
+from sftok.models.autoencoders.base import to_grid, to_sequence
+from sftok.models.autoencoders.convolutional import ConvolutionalConfig
 from sftok.randomness import initialization_from
 
 
-class LDMConfig(AutoencoderConfig, name="ldm"):
+class LDMConfig(ConvolutionalConfig, name="ldm"):
     """The shape of both halves. The defaults are the published f4 autoencoder: 64x64 latents of 256 pixels.
 
+    The decoder has one more residual block per level.
+
     Attributes:
-        channels: one width per level, level 0 at full resolution.
-        num_res_blocks: residual blocks per level; the decoder has one more.
-        norm_groups: groups of every group norm.
         middle_attention: whether the middle has attention, as in all published models but f4-noattn.
     """
 
-    channels: tuple[int, ...] = Field(default=(128, 256, 512), min_length=1)
-    num_res_blocks: int = Field(default=2, ge=1)
-    norm_groups: int = Field(default=32, ge=1)
+    channel_multipliers: tuple[int, ...] = Field(default=(1, 2, 4), min_length=1)
     middle_attention: bool = True
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        check_groups(self.norm_groups, self.channels)
-        return self
-
-    @property
-    def factor(self) -> int:
-        """Pixels per side that a latent covers."""
-        return 2 ** (len(self.channels) - 1)
-
-    def num_latents(self, image_size: int) -> int:
-        """Latents per image, N."""
-        return (image_size // self.factor) ** 2
-
-    def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse images that latents do not cover evenly.
-
-        Raises:
-            ValueError: names both sizes.
-        """
-        if image_size % self.factor:
-            raise ValueError(
-                f"image_size {image_size} is not a multiple of {self.factor}, the pixels per side of a latent"
-            )
 
     def check_weights(self) -> None:
         """Check that diffusers is installed; MissingLibraryError if not."""

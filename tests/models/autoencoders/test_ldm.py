@@ -17,7 +17,7 @@ from sftok.models.autoencoders.ldm import LDMConfig, LDMDecoder, LDMEncoder
 from sftok.quantizers.gaussian import Gaussian
 from sftok.quantizers.vq import VQConfig
 
-TINY = LDMConfig(channels=(8, 16, 24), num_res_blocks=1, norm_groups=8)
+TINY = LDMConfig(hidden_channels=8, channel_multipliers=(1, 2, 3), num_res_blocks=1, norm_groups=8)
 assert_parity = partial(assert_close, atol=1e-5, rtol=1e-5)
 
 
