@@ -22,24 +22,27 @@ from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, GenerationEvaluationConfig
+from sftok.features.base import FeaturesConfig
+from sftok.generators.base import GeneratorConfig, GeneratorLossConfig
+from sftok.generators.maskgit import MaskGITConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
+from sftok.losses.semantic import SemanticConfig
 from sftok.metrics.base import MetricConfig
 from sftok.models.autoencoders.base import AutoencoderConfig
 from sftok.models.autoencoders.taming import TamingConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
-from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.models.maskgit_vqgan import VQGANConfig
 from sftok.quantizers.base import QuantizerConfig
+from sftok.quantizers.projected import ProjectedConfig
 from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
-from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 Overlay = Mapping[str, Any]
@@ -144,6 +147,15 @@ class EvaluationRecipe(SplitEvaluation):
         return {name: each for each in reversed(self.extractors) for name in (each.reference, each.label)}
 
 
+class CodebookRecipe(Config):
+    """A frozen codebook: as many k-means centers of patch features for each class (VQGAN-LC)."""
+
+    features: FeaturesConfig
+    images_per_class: int = Field(default=1300, ge=1)
+    """The first of each class; 1300 are all of ImageNet's."""
+    seed: int = 0
+
+
 class PixelRecipe(Config):
     """A tokenizer that is trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
 
@@ -152,10 +164,25 @@ class PixelRecipe(Config):
     """
 
     autoencoder: AutoencoderConfig = TamingConfig()
-    quantizer: QuantizerConfig = VQConfig(codebook_size=16_384)
+    quantizer: QuantizerConfig = VQConfig(codebook_size=16_384, initial_codes="unit")
     latent_dim: int = Field(default=8, ge=1)
+    codebook: CodebookRecipe | None = None
+    """The given codes of a `projected` quantizer."""
+    semantic: SemanticConfig | None = None
+    """Supervision of the latents by a frozen network (ImageFolder)."""
     steps: int = Field(default=300_000, ge=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
+
+    @model_validator(mode="after")
+    def _has_its_codes(self) -> Self:
+        if isinstance(self.quantizer, ProjectedConfig) != (self.codebook is not None):
+            raise ValueError(
+                "the quantizer 'projected', and no other, needs codes that are given: set codebook, "
+                'for example to {"features": {"name": "clip"}}'
+            )
+        if self.semantic is not None:
+            self.semantic.check(self.latent_dim)
+        return self
 
 
 class GeneratorRecipe(Config):
@@ -171,6 +198,11 @@ class GeneratorRecipe(Config):
     training: TrainingConfig = TrainingConfig(
         batch_size=2048, optimizer=OptimizerConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03)
     )
+
+    @model_validator(mode="after")
+    def _reads_its_loss(self) -> Self:
+        self.model.check_loss(self.loss)
+        return self
 
 
 class GenerationRecipe(Config):

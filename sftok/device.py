@@ -58,6 +58,12 @@ def require_device(name: DeviceName) -> None:
         )
 
 
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has finished its work, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def describe_device(name: DeviceName) -> str:
     """A label for people: `cpu`, or the model of the GPU."""
     return torch.cuda.get_device_name() if name == "cuda" else name

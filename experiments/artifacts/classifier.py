@@ -24,9 +24,11 @@ class Classifier(Artifact, kind="classifier"):
     augmentation: AugmentationConfig = AugmentationConfig()
 
     @classmethod
-    def plan(cls, recipe: Recipe, data: Mapping[str, str]) -> Classifier | None:
-        """The classifier of a recipe; None where no feature space needs it."""
-        if not any(extractor.in_domain for extractor in recipe.evaluation.extractors):
+    def plan(cls, recipe: Recipe, data: Mapping[str, str], needed: bool | None = None) -> Classifier | None:
+        """The classifier of a recipe; None unless it is `needed` (by default, for a feature space)."""
+        if needed is None:
+            needed = any(extractor.in_domain for extractor in recipe.evaluation.extractors)
+        if not needed:
             return None
         seen = {"image_size": recipe.data.image_size, "augmentation": recipe.views}
         return cls.planned(recipe, data, "in-domain classifier", **seen, **dict(recipe.classifier))

@@ -66,7 +66,7 @@ class Guidance(Artifact, kind="guidance"):
             seed=evaluation.seed,
             source=source,
             generator=generator,
-            classifier=Classifier.plan(recipe, data) if evaluation.primary.in_domain else None,
+            classifier=Classifier.plan(recipe, data, evaluation.primary.in_domain),
         )
 
     @property
@@ -87,7 +87,7 @@ class Guidance(Artifact, kind="guidance"):
             load_generator(context, self.generator).to(device),
             self.source.open_decoder(context, self.decoding, self.precision, device),
             images,
-            self.grid.points(steps=self.steps, mask_schedule=self.mask_schedule),
+            self.generator.model.points(self.grid, self.steps, self.mask_schedule),
             GenerationEvaluationConfig(
                 num_images=self.num_images,
                 extractors=(self.extractor,),

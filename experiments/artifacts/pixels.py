@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from experiments.artifacts.context import Context
+from experiments.artifacts.classifier import Classifier
+from experiments.artifacts.codebook import CODES, Codebook, open_features
+from experiments.artifacts.context import MODEL, Context
 from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.data.augmentation import AugmentationConfig
+from sftok.losses.semantic import SemanticConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
 
 if TYPE_CHECKING:
+    from sftok.losses.semantic import SemanticLoss
     from sftok.tokenizers.pixel import PixelTokenizer
 
 
@@ -28,6 +32,11 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
     steps: int
     seed: int
     augmentation: AugmentationConfig = AugmentationConfig()
+    codebook: Codebook | None = None
+    """The given codes of the quantizer."""
+    semantic: SemanticConfig | None = None
+    classifier: Classifier | None = None
+    """What the semantic supervision comes from, if that is trained here."""
 
     @classmethod
     def plan(cls, row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> TrainPixels:
@@ -41,15 +50,20 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
                 f"{row.name}: a tokenizer trained on pixels is decoded from all of its ids; leave "
                 "evaluation.kept_share at 1"
             )
+        own = recipe.pixels
+        in_domain = own.semantic is not None and own.semantic.features.in_domain
         return cls.planned(
             recipe,
             data,
             f"{row.name}, seed {seed}",
             model=recipe.pixel_tokenizer_config(),
-            training=recipe.pixels.training,
-            steps=recipe.pixels.steps,
+            training=own.training,
+            steps=own.steps,
             seed=seed,
             augmentation=recipe.views,
+            codebook=Codebook.plan(recipe, own.codebook, data) if own.codebook else None,
+            semantic=own.semantic,
+            classifier=Classifier.plan(recipe, data, in_domain),
         )
 
     @property
@@ -71,10 +85,30 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
     def make(self, context: Context) -> dict[str, Any]:
         """Train encoder, quantizer and decoder together."""
         from experiments.artifacts.training import train_model
+        from sftok.io.weights import content_hash, load_tensors
         from sftok.randomness import generator
         from sftok.tokenizers.pixel import PixelTokenizer
         from sftok.training.stages.pixels import PixelStage
 
-        network = PixelTokenizer(self.model, generator(self.seed, "initialisation"))
-        images = context.load_data("train")
-        return train_model(context, self, PixelStage(network), network, network.record, images)
+        network: Any = PixelTokenizer(self.model, generator(self.seed, "initialisation"))
+        if self.codebook is not None:
+            codes, _ = load_tensors(context.folder_of(self.codebook) / MODEL)
+            network.quantizer.load_codebook(codes[CODES])
+        stage = PixelStage(network, self._semantic_loss(context))
+        result = train_model(context, self, stage, network, network.record, context.load_data("train"))
+        if stage.semantic is not None and context.world.is_first:
+            # The key holds its name alone, so that a machine without the file can read the store.
+            result["networks"] = {
+                "semantic": content_hash(stage.semantic.features.network.module.state_dict())
+            }
+        return result
+
+    def _semantic_loss(self, context: Context) -> SemanticLoss | None:
+        from sftok.losses.semantic import SemanticLoss
+        from sftok.randomness import generator
+
+        if self.semantic is None:
+            return None
+        features = open_features(context, self.semantic.features, self.classifier)
+        noise = generator(self.seed, "semantic")
+        return SemanticLoss(self.semantic, features, self.model.latent_dim, noise)

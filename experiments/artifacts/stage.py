@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sftok.data.base import ImageSet
     from sftok.evaluation.config import Precision
-    from sftok.generation import DecodeIds
+    from sftok.generation import DecodeTokens
     from sftok.tokenizers.sftok import SFTok
     from sftok.training.stages.base import Stage
 
@@ -139,7 +139,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
 
     def open_decoder(
         self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
-    ) -> DecodeIds:
+    ) -> DecodeTokens:
         """Ids to images, as `decoding` says."""
         from sftok.evaluation.tokenizers import decode_ids
 

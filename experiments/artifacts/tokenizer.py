@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
     from sftok.evaluation.config import Precision
-    from sftok.generation import DecodeIds
+    from sftok.generation import DecodeTokens
 
 
 class TokenizerArtifact(Artifact):
@@ -41,7 +41,7 @@ class TokenizerArtifact(Artifact):
 
     def open_decoder(
         self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
-    ) -> DecodeIds:
+    ) -> DecodeTokens:
         """Ids to images; a tokenizer without steps has no `decoding` to choose."""
         tokenizer = self.open(context).to(device)
         return lambda ids, noise: tokenizer.decode(ids)

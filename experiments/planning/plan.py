@@ -15,7 +15,7 @@ from experiments.artifacts.base import Artifact
 from experiments.planning.rows import PlannedRow, plan_reference, plan_row
 from experiments.profiles.base import Profile
 from experiments.recipe import Overlay, Recipe, resolve
-from experiments.specs import Experiment
+from experiments.specs import Experiment, Row
 from sftok.config import ConfigError, overlap
 
 ALL = "all"
@@ -71,8 +71,12 @@ def plan(
     recipes = [
         (row, resolve(profile.overlay, profile.overlay_of(row), overrides)) for row in experiment.trained_rows
     ]
+
+    def speed_at(row: Row) -> int | None:
+        return experiment.steps_of(row.name) if experiment.rates else None
+
     rows = [
-        plan_row(row, recipe, seed, fingerprints, experiment.analyses)
+        plan_row(row, recipe, seed, fingerprints, experiment.analyses, speed_at(row))
         for seed in seeds
         for row, recipe in recipes
     ]

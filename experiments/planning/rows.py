@@ -13,6 +13,7 @@ from experiments.artifacts.generation import Generation
 from experiments.artifacts.generator import TrainGenerator
 from experiments.artifacts.guidance import Guidance
 from experiments.artifacts.pixels import TrainPixels
+from experiments.artifacts.speed import Speed
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
 from experiments.artifacts.tokenizer import TokenizerArtifact
@@ -21,6 +22,7 @@ from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
+from sftok.generators.base import TokenShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,32 +47,37 @@ class PlannedRow:
 
 
 def plan_row(
-    row: Row, recipe: Recipe, seed: int, data: Mapping[str, str], analyses: Sequence[str] = ()
+    row: Row,
+    recipe: Recipe,
+    seed: int,
+    data: Mapping[str, str],
+    analyses: Sequence[str] = (),
+    speed_at: int | None = None,
 ) -> PlannedRow:
-    """What `row` needs at `seed`."""
+    """What `row` needs at `seed`; its speed, too, if `speed_at` gives a number of decoding steps."""
     if row.measures == "generation":
         return _plan_generation(row, recipe, seed, data)
+    named = f"{row.name}, seed {seed}"
+    stages: Sequence[TokenizerArtifact]
     if row.subject == "teacher":
         teacher = _measured_teacher(row, recipe, data)
-        label = f"evaluation of {row.name if row.variants else 'the teacher'}"
-        evaluation = Evaluation.plan(recipe, data, label, teacher)
-        return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
-    label = f"evaluation of {row.name}, seed {seed}"
-    if row.subject == "pixels":
-        trained = TrainPixels.plan(row, recipe, seed, data)
-        evaluation = Evaluation.plan(recipe, data, label, None, trained)
-        return PlannedRow(row=row.name, seed=seed, training=(trained,), evaluation=evaluation)
-    teacher = Teacher.plan(recipe, data)
-    stages = TrainStage.plan(row, recipe, seed, teacher, data)
-    evaluation = Evaluation.plan(recipe, data, label, teacher, stages[-1])
+        named = row.name if row.variants else "the teacher"
+        stages, evaluation = [teacher], Evaluation.plan(recipe, data, f"evaluation of {named}", teacher)
+    elif row.subject == "pixels":
+        stages = [TrainPixels.plan(row, recipe, seed, data)]
+        evaluation = Evaluation.plan(recipe, data, f"evaluation of {named}", None, stages[-1])
+    else:
+        teacher = Teacher.plan(recipe, data)
+        stages = TrainStage.plan(row, recipe, seed, teacher, data)
+        evaluation = Evaluation.plan(recipe, data, f"evaluation of {named}", teacher, stages[-1])
+    measured: list[Artifact] = [
+        Analysis.plan(name, evaluation, recipe, f"{name} of {named}") for name in analyses
+    ]
+    if speed_at is not None:
+        decoding = recipe.evaluation.decoding(speed_at) if row.subject == "tokenizer" else None
+        measured.append(Speed.plan(recipe, data, f"speed of {named}", stages[-1], decoding))
     return PlannedRow(
-        row=row.name,
-        seed=seed,
-        training=tuple(stages),
-        evaluation=evaluation,
-        analyses=tuple(
-            Analysis.plan(name, evaluation, recipe, f"{name} of {row.name}, seed {seed}") for name in analyses
-        ),
+        row=row.name, seed=seed, training=tuple(stages), evaluation=evaluation, analyses=tuple(measured)
     )
 
 
@@ -108,12 +115,16 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
         )
         tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=stages[-1])
     source = stages[-1]
+    made = TokenShape(num_tokens=source.num_tokens, vocabulary=source.vocabulary)
+    try:
+        recipe.generator.model.check(made)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
     generator = TrainGenerator.planned(
         recipe,
         data,
         f"generator of {name}, seed {seed}",
-        num_tokens=source.num_tokens,
-        vocabulary=source.vocabulary,
+        **dict(made),
         seed=seed,
         tokens=tokens,
         **dict(recipe.generator),

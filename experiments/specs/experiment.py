@@ -37,6 +37,10 @@ class Row(Config):
     (`Recipe.pixels`); the last two have no decoding steps."""
     measures: Literal["reconstruction", "generation"] = "reconstruction"
     """What of it: its reconstructions, or the images that a generator trained on its ids makes."""
+    note: str = ""
+    """What a reader must know of the published values: a matter of protocol, or their source."""
+    apart: bool = False
+    """For a system that the paper does not have: it is shown below the others, as its authors publish it."""
     steps: int | None = Field(default=None, ge=1)
     """Decoding steps of the headline, if they are not the table's: 1 for a single-step tokenizer."""
 
@@ -46,6 +50,8 @@ class Row(Config):
             raise ValueError(f"row {self.name!r} has no label")
         if not self.trained and (self.overrides or self.variants):
             raise ValueError(f"row {self.name!r} is not trained here, so it has nothing to override")
+        if self.apart and self.trained:
+            raise ValueError(f"row {self.name!r} stands apart, which only a row that is not trained can")
         return self
 
 
@@ -103,6 +109,8 @@ class Experiment(Config):
     """Which of the rows' facts have a column, in order."""
     costs: bool = False
     """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
+    rates: bool = False
+    """Whether bits per image, size and speed are shown beside the results (Table 1)."""
     curves: tuple[Curve, ...] = ()
     """Training curves that are results (Figures 4b, 9 to 14)."""
     analyses: tuple[str, ...] = ()

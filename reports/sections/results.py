@@ -17,6 +17,8 @@ from reports.tables import Cell, Column, Group, Line, Table, best, display_order
 
 ORDER, TITLE = 90, "Results"
 
+APART = "Published elsewhere, not in the paper's table"
+
 
 def applies(run: Run) -> bool:
     """Whether a row is run here."""
@@ -39,6 +41,10 @@ def render(run: Run) -> Markup:
         *([Note(warning, "notice")] if len(protocols) > 1 else []),
         headline(run),
         *([Note(compute, "small")] if compute else []),
+        *(
+            Note(f"{mark} {run.label(row)}: {run.experiment.row(row).note}", "small")
+            for row, mark in _marks(run).items()
+        ),
     )
 
 
@@ -50,7 +56,7 @@ def headline(run: Run) -> Table:
     spaces = [(metric, space) for metric in measured_metrics(run) for space in feature_spaces(run, metric)]
     cells = [_published(run, metric) for metric in published]
     cells += [_measured(run, metric, space) for metric, space in spaces]
-    lines = []
+    lines: dict[bool, list[Line]] = {False: [], True: []}
     for row in experiment.rows:
         here = run.request.facts.get(row.name, {})
         facts = [
@@ -62,7 +68,7 @@ def headline(run: Run) -> Table:
         state = _state(run, row.name) if row.trained else "published only"
         seconds = training_seconds(run, row.name)
         ends = texts(["" if seconds is None else duration(seconds), _seeds(run, row.name)])
-        lines.append(Line(label, (*facts, *values, *ends), state, muted=not row.trained))
+        lines[row.apart].append(Line(label, (*facts, *values, *ends), state, muted=not row.trained))
     bounds = []
     for name, label in REFERENCES.items():
         values = [column.get(name, Cell()) for column in cells]
@@ -81,7 +87,11 @@ def headline(run: Run) -> Table:
             Column("Training", ("per seed",)),
             Column("Seeds", ("done",)),
         ),
-        groups=(Group("", tuple(lines)), *([Group("", tuple(bounds))] if bounds else [])),
+        groups=(
+            Group("", tuple(lines[False])),
+            *([Group("", tuple(bounds))] if bounds else []),
+            *([Group(APART, tuple(lines[True]))] if lines[True] else []),
+        ),
         heads=(("", 1), ("Published", said), ("Measured here", len(spaces)), ("", 2)),
         dense=False,
     )
@@ -158,9 +168,22 @@ def _measured(run: Run, metric: str, space: str) -> dict[str, Cell]:
 
 def _published(run: Run, metric: str) -> dict[str, Cell]:
     values = {row.name: row.published[metric] for row in run.experiment.rows if metric in row.published}
+    rivals = {
+        row.name: values[row.name] for row in run.experiment.rows if row.name in values and not row.apart
+    }
     decimals = max(map(_written_decimals, values.values()), default=0)
-    winners = best(values, run.metric(metric).direction)
-    return {name: Cell(fixed(value, decimals), name in winners) for name, value in values.items()}
+    winners = best(rivals, run.metric(metric).direction)
+    marks = _marks(run)
+    return {
+        name: Cell(fixed(value, decimals), name in winners, marks.get(name, ""))
+        for name, value in values.items()
+    }
+
+
+def _marks(run: Run) -> dict[str, str]:
+    """The footnotes of published values: a number for each row that has one."""
+    noted = (row.name for row in run.experiment.rows if row.note)
+    return {name: f"({number})" for number, name in enumerate(noted, start=1)}
 
 
 def _written_decimals(value: float) -> int:

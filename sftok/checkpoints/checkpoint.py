@@ -12,6 +12,7 @@ SFTOK = "sftok"
 TITOK = "titok"
 MASKGIT_VQGAN = "maskgit-vqgan"
 MASKGIT_GENERATOR = "maskgit-generator"
+PIXEL_TOKENIZER = "pixel-tokenizer"
 
 PIXEL_DECODER = "pixel_decoder."
 TEACHER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
@@ -27,7 +28,7 @@ class Checkpoint:
 
     Attributes:
         source: where it came from, for messages.
-        architecture: `SFTOK`, `TITOK`, `MASKGIT_VQGAN` or `MASKGIT_GENERATOR`.
+        architecture: of the model that it holds, such as `SFTOK`.
         record: what the model's `record_type` is built from, not yet checked.
         tensors: float32, by the names of the model's state dict.
     """

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
@@ -56,6 +57,25 @@ def pointwise(kernel: Tensor) -> Tensor:
     if kernel.dim() < 2:
         raise ReleasedWeightsError(f"the weight of a 1x1 convolution has shape {tuple(kernel.shape)}")
     return kernel.flatten(1)
+
+
+def join(tensors: dict[str, Tensor], parts: Sequence[str]) -> dict[str, Tensor]:
+    """Concatenate what rules named `NAME/PART`, in the order of `parts`, to the tensor `NAME`.
+
+    Raises:
+        ReleasedWeightsError: parts are missing or do not fit each other.
+    """
+    try:
+        for joint in {name.rpartition("/")[0] for name in tensors if "/" in name}:
+            tensors[joint] = torch.cat([tensors.pop(f"{joint}/{part}") for part in parts])
+    except KeyError as missing:
+        raise ReleasedWeightsError(
+            f"a tensor is missing, {missing.args[0]} in this package's names"
+        ) from None
+    except (RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleasedWeightsError(f"its tensors do not fit each other ({reason})") from None
+    return tensors
 
 
 def vision_transformer(part: str) -> list[Rule]:

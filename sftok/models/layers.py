@@ -34,6 +34,31 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return rearrange(torch.bmm(weights, value), "(b h) l d -> b h l d", h=heads)
 
 
+def attend_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, rate: float, noise: torch.Generator | None
+) -> Tensor:
+    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, a share of `rate` of its weights dropped.
+
+    Torch's fused attention draws from the global state, so the products are written out where something is
+    dropped.
+    """
+    if noise is None or rate == 0:
+        return attend(query, key, value)
+    weights = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).softmax(-1)
+    return drop_out(weights, rate, noise).to(value.dtype) @ value
+
+
+def drop_out(values: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:
+    """`values` with a share of `rate` set to 0 and the others scaled to keep the mean.
+
+    Torch's own dropout draws from the global state; this draws from `noise`, and does nothing without it.
+    """
+    if noise is None or rate == 0:
+        return values
+    kept = torch.rand(values.shape, generator=noise, device=noise.device) >= rate
+    return values * kept / (1 - rate)
+
+
 class SelfAttention(nn.Module):
     """Multi-head self-attention of every token with every token.
 

@@ -71,6 +71,10 @@ class FSQ(nn.Module):
         """Number of codes."""
         return self.config.codebook_size
 
+    def codebook(self) -> Tensor:
+        """All codes, `[V, Dq]`, in the order of their ids."""
+        return self.lookup(torch.arange(self.codebook_size, device=self.levels.device).unsqueeze(0))[0]
+
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:

@@ -1,8 +1,8 @@
 """Residual quantization: each code corrects what the codes before it left over (RQ-VAE, arXiv 2203.01941).
 
-All depths share one codebook. No gradient trains it: in training mode `forward` moves each code towards the mean
-of the residuals that chose it, and restarts codes that are hardly chosen. Both happen at every depth, before the
-next depth searches, as in the authors' code. So ids in training differ from those in evaluation.
+All depths share one codebook. No gradient trains it: in training mode `forward` moves each code towards the
+mean of the residuals that chose it, and restarts codes that are hardly chosen. Both happen at every depth,
+before the next depth searches, as in the authors' code. So ids in training differ from those in evaluation.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class ResidualConfig(QuantizerConfig, name="residual"):
     Attributes:
         commitment_cost: weight of the loss that pulls latents to each partial sum of their codes.
         decay: of the moving averages of usage and sums.
-        restart_below: average usage (latents per update) below which a code is replaced by a residual of
-            the batch; 0 restarts none.
+        restart_below: average usage (latents per depth and batch) below which a code is replaced by a
+            residual of the batch; 0 restarts none.
     """
 
     codebook_size: int = Field(default=16384, ge=2)
@@ -86,7 +86,8 @@ class Residual(nn.Module):
         Args:
             latents: the latents.
             generator: source of restarts; needed in training mode if there are any.
-            world: the processes that share the batch; usage and restarts are those of the whole batch.
+            world: the processes that share the batch; usage and restarts are of the whole batch (the
+                authors restart from the first process's part).
 
         Raises:
             ValueError: in training mode with restarts there is no generator.

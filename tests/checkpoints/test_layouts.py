@@ -12,7 +12,7 @@ from sftok.checkpoints import CheckpointError
 from sftok.checkpoints.files import WeightFile
 from sftok.checkpoints.layouts import interpret, layouts
 from sftok.decoding.schedule import DecodingConfig
-from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator
+from sftok.generators.maskgit import SFTOK_MASKGIT, MaskGITGenerator
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN
 from sftok.tokenizers.hub import TOKENIZERS
 from sftok.tokenizers.sftok import SIZES, SFTok, SFTokRecord

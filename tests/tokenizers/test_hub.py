@@ -8,7 +8,7 @@ import torch
 from small_models import generator_record, released, seeded, smaller_sftok_config
 
 from sftok.checkpoints import CheckpointError
-from sftok.models.generator import MaskGITGenerator
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGANRecord
 from sftok.tokenizers import hub
 from sftok.tokenizers.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer

@@ -14,16 +14,9 @@ from torch.testing import assert_close
 from sftok.checkpoints.released import titok
 from sftok.config import ConfigError
 from sftok.models.encoder import ViTEncoderConfig
+from sftok.models.titok_decoder import CodesHeadConfig, HeadConfig, PixelsHeadConfig, TiTokDecoderConfig
 from sftok.quantizers.vq import VQConfig
-from sftok.tokenizers.titok import (
-    TITOK_SIZES,
-    CodesHeadConfig,
-    HeadConfig,
-    PixelsHeadConfig,
-    TiTok,
-    TiTokConfig,
-    TiTokDecoderConfig,
-)
+from sftok.tokenizers.titok import TITOK_SIZES, TiTok, TiTokConfig
 
 WIDTH, HEADS, DEPTH, TOKENS, GRID, PATCH = 16, 2, 2, 3, 4, 4
 

@@ -58,7 +58,7 @@ class MaskBitEncoder(nn.Module):
             residual_blocks(before, after, config)
             for before, after in pairwise((config.hidden_channels, *channels))
         )
-        self.downsample = nn.ModuleList(map(Downsample, channels[:-1]))
+        self.downsample = nn.ModuleList([*map(Downsample, channels[:-1]), nn.Identity()])
         self.mid = residual_blocks(channels[-1], channels[-1], config)
         self.norm_out = group_norm(channels[-1], config.norm_groups)
         self.conv_out = nn.Conv2d(channels[-1], latent_dim, 1)
@@ -67,10 +67,9 @@ class MaskBitEncoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         hidden = self.conv_in(images)
-        for level, downsample in zip(self.down[:-1], self.downsample, strict=True):
+        for level, downsample in zip(self.down, self.downsample, strict=True):
             hidden = downsample(level(hidden))
-        hidden = self.mid(self.down[-1](hidden))
-        return to_sequence(self.conv_out(F.silu(self.norm_out(hidden))))
+        return to_sequence(self.conv_out(F.silu(self.norm_out(self.mid(hidden)))))
 
 
 class MaskBitDecoder(nn.Module):
@@ -91,7 +90,7 @@ class MaskBitDecoder(nn.Module):
         self.up = nn.ModuleList(
             residual_blocks(before, after, config) for before, after in pairwise((channels[0], *channels))
         )
-        self.upsample = nn.ModuleList(map(Upsample, channels[:-1]))
+        self.upsample = nn.ModuleList([*map(Upsample, channels[:-1]), nn.Identity()])
         self.norm_out = group_norm(channels[-1], config.norm_groups)
         self.conv_out = nn.Conv2d(channels[-1], 3, 3, padding=1)
         initialize_as_torch(self, generator)
@@ -99,6 +98,6 @@ class MaskBitDecoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         hidden = self.mid(self.conv_in(to_grid(latents, self.grid)))
-        for level, upsample in zip(self.up[:-1], self.upsample, strict=True):
+        for level, upsample in zip(self.up, self.upsample, strict=True):
             hidden = upsample(level(hidden))
-        return self.conv_out(F.silu(self.norm_out(self.up[-1](hidden))))
+        return self.conv_out(F.silu(self.norm_out(hidden)))

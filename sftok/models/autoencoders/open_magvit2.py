@@ -90,9 +90,8 @@ class OpenMAGVIT2Encoder(nn.Module):
             residual_blocks(before, after, config)
             for before, after in pairwise((config.hidden_channels, *channels))
         )
-        self.downsample = nn.ModuleList(
-            nn.Conv2d(width, width, 3, stride=2, padding=1) for width in channels[:-1]
-        )
+        halvings = (nn.Conv2d(width, width, 3, stride=2, padding=1) for width in channels[:-1])
+        self.downsample = nn.ModuleList([*halvings, nn.Identity()])
         self.mid = residual_blocks(channels[-1], channels[-1], config)
         self.norm_out = group_norm(channels[-1], config.norm_groups)
         self.conv_out = nn.Conv2d(channels[-1], latent_dim, 1)
@@ -101,10 +100,9 @@ class OpenMAGVIT2Encoder(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         hidden = self.conv_in(2 * images - 1)
-        for level, downsample in zip(self.down[:-1], self.downsample, strict=True):
+        for level, downsample in zip(self.down, self.downsample, strict=True):
             hidden = downsample(level(hidden))
-        hidden = self.mid(self.down[-1](hidden))
-        return to_sequence(self.conv_out(F.silu(self.norm_out(hidden))))
+        return to_sequence(self.conv_out(F.silu(self.norm_out(self.mid(hidden)))))
 
 
 class OpenMAGVIT2Decoder(nn.Module):
@@ -130,7 +128,7 @@ class OpenMAGVIT2Decoder(nn.Module):
             AdaptiveNorm(before, config.norm_groups, latent_dim) for _, before in widths
         )
         self.up = nn.ModuleList(residual_blocks(before, after, config) for after, before in widths)
-        self.upsample = nn.ModuleList(map(DepthToSpace, channels[1:]))
+        self.upsample = nn.ModuleList([nn.Identity(), *map(DepthToSpace, channels[1:])])
         self.norm_out = group_norm(channels[0], config.norm_groups)
         self.conv_out = nn.Conv2d(channels[0], 3, 3, padding=1)
         initialize_as_torch(self, generator)
@@ -139,8 +137,7 @@ class OpenMAGVIT2Decoder(nn.Module):
         """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         codes = to_grid(latents, self.grid)
         hidden = self.mid(self.conv_in(codes))
-        for index in reversed(range(len(self.up))):
-            hidden = self.up[index](self.adaptive[index](hidden, codes))
-            if index > 0:
-                hidden = self.upsample[index - 1](hidden)
+        levels = zip(self.adaptive, self.up, self.upsample, strict=True)
+        for norm, level, upsample in reversed(tuple(levels)):
+            hidden = upsample(level(norm(hidden, codes)))
         return (self.conv_out(F.silu(self.norm_out(hidden))) + 1) / 2

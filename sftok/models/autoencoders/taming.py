@@ -132,7 +132,10 @@ class TamingEncoder(nn.Module):
             Level(before, after, blocks, level in config.attention_levels, norm)
             for level, (before, after) in enumerate(pairwise((config.hidden_channels, *channels)))
         )
-        self.downsample = nn.ModuleList(map(Downsample, channels[: config.num_halvings]))
+        self.downsample = nn.ModuleList(
+            Downsample(width) if level < config.num_halvings else nn.Identity()
+            for level, width in enumerate(channels)
+        )
         self.mid = Middle(channels[-1], norm)
         self.norm_out = norm(channels[-1])
         self.conv_out = nn.Conv2d(channels[-1], config.z_channels, 3, padding=1)
@@ -145,10 +148,8 @@ class TamingEncoder(nn.Module):
         for _ in range(self.config.haar_levels):
             hidden = haar(hidden)
         hidden = self.conv_in(hidden)
-        for index, level in enumerate(self.down):
-            hidden = level(hidden)
-            if index < len(self.downsample):
-                hidden = self.downsample[index](hidden)
+        for level, downsample in zip(self.down, self.downsample, strict=True):
+            hidden = downsample(level(hidden))
         hidden = self.conv_out(F.silu(self.norm_out(self.mid(hidden))))
         return to_sequence(self.to_latents(hidden))
 
@@ -179,7 +180,10 @@ class TamingDecoder(nn.Module):
             Level(before, after, blocks, level in config.attention_levels, norm)
             for level, (after, before) in enumerate(pairwise((*channels, channels[-1])))
         )
-        self.upsample = nn.ModuleList(map(Upsample, channels[len(channels) - config.num_halvings :]))
+        self.upsample = nn.ModuleList(
+            Upsample(width) if level >= len(channels) - config.num_halvings else nn.Identity()
+            for level, width in enumerate(channels)
+        )
         self.norm_out = norm(channels[0])
         self.conv_out = nn.Conv2d(channels[0], 3 * 4**config.haar_levels, 3, padding=1)
         initialize_as_torch(self, generator)
@@ -189,11 +193,8 @@ class TamingDecoder(nn.Module):
         grid = to_grid(latents, self.grid)
         codes = (grid,) if self.config.decoder_norm == "spatial" else ()
         hidden = self.mid(self.conv_in(self.from_latents(grid)), *codes)
-        kept = len(self.up) - len(self.upsample)
-        for index in reversed(range(len(self.up))):
-            hidden = self.up[index](hidden, *codes)
-            if index >= kept:
-                hidden = self.upsample[index - kept](hidden)
+        for level, upsample in zip(reversed(self.up), reversed(self.upsample), strict=True):
+            hidden = upsample(level(hidden, *codes))
         hidden = self.conv_out(F.silu(self.norm_out(hidden, *codes)))
         for _ in range(self.config.haar_levels):
             hidden = inverse_haar(hidden)

@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from small_models import draw, seeded
 from torch.testing import assert_close
 
-from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator, attend_with_dropout, drop_out
-from sftok.models.layers import attend
+from sftok.generators.maskgit import SFTOK_MASKGIT, MaskGITGenerator
+from sftok.models.layers import attend, attend_with_dropout, drop_out
 
 CONFIG = small_models.generator_record(6, 10, 3, depth=2)
 

@@ -1,9 +1,10 @@
 """The MaskGIT generator: a class-conditional bidirectional transformer over token ids (Sections 3.3, 4.3).
 
-One call predicts the distribution of every id given a class and the ids that are already known;
-`sftok.generation` samples an image's ids with the loop that the tokenizer's decoder shares. The architecture
-is the release's, a BERT: learned positions, a layer norm after each residual with epsilon 1e-12, exact GELU,
-dropout of embeddings, attention weights and residual branches.
+One call predicts the distribution of every id given a class and the ids that are already known; an image's
+ids are sampled by the loop that the tokenizer's decoder shares. The architecture is the release's, a BERT:
+learned positions, a layer norm after each residual with epsilon 1e-12, exact GELU, dropout of embeddings,
+attention weights and residual branches. In training, a random part of an image's ids is masked and predicted
+from the rest and the class; some classes are replaced by a learned null class, for classifier-free guidance.
 """
 
 from __future__ import annotations
@@ -15,10 +16,20 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from sftok.checkpoints.pretrained import Pretrained
-from sftok.config import Config
-from sftok.models.base import GeneratorConfig
-from sftok.models.layers import MLP, SelfAttention, attend, check_heads
+from sftok.decoding.guidance import GenerationConfig, guided
+from sftok.decoding.schedule import sample_mask
+from sftok.decoding.unmask import OnStep, iterative_unmask
+from sftok.generators.base import (
+    Draws,
+    Generator,
+    GeneratorConfig,
+    GeneratorLossConfig,
+    GeneratorRecord,
+    TokenShape,
+    dropout_noise,
+)
+from sftok.losses.masked_cross_entropy import masked_cross_entropy
+from sftok.models.layers import MLP, SelfAttention, attend_with_dropout, check_heads, drop_out
 
 _NORM_EPSILON = 1e-12
 
@@ -40,36 +51,18 @@ class MaskGITConfig(GeneratorConfig, name="maskgit"):
     mlp_ratio: int = Field(default=4, ge=1)
     dropout: float = Field(default=0.1, ge=0, lt=1)
 
+    loss_settings = frozenset(GeneratorLossConfig.model_fields)
+
     @model_validator(mode="after")
     def _divides(self) -> Self:
         check_heads(self.width, self.heads)
         return self
 
     def build(
-        self,
-        num_tokens: int,
-        vocabulary: int,
-        num_classes: int,
-        generator: torch.Generator | None = None,
+        self, tokens: TokenShape, num_classes: int, generator: torch.Generator | None = None
     ) -> MaskGITGenerator:
         """A generator with weights drawn from `generator` (None: seed 0)."""
-        return MaskGITGenerator(self, num_tokens, vocabulary, num_classes, generator)
-
-
-class GeneratorRecord(Config):
-    """What a saved generator is rebuilt from.
-
-    Attributes:
-        model: the network.
-        num_tokens: ids per image, K (N for a 2D tokenizer's codes).
-        vocabulary: the number of ids, V: the size of the tokenizer's codebook.
-        num_classes: classes, one of which a label names.
-    """
-
-    model: GeneratorConfig
-    num_tokens: int = Field(ge=1)
-    vocabulary: int = Field(ge=2)
-    num_classes: int = Field(ge=1)
+        return MaskGITGenerator(self, tokens, num_classes, generator)
 
 
 class PostNormBlock(nn.Module):
@@ -90,62 +83,34 @@ class PostNormBlock(nn.Module):
         return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, noise))
 
 
-class MaskGITGenerator(Pretrained):
+class MaskGITGenerator(Generator):
     """p(ids | known ids, class): the class is one more token, in front."""
 
     architecture: ClassVar[str] = "maskgit-generator"
-    record_type: ClassVar[type[Config]] = GeneratorRecord
 
     def __init__(
         self,
         config: MaskGITConfig,
-        num_tokens: int,
-        vocabulary: int,
+        tokens: TokenShape,
         num_classes: int,
         generator: torch.Generator | None = None,
     ) -> None:
-        super().__init__()
-        self.config = config
-        self.num_tokens, self.vocabulary, self.num_classes = num_tokens, vocabulary, num_classes
-        self.token_embedding = nn.Embedding(vocabulary + 1, config.width)
+        super().__init__(config, tokens, num_classes)
+        assert tokens.vocabulary is not None
+        self.num_tokens, self.vocabulary = tokens.num_tokens, tokens.vocabulary
+        self.token_embedding = nn.Embedding(self.vocabulary + 1, config.width)
         self.class_embedding = nn.Embedding(num_classes + 1, config.width)
-        self.position_embedding = nn.Parameter(torch.empty(1 + num_tokens, config.width))
+        self.position_embedding = nn.Parameter(torch.empty(1 + self.num_tokens, config.width))
         self.norm_in = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
         self.blocks = nn.ModuleList(PostNormBlock(config) for _ in range(config.depth))
-        self.head = nn.Linear(config.width, vocabulary)
+        self.dropout = config.dropout
+        self.head = nn.Linear(config.width, self.vocabulary)
         self._initialize(generator or torch.Generator().manual_seed(0))
-
-    @classmethod
-    def from_config(cls, config: GeneratorRecord, generator: torch.Generator | None = None) -> Self:
-        """A fresh generator with weights drawn from `generator` (None: seed 0).
-
-        Raises:
-            TypeError: the record is of a generator of another kind.
-        """
-        model = config.model.build(config.num_tokens, config.vocabulary, config.num_classes, generator)
-        if not isinstance(model, cls):
-            raise TypeError(f"the generator {config.model.reference!r} is not a {cls.__name__}")
-        return model
-
-    @property
-    def record(self) -> GeneratorRecord:
-        """The configuration and what it was built for."""
-        return GeneratorRecord(
-            model=self.config,
-            num_tokens=self.num_tokens,
-            vocabulary=self.vocabulary,
-            num_classes=self.num_classes,
-        )
 
     @property
     def mask_id(self) -> int:
         """The id that stands for an unknown token: V, one past the vocabulary."""
         return self.vocabulary
-
-    @property
-    def null_class(self) -> int:
-        """The label that stands for no class, learned by class drop: one past the last class."""
-        return self.num_classes
 
     def forward(self, ids: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
         """Logits of every id.
@@ -159,10 +124,61 @@ class MaskGITGenerator(Pretrained):
             Logits `[B, K, V]`.
         """
         tokens = torch.cat([self.class_embedding(labels.unsqueeze(1)), self.token_embedding(ids)], dim=1)
-        tokens = drop_out(self.norm_in(tokens + self.position_embedding), self.config.dropout, noise)
+        tokens = drop_out(self.norm_in(tokens + self.position_embedding), self.dropout, noise)
         for block in self.blocks:
             tokens = block(tokens, noise)
         return self.head(tokens[:, 1:])
+
+    def loss(
+        self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws
+    ) -> dict[str, Tensor]:
+        """Masked cross-entropy of ids `[B, K]`, and the accuracy at masked ids."""
+        shape = (draws.world.size * len(tokens), tokens.shape[1])
+        drawn = sample_mask(shape, config.mask_schedule, draws.generator)
+        masked = draws.world.share(drawn).to(tokens.device)
+        labels = self.drop_classes(labels, config.class_drop, draws)
+        noise = dropout_noise(draws, tokens.device)
+        logits = self(tokens.masked_fill(masked, self.mask_id), labels, noise)
+        loss = masked_cross_entropy(
+            logits,
+            tokens,
+            masked,
+            unmasked_weight=config.unmasked_weight,
+            label_smoothing=config.label_smoothing,
+            world=draws.world,
+        )
+        with torch.no_grad():
+            # In float32: on a CPU, the argmax of bfloat16 is ten times slower.
+            hits = (logits.float().argmax(-1) == tokens) & masked
+            accuracy = hits.sum() / draws.world.mean(masked.sum().float())
+        return {"loss": loss, "masked_accuracy": accuracy}
+
+    def sampling_steps(self, config: GenerationConfig) -> int:
+        """As configured."""
+        return config.steps
+
+    def coordinates(self, config: GenerationConfig) -> dict[str, float]:
+        """Steps and temperature."""
+        return {"steps": config.steps, "temperature": config.temperature}
+
+    @torch.no_grad()
+    def sample(
+        self,
+        labels: Tensor,
+        config: GenerationConfig,
+        generator: torch.Generator,
+        on_step: OnStep | None = None,
+    ) -> Tensor:
+        """Ids, int64 `[B, K]`, for labels `[B]`; `on_step` is called after each step."""
+        return iterative_unmask(
+            guided(self, labels, self.null_class, config),
+            batch_size=len(labels),
+            length=self.num_tokens,
+            mask_id=self.mask_id,
+            config=config.decoding,
+            generator=generator,
+            on_step=on_step,
+        ).ids
 
     def _initialize(self, generator: torch.Generator) -> None:
         """As BERT: normal with deviation 0.02, biases zero, norms the identity."""
@@ -171,31 +187,6 @@ class MaskGITGenerator(Pretrained):
                 nn.init.normal_(parameter, std=0.02, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
-
-
-def attend_with_dropout(
-    query: Tensor, key: Tensor, value: Tensor, rate: float, noise: torch.Generator | None
-) -> Tensor:
-    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, a share of `rate` of its weights dropped.
-
-    Torch's fused attention draws from the global state, so the products are written out where something is
-    dropped.
-    """
-    if noise is None or rate == 0:
-        return attend(query, key, value)
-    weights = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).softmax(-1)
-    return drop_out(weights, rate, noise).to(value.dtype) @ value
-
-
-def drop_out(values: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:
-    """`values` with a share of `rate` set to 0 and the others scaled to keep the mean.
-
-    Torch's own dropout draws from the global state; this draws from `noise`, and does nothing without it.
-    """
-    if noise is None or rate == 0:
-        return values
-    kept = torch.rand(values.shape, generator=noise, device=noise.device) >= rate
-    return values * kept / (1 - rate)
 
 
 def _paper_size(num_tokens: int, vocabulary: int) -> GeneratorRecord:
