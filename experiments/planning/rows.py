@@ -22,7 +22,6 @@ from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
-from sftok.generators.base import TokenShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,7 @@ def plan_reference(recipe: Recipe, data: Mapping[str, str]) -> Evaluation:
 
 
 def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> PlannedRow:
-    """A generator of a tokenizer's ids, all of them (ConfigError if not), or of the teacher's codes."""
+    """A generator of a tokenizer's tokens, all of them (ConfigError if not), or of the teacher's codes."""
     name = "teacher" if row.subject == "teacher" and not row.variants else row.name
     tokens: Codes | Tokens
     stages: Sequence[TokenizerArtifact]
@@ -115,7 +114,7 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
         )
         tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=stages[-1])
     source = stages[-1]
-    made = TokenShape(num_tokens=source.num_tokens, vocabulary=source.vocabulary)
+    made = source.shape
     try:
         recipe.generator.model.check(made)
     except ValueError as error:

@@ -176,6 +176,9 @@ class Generator(Pretrained):
         """The label that stands for no class, learned by class drop: one past the last class."""
         return self.num_classes
 
+    def measure(self, tokens: Tensor) -> None:
+        """Before training, look at the latents `[n, N, D]` of many images; one of ids has nothing to measure."""
+
     @abstractmethod
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from small_models import draw, perturbed, seeded
+from small_training import assert_resumes
 from torch import Tensor, nn
 from torch.testing import assert_close
 
@@ -20,6 +21,7 @@ from sftok.generators.diffusion import DiffusionConfig, DiffusionGenerator
 from sftok.generators.diffusion_unet import UNetConfig
 from sftok.generators.diffusion_uvit import UViTConfig
 from sftok.training.stages.base import Step
+from sftok.training.stages.generator import GeneratorStage
 
 LATENTS = TokenShape(num_tokens=9, latent_dim=4)
 """A grid of 3x3, which no U-Net halves evenly."""
@@ -84,6 +86,18 @@ def test_processes_together_train_as_one_does_alone(config):
         for rank, part in enumerate((slice(0, 2), slice(2, 4)))
     ]
     assert_close(torch.stack(parts).mean(), whole)
+
+
+@BOTH
+@pytest.mark.parametrize("end", [{"stop_after": 4}, {"kill_at": 5}], ids=["stopped", "killed"])
+def test_a_training_resumes_with_the_same_bits(config, tmp_path, end):
+    def make() -> GeneratorStage:
+        generator = config.build(LATENTS, 3, seeded())
+        generator.measure(4 * draw(8, 9, 4))
+        return GeneratorStage(generator, lambda batch: 4 * draw(4, 9, 4), LOSS)
+
+    resumed = assert_resumes(make, tmp_path, steps=7, **end)
+    assert_close(resumed.trained.deviation, (4 * draw(8, 9, 4)).std())
 
 
 def test_latents_are_divided_by_their_deviation():
