@@ -23,8 +23,8 @@ EXPERIMENT = Experiment(
         "MaskGIT, a bidirectional transformer over token ids, samples an image of each class in turn in 8 "
         "steps. The rows trained here differ in the tokenizer alone: its ids are what the generator learns, "
         "its decoder turns them into images. Guidance and temperature are chosen for each row on images of "
-        "the training set, among the same grid. LDM-4 and DC-AE have continuous tokenizers, trained on pixels "
-        "as the 2D systems of Table 1, and a diffusion model of their latents, sampled by DDIM."
+        "the training set, among the same grid. LDM-4 and DC-AE have continuous tokenizers, trained on "
+        "pixels as the 2D systems of Table 1, and a diffusion model of their latents, sampled by DDIM."
     ),
     facts=("#Type",),
     rows=read_rows(

@@ -177,7 +177,7 @@ class Generator(Pretrained):
         return self.num_classes
 
     def measure(self, tokens: Tensor) -> None:
-        """Before training, look at the latents `[n, N, D]` of many images; one of ids has nothing to measure."""
+        """Look at the latents `[n, N, D]` of many images before training; ids have nothing to measure."""
 
     @abstractmethod
     def loss(
