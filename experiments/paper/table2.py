@@ -27,6 +27,7 @@ EXPERIMENT = Experiment(
         "pixels as the 2D systems of Table 1, and a diffusion model of their latents, sampled by DDIM."
     ),
     facts=("#Type",),
+    rates=True,
     rows=read_rows(
         "experiments.paper",
         "table2.tsv",
