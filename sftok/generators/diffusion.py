@@ -33,16 +33,21 @@ class DiffusionConfig(GeneratorConfig):
         noise_levels: levels of noise, from which training draws and of which sampling takes a few.
         beta_start: variance that the first level adds.
         beta_end: variance that the last level adds; square roots are spaced evenly between the two.
+        sampling_steps: steps of DDIM. They are not those of a `GenerationConfig`, which compared generators
+            share.
     """
 
     noise_levels: int = Field(default=1000, ge=2)
     beta_start: float = Field(default=0.0015, gt=0, lt=1)
     beta_end: float = Field(default=0.0195, gt=0, lt=1)
+    sampling_steps: int = Field(default=250, ge=1)
 
     @model_validator(mode="after")
-    def _grows(self) -> Self:
+    def _has_a_schedule(self) -> Self:
         if self.beta_start >= self.beta_end:
             raise ValueError(f"beta_start {self.beta_start} is not below beta_end {self.beta_end}")
+        if self.sampling_steps > self.noise_levels:
+            raise ValueError(f"sampling_steps {self.sampling_steps} exceeds noise_levels {self.noise_levels}")
         return self
 
     def check(self, tokens: TokenShape) -> None:
@@ -66,13 +71,7 @@ class DiffusionConfig(GeneratorConfig):
         require("diffusers")
 
     def points(self, grid: GuidanceGrid, steps: int, mask_schedule: str) -> list[GenerationConfig]:
-        """The guidance of `grid`; temperature and mask schedule mean nothing to DDIM.
-
-        Raises:
-            ValueError: there are fewer levels of noise than `steps`.
-        """
-        if steps > self.noise_levels:
-            raise ValueError(f"{steps} sampling steps are more than noise_levels {self.noise_levels}")
+        """The guidance of `grid`, at one temperature: DDIM has none."""
         return grid.model_copy(update={"temperatures": (1.0,)}).points(steps, mask_schedule)
 
     def build(
@@ -151,15 +150,16 @@ class DiffusionGenerator(Generator):
         return self.config.schedule()
 
     def sampling_steps(self, config: GenerationConfig) -> int:
-        """The steps of DDIM."""
-        return config.steps
+        """The steps of DDIM, whatever is configured for MaskGIT."""
+        return self.config.sampling_steps
 
     @torch.no_grad()
     def sample(self, labels: Tensor, config: GenerationConfig, generator: torch.Generator) -> Tensor:
         """Sample latents, float32 `[B, N, D]`, by DDIM; all that is drawn is the noise it starts from.
 
-        Arguments are those of `Generator.sample`; temperature and mask schedule are not read.
+        Arguments are those of `Generator.sample`; of `config`, guidance alone is read.
         """
+        config = config.model_copy(update={"steps": self.config.sampling_steps})
         # Of its own: a schedule keeps the steps that it was set to, and several threads sample.
         schedule = self.config.schedule()
         schedule.set_timesteps(config.steps)

@@ -25,8 +25,8 @@ from sftok.training.stages.generator import GeneratorStage
 
 LATENTS = TokenShape(num_tokens=9, latent_dim=4)
 """A grid of 3x3, which no U-Net halves evenly."""
-UNET = UNetConfig(channels=(8, 16), num_res_blocks=1, head_dim=8, norm_groups=4)
-UVIT = UViTConfig(width=16, depth=2, heads=2)
+UNET = UNetConfig(channels=(8, 16), num_res_blocks=1, head_dim=8, norm_groups=4, sampling_steps=4)
+UVIT = UViTConfig(width=16, depth=2, heads=2, sampling_steps=4)
 BOTH = pytest.mark.parametrize("config", [UNET, UVIT], ids=["unet", "uvit"])
 LOSS = GeneratorLossConfig()
 
@@ -52,8 +52,8 @@ def model(config: DiffusionConfig, seed: int = 0) -> DiffusionGenerator:
     return perturbed(config.build(LATENTS, 3, seeded(seed)), 0.1).eval()
 
 
-def sampling(steps: int = 4, scale: float = 0.0, **changes: Any) -> GenerationConfig:
-    return GenerationConfig(steps=steps, guidance_scale=scale, **changes)
+def sampling(scale: float = 0.0) -> GenerationConfig:
+    return GenerationConfig(guidance_scale=scale)
 
 
 @BOTH
@@ -113,10 +113,10 @@ def test_latents_are_divided_by_their_deviation():
 
 
 def test_without_predicted_noise_ddim_only_rescales():
-    generator = ZeroConfig().build(LATENTS, 3)
+    generator = ZeroConfig(sampling_steps=50).build(LATENTS, 3)
     noise = torch.randn(2, 4, 3, 3, generator=seeded(7)).flatten(2).transpose(1, 2)
     kept = torch.cumprod(1 - torch.linspace(0.0015**0.5, 0.0195**0.5, 1000) ** 2, 0)
-    made = generator.sample(torch.tensor([0, 1]), sampling(50), seeded(7))
+    made = generator.sample(torch.tensor([0, 1]), sampling(), seeded(7))
     # From level 981 to the first.
     assert_close(made, noise * (kept[0] / kept[981]).sqrt(), rtol=1e-4, atol=1e-4)
 
@@ -154,12 +154,10 @@ def test_guidance_moves_away_from_the_sample_without_a_class(config):
 
 def test_only_guidance_is_chosen_among():
     grid = GuidanceGrid(schedules=("constant",), scales=(0.0, 1.0, 3.0), temperatures=(2.0, 3.0))
-    points = UNET.points(grid, 50, "arccos")
+    points = UNET.points(grid, 8, "arccos")
     assert [point.guidance_scale for point in points] == [0.0, 1.0, 3.0]
-    assert {point.steps for point in points} == {50}
     assert {point.temperature for point in points} == {1.0}
-    with pytest.raises(ValueError, match="1001 sampling steps are more than noise_levels 1000"):
-        UNET.points(grid, 1001, "arccos")
+    assert model(UNET).sampling_steps(points[0]) == 4
 
 
 @BOTH
@@ -189,6 +187,7 @@ def test_ids_and_grids_that_are_not_square_are_refused(config):
         (UNET, {"norm_groups": 5}, "norm_groups 5 does not divide 8"),
         (UNET, {"head_dim": 12}, "head_dim 12 does not divide 16"),
         (UNET, {"beta_start": 0.5}, "beta_start 0.5 is not below beta_end 0.0195"),
+        (UNET, {"sampling_steps": 1001}, "sampling_steps 1001 exceeds noise_levels 1000"),
         (UVIT, {"heads": 3}, "heads 3 does not divide width 16"),
         (UVIT, {"depth": 3}, "depth 3 is odd"),
     ],
