@@ -10,6 +10,7 @@ continuous quantizer there are no ids: latents `[B,N,D]` stand in their place (L
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Self
 
 import torch
@@ -50,8 +51,14 @@ class PixelTokenizerConfig(Config):
 
     @property
     def codebook_size(self) -> int:
-        """The number of different ids, V."""
-        return self.quantizer.codebook_size
+        """The number of different ids, V; 0 if there are latents in the place of ids."""
+        return 0 if self.quantizer.continuous else self.quantizer.codebook_size
+
+    @property
+    def bits_per_image(self) -> float:
+        """Bits of all ids, log2(V) each, or of all numbers of the latents, 32 each as float32."""
+        bits = 32.0 * self.latent_dim if self.quantizer.continuous else math.log2(self.codebook_size)
+        return self.num_tokens * bits
 
 
 class PixelTokenizer(Pretrained):

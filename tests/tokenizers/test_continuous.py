@@ -12,6 +12,7 @@ from sftok.models.autoencoders.dc_ae import DCAEConfig
 from sftok.models.autoencoders.ldm import LDMConfig
 from sftok.quantizers.gaussian import GaussianConfig
 from sftok.quantizers.identity import IdentityConfig
+from sftok.quantizers.late_vq import LateVQConfig
 from sftok.tokenizers.pixel import PixelTokenizer, PixelTokenizerConfig
 
 LDM = PixelTokenizerConfig(
@@ -32,25 +33,28 @@ DC_AE = PixelTokenizerConfig(
     quantizer=IdentityConfig(),
     latent_dim=4,
 )
-BOTH = pytest.mark.parametrize("config", [LDM, DC_AE], ids=["ldm", "dc-ae"])
+LATE = LDM.model_copy(update={"quantizer": LateVQConfig(codebook_size=16)})
+ALL = pytest.mark.parametrize("config", [LDM, LATE, DC_AE], ids=["ldm", "ldm-vq", "dc-ae"])
 
 
 def images(count: int = 4) -> torch.Tensor:
     return torch.rand(count, 3, 12, 12, generator=seeded())
 
 
-@BOTH
+@ALL
 def test_latents_stand_in_the_place_of_ids(config):
     tokenizer = PixelTokenizer(config).eval()
     latents = tokenizer.encode(images())
     assert latents.shape == (4, config.num_tokens, config.latent_dim)
     assert latents.dtype == torch.float32
+    assert config.codebook_size == 0
+    assert config.bits_per_image == 32 * latents[0].numel()
     decoded = tokenizer.decode(latents)
     assert decoded.shape == (4, 3, 12, 12)
-    assert torch.equal(decoded, tokenizer(images())[0].clamp(0, 1))
+    torch.testing.assert_close(decoded, tokenizer(images())[0].clamp(0, 1))
 
 
-@BOTH
+@ALL
 def test_a_saved_tokenizer_comes_back_bit_for_bit(config, tmp_path):
     tokenizer = PixelTokenizer(config, seeded(3)).eval()
     again = PixelTokenizer.from_pretrained(tokenizer.save_pretrained(tmp_path))
@@ -60,7 +64,7 @@ def test_a_saved_tokenizer_comes_back_bit_for_bit(config, tmp_path):
     assert torch.equal(again.decode(latents), tokenizer.decode(latents))
 
 
-@BOTH
+@ALL
 def test_a_few_updates_lower_the_error_and_every_weight_has_a_gradient(config):
     tokenizer = PixelTokenizer(config, seeded(1)).train()
     optimizer = torch.optim.Adam(tokenizer.parameters(), 3e-3)
@@ -77,7 +81,7 @@ def test_a_few_updates_lower_the_error_and_every_weight_has_a_gradient(config):
     assert errors[-1] < 0.7 * errors[0]
 
 
-@BOTH
+@ALL
 def test_a_missing_library_is_one_line_that_names_the_extra(config, monkeypatch):
     monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     message = r"diffusers, which is not installed: run pip install 'sftok\[diffusion\]'"

@@ -15,7 +15,7 @@ from torch.testing import assert_close
 from sftok.checkpoints.pretrained import without_weights
 from sftok.models.autoencoders.ldm import LDMConfig, LDMDecoder, LDMEncoder
 from sftok.quantizers.gaussian import Gaussian
-from sftok.quantizers.vq import VQConfig
+from sftok.quantizers.late_vq import LateVQConfig
 
 TINY = LDMConfig(hidden_channels=8, channel_multipliers=(1, 2, 3), num_res_blocks=1, norm_groups=8)
 assert_parity = partial(assert_close, atol=1e-5, rtol=1e-5)
@@ -63,11 +63,15 @@ def test_the_vq_version_agrees_with_the_authors(continuous_numbers):
     encoder, decoder = halves(numbers, "ldm_vq", 3)
     latents = encoder((numbers["ldm_vq.in.images"] + 1) / 2)
     assert_parity(latents, as_sequence(numbers["ldm_vq.out.latent"]))
-    quantizer = VQConfig(codebook_size=64, use_l2_norm=False).build(3).eval()
+    quantizer = LateVQConfig(codebook_size=64).build(3).eval()
     quantizer.embedding.data = numbers["ldm_vq.weights.quantize.embedding.weight"]
-    ids = quantizer.assign(latents)
-    assert torch.equal(ids, numbers["ldm_vq.out.ids"].flatten(1))
-    assert_parity(2 * decoder(quantizer.lookup(ids)) - 1, numbers["ldm_vq.out.image_quantized"])
+    found = quantizer(latents)
+    assert torch.equal(found.ids, numbers["ldm_vq.out.ids"].flatten(1))
+    assert_parity(found.quantized, as_sequence(numbers["ldm_vq.out.quantized"]))
+    assert_parity(found.loss, numbers["ldm_vq.out.quantizer_loss_legacy"])
+    seen = quantizer.assign(latents)
+    assert torch.equal(seen, latents), "a generator learns what is not quantized"
+    assert_parity(2 * decoder(quantizer.lookup(seen)) - 1, numbers["ldm_vq.out.image_quantized"])
     assert_parity(2 * decoder(latents) - 1, numbers["ldm_vq.out.image_not_quantized"])
 
 
