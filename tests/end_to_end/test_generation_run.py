@@ -152,11 +152,11 @@ def threads_of_the_profile() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("threads_of_the_profile")
-@pytest.mark.parametrize("die_at", [1, 3, 5])
+@pytest.mark.parametrize(("place", "die_at"), [(-1, 1), (-1, 3), (-1, 5), (0, 3), (1, 3)])
 def test_a_killed_generator_resumes_with_the_same_bits(
-    finished: Store, request_made: StoredRequest, tmp_path: Path, die_at: int
+    finished: Store, request_made: StoredRequest, tmp_path: Path, place: int, die_at: int
 ) -> None:
-    artifact = of_kind(request_made, "generator")[1]
+    artifact = of_kind(request_made, "generator")[place]
     read: list[str] = []
     folder = tmp_path / "work"
     with pytest.raises(KeyboardInterrupt):
