@@ -52,7 +52,8 @@ class Codebook(Artifact, kind="codebook"):
             ConfigError: classes do not divide the codes.
         """
         import torch
-        from sftok.weights import content_hash, save_tensors
+
+        from sftok.io.weights import content_hash, save_tensors
 
         images = context.load_data("train")
         per_class, rest = divmod(self.codebook_size, images.num_classes)

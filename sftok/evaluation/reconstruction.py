@@ -164,14 +164,16 @@ class _Bench:
             yield Batch(batch.images.to(self.device), batch.labels, batch.indices)
 
     def encode(self, tokenizer: Tokenizer) -> Tensor:
-        """The ids of all images, int64 `[images, K]`."""
+        """The ids of all images, int64 `[images, K]`, or latents in their place."""
         tokenizer.eval()
         parts = in_order(lambda batch: tokenizer.encode(batch.images), self.batches(), self.device)
         return torch.cat(list(parts))
 
     def build_metrics(self, codebook_size: int, gives_codes: bool) -> tuple[list[Metric], list[Metric]]:
         """The metrics of ids alone, which no decoding changes, and the others."""
-        available: set[Need] = {"ids", "images", "originals"}
+        available: set[Need] = {"images", "originals"}
+        if codebook_size:
+            available.add("ids")
         if gives_codes and self.teacher_codes is not None:
             available.add("codes")
         configs = self.config.metrics

@@ -22,6 +22,8 @@ the teacher codes `[B, N]` that these were decoded from, if they were."""
 class Tokenizer(Protocol):
     """What can be evaluated, an `nn.Module` with these methods.
 
+    A continuous tokenizer has latents `[B, N, D]` in the place of ids; metrics of ids are left out.
+
     A tokenizer that decodes iteratively has `decode_codes` too (`IterativeTokenizer`), and is measured at
     every number of steps. Any other is measured once. Its rows have `steps` 1 if its attribute `single_step`
     is true (a 1D tokenizer that belongs beside iterative ones), and otherwise no `steps`.
@@ -29,7 +31,7 @@ class Tokenizer(Protocol):
 
     @property
     def codebook_size(self) -> int:
-        """The number of different ids."""
+        """The number of different ids; 0 if there are none."""
 
     def encode(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to ids int64 `[B, K]`."""

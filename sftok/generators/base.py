@@ -183,6 +183,9 @@ class Generator(Pretrained):
         """The label that stands for no class, learned by class drop: one past the last class."""
         return self.num_classes
 
+    def measure(self, tokens: Tensor) -> None:
+        """Look at the latents `[n, N, D]` of many images before training; ids have nothing to measure."""
+
     @abstractmethod
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws

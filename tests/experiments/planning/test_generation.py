@@ -26,15 +26,21 @@ def rows(made: Plan) -> dict[str, PlannedRow]:
     return {row.row: row for row in made.rows}
 
 
+def with_rows(*kept: Row) -> Experiment:
+    return TABLE_2.model_copy(update={"rows": kept, "claims": ()})
+
+
 def test_only_generation_itself_is_new_after_table_1() -> None:
     new = set(planned().artifacts) - set(planned(SPECS["table1"]).artifacts)
-    assert sorted({artifact.kind for artifact in new}) == ["generation", "generator", "guidance", "tokens"]
-    assert len(new) == 4 * 3 + 3, "the teacher's tokens are the codes that are there"
+    kinds = ["generation", "generator", "guidance", "pixels", "tokens"]
+    assert sorted({artifact.kind for artifact in new}) == kinds
+    assert len(new) == 6 * 3 + 5 + 2, "the teacher's tokens are the codes that are there"
     assert set(planned(SPECS["figure6"]).artifacts) <= set(planned().artifacts)
 
 
 def test_the_generators_differ_in_their_ids_alone() -> None:
-    generators = {name: row.training[-1] for name, row in rows(planned()).items()}
+    of_ids = [row for row in TABLE_2.rows if row.name not in ("ldm-4", "dc-ae")]
+    generators = {name: row.training[-1] for name, row in rows(planned(with_rows(*of_ids))).items()}
     its_own = {"tokens", "num_tokens", "vocabulary", "label"}
     configs = [artifact.model_dump(exclude=its_own) for artifact in generators.values()]
     assert all(config == configs[0] for config in configs)
@@ -136,3 +142,32 @@ def test_the_split_of_the_choice_is_read_where_it_is_needed() -> None:
 def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         planned(overrides=overrides)
+
+
+def test_the_diffusion_models_learn_latents_by_the_steps_and_batches_of_the_others() -> None:
+    made = rows(planned())
+    generators = {name: row.training[-1] for name, row in made.items()}
+    shapes = {name: (each.num_tokens, each.vocabulary, each.latent_dim) for name, each in generators.items()}
+    assert shapes["ldm-4"] == (49, None, 3)
+    assert shapes["dc-ae"] == (16, None, 8)
+    assert len({(each.steps, each.training.model_dump_json()) for each in generators.values()}) == 1
+    choices = [row.evaluation.guidance for row in made.values()]
+    assert all((each.grid, each.steps) == (choices[0].grid, choices[0].steps) for each in choices)
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        (
+            {"subject": "pixels", "variants": ("ldm-4",), "overrides": {"generator.model": "maskgit"}},
+            "x: the generator 'maskgit' samples ids, and a continuous tokenizer has none",
+        ),
+        (
+            {"subject": "teacher", "overrides": {"generator.model": {"name": "diffusion-unet"}}},
+            "x: the generator 'diffusion-unet' samples continuous latents, and this tokenizer has ids",
+        ),
+    ],
+)
+def test_a_generator_of_other_tokens_is_refused_in_one_line(row: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        planned(with_rows(Row(name="x", label="X", measures="generation", **row)))
