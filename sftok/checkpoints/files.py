@@ -31,6 +31,9 @@ CONFIG_FILE = "config.json"
 INDEX_SUFFIX = ".index.json"
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
+ENTRIES = ("state_dict", "model")
+"""Where training frameworks put the weights, beside the state of the optimizer and the like."""
+
 _HEADER_LENGTH = 8
 _ZIP, _PICKLE = b"PK", b"\x80"
 
@@ -148,6 +151,7 @@ def _read_torch(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path}: not a complete torch file ({reason}); get it again") from None
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
+    content = next((content[name] for name in ENTRIES if isinstance(content.get(name), Mapping)), content)
     for name, tensor in content.items():
         if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
             raise CheckpointError(

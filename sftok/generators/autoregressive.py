@@ -120,7 +120,8 @@ class AutoregressiveGenerator(Generator):
         """Logits of every id from the ids before it, and of each part from the parts before it.
 
         Args:
-            ids: int64 `[B, K]`; the last one only matters to its own parts.
+            ids: int64 `[B, K]`, or fewer for the first positions alone; the last one only matters to its
+                own parts.
             labels: int64 `[B]` in 0..num_classes, the last of which is `null_class`.
             noise: feeds dropout, on the module's device; without it nothing is dropped, in any mode.
 
@@ -132,7 +133,7 @@ class AutoregressiveGenerator(Generator):
         tokens = torch.cat([self.class_embedding(labels).unsqueeze(1), self._embed(parts[:, :-1])], dim=1)
         tokens = drop_out(tokens, self.dropout, noise)
         for block in self.blocks:
-            tokens = block(tokens, table[: self.num_tokens], noise)
+            tokens = block(tokens, table[: tokens.shape[1]], noise)
         # A sequence of its own for each id: what the blocks say of it, then all of its parts but the last.
         embedded = [each(parts[..., place]) for place, each in enumerate(self.embeddings[:-1])]
         inner = torch.stack([tokens, *embedded], dim=2).flatten(0, 1)

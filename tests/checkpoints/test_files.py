@@ -88,7 +88,8 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
     [
         ([torch.zeros(1)], "holds a list, not tensors by name"),
         (torch.zeros(1), "holds a Tensor, not tensors by name"),
-        ({"model": {"a": torch.zeros(1)}}, "'model' is not a plain tensor"),
+        ({"weights": {"a": torch.zeros(1)}}, "'weights' is not a plain tensor"),
+        ({"model": {"a": torch.zeros(1), "epoch": 3}}, "'epoch' is not a plain tensor"),
         ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is not a plain tensor"),
         ({3: torch.zeros(1)}, "'3' is not a plain tensor"),
         ({"a": torch.eye(2).to_sparse()}, "'a' is not a plain tensor"),
@@ -98,6 +99,13 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
 def test_what_is_not_a_state_dict_is_refused(torch_file, content, message):
     with pytest.raises(CheckpointError, match=message):
         read_file(torch_file(content))
+
+
+@pytest.mark.parametrize("entry", ["model", "state_dict"])
+def test_the_weights_of_a_training_checkpoint_are_found(torch_file, entry):
+    file = read_file(torch_file({"epoch": 3, entry: TENSORS, "optimizer": {"state": {0: torch.zeros(1)}}}))
+    assert file.tensors.keys() == TENSORS.keys()
+    assert torch.equal(file.tensors["a"], TENSORS["a"])
 
 
 def test_other_files_are_refused(tmp_path):
