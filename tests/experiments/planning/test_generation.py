@@ -32,9 +32,9 @@ def with_rows(*kept: Row) -> Experiment:
 
 def test_only_generation_itself_is_new_after_table_1() -> None:
     new = set(planned().artifacts) - set(planned(SPECS["table1"]).artifacts)
-    kinds = ["generation", "generator", "guidance", "pixels", "tokens"]
+    kinds = ["generation", "generator", "guidance", "pixels", "sampling_speed", "tokens"]
     assert sorted({artifact.kind for artifact in new}) == kinds
-    assert len(new) == 6 * 3 + 5 + 2, "the teacher's tokens are the codes that are there"
+    assert len(new) == 6 * 4 + 5 + 2, "the teacher's tokens are the codes that are there"
     assert set(planned(SPECS["figure6"]).artifacts) <= set(planned().artifacts)
 
 
@@ -171,3 +171,11 @@ def test_the_diffusion_models_learn_latents_by_the_steps_and_batches_of_the_othe
 def test_a_generator_of_other_tokens_is_refused_in_one_line(row: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         planned(with_rows(Row(name="x", label="X", measures="generation", **row)))
+
+
+def test_the_speed_of_every_generator_is_measured_and_nothing_depends_on_it() -> None:
+    made = planned()
+    speeds = [each for row in made.rows for each in row.analyses]
+    assert [each.kind for each in speeds] == ["sampling_speed"] * len(made.rows)
+    assert not {each for other in made.artifacts for each in other.inputs.values()} & set(speeds)
+    assert not any(row.analyses for row in planned(SPECS["figure6"]).rows)
