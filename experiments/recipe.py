@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
+from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
 
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
@@ -40,6 +41,7 @@ from sftok.quantizers.projected import ProjectedConfig
 from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
+from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
@@ -236,6 +238,8 @@ class Recipe(Config):
     """Where everything is computed; what is missing is an error, never replaced. In no artifact's key."""
     tf32: bool = True
     """Whether a GPU may compute float32 products in TF32 (Table 6). In no artifact's key."""
+    compile: CompileMode = "none"
+    """What `torch.compile` may do in training; compiled networks round differently. In no artifact's key."""
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""

@@ -22,6 +22,7 @@ from experiments.artifacts.context import Context, Placed
 from experiments.store import StoredArtifact
 from sftok.components import NAME, Component
 from sftok.config import Config, ConfigError, choices_hint
+from sftok.training.compiling import CompileMode
 
 KEY_LENGTH = 16
 
@@ -39,10 +40,11 @@ class Artifact(Config):
         label: for people.
         device: where it is made; another machine rounds differently, and nothing else depends on it.
         tf32: whether a GPU may round the inputs of float32 products.
+        compile: what `torch.compile` may do in training, which rounds differently.
         data: fingerprints of what it reads, by split.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"label", "device", "tf32"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"label", "device", "tf32", "compile"})
     kind: ClassVar[str] = ""
     version: ClassVar[int] = 1
     parallel: ClassVar[bool] = False
@@ -51,6 +53,7 @@ class Artifact(Config):
     label: str
     device: str = "cpu"
     tf32: bool = True
+    compile: CompileMode = "none"
     data: dict[str, str] = {}
 
     def __init_subclass__(
@@ -66,7 +69,8 @@ class Artifact(Config):
         cls, place: Placed, data: Mapping[str, str], label: str, split: str = "train", /, **fields: Any
     ) -> Self:
         """The artifact with `fields` that is made at `place`, a recipe, from one split of `data`."""
-        return cls(label=label, device=place.device, tf32=place.tf32, data={split: data[split]}, **fields)
+        where = {"device": place.device, "tf32": place.tf32, "compile": place.compile}
+        return cls(label=label, data={split: data[split]}, **where, **fields)
 
     @abstractmethod
     def make(self, context: Context) -> dict[str, Any]:

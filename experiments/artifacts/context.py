@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
     from sftok.data.base import ImageSet
+    from sftok.training.compiling import CompileMode
     from sftok.training.loop import Monitor
 
 MODEL = "model.safetensors"
@@ -33,6 +34,10 @@ class Placed(Protocol):
     @property
     def tf32(self) -> bool:
         """Whether a GPU may round the inputs of float32 products."""
+
+    @property
+    def compile(self) -> CompileMode:
+        """What `torch.compile` may do in training."""
 
 
 @dataclass(frozen=True, kw_only=True)

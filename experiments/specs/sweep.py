@@ -24,6 +24,7 @@ ONE_FOR_ALL = (
     "data",
     "device",
     "tf32",
+    "compile",
     "teacher.checkpoint",
     "evaluation.split",
     "evaluation.primary_extractor",

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
+from sftok.device import to_device
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.examples import NUM_EXAMPLES, balanced, of_classes
 from sftok.evaluation.extractors.base import Extractor, check_asked
@@ -161,7 +162,7 @@ class _Bench:
     def batches(self) -> Iterator[Batch]:
         """All images in order, on the device."""
         for batch in ordered_batches(self.image_set, self.config.batch_size):
-            yield Batch(batch.images.to(self.device), batch.labels, batch.indices)
+            yield Batch(to_device(batch.images, self.device), batch.labels, batch.indices)
 
     def encode(self, tokenizer: Tokenizer) -> Tensor:
         """The ids of all images, int64 `[images, K]`, or latents in their place."""

@@ -4,6 +4,7 @@ import pytest
 import small_models
 import torch
 import torch.nn.functional as F
+from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator, attend_with_dropout, draw_kept, drop_out
 from small_models import draw, seeded
 from torch.testing import assert_close
 
@@ -70,23 +71,22 @@ def test_weights_come_from_the_generator_alone():
 
 def test_dropout_keeps_the_mean_and_needs_a_generator():
     ones = torch.ones(100, 100)
-    dropped = drop_out(ones, 0.25, seeded())
+    dropped = drop_out(ones, 0.25, draw_kept(ones.shape, 0.25, seeded()))
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert dropped.mean().item() == pytest.approx(1, abs=0.03)
-    assert drop_out(ones, 0.25, None) is ones
-    assert drop_out(ones, 0.0, seeded()) is ones
+    assert drop_out(ones, 0.25, draw_kept(ones.shape, 0.25, None)) is ones
+    assert drop_out(ones, 0.0, draw_kept(ones.shape, 0.0, seeded())) is ones
 
 
 def test_attention_weights_are_dropped_and_scaled():
     query, key = torch.randn(2, 50, 2, 64, 64, generator=seeded())
     identity = torch.eye(64).expand(50, 2, 64, 64)  # the values, so that what comes out is the weights
     weights = attend(query, key, identity)
-    dropped = attend_with_dropout(query, key, identity, 0.25, seeded())
+    dropped = attend_with_dropout(query, key, identity, 0.25, draw_kept(weights.shape, 0.25, seeded()))
     kept = dropped != 0
     assert kept.float().mean().item() == pytest.approx(0.75, abs=0.01)
     assert_close(dropped[kept], weights[kept] / 0.75)
     assert torch.equal(attend_with_dropout(query, key, identity, 0.25, None), weights)
-    assert torch.equal(attend_with_dropout(query, key, identity, 0.0, seeded()), weights)
 
 
 def test_dropout_is_the_seeds(ids):
