@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
-from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
 
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig

@@ -30,8 +30,6 @@ from sftok.data.batches import Batch, ordered_batches
 from sftok.device import to_device
 from sftok.io.unfinished import write_text
 from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
-from sftok.unfinished import write_text
-from sftok.weights import DamagedFileError, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Self
 
 import torch
@@ -28,7 +28,7 @@ from sftok.generators.base import (
     TokenShape,
     dropout_noise,
 )
-from sftok.models.layers import drop_out
+from sftok.models.layers import draw_kept, drop_out
 from sftok.models.llama import ROWS, KeyValueCache, LlamaBlock, RMSNorm, check_rotary, rotary_table
 
 TEMPERATURE_STEP = 0.9
@@ -131,16 +131,21 @@ class AutoregressiveGenerator(Generator):
         parts = self.split(ids)
         table = rotary_table(self.side, self.head_dim, ids.device)
         tokens = torch.cat([self.class_embedding(labels).unsqueeze(1), self._embed(parts[:, :-1])], dim=1)
-        tokens = drop_out(tokens, self.dropout, noise)
+        tokens = drop_out(tokens, self.dropout, draw_kept(tokens.shape, self.dropout, noise))
         for block in self.blocks:
-            tokens = block(tokens, table[: tokens.shape[1]], noise)
+            tokens = block(tokens, table[: tokens.shape[1]], block.draw(tokens, noise))
         # A sequence of its own for each id: what the blocks say of it, then all of its parts but the last.
         embedded = [each(parts[..., place]) for place, each in enumerate(self.embeddings[:-1])]
         inner = torch.stack([tokens, *embedded], dim=2).flatten(0, 1)
         for block in self.intra:
-            inner = block(inner, table[: len(self.parts)], noise)
+            inner = block(inner, table[: len(self.parts)], block.draw(inner, noise))
         inner = self.norm(inner).unflatten(0, tokens.shape[:2])
         return [head(inner[:, :, place]) for place, head in enumerate(self.heads)]
+
+    @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """The blocks: the pass as a whole draws what dropout drops, which a compiled network cannot."""
+        return (*self.blocks, *self.intra)
 
     def split(self, ids: Tensor) -> Tensor:
         """The parts of ids: int64 `[...]` to `[..., P]`."""

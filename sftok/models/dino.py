@@ -24,7 +24,6 @@ from sftok.models.discriminator import (
     normalized_block,
 )
 from sftok.models.resizing import resize
-from sftok.pretrained import load_published, timm_sketch
 
 DINO_URL = "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"
 """DINO ViT-S/16; timm's `vit_small_patch16_224.dino` holds the same tensors under the same names."""

@@ -15,7 +15,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from sftok.models.layers import check_heads, drop_out
+from sftok.models.layers import check_heads, draw_kept, drop_out
+
+Kept = tuple[Tensor | None, Tensor | None]
+"""What dropout keeps of the attention's and of the MLP's output; None is everything."""
 
 ROWS = 16
 """The fewest rows of a product whose bits do not depend on how many there are. Callers of `LlamaBlock` pass
@@ -144,11 +147,16 @@ class LlamaBlock(nn.Module):
         self.ffn_norm = RMSNorm(width)
         self.feed_forward = SwiGLU(width)
 
+    def draw(self, tokens: Tensor, noise: torch.Generator | None) -> Kept:
+        """What dropout keeps of a pass of `tokens` `[B, L, D]`."""
+        of_attended = draw_kept(tokens.shape, self.dropout, noise)
+        return of_attended, draw_kept(tokens.shape, self.dropout, noise)
+
     def forward(
         self,
         tokens: Tensor,
         table: Tensor,
-        noise: torch.Generator | None = None,
+        kept: Kept = (None, None),
         start: int = 0,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
@@ -157,13 +165,13 @@ class LlamaBlock(nn.Module):
         Args:
             tokens: from position `start` on.
             table: their rows of the rotary table, `[L, d / 2, 2]`.
-            noise: feeds dropout of both branches; without it nothing is dropped.
+            kept: from `draw`; by default nothing is dropped.
             start: their first position; 0 without a cache.
             cache: of this block, with all earlier positions.
         """
         attended = self.attention(self.attention_norm(tokens), table, start, cache)
-        tokens = tokens + drop_out(attended, self.dropout, noise)
-        return tokens + drop_out(self.feed_forward(self.ffn_norm(tokens)), self.dropout, noise)
+        tokens = tokens + drop_out(attended, self.dropout, kept[0])
+        return tokens + drop_out(self.feed_forward(self.ffn_norm(tokens)), self.dropout, kept[1])
 
 
 def check_rotary(width: int, heads: int) -> None:

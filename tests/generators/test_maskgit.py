@@ -4,12 +4,11 @@ import pytest
 import small_models
 import torch
 import torch.nn.functional as F
-from sftok.models.generator import SFTOK_MASKGIT, MaskGITGenerator, attend_with_dropout, draw_kept, drop_out
 from small_models import draw, seeded
 from torch.testing import assert_close
 
 from sftok.generators.maskgit import SFTOK_MASKGIT, MaskGITGenerator
-from sftok.models.layers import attend, attend_with_dropout, drop_out
+from sftok.models.layers import attend, attend_with_dropout, draw_kept, drop_out
 
 CONFIG = small_models.generator_record(6, 10, 3, depth=2)
 

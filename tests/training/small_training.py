@@ -10,7 +10,6 @@ import pytest
 import small_models
 import torch
 import torch.nn.functional as F
-from sftok.models.tokenizer import SFTok, SFTokConfig
 from small_models import seeded
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
