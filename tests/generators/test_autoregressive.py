@@ -144,8 +144,8 @@ def test_the_loss_is_a_function_of_the_steps_generator(record, ids):
 def test_it_learns_what_a_class_looks_like(record):
     ids = (torch.arange(9) * 5 + 7 * torch.arange(3).unsqueeze(1)) % 32
     this = stage(Generator.from_config(record), ids[LABELS], class_drop=0.2)
-    optimizer = torch.optim.Adam(this.trained.parameters(), lr=1e-2)
-    for index in range(60):
+    optimizer = torch.optim.Adam(this.trained.parameters(), lr=5e-3)
+    for index in range(120):
         optimizer.zero_grad()
         this.losses("model", step(index))["loss"].backward()
         optimizer.step()
