@@ -62,6 +62,7 @@ def train_model(
         monitor=context.monitor,
         device=context.open_device(artifact),
         world=context.world,
+        compile=artifact.compile,
     )
     if not context.world.is_first:
         return {}

@@ -27,6 +27,7 @@ from sftok.config import Config, ConfigError
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
+from sftok.device import to_device
 from sftok.io.unfinished import write_text
 from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
 
@@ -174,7 +175,7 @@ class TokenCache:
         views = [0] * len(indices) if batch.views is None else batch.views.tolist()
         rows = [self._row(index, view) for index, view in zip(indices, views, strict=True)]
         kind = np.int64 if self.description.codebook_size else np.float32
-        return torch.from_numpy(np.stack(rows).astype(kind)).to(batch.images.device)
+        return to_device(torch.from_numpy(np.stack(rows).astype(kind)), batch.images.device)
 
     def first(self) -> Tensor:
         """The ids or latents in the first file: those of the first images."""

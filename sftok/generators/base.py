@@ -11,12 +11,12 @@ Training and evaluation know no architecture: a generator computes its own loss 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol, Self
 
 import torch
 from pydantic import Field, model_validator
-from torch import Tensor
+from torch import Tensor, nn
 
 from sftok.checkpoints.pretrained import Pretrained
 from sftok.components import Component
@@ -24,6 +24,7 @@ from sftok.config import Config
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.decoding.schedule import MaskSchedule
+from sftok.device import to_device
 from sftok.distributed import World
 
 
@@ -179,6 +180,11 @@ class Generator(Pretrained):
     def measure(self, tokens: Tensor) -> None:
         """Look at the latents `[n, N, D]` of many images before training; ids have nothing to measure."""
 
+    @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """The networks that `torch.compile` may take: those that draw nothing."""
+        return ()
+
     @abstractmethod
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws
@@ -215,7 +221,8 @@ class Generator(Pretrained):
 
     def drop_classes(self, labels: Tensor, rate: float, draws: Draws) -> Tensor:
         """Labels int64 `[B]`, each replaced by the null class with probability `rate`."""
-        return labels.masked_fill(draws.uniform(labels.shape).to(labels.device) < rate, self.null_class)
+        dropped = to_device(draws.uniform(labels.shape), labels.device) < rate
+        return labels.masked_fill(dropped, self.null_class)
 
 
 def dropout_noise(draws: Draws, device: torch.device) -> torch.Generator:

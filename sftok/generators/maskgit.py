@@ -9,8 +9,9 @@ from the rest and the class; some classes are replaced by a learned null class, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from sftok.decoding.guidance import GenerationConfig, guided
 from sftok.decoding.schedule import sample_mask
 from sftok.decoding.unmask import OnStep, iterative_unmask
+from sftok.device import to_device
 from sftok.generators.base import (
     Draws,
     Generator,
@@ -29,9 +31,13 @@ from sftok.generators.base import (
     dropout_noise,
 )
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
-from sftok.models.layers import MLP, SelfAttention, attend_with_dropout, check_heads, drop_out
+from sftok.models.layers import MLP, SelfAttention, attend_with_dropout, check_heads, draw_kept, drop_out
 
 _NORM_EPSILON = 1e-12
+
+Kept = tuple[Tensor | None, Tensor | None, Tensor | None]
+"""What dropout keeps in a block: of attention weights `[B, h, L, L]` and of both residual branches
+`[B, L, D]`. It is drawn outside the block, because `torch.compile` does not take generators."""
 
 
 class MaskGITConfig(GeneratorConfig, name="maskgit"):
@@ -76,11 +82,19 @@ class PostNormBlock(nn.Module):
         self.mlp = MLP(config.width, config.mlp_ratio * config.width)
         self.norm2 = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
 
-    def forward(self, tokens: Tensor, noise: torch.Generator | None) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`; `noise` feeds dropout."""
-        attended = self.attn(tokens, partial(attend_with_dropout, rate=self.dropout, noise=noise))
-        tokens = self.norm1(tokens + drop_out(attended, self.dropout, noise))
-        return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, noise))
+    def draw(self, tokens: Tensor, noise: torch.Generator | None) -> Kept:
+        """What dropout keeps of a pass of `tokens` `[B, L, D]`."""
+        batch, length, _ = tokens.shape
+        of_weights = draw_kept((batch, self.attn.heads, length, length), self.dropout, noise)
+        of_attended = draw_kept(tokens.shape, self.dropout, noise)
+        return of_weights, of_attended, draw_kept(tokens.shape, self.dropout, noise)
+
+    def forward(self, tokens: Tensor, kept: Kept = (None, None, None)) -> Tensor:
+        """Tokens `[B, L, D]` to `[B, L, D]`; `kept` is from `draw`; by default everything."""
+        of_weights, of_attended, of_mlp = kept
+        attended = self.attn(tokens, partial(attend_with_dropout, rate=self.dropout, kept=of_weights))
+        tokens = self.norm1(tokens + drop_out(attended, self.dropout, of_attended))
+        return self.norm2(tokens + drop_out(self.mlp(tokens), self.dropout, of_mlp))
 
 
 class MaskGITGenerator(Generator):
@@ -124,10 +138,16 @@ class MaskGITGenerator(Generator):
             Logits `[B, K, V]`.
         """
         tokens = torch.cat([self.class_embedding(labels.unsqueeze(1)), self.token_embedding(ids)], dim=1)
-        tokens = drop_out(self.norm_in(tokens + self.position_embedding), self.dropout, noise)
+        tokens, rate = self.norm_in(tokens + self.position_embedding), self.dropout
+        tokens = drop_out(tokens, rate, draw_kept(tokens.shape, rate, noise))
         for block in self.blocks:
-            tokens = block(tokens, noise)
+            tokens = block(tokens, cast(PostNormBlock, block).draw(tokens, noise))
         return self.head(tokens[:, 1:])
+
+    @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """The blocks: the pass as a whole draws what dropout drops, which a compiled network cannot."""
+        return self.blocks
 
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws
@@ -135,7 +155,7 @@ class MaskGITGenerator(Generator):
         """Masked cross-entropy of ids `[B, K]`, and the accuracy at masked ids."""
         shape = (draws.world.size * len(tokens), tokens.shape[1])
         drawn = sample_mask(shape, config.mask_schedule, draws.generator)
-        masked = draws.world.share(drawn).to(tokens.device)
+        masked = to_device(draws.world.share(drawn), tokens.device)
         labels = self.drop_classes(labels, config.class_drop, draws)
         noise = dropout_noise(draws, tokens.device)
         logits = self(tokens.masked_fill(masked, self.mask_id), labels, noise)

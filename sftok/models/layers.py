@@ -5,7 +5,7 @@ The arithmetic is that of the authors' release: layer norm with epsilon 1e-5, ex
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -35,28 +35,32 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 
 
 def attend_with_dropout(
-    query: Tensor, key: Tensor, value: Tensor, rate: float, noise: torch.Generator | None
+    query: Tensor, key: Tensor, value: Tensor, rate: float, kept: Tensor | None
 ) -> Tensor:
     """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, a share of `rate` of its weights dropped.
 
     Torch's fused attention draws from the global state, so the products are written out where something is
     dropped.
     """
-    if noise is None or rate == 0:
+    if kept is None:
         return attend(query, key, value)
     weights = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).softmax(-1)
-    return drop_out(weights, rate, noise).to(value.dtype) @ value
+    return drop_out(weights, rate, kept).to(value.dtype) @ value
 
 
-def drop_out(values: Tensor, rate: float, noise: torch.Generator | None) -> Tensor:
-    """`values` with a share of `rate` set to 0 and the others scaled to keep the mean.
+def drop_out(values: Tensor, rate: float, kept: Tensor | None) -> Tensor:
+    """`values` where `kept`, scaled to keep the mean, else 0; all of them where `kept` is None.
 
-    Torch's own dropout draws from the global state; this draws from `noise`, and does nothing without it.
+    Torch's own dropout draws from the global state.
     """
+    return values if kept is None else values * kept / (1 - rate)
+
+
+def draw_kept(shape: Sequence[int], rate: float, noise: torch.Generator | None) -> Tensor | None:
+    """Bools of `shape`, each false with probability `rate`; None if everything is kept."""
     if noise is None or rate == 0:
-        return values
-    kept = torch.rand(values.shape, generator=noise, device=noise.device) >= rate
-    return values * kept / (1 - rate)
+        return None
+    return torch.rand(shape, generator=noise, device=noise.device) >= rate
 
 
 class SelfAttention(nn.Module):

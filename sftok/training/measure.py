@@ -61,6 +61,8 @@ class _Stopwatch:
 
     def resumed(self, step: int) -> None: ...
 
+    def preparing(self, what: str) -> None: ...
+
     def should_stop(self) -> bool:
         return False
 

@@ -8,7 +8,7 @@ from small_models import draw, seeded
 from torch.testing import assert_close
 
 from sftok.generators.maskgit import SFTOK_MASKGIT, MaskGITGenerator
-from sftok.models.layers import attend, attend_with_dropout, drop_out
+from sftok.models.layers import attend, attend_with_dropout, draw_kept, drop_out
 
 CONFIG = small_models.generator_record(6, 10, 3, depth=2)
 
@@ -54,7 +54,7 @@ def test_a_block_is_torchs_own_post_norm_layer(model):
         state = {name.replace(ours, other): value for name, value in state.items()}
     theirs.load_state_dict(state)
     tokens = draw(2, 5, 16)
-    assert_close(model.blocks[1](tokens, None), theirs(tokens), rtol=1e-4, atol=1e-5)
+    assert_close(model.blocks[1](tokens), theirs(tokens), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_come_from_the_generator_alone():
@@ -70,23 +70,22 @@ def test_weights_come_from_the_generator_alone():
 
 def test_dropout_keeps_the_mean_and_needs_a_generator():
     ones = torch.ones(100, 100)
-    dropped = drop_out(ones, 0.25, seeded())
+    dropped = drop_out(ones, 0.25, draw_kept(ones.shape, 0.25, seeded()))
     assert dropped.unique().tolist() == pytest.approx([0, 4 / 3])
     assert dropped.mean().item() == pytest.approx(1, abs=0.03)
-    assert drop_out(ones, 0.25, None) is ones
-    assert drop_out(ones, 0.0, seeded()) is ones
+    assert drop_out(ones, 0.25, draw_kept(ones.shape, 0.25, None)) is ones
+    assert drop_out(ones, 0.0, draw_kept(ones.shape, 0.0, seeded())) is ones
 
 
 def test_attention_weights_are_dropped_and_scaled():
     query, key = torch.randn(2, 50, 2, 64, 64, generator=seeded())
     identity = torch.eye(64).expand(50, 2, 64, 64)  # the values, so that what comes out is the weights
     weights = attend(query, key, identity)
-    dropped = attend_with_dropout(query, key, identity, 0.25, seeded())
+    dropped = attend_with_dropout(query, key, identity, 0.25, draw_kept(weights.shape, 0.25, seeded()))
     kept = dropped != 0
     assert kept.float().mean().item() == pytest.approx(0.75, abs=0.01)
     assert_close(dropped[kept], weights[kept] / 0.75)
     assert torch.equal(attend_with_dropout(query, key, identity, 0.25, None), weights)
-    assert torch.equal(attend_with_dropout(query, key, identity, 0.0, seeded()), weights)
 
 
 def test_dropout_is_the_seeds(ids):

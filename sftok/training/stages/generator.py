@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from sftok.data.batches import Batch
+from sftok.device import to_device
 from sftok.generators.base import Generator, GeneratorLossConfig
 from sftok.training.stages.base import Losses, Stage, Step
 
@@ -26,7 +27,16 @@ class GeneratorStage(Stage):
         self.tokens = tokens
         self.config = config
 
+    @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """The generator's own choice."""
+        return self.trained.compiled
+
+    def ahead(self, batch: Batch) -> Mapping[str, Tensor]:
+        """The tokens, on the generator's device."""
+        return {"tokens": to_device(self.tokens(batch), next(self.trained.parameters()).device)}
+
     def losses(self, optimizer: str, step: Step) -> Losses:
         """The generator's own."""
-        tokens = self.tokens(step.batch)
-        return self.trained.loss(tokens, step.batch.labels.to(tokens.device), self.config, step)
+        tokens = (step.shared or self.ahead(step.batch))["tokens"]
+        return self.trained.loss(tokens, to_device(step.batch.labels, tokens.device), self.config, step)
