@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
+from sftok.calibration.report import CalibrationConfig
 from sftok.components import NAME
 from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
@@ -69,6 +70,15 @@ class ClassifierRecipe(Config):
     seed: int = 0
     steps: int = Field(default=1500, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+
+class JudgesRecipe(Config):
+    """How the other feature spaces are trained that learn from the training images."""
+
+    seed: int = 1
+    """Another than the classifier's."""
+    steps: int = Field(default=1500, ge=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
 
 
@@ -244,6 +254,9 @@ class Recipe(Config):
     """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
+    judges: JudgesRecipe = JudgesRecipe()
+    calibration: CalibrationConfig = CalibrationConfig()
+    """How the feature spaces are put to the test."""
     tokenizer: LatentTokenizerConfig = LatentTokenizerConfig()
     loss: TokenizerLossConfig = TokenizerLossConfig()
     tokenizer_steps: int = Field(default=1_000_000, ge=1)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from experiments.artifacts.analysis import Analysis
 from experiments.artifacts.base import Artifact
+from experiments.artifacts.calibration import Calibration
 from experiments.artifacts.codes import Codes
 from experiments.artifacts.evaluation import Evaluation
 from experiments.artifacts.generation import Generation
@@ -55,6 +56,9 @@ def plan_row(
     speed_at: int | None = None,
 ) -> PlannedRow:
     """What `row` needs at `seed`; its speed, too, if `speed_at` gives a number of decoding steps."""
+    if row.measures == "calibration":
+        calibration = Calibration.plan(recipe, data)
+        return PlannedRow(row=row.name, seed=seed, training=(calibration.teacher,), evaluation=calibration)
     if row.measures == "generation":
         return _plan_generation(row, recipe, seed, data, timed=speed_at is not None)
     named = f"{row.name}, seed {seed}"

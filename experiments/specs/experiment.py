@@ -35,8 +35,9 @@ class Row(Config):
     subject: Literal["tokenizer", "teacher", "pixels"] = "tokenizer"
     """What is measured: the trained tokenizer, the 2D teacher itself, or a tokenizer trained on pixels
     (`Recipe.pixels`); the last two have no decoding steps."""
-    measures: Literal["reconstruction", "generation"] = "reconstruction"
-    """What of it: its reconstructions, or the images that a generator trained on its ids makes."""
+    measures: Literal["reconstruction", "generation", "calibration"] = "reconstruction"
+    """What of it: its reconstructions, or the images that a generator trained on its ids makes; `calibration`
+    measures the feature spaces themselves, on distorted reconstructions of the teacher."""
     note: str = ""
     """What a reader must know of the published values: a matter of protocol, or their source."""
     apart: bool = False

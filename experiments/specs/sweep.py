@@ -29,6 +29,7 @@ ONE_FOR_ALL = (
     "evaluation.split",
     "evaluation.primary_extractor",
     "classifier",
+    "judges",
     "generation.choice_split",
 )
 """What all rows of a plan share: a data set and its splits, a device, what measures them, a given teacher."""

@@ -6,6 +6,7 @@ A small network of pairs of 3x3 convolutions; the first of each pair halves the 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import torch
@@ -35,12 +36,7 @@ class Classifier(nn.Module):
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
-        layers: list[nn.Module] = []
-        inputs = 3
-        for outputs in config.channels:
-            layers += [*_convolution(inputs, outputs, stride=2), *_convolution(outputs, outputs, stride=1)]
-            inputs = outputs
-        self.body = nn.Sequential(*layers)
+        self.body = convolutions(config.channels)
         self.head = nn.Linear(config.channels[-1], config.num_classes)
         # The CPU's convolutions work in this layout; any other costs a copy per layer.
         self.to(memory_format=torch.channels_last)
@@ -72,6 +68,14 @@ def load_classifier(path: Path) -> Classifier:
             f"{path}: holds no classifier ({reason}); train one and name its file"
         ) from None
     return classifier.eval()
+
+
+def convolutions(channels: tuple[int, ...]) -> nn.Sequential:
+    """Pairs of 3x3 convolutions from 3 channels to `channels`, each pair at half the resolution before it."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in pairwise((3, *channels)):
+        layers += [*_convolution(inputs, outputs, stride=2), *_convolution(outputs, outputs, stride=1)]
+    return nn.Sequential(*layers)
 
 
 def _convolution(inputs: int, outputs: int, stride: int) -> tuple[nn.Module, ...]:

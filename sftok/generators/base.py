@@ -228,9 +228,8 @@ class Generator(Pretrained):
 
     def drop_classes(self, labels: Tensor, rate: float, draws: Draws) -> Tensor:
         """Labels int64 `[B]`, each replaced by the null class with probability `rate`."""
-        return labels.masked_fill(
-            to_device(draws.uniform(labels.shape), labels.device) < rate, self.null_class
-        )
+        dropped = to_device(draws.uniform(labels.shape), labels.device) < rate
+        return labels.masked_fill(dropped, self.null_class)
 
 
 def dropout_noise(draws: Draws, device: torch.device) -> torch.Generator:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
-from typing import ClassVar, Self
+from typing import ClassVar, Self, cast
 
 import torch
 from pydantic import Field, model_validator
@@ -141,7 +141,7 @@ class MaskGITGenerator(Generator):
         tokens, rate = self.norm_in(tokens + self.position_embedding), self.dropout
         tokens = drop_out(tokens, rate, draw_kept(tokens.shape, rate, noise))
         for block in self.blocks:
-            tokens = block(tokens, block.draw(tokens, noise))
+            tokens = block(tokens, cast(PostNormBlock, block).draw(tokens, noise))
         return self.head(tokens[:, 1:])
 
     @property

@@ -15,6 +15,7 @@ class MeanOverImages(Metric):
     """A value per image, averaged in float64."""
 
     name: str
+    reads_pixels = False  # but the values per image
 
     def reset(self) -> None:
         """Forget everything that was seen."""
@@ -26,8 +27,8 @@ class MeanOverImages(Metric):
         """The value of each image, `[B]`."""
 
     def update(self, batch: Measured) -> None:
-        """Add the values of a batch."""
-        values = self.per_image(batch).double()
+        """Add the values of a batch, which may be computed already."""
+        values = batch.values[self.name] if self.name in batch.values else self.per_image(batch).double()
         self.total += values.sum().item()
         self.count += len(values)
 
@@ -47,6 +48,8 @@ class OfFeatures(Metric):
     Args:
         reference: the feature space, and what the images are compared with.
     """
+
+    reads_pixels = False
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference

@@ -101,6 +101,11 @@ class PixelTokenizer(Pretrained):
         """The number of different ids, V."""
         return self.config.codebook_size
 
+    @property
+    def bits_per_image(self) -> float:
+        """Bits of all ids, or of the latents in their number format."""
+        return self.config.bits_per_image
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to continuous latents `[B, N, D]`."""

@@ -107,9 +107,9 @@ class Trunk(nn.Module):
     def initialize(self, generator: torch.Generator | None) -> None:
         """Draw all weights; the scales of layers are `layer_scale`."""
         initialize_transformer(self, generator)
-        for block in self.blocks:
-            nn.init.constant_(block.scale1, self.config.layer_scale)
-            nn.init.constant_(block.scale2, self.config.layer_scale)
+        for name, parameter in self.blocks.named_parameters():
+            if name.endswith((".scale1", ".scale2")):
+                nn.init.constant_(parameter, self.config.layer_scale)
 
 
 class ImageFolderEncoder(Trunk):

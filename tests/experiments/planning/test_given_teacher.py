@@ -56,7 +56,9 @@ def test_keys_depend_on_the_weights_and_not_on_their_place() -> None:
     others = planned("table4", "here", **{WEIGHTS: "e" * 64})
     trained = planned("table4", None)
     shared = [set(here.artifacts) & set(plan.artifacts) for plan in (others, trained)]
-    assert [{artifact.kind for artifact in artifacts} for artifacts in shared] == [{"classifier"}] * 2
+    assert [{artifact.kind for artifact in artifacts} for artifacts in shared] == [
+        {"classifier", "judge"}
+    ] * 2
 
 
 def test_a_teacher_of_another_kind_is_trained_beside_the_given_one() -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import REFERENCE
 from safetensors import safe_open
 from small_models import draw, seeded
 from torch.testing import assert_close
@@ -23,6 +23,7 @@ TINY = DCAEConfig(
     head_dim=8,
     decoder_norm="batch_norm",
 )
+REFERENCE = Path(__file__).parents[2] / "data" / "reference"
 assert_parity = partial(assert_close, atol=1e-5, rtol=1e-5)
 
 

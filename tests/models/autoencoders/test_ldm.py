@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from collections import Counter
 from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
-from conftest import REFERENCE
 from small_models import draw, seeded
 from torch.testing import assert_close
 
@@ -18,6 +18,7 @@ from sftok.quantizers.gaussian import Gaussian
 from sftok.quantizers.late_vq import LateVQConfig
 
 TINY = LDMConfig(hidden_channels=8, channel_multipliers=(1, 2, 3), num_res_blocks=1, norm_groups=8)
+REFERENCE = Path(__file__).parents[2] / "data" / "reference"
 assert_parity = partial(assert_close, atol=1e-5, rtol=1e-5)
 
 
