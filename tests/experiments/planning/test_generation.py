@@ -77,11 +77,11 @@ def test_nothing_that_leads_to_the_choice_reads_test_images(profile: str) -> Non
 @pytest.mark.parametrize(
     ("change", "new"),
     [
-        ({"generation.grid.scales": [0.0]}, {"guidance", "generation"}),
-        ({"generation.choice_images": 77}, {"guidance", "generation"}),
+        ({"generation.grid.scales": [0.0]}, {"guidance", "generation", "sampling_speed"}),
+        ({"generation.choice_images": 77}, {"guidance", "generation", "sampling_speed"}),
         ({"generation.examples_per_class": 1}, {"generation"}),
-        ({"generator.steps": 7}, {"generator", "guidance", "generation"}),
-        ({"generator.loss.class_drop": 0.5}, {"generator", "guidance", "generation"}),
+        ({"generator.steps": 7}, {"generator", "guidance", "generation", "sampling_speed"}),
+        ({"generator.loss.class_drop": 0.5}, {"generator", "guidance", "generation", "sampling_speed"}),
         ({"device": "cuda"}, set()),
     ],
 )
@@ -142,7 +142,12 @@ def test_the_split_of_the_choice_is_read_where_it_is_needed() -> None:
 )
 def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        planned(overrides=overrides)
+        planned(with_rows(TABLE_2.row("maskgit")), overrides=overrides)
+
+
+def test_the_shape_of_one_generator_cannot_be_set_for_all() -> None:
+    with pytest.raises(ConfigError, match=r"generator\.model\.heads is what the rows of table2 differ in"):
+        planned(overrides={"generator.model.heads": 2})
 
 
 def test_all_generators_take_the_same_steps_of_the_same_batches_and_the_same_grid() -> None:
@@ -166,7 +171,7 @@ def test_all_generators_take_the_same_steps_of_the_same_batches_and_the_same_gri
         ),
         (
             {"subject": "teacher", "overrides": {"generator.model": {"name": "diffusion-unet"}}},
-            "x: the generator 'diffusion-unet' samples continuous latents, and this tokenizer has ids",
+            "teacher: the generator 'diffusion-unet' samples continuous latents, and this tokenizer has ids",
         ),
         (
             {"overrides": {"generator.model": {"name": "llamagen", "width": 16, "heads": 2}}},
