@@ -55,3 +55,9 @@ def sftok_numbers() -> dict[str, torch.Tensor]:
 @pytest.fixture(scope="session")
 def vqgan_numbers() -> dict[str, torch.Tensor]:
     return load_file(REFERENCE / "maskgit_vqgan_tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def continuous_numbers() -> dict[str, torch.Tensor]:
+    numbers = load_file(REFERENCE / "continuous_tiny.safetensors")
+    return {name: value.float() if value.is_floating_point() else value for name, value in numbers.items()}

@@ -47,6 +47,8 @@ def write_ids(
     write_tokens(
         encoder.to(device), images, context.folder, BATCH_SIZE, on_progress, augmentation=shown, device=device
     )
+    if encoder.codebook_size == 0:  # latents in the place of ids
+        return {"images": len(images)}
     counts = TokenCache(context.folder, len(images), encoder.num_tokens, shown).counts()
     return {
         "images": len(images),

@@ -48,6 +48,8 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
         noise = generator(self.seed, "initialisation")
         network = self.model.build(self.shape, images.num_classes, noise)
         tokens = TokenCache(context.folder_of(self.tokens), len(images), self.num_tokens)
+        if self.latent_dim is not None:
+            network.measure(tokens.first())
         stage = GeneratorStage(network, tokens, self.loss)
         return train_model(context, self, stage, network, network.record, WithoutPixels(images))
 

@@ -13,6 +13,8 @@ from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.data.augmentation import AugmentationConfig
+from sftok.generators.base import TokenShape
+from sftok.losses.semantic import SemanticConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.semantic import SemanticConfig
@@ -73,8 +75,15 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
 
     @property
     def vocabulary(self) -> int:
-        """The number of different ids."""
+        """The number of different ids; 0 if it is continuous."""
         return self.model.codebook_size
+
+    @property
+    def shape(self) -> TokenShape:
+        """What a generator of its ids, or of its latents, makes."""
+        if self.model.quantizer.continuous:
+            return TokenShape(num_tokens=self.num_tokens, latent_dim=self.model.latent_dim)
+        return super().shape
 
     def open(self, context: Context, kept_tokens: int | None = None) -> PixelTokenizer:
         """The finished tokenizer, frozen; it is always decoded from all ids."""
@@ -84,6 +93,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train encoder, quantizer and decoder together."""
+
         from experiments.artifacts.training import train_model
         from sftok.io.weights import content_hash, load_tensors
         from sftok.randomness import generator

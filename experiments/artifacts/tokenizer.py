@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.context import Context
 from sftok.decoding.schedule import DecodingConfig
+from sftok.generators.base import TokenShape
 
 if TYPE_CHECKING:
     import torch
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class TokenizerArtifact(Artifact):
-    """An artifact that leaves a tokenizer: images to ids, and back.
+    """An artifact that leaves a tokenizer: images to ids, or to continuous latents, and back.
 
     Attributes:
         subject: what the numbers of its evaluation are of.
@@ -34,6 +35,11 @@ class TokenizerArtifact(Artifact):
     @abstractmethod
     def vocabulary(self) -> int:
         """The number of different ids."""
+
+    @property
+    def shape(self) -> TokenShape:
+        """What a generator of its tokens makes."""
+        return TokenShape(num_tokens=self.num_tokens, vocabulary=self.vocabulary)
 
     @abstractmethod
     def open(self, context: Context, kept_tokens: int | None = None) -> Any:

@@ -90,7 +90,7 @@ def _facts(plan: Plan, row: str) -> dict[str, str]:
         tokens, codes = model.num_tokens, model.codebook_size
     else:
         tokens, codes = recipe.kept_tokens, recipe.tokenizer.quantizer.codebook_size
-    return {"Token length": str(tokens), "#Code": f"{codes:,}"}
+    return {"Token length": str(tokens), "#Code": f"{codes:,}" if codes else "continuous"}
 
 
 def _costs(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:

@@ -113,7 +113,7 @@ class Experiment(Config):
     costs: bool = False
     """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
     rates: bool = False
-    """Whether bits per image, size and speed are shown beside the results (Table 1)."""
+    """Whether bits per image (of tokenizers), size and speed are shown beside the results (Tables 1, 2)."""
     curves: tuple[Curve, ...] = ()
     """Training curves that are results (Figures 4b, 9 to 14)."""
     analyses: tuple[str, ...] = ()

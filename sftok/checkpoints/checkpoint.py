@@ -12,6 +12,8 @@ SFTOK = "sftok"
 TITOK = "titok"
 MASKGIT_VQGAN = "maskgit-vqgan"
 MASKGIT_GENERATOR = "maskgit-generator"
+LLAMAGEN_GENERATOR = "llamagen-generator"
+OPEN_MAGVIT2_GENERATOR = "open-magvit2-generator"
 PIXEL_TOKENIZER = "pixel-tokenizer"
 
 PIXEL_DECODER = "pixel_decoder."

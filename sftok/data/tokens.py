@@ -1,7 +1,8 @@
 """Token ids of a whole image set: computed once and read as memory maps, or computed when needed.
 
 One mechanism for any frozen encoder: the teacher's codes, which a tokenizer is trained on, and a tokenizer's
-ids, which a generator is trained on. With an augmentation of `views` views there are the ids of each view.
+ids, which a generator is trained on. A continuous tokenizer's latents, in float32, stand in their place.
+With an augmentation of `views` views there are the ids of each view.
 
 A cache is a folder of safetensors files, each with the ids of `images_per_file` images in one view, and
 `tokens.json`, which is written last. Each file carries a checksum and is written atomically, so that an
@@ -45,10 +46,10 @@ class TokenEncoder(Protocol):
 
     @property
     def codebook_size(self) -> int:
-        """What an id counts up to."""
+        """What an id counts up to; 0 if there are latents in the place of ids."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`."""
+        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to latents, float32 `[B, K, D]`."""
 
 
 class TokensDescription(Config):
@@ -57,8 +58,8 @@ class TokensDescription(Config):
     images: int = Field(ge=1)
     tokens: int = Field(ge=1)
     """Ids per image."""
-    codebook_size: int = Field(ge=1)
-    """What an id counts up to."""
+    codebook_size: int = Field(ge=0)
+    """What an id counts up to; 0 of latents."""
     images_per_file: int = Field(ge=1)
     augmentation: AugmentationConfig
     content: str
@@ -161,7 +162,7 @@ class TokenCache:
         self._files: dict[tuple[int, int], np.ndarray] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The ids `[B, K]` of `batch`, int64, on the device of its images.
+        """The ids `[B, K]` of `batch`, int64, or its latents `[B, K, D]`, on the device of its images.
 
         Raises:
             DamagedFileError: a file was cut or altered.
@@ -173,7 +174,12 @@ class TokenCache:
             raise ValueError(f"{self.folder} was not computed from what the batch shows, {shown}")
         views = [0] * len(indices) if batch.views is None else batch.views.tolist()
         rows = [self._row(index, view) for index, view in zip(indices, views, strict=True)]
-        return to_device(torch.from_numpy(np.stack(rows).astype(np.int64)), batch.images.device)
+        kind = np.int64 if self.description.codebook_size else np.float32
+        return to_device(torch.from_numpy(np.stack(rows).astype(kind)), batch.images.device)
+
+    def first(self) -> Tensor:
+        """The ids or latents in the first file: those of the first images."""
+        return torch.from_numpy(self._ids(0, 0))
 
     def counts(self) -> Tensor:
         """How often each id occurs in all views, int64 `[codebook_size]`."""
@@ -241,12 +247,16 @@ def _file(folder: Path, view: int, number: int) -> Path:
 @torch.no_grad()
 def _encoded(encoder: TokenEncoder, batch: Batch, device: torch.device | str) -> Tensor:
     ids = encoder.encode(batch.images.to(device)).cpu()
+    if encoder.codebook_size == 0:
+        return ids
     if int(ids.min()) < 0 or int(ids.max()) >= encoder.codebook_size:
         raise ValueError(f"an id is not below the codebook size of {encoder.codebook_size}")
     return ids
 
 
 def _narrow(ids: Tensor, codebook_size: int) -> Tensor:
+    if codebook_size == 0:
+        return ids
     return torch.from_numpy(ids.numpy().astype(np.uint16 if codebook_size <= 1 << 16 else np.int32))
 
 

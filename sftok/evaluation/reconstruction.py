@@ -207,7 +207,7 @@ class _Bench:
             yield Batch(to_device(batch.images, self.device), batch.labels, batch.indices)
 
     def encode(self, tokenizer: Tokenizer, parts: Parts) -> Tensor:
-        """The ids of all images, int64 `[images, K]`."""
+        """The ids of all images, int64 `[images, K]`, or latents in their place."""
         tokenizer.eval()
         found = []
         for places in parts.places:
@@ -226,7 +226,7 @@ class _Bench:
         """The metrics of ids alone, which no decoding changes, and the others."""
         available: set[Need] = {"images", "originals", "labels"}
         codebook_size = None if isinstance(tokenizer, Reconstructor) else tokenizer.codebook_size
-        if codebook_size is not None:
+        if codebook_size:
             available.add("ids")
         if all(decoding.gives_bits for decoding in measured):
             available.add("bits")

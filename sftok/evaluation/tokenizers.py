@@ -43,6 +43,8 @@ Decode = Callable[[Batch, Tensor | None], Decoded]
 class Tokenizer(Protocol):
     """What can be evaluated, an `nn.Module` with these methods.
 
+    A continuous tokenizer has latents `[B, N, D]` in the place of ids; metrics of ids are left out.
+
     A tokenizer that decodes iteratively has `decode_codes` too (`IterativeTokenizer`), and is measured at
     every number of steps. Any other is measured once. Its rows have `steps` 1 if its attribute `single_step`
     is true (a 1D tokenizer that belongs beside iterative ones), and otherwise no `steps`.
@@ -50,7 +52,7 @@ class Tokenizer(Protocol):
 
     @property
     def codebook_size(self) -> int | None:
-        """The number of different ids; None if it is not known."""
+        """The number of different ids; None if it is not known, 0 if there are none."""
 
     def encode(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to ids int64 `[B, K]`."""
@@ -162,11 +164,11 @@ def _with_bits(decoding: Decoding, tokenizer: Tokenizer) -> Decoding:
     """A decoding whose images come with the bits of their ids in a code of fixed length, if that is known."""
     if tokenizer.codebook_size is None:
         return decoding
-    bits_of_an_id = math.log2(tokenizer.codebook_size)
+    codes, own = tokenizer.codebook_size, getattr(tokenizer, "bits_per_image", None)
 
     def decode(batch: Batch, ids: Tensor | None) -> Decoded:
         assert ids is not None
-        bits = getattr(tokenizer, "bits_per_image", ids.shape[1] * bits_of_an_id)
+        bits = ids.shape[1] * math.log2(codes) if own is None else own
         return replace(
             decoding.decode(batch, ids), bits=torch.full((len(ids),), float(bits), dtype=torch.float64)
         )

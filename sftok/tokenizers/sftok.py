@@ -45,6 +45,11 @@ class LatentTokenizerConfig(Config):
     @model_validator(mode="after")
     def _codes_fit_latents(self) -> Self:
         self.quantizer.check(self.token_dim, self.num_latent_tokens)
+        if self.quantizer.continuous:
+            raise ValueError(
+                f"the quantizer {self.quantizer.reference!r} gives no ids; "
+                "a 1D tokenizer needs one id per token"
+            )
         ids = self.quantizer.ids_per_image(self.num_latent_tokens)
         if ids != self.num_latent_tokens:
             raise ValueError(

@@ -212,3 +212,22 @@ def test_on_the_fly_is_in_full_precision_and_without_gradients():
     with torch.autocast("cpu", dtype=torch.bfloat16):
         TokensOnTheFly(Matrix())(next(ordered_batches(IMAGES, 4)))
     assert seen == [(torch.float32, False)]
+
+
+class Latents(LeftPixels):
+    """In place of the ids, two latents of two channels."""
+
+    num_tokens = 2
+
+    def __init__(self) -> None:
+        super().__init__(codebook_size=0)
+
+    def encode(self, images: Tensor) -> Tensor:
+        return images[:, 0, :, 0].unflatten(1, (2, 2)) - 0.3
+
+
+def test_latents_are_kept_to_the_last_bit(tmp_path: Path) -> None:
+    cache = TokenCache(write(tmp_path, encoder=Latents()), len(IMAGES), 2)
+    for batch in ordered_batches(IMAGES, 7):
+        assert torch.equal(cache(batch), Latents().encode(batch.images))
+    assert cache.first().shape == (PER_FILE, 2, 2)
