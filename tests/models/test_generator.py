@@ -54,7 +54,7 @@ def test_a_block_is_torchs_own_post_norm_layer(model):
         state = {name.replace(ours, other): value for name, value in state.items()}
     theirs.load_state_dict(state)
     tokens = draw(2, 5, 16)
-    assert_close(model.blocks[1](tokens, None), theirs(tokens), rtol=1e-4, atol=1e-5)
+    assert_close(model.blocks[1](tokens), theirs(tokens), rtol=1e-4, atol=1e-5)
 
 
 def test_weights_come_from_the_generator_alone():
