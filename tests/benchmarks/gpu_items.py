@@ -281,8 +281,7 @@ def pipeline(bench: Bench) -> Iterator[dict]:
         stream = training_batches(images, bench.batch_size, 0, augmentation=views)
         seconds = bench.seconds(lambda: next(stream))
         stream.close()  # type: ignore[attr-defined]
-    threads = getattr(images, "threads", "?")
-    yield bench.row(f"JPEG files at {size} pixels", f"{threads} threads", bench.batch_size, seconds)
+    yield bench.row(f"JPEG files at {size} pixels", f"{images.threads} threads", bench.batch_size, seconds)
 
 
 def profile(bench: Bench) -> Iterator[dict]:
