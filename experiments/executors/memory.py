@@ -11,7 +11,7 @@ _WANTED = re.compile(r"ried to allocate ([\d.]+ \w+)")
 def out_of_memory(error: Exception) -> str | None:
     """One line with the remedy if `error` says that there was not enough memory; None for other errors."""
     # What fails without torch should not wait for its import.
-    if "torch" not in sys.modules:
+    if sys.modules.get("torch") is None:
         return None
     from sftok.device import is_out_of_memory
 
