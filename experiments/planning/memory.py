@@ -1,8 +1,8 @@
 """The memory that training needs on a GPU, without one: counted while a few images train on the CPU.
 
 Memory beyond the weights grows with the batch, so two small batches tell what a large one takes. The numbers
-are a little high: on a CPU, attention in bf16 keeps its weights, which a GPU's does not. The GPU's own libraries
-take up to a gigabyte more.
+are a little high: on a CPU, attention in bf16 keeps its weights, which a GPU's does not. The libraries of a
+GPU take up to a gigabyte more.
 
     python -m experiments.planning.memory gpu
 """
