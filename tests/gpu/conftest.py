@@ -19,7 +19,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_report_header(config: pytest.Config) -> str:
-    name = config.getoption("--device") or ("cuda" if torch.cuda.is_available() else None)
+    name = config.getoption("--device", default=None) or ("cuda" if torch.cuda.is_available() else None)
     return f"tests/gpu: on {describe_device(name)}" if name else "tests/gpu: skipped, there is no GPU"
 
 

@@ -71,9 +71,6 @@ def test_losses_and_gradients(device: torch.device, stage: str) -> None:
     found = []
     for place in (CPU, device):
         built = STAGES[stage]().to(place)
-        # Dropout is the only draw that is made on the device.
-        if hasattr(built.trained, "blocks"):
-            built.eval()
         step = Step(5, batch().to(place), seeded(3))
         values, gradients = {}, {}
         for optimizer, parameters in built.optimizers().items():
