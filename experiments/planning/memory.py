@@ -1,8 +1,7 @@
 """The memory that training needs on a GPU, without one: counted while a few images train on the CPU.
 
-Memory beyond the weights grows with the batch, so two small batches tell what a large one takes. The numbers
-are a little high: on a CPU, attention in bf16 keeps its weights, which a GPU's does not. The libraries of a
-GPU take up to a gigabyte more.
+Memory beyond the weights grows with the batch, so two small batches tell what a large one takes. The libraries
+of a GPU take up to a gigabyte more.
 
     python -m experiments.planning.memory gpu
 """
@@ -28,7 +27,7 @@ from sftok.models.tokenizer import SFTok
 from sftok.training.ema import WeightAverage
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import adamw
-from sftok.training.precision import autocast
+from sftok.training.precision import Precision, autocast
 from sftok.training.stages.base import Stage, Step
 from sftok.training.stages.generator import GeneratorStage
 from sftok.training.stages.teacher import TeacherStage
@@ -78,6 +77,8 @@ def _at(stage: Stage, training: TrainingConfig, side: int, images: int) -> int:
 def _peak(stage: Stage, training: TrainingConfig, side: int, count: int) -> int:
     """Bytes at the peak of two steps of `count` images, weights included."""
     stage.train()
+    # As large as bf16, whose attention keeps more on a CPU than on a GPU.
+    precision: Precision = "fp16" if training.precision == "bf16" else training.precision
     networks = [each.module for each in vars(stage).values() if isinstance(each, Frozen)]
     networks += [each.module for each in getattr(stage, "networks", {}).values()]
     weights = {id(each): each.nbytes for module in (stage, *networks) for each in _tensors(module)}
@@ -91,7 +92,7 @@ def _peak(stage: Stage, training: TrainingConfig, side: int, count: int) -> int:
         for _ in range(2):
             step = Step(_ALL_AT_WORK, batch, torch.Generator().manual_seed(0))
             for name, optimizer in optimizers.items():
-                with autocast(training.precision, batch.images.device):
+                with autocast(precision, batch.images.device):
                     loss = stage.losses(name, step)["loss"]
                 loss.backward()
                 optimizer.step()

@@ -1,4 +1,4 @@
-"""The benchmark of a GPU runs on the CPU at the smallest sizes, so that it does not rot where there is no GPU."""
+"""The benchmark of a GPU runs on the CPU at the smallest sizes, so that it cannot rot without a GPU."""
 
 from __future__ import annotations
 
