@@ -1,7 +1,7 @@
 """The memory that training needs on a GPU, without one: counted while a few images train on the CPU.
 
-Memory beyond the weights grows with the batch, so two small batches tell what a large one takes. The libraries
-of a GPU take up to a gigabyte more.
+Memory beyond the weights grows with the batch, so two small batches tell what a large one takes. The
+libraries of a GPU take up to a gigabyte more.
 
     python -m experiments.planning.memory gpu
 """
