@@ -23,7 +23,7 @@ from experiments.recipe import Recipe, resolve
 from sftok.data.batches import Batch
 from sftok.frozen import Frozen
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 from sftok.training.ema import WeightAverage
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import adamw

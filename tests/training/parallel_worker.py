@@ -26,12 +26,10 @@ from torch import nn
 
 from sftok.data.base import MemoryImageSet
 from sftok.data.batches import Batch, training_batches
-from sftok.distributed import joined
-from sftok.generators.base import GeneratorLossConfig
-from sftok.generators.maskgit import MaskGITGenerator
 from sftok.device import open_device
 from sftok.distributed import SINGLE, World, joined
-from sftok.models.generator import MaskGITGenerator
+from sftok.generators.base import GeneratorLossConfig
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.training.contexts.prediction import PredictionConfig
