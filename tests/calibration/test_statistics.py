@@ -29,7 +29,9 @@ def distances(wrong: float = 4.0, draws: int = 3, **replaced: list[float]) -> Di
     found = {UNDISTORTED: 1.0}
     for name, distortion in DISTORTIONS.items():
         values = replaced.get(name, [2.0, 3.0, 4.0, 5.0, 6.0])
-        found |= {(name, strength): value for strength, value in zip(distortion.strengths, values, strict=True)}
+        found |= {
+            (name, strength): value for strength, value in zip(distortion.strengths, values, strict=True)
+        }
     for kind in WRONG:
         found |= {(mixture(kind), share): 2 + (wrong - 2) * share for share in MIXED}
     noise = np.linspace(0, 0.1, draws)

@@ -165,7 +165,9 @@ def test_the_patches_of_larger_images_are_larger():
 @pytest.mark.parametrize("name", ["dinov2", "clip"])
 def test_published_transformers_are_never_fetched(tmp_path, monkeypatch, name):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(EvaluationError, match=f"{name}: no weights in the Hugging Face cache; fetch them: hf"):
+    with pytest.raises(
+        EvaluationError, match=f"{name}: no weights in the Hugging Face cache; fetch them: hf"
+    ):
         ExtractorConfig.find(name)().check_weights()
 
 
