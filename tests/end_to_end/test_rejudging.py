@@ -29,7 +29,7 @@ def test_more_judges_and_their_calibration_train_nothing_again(tmp_path: Path) -
     run(tmp_path, "judges")
     after = made(tmp_path)
     assert before.items() <= after.items(), "what was there is as it was"
-    new = {name for name in after.keys() - before.keys()}
+    new = set(after.keys() - before.keys())
     assert {name.partition("-")[0] for name in new} == {"judge", "evaluation", "calibration", "classifier"}
     trained = {name for name in new if name.partition("-")[0] in TRAINED}
     assert len(trained) == 1, "a classifier of another seed, for the calibration"

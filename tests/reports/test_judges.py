@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stored_runs import CLASSIFIER, LITE, SPECS, artifact, line
+from stored_runs import CLASSIFIER, LITE, SPECS, line
 
 from experiments.records import Run
 from reports.sections import judges
@@ -45,11 +45,9 @@ def measured(row: str, seed: int) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def calibrated(maker: StoreMaker) -> Run:
-    calibration = artifact("evaluation", "evaluation of calibration, seed 0")
     spaces = [report(CLASSIFIER), report(LITE, rho=0.5, side=-1.0)]
     request = maker.request(SPECS["judges"])
     own = request.model_copy(update={"calibration": request.by_name[request.rows[0].evaluation]})
-    assert calibration
     maker.finish(own.calibration, rows=measured("", 0), spaces=[each.model_dump() for each in spaces])
     return maker.load(own)
 
