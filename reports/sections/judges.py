@@ -23,8 +23,9 @@ ORDER, TITLE = 30, "Calibration"
 MIXED = "blurred_to_"
 
 READING = (
-    "Each chart: how FID changes from that of the undistorted reconstruction, as a share of the largest change; "
-    "mean over draws with its 95 % interval. Where a line falls, its space takes a worse set for a better one."
+    "Each chart: how FID changes from that of the undistorted reconstruction, as a share of the largest "
+    "change; mean over draws with its 95 % interval. Where a line falls, its space takes a worse set for a "
+    "better one."
 )
 
 SIDES = (

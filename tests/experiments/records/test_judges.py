@@ -77,6 +77,9 @@ def test_the_primary_space_is_the_best_judge_whatever_the_profile_names(maker: S
     run = judged(maker, report(CLASSIFIER, 0.7), report(LITE, 0.9))
     assert (run.request.primary_extractor, run.primary_extractor) == (CLASSIFIER, LITE)
     assert [(each.extractor, each.primary) for each in judge(run)] == [(LITE, True), (CLASSIFIER, False)]
+
+
+def test_without_a_calibration_the_profiles_space_is_primary(maker: StoreMaker) -> None:
     without = judged(maker)
     assert without.primary_extractor == CLASSIFIER
     assert not any(each.calibrated for each in judge(without))
