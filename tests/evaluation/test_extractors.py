@@ -16,10 +16,10 @@ from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, Shape, 
 from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.evaluation.extractors.vision_transformers import DINOv2Config
 from sftok.io.published import PretrainedError, packaged_weights
 from sftok.io.weights import content_hash, save_tensors
 from sftok.models.classifier import Classifier, ClassifierConfig
-from sftok.evaluation.extractors.vision_transformers import DINOv2Config
 from sftok.models.efficientnet import in_order
 
 
