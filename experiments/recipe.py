@@ -28,7 +28,6 @@ from sftok.generators.base import GeneratorConfig, GeneratorLossConfig
 from sftok.generators.maskgit import MaskGITConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
-from sftok.losses.semantic import SemanticConfig
 from sftok.metrics.base import MetricConfig
 from sftok.models.autoencoders.base import AutoencoderConfig
 from sftok.models.autoencoders.taming import TamingConfig
@@ -44,6 +43,7 @@ from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
 from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
+from sftok.training.semantic import SemanticConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.classifier import Classifier
-from experiments.artifacts.codes import load_teacher
 from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors, save_examples
 from experiments.artifacts.judge import Judge, trained_spaces
@@ -65,7 +64,7 @@ class Calibration(Artifact, kind="calibration"):
                 if other is not None:
                     networks += build_extractors(context, [extractor], None, device, {extractor.label: other})
             spaces[extractor.label] = networks
-        teacher = load_teacher(context, self.teacher).to(device)
+        teacher = self.teacher.open(context).to(device)
         images = context.load_data(self.split)
         found = calibrate(teacher, images, spaces, self.settings, context.report)
         save_examples(found.examples, context.folder)

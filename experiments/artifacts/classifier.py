@@ -34,8 +34,8 @@ class Classifier(Artifact, kind="classifier"):
     def make(self, context: Context) -> dict[str, Any]:
         """Train the classifier on the class labels."""
         from experiments.artifacts.training import train_model
-        from sftok.evaluation.classifier import Classifier as Network
-        from sftok.evaluation.classifier import ClassifierConfig
+        from sftok.models.classifier import Classifier as Network
+        from sftok.models.classifier import ClassifierConfig
         from sftok.randomness import seeded_initialization
         from sftok.training.stages.classifier import ClassifierStage
 

@@ -41,7 +41,7 @@ class Codebook(Artifact, kind="codebook"):
             data,
             "codebook of features",
             codebook_size=recipe.pixels.quantizer.codebook_size,
-            classifier=Classifier.plan(recipe, data, needed=own.features.in_domain),
+            classifier=Classifier.plan(recipe, data) if own.features.in_domain else None,
             **dict(own),
         )
 

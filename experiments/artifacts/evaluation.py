@@ -101,8 +101,8 @@ def build_extractors(
 ) -> list[Extractor]:
     """The feature spaces; the weights of those that are trained on the data are artifacts."""
     trained = {"classifier": classifier, **judges}
-    found = ((extractor, trained.get(extractor.label)) for extractor in wanted)
-    return [each.build(device, made and context.folder_of(made) / MODEL) for each, made in found]
+    weights = {label: context.folder_of(each) / MODEL for label, each in trained.items() if each is not None}
+    return [extractor.build(device, weights.get(extractor.label)) for extractor in wanted]
 
 
 def keep(found: Found, folder: Path) -> dict[str, Any]:

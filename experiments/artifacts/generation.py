@@ -13,7 +13,6 @@ from experiments.artifacts.evaluation import build_extractors, keep
 from experiments.artifacts.generator import load_generator
 from experiments.artifacts.guidance import Guidance
 from experiments.artifacts.judge import Judge, trained_spaces
-from experiments.artifacts.tokens import open_decoder
 from experiments.recipe import Recipe
 from experiments.store import RESULT, read_json
 from sftok.evaluation.config import Precision

@@ -10,11 +10,8 @@ from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors
 from experiments.artifacts.generator import TrainGenerator, load_generator
-from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.artifacts.judge import Judge, trained_spaces
-from experiments.artifacts.stage import TrainStage
-from experiments.artifacts.teacher import Teacher
-from experiments.artifacts.tokens import open_decoder
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.decoding.schedule import DecodingConfig

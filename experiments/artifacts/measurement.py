@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.context import Context
@@ -12,6 +12,7 @@ from experiments.recipe import SplitEvaluation
 from sftok.config import Config
 from sftok.evaluation.reference import OtherReference
 from sftok.evaluation.subjects.base import SubjectConfig
+from sftok.evaluation.tokenizers import Reconstructor, Tokenizer
 
 
 class ReferenceConfig(Config):
@@ -51,6 +52,10 @@ class Measurement(Artifact, kind="measurement"):
     content: str
     """Its identity: what decides the reconstructions."""
     reference: ReferenceConfig | None = None
+    resamples: int = 0
+    """Of the images, for confidence intervals."""
+    probe: bool = False
+    """Whether the class is read off the token embeddings, too; trained on the training split."""
 
     def make(self, context: Context) -> dict[str, Any]:
         """Measure the subject.
@@ -71,7 +76,7 @@ class Measurement(Artifact, kind="measurement"):
             raise SubjectError(f"{self.subject.label}: it has changed since it was read; evaluate it again")
         side = images.images(torch.arange(1)).shape[-1]
         found = evaluate(
-            subject.measured.to(device),
+            cast(Any, subject.measured).to(device),
             images,
             self.protocol,
             extractors,
@@ -79,8 +84,26 @@ class Measurement(Artifact, kind="measurement"):
             other_reference=None if self.reference is None else self.reference.open(context, side),
             on_progress=context.report,
             parts=context.folder,
+            resamples=self.resamples,
         )
         keep_images(found, context.folder)
         # No key holds what it is called and where it was, but people look for it here.
         opened = {"kind": type(self.subject).reference, "label": self.subject.label}
-        return keep(found, context.folder) | {"subject": opened, "data": images.name}
+        result = keep(found, context.folder) | {"subject": opened, "data": images.name}
+        return _probed(result, subject.measured, context, self.protocol) if self.probe else result
+
+
+def _probed(
+    result: dict[str, Any], measured: Tokenizer | Reconstructor, context: Context, protocol: SplitEvaluation
+) -> dict[str, Any]:
+    """The result with the accuracies of a linear probe and of nearest neighbors."""
+    from sftok.evaluation.probe import QUANTITIES, embedding_of, probe
+    from sftok.evaluation.protocol import row
+
+    embed = embedding_of(measured)
+    assert embed is not None, "checked before"
+    images = context.load_data(protocol.split)
+    found = probe(measured, embed, context.load_data("train"), images, protocol.batch_size)  # type: ignore[arg-type]
+    rows = [row("tokenizer", name, "", value, len(images)) for name, value in found.items()]
+    described = {each.name: each.model_dump(mode="json") for each in QUANTITIES}
+    return result | {"rows": [*result["rows"], *rows], "metrics": result["metrics"] | described}

@@ -17,10 +17,11 @@ from sftok.generators.base import TokenShape
 from sftok.losses.semantic import SemanticConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
+from sftok.training.semantic import SemanticConfig
 
 if TYPE_CHECKING:
-    from sftok.losses.semantic import SemanticLoss
     from sftok.tokenizers.pixel import PixelTokenizer
+    from sftok.training.semantic import SemanticLoss
 
 
 class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
@@ -64,7 +65,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
             augmentation=recipe.views,
             codebook=Codebook.plan(recipe, own.codebook, data) if own.codebook else None,
             semantic=own.semantic,
-            classifier=Classifier.plan(recipe, data, in_domain),
+            classifier=Classifier.plan(recipe, data) if in_domain else None,
         )
 
     @property
@@ -92,6 +93,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train encoder, quantizer and decoder together."""
+
         from experiments.artifacts.training import train_model
         from sftok.io.weights import content_hash, load_tensors
         from sftok.randomness import generator
@@ -106,14 +108,13 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
         result = train_model(context, self, stage, network, network.record, context.load_data("train"))
         if stage.semantic is not None and context.world.is_first:
             # The key holds its name alone, so that a machine without the file can read the store.
-            result["networks"] = {
-                "semantic": content_hash(stage.semantic.features.network.module.state_dict())
-            }
+            network = stage.semantic.features.network.module
+            result["networks"] = {"semantic": content_hash(network.state_dict())}
         return result
 
     def _semantic_loss(self, context: Context) -> SemanticLoss | None:
-        from sftok.losses.semantic import SemanticLoss
         from sftok.randomness import generator
+        from sftok.training.semantic import SemanticLoss
 
         if self.semantic is None:
             return None

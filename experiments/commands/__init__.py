@@ -34,6 +34,8 @@ COMMANDS = {
     "status": ("status:status", "show what is done, running, waiting or failed, and why"),
     "report": ("report:report", "rebuild the HTML pages from the stored results"),
     "evaluate": ("evaluate:evaluate", "measure a tokenizer, a codec or images under the full protocol"),
+    "compare": ("compare:compare", "print two evaluations side by side, and what their protocols differ in"),
+    "merge": ("merge:merge", "copy the results of other stores into one"),
     "results": ("results:results", "print the stored numbers, one per line"),
     "verdicts": ("verdicts:verdicts", "print the verdict on each claim"),
     "logs": ("logs:logs", "print the log of an artifact's latest job"),

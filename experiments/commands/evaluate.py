@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -91,6 +92,17 @@ class MeasureOptions:
             "reference batch (default: the images themselves)",
         ),
     ] = None
+    explain: Annotated[
+        bool,
+        Parameter(help="print rFID under the protocols that people use instead: why is mine another one?"),
+    ] = False
+    bootstrap: Annotated[
+        int,
+        text_of(whole_number, metavar="N", show_default=False, help="resamples for 95 % intervals (try 50)"),
+    ] = 0
+    probe: Annotated[
+        bool, Parameter(help="also predict the class from the token embeddings: linear probe and kNN")
+    ] = False
     steps: Annotated[
         tuple[int, ...] | None,
         text_of(read_steps, metavar="A-B|A,B,...", help="numbers of decoding steps (default: 1,2,4,8,16)"),
@@ -127,10 +139,19 @@ def evaluate(
 ) -> None:
     """Measure a tokenizer on a split of a data set; a repeated call reads the stored numbers."""
     # Imported here: a wrong option is answered before torch is loaded.
-    from experiments.commands.measure import as_text, measure, measure_samples, numbers
+    from experiments.commands.measure import as_text, explained, measure, measure_samples, numbers
     from experiments.commands.subjects import chosen_subject
 
     chosen = chosen_subject(checkpoint, subject)
-    measuring = measure_samples if isinstance(chosen, Path) else measure
-    measured = numbers(measuring(chosen, options, Store(store)))
+    opened = Store(store)
+    if isinstance(chosen, Path):
+        result = measure_samples(chosen, options, opened)
+    else:
+        result = measure(chosen, options, opened)
+    if options.explain:
+        table = explained(result)
+        print(table.to_string(index=False) if format == "text" else wiring.export(table, format).rstrip())
+        return
+    measured = numbers(result)
+    print(f"page: {wiring.build_evaluations(opened.root)}", file=sys.stderr)
     print(as_text(measured) if format == "text" else wiring.export(measured, format).rstrip())

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.artifacts.base import Artifact
+from experiments.artifacts.explanation import Explanation
 from experiments.artifacts.measurement import Measurement, ReferenceConfig
 from experiments.artifacts.samples import Samples, SplitSamplesConfig
 from experiments.commands.durations import readable
@@ -26,9 +27,11 @@ from sftok.data.fashion_mnist import IMAGE_SIZE as FASHION_MNIST_SIDE
 from sftok.data.plain_images import read_plain_images
 from sftok.device import DeviceName, require_device
 from sftok.evaluation.entry import check_ids
+from sftok.evaluation.explain import PROTOCOL, VARIATIONS
 from sftok.evaluation.extractors.base import ExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import RESOLUTIONS, EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.evaluation.probe import embedding_of
 from sftok.evaluation.reference import open_reference
 from sftok.evaluation.samples import SamplesConfig
 from sftok.evaluation.subjects.base import Opened, SubjectConfig
@@ -65,20 +68,70 @@ def measure(subject: SubjectConfig, options: MeasureOptions, store: Store) -> Re
     images = data.load(setting.evaluation.split)
     ready = opened.on(images)
     check_ids(ready.measured, images, subject.label)
+    if options.explain:
+        return _explanation(subject, ready.identity, options, setting, data, store)
     reference = None if options.reference is None else _reference(options.reference, data, setting.data)
+    if options.probe and embedding_of(ready.measured) is None:
+        raise ConfigError(f"--probe: {subject.label} has no token embeddings (a method embed(ids))")
+    splits = dict.fromkeys((setting.evaluation.split, *(("train",) if options.probe else ())))
     artifact = Measurement(
         label=f"evaluation of {subject.label}",
         device=setting.device,
         tf32=setting.tf32,
-        data={setting.evaluation.split: images.fingerprint},
+        data={split: data.load(split).fingerprint for split in splits},
         protocol=setting.evaluation,
         subject=subject,
         content=ready.identity,
         reference=reference,
+        resamples=options.bootstrap,
+        probe=options.probe,
     )
     decoded = _decoding(setting.evaluation) if opened.decoding else ""
     del opened, ready
     return _made(artifact, data, store, decoded)
+
+
+def _explanation(
+    subject: SubjectConfig,
+    identity: str,
+    options: MeasureOptions,
+    setting: MeasurementSetting,
+    data: DataSets,
+    store: Store,
+) -> Result:
+    """rFID under every variation of the protocol."""
+    if options.reference is not None:
+        raise ConfigError("--explain compares references itself; leave --reference out")
+    split = setting.evaluation.split
+    artifact = Explanation(
+        label=f"explanation of {subject.label}",
+        device=setting.device,
+        tf32=setting.tf32,
+        data={each: data.load(each).fingerprint for each in dict.fromkeys((split, "train"))},
+        protocol=setting.evaluation,
+        subject=subject,
+        content=identity,
+    )
+    return _made(artifact, data, store)
+
+
+def explained(result: Result) -> pd.DataFrame:
+    """One line for each variation: what changed, the number, the difference, and who measures like that."""
+    values = {str(row.model_dump()["variation"]): row for row in result.rows}
+    base = values[PROTOCOL.name].value
+    lines = [
+        {
+            "what changed": each.changed,
+            "images": values[each.name].n_images,
+            "rfid": round(values[each.name].value, 4),
+            "difference": round(values[each.name].value - base, 4),
+            "published or reported by": each.who,
+        }
+        for each in VARIATIONS
+        if each.name in values
+    ]
+    print(f"rFID in {result.rows[0].extractor}", file=sys.stderr)
+    return pd.DataFrame(lines)
 
 
 class SamplesSetting(Config):
@@ -97,8 +150,9 @@ def measure_samples(path: Path, options: MeasureOptions, store: Store) -> Result
         ConfigError, DataError, DeviceError: they cannot be measured as asked.
         StoreError: the evaluation failed.
     """
-    if options.steps is not None:
-        raise ConfigError("--steps is for tokenizers that decode in steps")
+    for option in ("steps", "explain", "bootstrap", "probe"):
+        if getattr(options, option):
+            raise ConfigError(f"--{option} is for what reconstructs images, not for samples")
     samples = read_plain_images(path)
     side = samples.image_size
     metrics = SamplesConfig.model_fields["metrics"].get_default()
@@ -151,7 +205,8 @@ def numbers(result: Result) -> pd.DataFrame:
     fingerprint = str(result.protocol["fingerprint"])
     lines = table([row.model_dump() | {"protocol": fingerprint} for row in result.rows])
     lines = lines.reindex(columns=dict.fromkeys(["steps", "temperature", *lines.columns]))
-    shown = ["steps", "temperature", "quality", "metric", "extractor", "value", "n_images", "protocol"]
+    shown = ["steps", "temperature", "quality", "metric", "extractor", "value", "half_width", "n_images"]
+    shown.append("protocol")
     return lines[[name for name in shown if name in lines]]
 
 
@@ -226,11 +281,17 @@ def as_text(rows: pd.DataFrame) -> str:
                 for value in sorted(rows[coordinate].dropna().unique())
             }
             columns = rows[coordinate].map(heading.format, na_action="ignore").fillna(columns)
-    table = rows.assign(at=columns).pivot(index=["metric", "extractor"], columns="at", values="value")
+    shown = rows["value"].map(_short)
+    if "half_width" in rows:
+        widths = rows["half_width"].map(lambda width: f" ± {_short(width)}", na_action="ignore")
+        shown += widths.fillna("")
+    table = rows.assign(at=columns, shown=shown).pivot(
+        index=["metric", "extractor"], columns="at", values="shown"
+    )
     order = rows.drop_duplicates(["metric", "extractor"]).set_index(["metric", "extractor"]).index
     table = table.reindex(index=order, columns=[name for name in names.values() if name in table])
-    shown = table.to_string(na_rep="", float_format=_short, index_names=False)
-    return f"{rows['n_images'].iloc[0]:,} images\n{shown}"
+    text = table.to_string(na_rep="", index_names=False)
+    return f"{rows['n_images'].iloc[0]:,} images\n{text}"
 
 
 def _short(value: float) -> str:

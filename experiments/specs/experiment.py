@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 from experiments.specs.claims import Claim
 from sftok.config import Config, choices_hint
 
+Subject = Literal["tokenizer", "teacher", "pixels"]
+
 
 class Row(Config):
     """One line of a table: a name, and how its configuration differs from the profile."""
@@ -32,7 +34,7 @@ class Row(Config):
     """What else the paper says of the row, by column heading: its token length, its number of codes."""
     trained: bool = True
     """False for a system that only the paper reports on: it is shown, never run and never judged."""
-    subject: Literal["tokenizer", "teacher", "pixels"] = "tokenizer"
+    subject: Subject = "tokenizer"
     """What is measured: the trained tokenizer, the 2D teacher itself, or a tokenizer trained on pixels
     (`Recipe.pixels`); the last two have no decoding steps."""
     measures: Literal["reconstruction", "generation", "calibration"] = "reconstruction"

@@ -51,7 +51,8 @@ def tags(run: Run, row: RowState) -> dict[str, str]:
     }
     stored = run.request.by_name
     for analysis in row.analyses:
-        found[f"sftok.analysis.{stored[analysis.name].record['analysis']['name']}"] = analysis.key
+        own = stored[analysis.name]
+        found[f"sftok.analysis.{own.record.get('analysis', {}).get('name', own.kind)}"] = analysis.key
     planned = next(each for each in run.request.rows if (each.row, each.seed) == (row.row, row.seed))
     for artifact in run.request.needed_by(planned):
         if artifact.name not in planned.measurements:

@@ -46,7 +46,7 @@ def table(run: Run) -> Table:
     """Rates and costs as means over seeds."""
     columns = {metric: row_means(run, metric) for metric in MEASURED}
     lines = []
-    for row in run.experiment.rows:
+    for row in (row for row in run.experiment.rows if not row.apart):
         seconds = training_seconds(run, row.name)
         cells = (
             _bits(bits_published(row)),
@@ -124,5 +124,5 @@ def number_text(metric: str, value: float | None) -> str:
     if metric == "codebook_usage":
         return f"{100 * value:.0f} %"
     if metric.endswith("parameters"):
-        return f"{value / 1e6:.3g} M"
+        return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -48,5 +48,8 @@ def drawn(run: Run) -> list[Gallery]:
 def _draw(state: RowState, label: str, examples: Examples) -> Gallery:
     original = examples["original"][:MAX_IMAGES]
     lines = [("original", original)]
-    lines += [(step_label(name), examples[name][:MAX_IMAGES]) for name in step_names(examples)]
+    names = step_names(examples)
+    if "teacher" in examples and "teacher" not in names:
+        lines.append(("teacher", examples["teacher"][:MAX_IMAGES]))
+    lines += [(step_label(name), examples[name][:MAX_IMAGES]) for name in names]
     return gallery(label, lines, class_names(examples, len(original)))

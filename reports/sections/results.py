@@ -71,7 +71,7 @@ def headline(run: Run) -> Table:
         ]
         values = [column.get(row.name, Cell()) for column in cells]
         label = row.label + (f", T={row.steps}" if row.steps else "")
-        state = _state(run, row.name) if row.trained else "published only"
+        state = _state(run, row.name) if row.trained else row.note if row.apart else "published only"
         seconds = training_seconds(run, row.name)
         ends = texts(["" if seconds is None else duration(seconds), _seeds(run, row.name)])
         lines[row.apart].append(Line(label, (*facts, *values, *ends), state, muted=not row.trained))
@@ -192,8 +192,8 @@ def _published(run: Run, metric: str) -> dict[str, Cell]:
 
 
 def _marks(run: Run) -> dict[str, str]:
-    """The footnotes of published values: a number for each row that has one."""
-    noted = (row.name for row in run.experiment.rows if row.note)
+    """The footnotes of published values: a number for each row that has one; others say it in their line."""
+    noted = (row.name for row in run.experiment.rows if row.note and not row.apart)
     return {name: f"({number})" for number, name in enumerate(noted, start=1)}
 
 

@@ -226,7 +226,7 @@ class _Bench:
         }
 
     def _mixed(self, kind: str) -> Distort:
-        """Blurred images, a share of them replaced by sharp ones with wrong codes and the same squared error."""
+        """Blurred images, a share of them replaced by sharp ones with wrong codes and the same error."""
         wrong_codes = DISTORTIONS[kind].apply
         source = self._source(torch.arange(min(len(self.pixels), 2 * self.config.batch_size)))
         wrong = wrong_codes(source, WRONG[kind], generator(self.config.seed, "matching", kind))

@@ -8,6 +8,7 @@ as `numpy.savez` stores them, are mapped: no memory grows with the number of ima
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import IO, Any
 
@@ -15,7 +16,7 @@ import numpy as np
 
 from sftok.data.base import DataError
 
-IMAGES = "arr_0"
+IMAGES, LABELS = "arr_0", "arr_1"
 
 
 def array_names(path: Path) -> list[str]:
@@ -53,6 +54,17 @@ def read_array(path: Path, name: str) -> np.ndarray:
             return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
         except (ValueError, OSError, zipfile.BadZipFile, EOFError) as error:
             raise DataError(f"{path}: the array {name} cannot be read ({error})") from None
+
+
+def write_array(
+    archive: zipfile.ZipFile, name: str, shape: tuple[int, ...], dtype: np.dtype, parts: Iterable[np.ndarray]
+) -> None:
+    """Add an array to an open `.npz` file, part by part along its first axis, without compression."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for part in parts:
+            file.write(np.ascontiguousarray(part, dtype).data)
 
 
 def images_of(path: Path) -> np.ndarray:

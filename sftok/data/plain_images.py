@@ -40,8 +40,8 @@ class ArrayImageSet(ImageSet):
 
     class_names = ("images",)
 
-    @property
-    def names(self) -> tuple[str, ...]:
+    @cached_property
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]
         """The place of each image."""
         return tuple(f"{place:06d}" for place in range(len(self.pixels)))
 
@@ -60,7 +60,7 @@ class ArrayImageSet(ImageSet):
         """SHA-256 of shape and pixels."""
         digest = hashlib.sha256(repr(self.pixels.shape).encode())
         for start in range(0, len(self.pixels), 256):
-            digest.update(np.ascontiguousarray(self.pixels[start : start + 256]))
+            digest.update(np.ascontiguousarray(self.pixels[start : start + 256]).data)
         return digest.hexdigest()
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """One pass of an evaluation: every image reconstructed once, measured, and looked at.
 
 A pass goes in parts of some thousand images. What metrics read of a finished part (values per image,
-features, codes, bits) is written to a file until the evaluation ends, so that one that was killed resumes with
-the next part and ends with the same numbers, bit for bit. No image is kept but the best and the worst.
+features, codes, bits) is written to a file until the evaluation ends, so that one that was killed resumes
+with the next part and ends with the same numbers, bit for bit. No image is kept but the best and the worst.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -157,7 +158,7 @@ class Album:
 def values_of(metrics: Iterable[Metric], measured: Measured) -> dict[str, Tensor]:
     """The values per image of all metrics that are means of them, float64 `[B]` on the CPU."""
     return {
-        metric.name: metric.per_image(measured).double().cpu()
+        metric.key: metric.per_image(measured).double().cpu()
         for metric in metrics
         if isinstance(metric, MeanOverImages)
     }
@@ -176,7 +177,7 @@ def flattened(measured: Measured) -> dict[str, Tensor]:
     return found
 
 
-def unflattened(tensors: Mapping[str, Tensor], **given: Tensor | None) -> Measured:
+def unflattened(tensors: Mapping[str, Tensor], **given: Any) -> Measured:
     """What `flattened` took apart, with `given` fields."""
 
     def named(kind: str) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from torch import Tensor
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
 from sftok.device import to_device
+from sftok.evaluation.bootstrap import half_widths
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.examples import NUM_EXAMPLES, balanced, of_classes
 from sftok.evaluation.extractors.base import Extractor, check_asked
@@ -71,6 +72,7 @@ def evaluate(
     include_real: bool = False,
     on_progress: OnProgress = lambda fraction: None,
     parts: Path | None = None,
+    resamples: int = 0,
 ) -> Evaluation:
     """Measure the reconstructions of `tokenizer`, at every number of steps if it decodes in steps.
 
@@ -87,6 +89,7 @@ def evaluate(
         include_real: whether there are rows of subject `real` too, the inception scores of the originals.
         on_progress: called with the fraction done.
         parts: a folder for files of finished parts of the images, from which a killed evaluation resumes.
+        resamples: of the images, for confidence intervals (`half_width` of the rows); 0 for none.
 
     Raises:
         EvaluationError: extractors or metrics that do not fit the configuration or the data, or
@@ -114,7 +117,13 @@ def evaluate(
         album, values = bench.measure(decoding, ids, metrics, kept, progress)
         examples[decoding.name] = torch.stack([album.pixels[place] for place in bench.shown.tolist()]).numpy()
         gallery.add(decoding.name, album, values)
-        rows += rows_of(metrics, subject, len(image_set), **decoding.coordinates)
+        found = rows_of(metrics, subject, len(image_set), **decoding.coordinates)
+        if resamples:
+            widths = half_widths(metrics, values, resamples, config.seed, bench.is_paired)
+            found = [
+                {**each, "half_width": widths.get((each["metric"], each["extractor"]))} for each in found
+            ]
+        rows += found
         progress.next_phase()
     rows += bench.rows_of_real() if include_real else []
     protocol = Protocol(
@@ -283,10 +292,9 @@ class _Bench:
         chunks = torch.arange(places.start, places.stop).split(self.config.batch_size)
         for indices, tensors in zip(chunks, in_batches(stored, self.config.batch_size), strict=True):
             expected = None if self.teacher_codes is None else self.teacher_codes[indices]
-            yield (
-                indices,
-                unflattened(tensors, ids=None if ids is None else ids[indices], teacher_codes=expected),
-            )
+            own = None if ids is None else ids[indices]
+            labels = self._labels(indices)
+            yield indices, unflattened(tensors, ids=own, teacher_codes=expected, labels=labels)
 
     def _reconstruct(
         self, decoding: Decoding, ids: Tensor | None, metrics: Sequence[Metric], batch: Batch
@@ -306,14 +314,18 @@ class _Bench:
             teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
             bits=decoded.bits,
             features={extractor.label: extractor(pixels) for extractor in self.extractors},
-            labels={
-                reference.extractor: reference.labels[batch.indices]
-                for reference in self.references
-                if reference.labels is not None
-            },
+            labels=self._labels(batch.indices),
         )
         measured = replace(measured, values=values_of(metrics, measured))
         return Reconstructed(batch.indices, pixels, measured)
+
+    def _labels(self, indices: Tensor) -> dict[str, Tensor]:
+        """The likeliest classes of the originals, in the spaces that have them."""
+        return {
+            reference.extractor: reference.labels[indices]
+            for reference in self.references
+            if reference.labels is not None
+        }
 
     def _values(self, indices: Tensor, measured: Measured) -> dict[str, Tensor]:
         """Values of each image of a batch: those of metrics, bits, and distances of features."""

@@ -60,6 +60,9 @@ class Tokenizer(Protocol):
     def decode(self, ids: Tensor) -> Tensor:
         """Ids `[B, K]` to images `[B, 3, H, W]` in [0, 1]."""
 
+    def to(self, device: torch.device) -> Self:
+        """Move to `device`."""
+
     def eval(self) -> Any:
         """Leave training mode."""
 

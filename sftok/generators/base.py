@@ -10,6 +10,7 @@ Training and evaluation know no architecture: a generator computes its own loss 
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Any, ClassVar, Protocol, Self
@@ -46,6 +47,12 @@ class TokenShape(Config):
         if (self.vocabulary is None) == (self.latent_dim is None):
             raise ValueError("tokens have a vocabulary or, if they are continuous, latent_dim channels")
         return self
+
+    @property
+    def side(self) -> int | None:
+        """Tokens per side of their grid; None if they are no square grid."""
+        side = math.isqrt(self.num_tokens)
+        return side if side**2 == self.num_tokens else None
 
 
 class GeneratorLossConfig(Config):

@@ -10,11 +10,12 @@ from sftok.config import ConfigError
 from sftok.generators.base import Generator, GeneratorRecord
 
 
-def open_generator(reference: str | Path) -> Generator:
+def open_generator(reference: str | Path, config: GeneratorRecord | None = None) -> Generator:
     """The generator that `reference` names, of any kind, in evaluation mode, on the CPU, in float32.
 
     Args:
         reference: as for `Pretrained.from_pretrained`.
+        config: as there: LlamaGen's files for 384 pixels, for example, do not tell that they have 576 tokens.
 
     Raises:
         CheckpointError: as `from_pretrained`; or it is not a generator.
@@ -23,9 +24,12 @@ def open_generator(reference: str | Path) -> Generator:
     if "model" not in checkpoint.record:
         raise CheckpointError(f"{checkpoint.source}: a {checkpoint.architecture!r}, which is not a generator")
     try:
-        record = GeneratorRecord.build(dict(checkpoint.record))
+        record = config or GeneratorRecord.build(dict(checkpoint.record))
     except ConfigError as error:
-        raise CheckpointError(f"{checkpoint.source}: its configuration cannot be used: {error}") from None
+        raise CheckpointError(
+            f"{checkpoint.source}: its configuration cannot be used: {error}; "
+            "what is not in the file can be given to open_generator(..., config=CONFIG)"
+        ) from None
     with without_weights():  # only the configuration knows the class of its network
         kind = type(Generator.from_config(record))
-    return kind.from_checkpoint(checkpoint)
+    return kind.from_checkpoint(checkpoint, config)

@@ -22,13 +22,19 @@ class MeanOverImages(Metric):
         self.total = 0.0
         self.count = 0
 
+    @property
+    def key(self) -> str:
+        """Its name among values of images, with the feature space if it has one."""
+        return f"{self.name}@{self.extractor}" if self.extractor else self.name
+
     @abstractmethod
     def per_image(self, batch: Measured) -> Tensor:
         """The value of each image, `[B]`."""
 
     def update(self, batch: Measured) -> None:
         """Add the values of a batch, which may be computed already."""
-        values = batch.values[self.name] if self.name in batch.values else self.per_image(batch).double()
+        known = batch.values.get(self.key)
+        values = self.per_image(batch).double() if known is None else known
         self.total += values.sum().item()
         self.count += len(values)
 

@@ -36,7 +36,7 @@ class DensityCoverageConfig(MetricConfig, name="density_coverage"):
             meaning="share of real images in whose neighborhood an image lies",
         ),
     )
-    needs = frozenset({"features"})
+    needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> DensityCoverage:
         """The metric, before any batch."""

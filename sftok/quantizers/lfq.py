@@ -63,12 +63,14 @@ class LFQ(nn.Module):
     """Signs of latents, as -1 and 1; the first channel is the least significant bit, and 0 counts as -1."""
 
     batches: Tensor
-    """Batches of training so far, which decide the boost; saved with the weights, so that runs resume."""
+    """Batches of training so far, which decide the boost; saved with the weights, so that runs resume.
+
+    A float, as everything that a file of weights may hold."""
 
     def __init__(self, config: LFQConfig) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("batches", torch.zeros(()))
 
     @property
     def codebook_size(self) -> int:

@@ -22,16 +22,21 @@ from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import choices_hint
 from sftok.io.weights import content_hash
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN
+from sftok.quantizers.projected import ProjectedConfig
+from sftok.tokenizers.pixel import PixelTokenizer
 from sftok.tokenizers.sftok import SIZES, SFTok
+from sftok.tokenizers.sizes import PIXEL_SIZES
 from sftok.tokenizers.titok import TITOK_SIZES, TiTok
 
 __all__ = ["CheckpointError", "Tokenizer", "identity", "open_tokenizer"]
 
-Tokenizer = SFTok | TiTok | MaskGITVQGAN
+Tokenizer = SFTok | TiTok | MaskGITVQGAN | PixelTokenizer
 """Turns images into ids and ids into images: `encode`, `decode`, `image_size`, `num_tokens`,
 `codebook_size`."""
 
-TOKENIZERS: Mapping[str, type[Tokenizer]] = {kind.architecture: kind for kind in (SFTok, TiTok, MaskGITVQGAN)}
+TOKENIZERS: Mapping[str, type[Tokenizer]] = {
+    kind.architecture: kind for kind in (SFTok, TiTok, MaskGITVQGAN, PixelTokenizer)
+}
 """The models by the name of their architecture."""
 
 RANDOM = "random:"
@@ -39,8 +44,13 @@ FULL_SIZES: Mapping[str, Callable[[torch.Generator], Tokenizer]] = {
     **{name: partial(SFTok.from_config, config) for name, config in SIZES.items()},
     **{name: partial(TiTok.from_config, config) for name, config in TITOK_SIZES.items()},
     MaskGITVQGAN.architecture: partial(MaskGITVQGAN.from_config, MASKGIT_VQGAN),
+    **{
+        name: partial(PixelTokenizer.from_config, config)
+        for name, config in PIXEL_SIZES.items()
+        if not isinstance(config.quantizer, ProjectedConfig)
+    },
 }
-"""What `random:NAME` builds, from a generator."""
+"""What `random:NAME` builds, from a generator: every full size whose codebook can be drawn."""
 
 
 def open_tokenizer(reference: str | Path, seed: int = 0, teacher: str | Path | None = None) -> Tokenizer:

@@ -21,6 +21,7 @@ from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.distributed import SINGLE, World
 from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.maskgit_vqgan import images_at_once
 from sftok.quantizers.base import Quantized, QuantizerConfig, check_ids
 
 
@@ -108,8 +109,12 @@ class PixelTokenizer(Pretrained):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to continuous latents `[B, N, D]`."""
-        return self.quantizer.assign(self.encoder(images).float())
+        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to continuous latents `[B, N, D]`.
+
+        Some images at a time, as in `decode`.
+        """
+        parts = images.split(images_at_once(self.image_size))
+        return torch.cat([self.quantizer.assign(self.encoder(part).float()) for part in parts])
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
@@ -120,7 +125,8 @@ class PixelTokenizer(Pretrained):
         """
         if not self.config.quantizer.continuous:
             check_ids(ids, self.num_tokens, self.codebook_size)
-        return self.decoder(self.quantizer.lookup(ids)).clamp(0, 1)
+        parts = ids.split(images_at_once(self.image_size))
+        return torch.cat([self.decoder(self.quantizer.lookup(part)).clamp(0, 1) for part in parts])
 
     def forward(
         self, images: Tensor, generator: torch.Generator | None = None, world: World = SINGLE

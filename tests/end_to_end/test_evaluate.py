@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
@@ -209,6 +210,39 @@ def test_another_reference_has_another_number_and_another_fingerprint(
     assert same["psnr"] == other["psnr"]
 
 
+def test_intervals_probes_a_table_of_images_and_a_page(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--store", str(tmp_path / "runs")]
+    assert main([*line, "--steps", "1", "--bootstrap", "3", "--probe", "--format", "json"]) == 0
+    rows = {row["metric"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["psnr"]["half_width"] > 0
+    assert 0 <= rows["linear_probe"]["value"] <= 1
+    assert rows["nearest_neighbors"]["half_width"] is None
+    (folder,) = (tmp_path / "runs" / "artifacts").glob("measurement-*")
+    table = pd.read_parquet(folder / "images.parquet")
+    assert table["T1.psnr"].mean() == pytest.approx(rows["psnr"]["value"])
+    assert len(table) == 12
+    assert len(table["ids"][0]) == SFTok.from_pretrained(checkpoint).num_tokens
+    assert not list(folder.glob("part-*"))
+    assert "±" in (tmp_path / "runs" / "report" / "evaluate.html").read_text()
+
+
+def test_an_explanation_has_a_line_for_each_protocol(
+    images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", "codec:jpeg", "--quality", "50", "--data", str(images), "--set", "data.image_size=28"]
+    line += ["--store", str(tmp_path / "runs"), "--explain"]
+    assert main([*line, "--format", "json"]) == 0
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out)
+    assert rows[0]["difference"] == 0
+    assert len(rows) == len({row["what changed"] for row in rows}) >= 11
+    assert "rFID in efficientnet-lite0@64" in printed.err
+    assert main(line) == 0
+    assert "showlab/D-AR issue 3" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("line", "named"),
     [
@@ -220,6 +254,8 @@ def test_another_reference_has_another_number_and_another_fingerprint(
         (["--tokenizer", "nowhere.py"], "nowhere.py: no such file"),
         (["--tokenizer", "no_such_module"], "no_such_module: cannot be imported"),
         (["codec:jpeg", "--reference", "nowhere"], "nowhere: no such folder or file"),
+        (["codec:jpeg", "--probe"], "--probe: codec:jpeg has no token embeddings"),
+        (["--samples", "x", "--bootstrap", "3"], "--bootstrap is for what reconstructs images"),
     ],
 )
 def test_what_cannot_be_opened_is_refused_at_once(

@@ -99,14 +99,15 @@ def test_every_row_has_every_number_and_one_protocol(finished: Store, request_ma
         json.loads(experiments("results", "table2", "--store", finished.root, "--format", "json"))
     )
     table = table[~table.row.isin(["teacher", "real"])]
-    assert set(table.row) == {"ldm-4", "dc-ae", "maskgit", "titok-b", "sftok-b", "sftok-l"}
+    own_steps = ["ldm-4", "dc-ae", "open-magvit2-b", "llamagen-l"]
+    assert set(table.row) == {*own_steps, "maskgit", "titok-b", "sftok-b", "sftok-l"}
     assert (
         table.groupby("row").metric.apply(set).map(sorted).tolist()
-        == [["gfid", "is", "precision", "recall"]] * 6
+        == [["gfid", "is", "precision", "recall"]] * 8
     )
-    diffusion = table.row.isin(["ldm-4", "dc-ae"])
-    assert set(table[~diffusion].steps) == {8}
-    assert table[diffusion].steps.isna().all()
+    of_its_own = table.row.isin(own_steps)
+    assert set(table[~of_its_own].steps) == {8}
+    assert table[of_its_own].steps.isna().all()
     assert set(table.n_images) == {100}, "as many as the split has images"
     results = [result(finished, artifact) for artifact in of_kind(request_made, "generation")]
     assert len({each["protocol"]["fingerprint"] for each in results}) == 1

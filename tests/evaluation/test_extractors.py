@@ -11,7 +11,6 @@ from small_models import Malicious, seeded
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from sftok.evaluation.classifier import Classifier, ClassifierConfig
 from sftok.evaluation.config import EvaluationError
 from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, build_extractors
 from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
@@ -19,6 +18,7 @@ from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Conf
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
 from sftok.io.published import PretrainedError, packaged_weights
 from sftok.io.weights import content_hash, save_tensors
+from sftok.models.classifier import Classifier, ClassifierConfig
 from sftok.models.efficientnet import in_order
 
 

@@ -13,6 +13,7 @@ from sftok.models.maskgit_vqgan import MASKGIT_VQGAN, MaskGITVQGAN, MaskGITVQGAN
 from sftok.tokenizers import hub
 from sftok.tokenizers.hub import FULL_SIZES, TOKENIZERS, identity, open_tokenizer
 from sftok.tokenizers.sftok import SIZES
+from sftok.tokenizers.sizes import PIXEL_SIZES
 from sftok.tokenizers.titok import TITOK_SIZES
 
 TINY = MaskGITVQGANRecord(image_size=8, backbone=smaller_sftok_config().pixel_decoder)
@@ -25,12 +26,13 @@ def tiny(seed: int = 0) -> MaskGITVQGAN:
 def test_every_full_size_is_one_of_the_papers_models_and_says_its_sizes():
     with torch.device("meta"):
         built = {name: build(seeded()) for name, build in FULL_SIZES.items()}
-    assert set(TOKENIZERS) == {"sftok", "titok", "maskgit-vqgan"}
+    assert set(TOKENIZERS) == {"sftok", "titok", "maskgit-vqgan", "pixel-tokenizer"}
     records = {name: model.record for name, model in built.items()}
     for name, size in SIZES.items():
         assert records[name].model_dump(exclude={"decoding"}) == size.model_dump()
     others = {name: record for name, record in records.items() if name not in SIZES}
-    assert others == {**TITOK_SIZES, "maskgit-vqgan": MASKGIT_VQGAN}
+    drawn = {name: size for name, size in PIXEL_SIZES.items() if name != "vqgan-lc-f16"}
+    assert others == {**TITOK_SIZES, **drawn, "maskgit-vqgan": MASKGIT_VQGAN}
     sizes = {name: (each.image_size, each.num_tokens, each.codebook_size) for name, each in built.items()}
     assert sizes == {
         "sftok-b": (256, 64, 8192),
@@ -39,6 +41,18 @@ def test_every_full_size_is_one_of_the_papers_models_and_says_its_sizes():
         "titok-bl64": (256, 64, 8192),
         "titok-l32": (256, 32, 4096),
         "maskgit-vqgan": (256, 256, 1024),
+        "vqgan-f16": (256, 256, 16384),
+        "vit-vqgan-base": (256, 1024, 8192),
+        "movq-270m": (256, 1024, 16384),
+        "movq-67m": (256, 1024, 16384),
+        "imagefolder": (256, 572, 4096),
+        "rq-vae": (256, 256, 16384),
+        "maskbit-12bit": (256, 256, 4096),
+        "cosmos-di8": (256, 1024, 64000),
+        "cosmos-di16": (256, 256, 64000),
+        "llamagen-vq16": (256, 256, 16384),
+        "open-magvit2": (256, 256, 2**18),
+        "ldm-4-vq": (256, 4096, 8192),
     }
 
 
@@ -52,7 +66,7 @@ def test_random_weights_depend_on_the_seed_alone(monkeypatch):
 
 
 def test_an_unknown_name_lists_the_choices():
-    message = r"random:sftok: .*did you mean 'sftok-[bl]'\? choices: maskgit"
+    message = r"random:sftok: .*did you mean 'sftok-[bl]'\? choices: cosmos-di16, .*maskgit"
     with pytest.raises(CheckpointError, match=message):
         open_tokenizer("random:sftok")
     with pytest.raises(CheckpointError, match="needs no teacher's file"):

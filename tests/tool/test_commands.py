@@ -281,6 +281,10 @@ IMAGES = {*COMMON, "-o", "--batch-size", "--device", "--unreadable"}
 OPTIONS = {
     "tokenize": {"images", *IMAGES},
     "reconstruct": {"inputs", *IMAGES, "--steps", "--temperature"},
+    "sample": {
+        *(*COMMON, "--generator", "--number", "-o", "--batch-size", "--device"),
+        *("--steps", "--temperature", "--guidance-scale", "--guidance-schedule"),
+    },
     "info": {*COMMON, "--format"},
 }
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from pydantic import Field, ValidationError
@@ -20,9 +20,9 @@ from torch import Tensor, nn
 
 from sftok.components import Component
 from sftok.config import Config
-from sftok.evaluation.classifier import CONFIG_KEY
+from sftok.io.weights import content_hash, load_tensors
 from sftok.metrics.base import EvaluationError, Features
-from sftok.weights import content_hash, load_tensors
+from sftok.models.classifier import CONFIG_KEY
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """uint8 images `[B, 3, H, W]` to features `[B, F]` and class logits `[B, C]`, or None in their place."""
@@ -139,7 +139,8 @@ class OnPixels(nn.Module):
 
     def __init__(self, label: str, network: nn.Module, image_size: int) -> None:
         super().__init__()
-        self.label, self.network, self.image_size = label, network, image_size
+        self.label, self.image_size = label, image_size
+        self.network: Any = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
         """uint8 images `[B, 3, H, W]` to pooled features, and logits if it classifies.

@@ -6,11 +6,15 @@ from pathlib import Path
 
 import torch
 
-from sftok.evaluation.classifier import Classifier, load_classifier
-from sftok.evaluation.extractors.base import GPU_CHUNK, EvaluationError, Extractor, ExtractorConfig, reading
-from sftok.io.weights import content_hash
 from sftok.evaluation.classifier import load_classifier
-from sftok.evaluation.extractors.base import EvaluationError, Extractor, ExtractorConfig, on_pixels, reading
+from sftok.evaluation.extractors.base import (
+    EvaluationError,
+    Extractor,
+    ExtractorConfig,
+    on_pixels,
+    reading,
+)
+from sftok.models.classifier import load_classifier
 
 
 class ClassifierExtractorConfig(ExtractorConfig, name="classifier"):

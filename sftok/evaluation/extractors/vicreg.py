@@ -9,8 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from sftok.evaluation.classifier import convolutions
 from sftok.evaluation.extractors.base import Shape, TrainedConfig
+from sftok.models.classifier import convolutions
 
 
 class VICRegConfig(TrainedConfig, name="vicreg"):

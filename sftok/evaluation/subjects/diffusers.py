@@ -101,7 +101,8 @@ class Discrete(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model: Any = model
-        self.codebook_size = int(model.config.num_vq_embeddings)  # type: ignore[union-attr]
+        config: Any = model.config
+        self.codebook_size = int(config.num_vq_embeddings)
 
     def encode(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` to ids `[B, H/f * W/f]`."""

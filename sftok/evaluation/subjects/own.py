@@ -8,6 +8,7 @@ def decode(ids): ...          # what encode returned -> images [B, 3, H, W] in [
 def reconstruct(images): ...  # images -> images of the same shape, in [0, 1]
 image_size = 256              # optional: the side of the images that it takes
 codebook_size = 4096          # optional: the number of different ids; gives bits per image and codebook usage
+def embed(ids): ...           # optional: float [B, K, D] of ids [B, K], for --probe
 ```
 
 A `torch.nn.Module` is put into evaluation mode and moved to the device; any other object gets CPU tensors,
@@ -204,6 +205,8 @@ class OwnTokenizer(nn.Module):
         self.codebook_size = own.codebook_size
         if own.is_module:
             self.given = own.given
+        if callable(getattr(own.given, "embed", None)):
+            self.embed = own.given.embed
         self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)  # knows the device
 
     def encode(self, images: Tensor) -> Tensor:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from torch import nn
 from torch.nn import functional as F
 
-from sftok.losses.semantic import SemanticLoss
 from sftok.tokenizers.pixel import PixelTokenizer
+from sftok.training.semantic import SemanticLoss
 from sftok.training.stages.base import Losses, Stage, Step
 
 

@@ -3,9 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sftok.evaluation.classifier import Classifier, ClassifierConfig, load_classifier
-from sftok.evaluation.config import EvaluationError
 from sftok.io.weights import DamagedFileError, save_tensors
+from sftok.models.classifier import Classifier, ClassifierConfig, load_classifier
 
 CONFIG = ClassifierConfig(image_size=16, num_classes=2, channels=(8, 12))
 
@@ -32,7 +31,7 @@ def test_a_saved_classifier_is_loaded_in_evaluation_mode_and_other_files_are_ref
     assert not load_classifier(path).training
     for given in ({}, metadata):
         save_tensors(path, {"weight": torch.zeros(2)}, given)
-        with pytest.raises(EvaluationError, match="holds no classifier"):
+        with pytest.raises(DamagedFileError, match="holds no classifier"):
             load_classifier(path)
     path.write_bytes(path.read_bytes()[:-1])
     with pytest.raises(DamagedFileError, match="safetensors"):

@@ -14,8 +14,7 @@ from pydantic import Field, ValidationError
 from torch import Tensor, nn
 
 from sftok.config import Config
-from sftok.io.weights import load_tensors
-from sftok.metrics.base import EvaluationError
+from sftok.io.weights import DamagedFileError, load_tensors
 
 CONFIG_KEY = "config"
 """The key of a weight file's metadata that holds the model's configuration as JSON."""
@@ -54,8 +53,7 @@ def load_classifier(path: Path) -> Classifier:
     """Load a trained classifier, in evaluation mode, from a safetensors file that holds its configuration.
 
     Raises:
-        EvaluationError: the file holds no classifier.
-        DamagedFileError: the file is truncated or altered.
+        DamagedFileError: the file is truncated or altered, or holds no classifier.
         FileNotFoundError: there is no such file.
     """
     weights, metadata = load_tensors(path)
@@ -64,8 +62,8 @@ def load_classifier(path: Path) -> Classifier:
         classifier.load_state_dict(weights)
     except (KeyError, ValidationError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise EvaluationError(
-            f"{path}: holds no classifier ({reason}); train one and name its file"
+        raise DamagedFileError(
+            path, f"holds no classifier ({reason})", "train one and name its file"
         ) from None
     return classifier.eval()
 
