@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -75,11 +75,15 @@ class CLIPConfig(VisionTransformerConfig, name="clip"):
 class Embeddings(nn.Module):
     """timm's network on uint8 images, resized bicubically and normalized as it was trained."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
+        trained: Any = network.pretrained_cfg
         for name in ("mean", "std"):
-            values = torch.tensor(network.pretrained_cfg[name]).view(3, 1, 1)
+            values = torch.tensor(trained[name]).view(3, 1, 1)
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, None]:
