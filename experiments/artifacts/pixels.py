@@ -14,7 +14,6 @@ from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.data.augmentation import AugmentationConfig
 from sftok.generators.base import TokenShape
-from sftok.losses.semantic import SemanticConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.semantic import SemanticConfig

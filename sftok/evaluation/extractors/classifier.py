@@ -6,7 +6,6 @@ from pathlib import Path
 
 import torch
 
-from sftok.evaluation.classifier import load_classifier
 from sftok.evaluation.extractors.base import (
     EvaluationError,
     Extractor,
