@@ -22,7 +22,6 @@ from experiments.artifacts.context import Context, Placed
 from experiments.store import StoredArtifact
 from sftok.components import NAME, Component
 from sftok.config import Config, ConfigError, choices_hint
-from sftok.training.compiling import CompileMode
 
 KEY_LENGTH = 16
 
@@ -53,7 +52,7 @@ class Artifact(Config):
     label: str
     device: str = "cpu"
     tf32: bool = True
-    compile: CompileMode = "none"
+    compile: str = "none"
     data: dict[str, str] = {}
 
     def __init_subclass__(

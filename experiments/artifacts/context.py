@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     import torch
 
     from sftok.data.base import ImageSet
-    from sftok.training.compiling import CompileMode
     from sftok.training.loop import Monitor
 
 MODEL = "model.safetensors"
@@ -36,7 +35,7 @@ class Placed(Protocol):
         """Whether a GPU may round the inputs of float32 products."""
 
     @property
-    def compile(self) -> CompileMode:
+    def compile(self) -> str:
         """What `torch.compile` may do in training."""
 
 

@@ -108,7 +108,7 @@ class ConsoleProgress:
         if self._bars is None:
             self._line(artifact, what)
         elif artifact in self._tasks:
-            self._bars.update(self._tasks[artifact], left=what)
+            self._bars.update(self._tasks[artifact], left=what, refresh=True)
 
     def _end(self, artifact: Artifact) -> None:
         self._todo.pop(artifact, None)

@@ -34,6 +34,7 @@ from experiments.executors.events import (
     Started,
     Waiting,
 )
+from experiments.executors.memory import out_of_memory
 from experiments.executors.monitor import FileMonitor, SilentMonitor
 from experiments.executors.process import peak_memory_bytes, provenance
 from experiments.executors.stop import Interrupted, Stop
@@ -317,7 +318,7 @@ def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: b
 
     With `first`, a reason that is there already stands. `who` names the process.
     """
-    first_line = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    first_line = f"{who}{out_of_memory(error) or f'{type(error).__name__}: {error}'}".splitlines()[0]
     reason = first_line + _remedy(first_line, artifact, store)
     with contextlib.suppress(OSError):
         failure = {

@@ -23,9 +23,9 @@ ORDER, TITLE = 30, "Calibration"
 MIXED = "blurred_to_"
 
 READING = (
-    "Each chart: FID as a share of the way from the undistorted reconstruction (0) to the strongest "
-    "distortion (1), mean over draws with its 95 % interval. Where a line falls, its space takes a worse set "
-    "for a better one."
+    "Each chart: how FID changes from that of the undistorted reconstruction, as a share of the largest "
+    "change; mean over draws with its 95 % interval. Where a line falls, its space takes a worse set for a "
+    "better one."
 )
 
 SIDES = (
@@ -90,23 +90,21 @@ def summary(run: Run, reports: list[SpaceReport]) -> Table:
         place = run.judges.calibrated
         cells = (
             Cell(f"{place.index(report.space) + 1}" if report.space in place else "no"),
-            Cell(str(report.rho[worst]), note=LABELS[worst][0]),
+            _with_interval(report.rho[worst], LABELS[worst][0]),
             Cell(f"{100 * discernment(report)[0]:.0f} %"),
             Cell(str(needed[hardest] or f"more than {most}"), note=LABELS[hardest][0]),
-            Cell("" if report.seed_agreement is None else fixed(report.seed_agreement, 3)),
-            Cell("" if report.seed_movement is None else f"{100 * report.seed_movement:.0f} %"),
-            *(Cell(_factor(report, kind)) for kind in report.wrong_over_blurred),
+            _seeds(report),
+            *(_factor(mean) for mean in report.wrong_over_blurred.values()),
         )
         lines.append(Line(report.space, cells))
     kinds = [LABELS[kind][0] for kind in reports[0].wrong_over_blurred]
     columns = (
         Column("Feature space"),
         Column("Judge", ("place",)),
-        Column("Smallest ρ", ("95 % interval", "over draws")),
-        Column("Told apart", ("with the fewest", "images")),
-        Column("Images needed", ("most, by", "distortion")),
-        Column("Seeds", ("agree: ρ",)),
-        Column("A seed", ("moves FID by",)),
+        Column("Smallest ρ", ("over draws",)),
+        Column("Told apart", ("fewest images",)),
+        Column("Images needed", ("at most",)),
+        Column("Seeds agree", ("ρ",)),
         *(Column("Wrong / blurred", (kind,)) for kind in kinds),
     )
     caption = (
@@ -142,7 +140,7 @@ def curves(run: Run, spaces: list[str], mixed: bool) -> list[Chart]:
         parts = [_line(numbers, name, space, index, mixed) for index, space in enumerate(spaces)]
         title = f"Blurred to wrong: {label[0].lower()}{label[1:]}" if mixed else label
         axis = Axis("share of wrong images" if mixed else unit, "marked")
-        said = "FID, by the blurred" if mixed else "FID, from 0 to 1"
+        said = "FID, by that of the blurred" if mixed else "change of FID, by the largest"
         chart = line_chart(title, said, pd.concat(parts), axis, {})
         charts += [chart] if chart else []
     return charts
@@ -152,10 +150,10 @@ def _line(numbers: pd.DataFrame, name: str, space: str, index: int, mixed: bool)
     shown = numbers["distortion"].isin([name] if mixed else ["none", name]) & (numbers["extractor"] == space)
     # A line for each draw: each has its own images, and so its own scale.
     draws = numbers[shown].pivot(index="draw", columns="strength", values="value").sort_index(axis="columns")
-    first, last = draws.iloc[:, 0], draws.iloc[:, -1]
-    scaled = draws.div(first, axis="index")
+    scaled = draws.div(draws.iloc[:, 0], axis="index")
     if not mixed:
-        scaled = draws.sub(first, axis="index").div(last - first, axis="index")
+        change = draws.sub(draws.iloc[:, 0], axis="index")
+        scaled = change.div(change.abs().max(axis="columns"), axis="index")
     means = [estimate(scaled[strength].tolist()) for strength in scaled]
     points = {
         "line": space,
@@ -189,7 +187,16 @@ def _side(report: SpaceReport) -> str:
     return "it depends on which codes are wrong which are worse"
 
 
-def _factor(report: SpaceReport, kind: str) -> str:
-    found: Mean = report.wrong_over_blurred[kind]
-    mean, low, high = (fixed(2**value, 2) for value in (found.mean, found.low, found.high))
-    return f"{mean} [{low}, {high}]"
+def _seeds(report: SpaceReport) -> Cell:
+    if report.seed_agreement is None or report.seed_movement is None:
+        return Cell()
+    return Cell(fixed(report.seed_agreement, 3), note=f"FID moves by {100 * report.seed_movement:.0f} %")
+
+
+def _factor(mean: Mean) -> Cell:
+    ends = ((fixed(2**end, 2)) for end in (mean.low, mean.high))
+    return Cell(fixed(2**mean.mean, 2), note=f"[{', '.join(ends)}]")
+
+
+def _with_interval(mean: Mean, note: str) -> Cell:
+    return Cell(fixed(mean.mean, 2), note=f"[{fixed(mean.low, 2)}, {fixed(mean.high, 2)}], {note}")

@@ -128,7 +128,7 @@ DISTORTIONS: Mapping[str, Distortion] = {
     "nearest_codes": Distortion(_SHARES, _replacing(_nearest)),
     "same_class": Distortion(_SHARES, _replacing(lambda source, _: source.same_class)),
     "other_class": Distortion(_SHARES, _replacing(lambda source, _: source.other_class)),
-    "blur": Distortion((0.01, 0.02, 0.03, 0.045, 0.06), _blur),
+    "blur": Distortion((0.015, 0.022, 0.032, 0.045, 0.06), _blur),
     "jpeg": Distortion((40.0, 60.0, 75.0, 85.0, 92.0), _jpeg),
     "noise": Distortion((0.02, 0.04, 0.08, 0.16, 0.3), _noise),
     "shift": Distortion((0.036, 0.072, 0.108, 0.143, 0.179), _shift),

@@ -97,21 +97,11 @@ def calibrate(
     examples = {"original": bench.pixels[:NUM_EXAMPLES].numpy()}
     for number, (place, distort) in enumerate(sets.items(), 1):
         pixels, features = bench.show(place, distort)
-        name, strength = place
-        examples["teacher" if place == UNDISTORTED else name] = pixels[:NUM_EXAMPLES].numpy()
+        examples["teacher" if place == UNDISTORTED else place[0]] = pixels[:NUM_EXAMPLES].numpy()
         for key, seen in features.items():
             distances[key][place] = bench.distances(key, seen.features)
             if key[1] == 0:
-                found = {"rfid": distances[key][place][bench.draw]}
-                if seen.logits is not None:
-                    agrees = seen.logits.argmax(1) == bench.labels_in[key]
-                    found["label_agreement"] = agrees.float().view(-1, bench.draw).mean(1).numpy()
-                at = {"distortion": name, "strength": strength}
-                rows += [
-                    row("calibration", metric, key[0], float(value), bench.draw, **at, draw=draw)
-                    for metric, values in found.items()
-                    for draw, value in enumerate(values)
-                ]
+                rows += bench.rows(key, place, distances[key][place], seen)
         on_progress(number / len(sets))
     reports = [
         report(space, [distances[space, seed] for seed in range(len(networks))], bench.draw)
@@ -225,8 +215,21 @@ class _Bench:
             for size, normals in self.originals[key].items()
         }
 
+    def rows(self, key: Key, place: Place, distances: Mapping[int, np.ndarray], seen: Features) -> list[Row]:
+        """The numbers of each draw of a set in one network."""
+        found = {"rfid": distances[self.draw]}
+        if seen.logits is not None:
+            agrees = seen.logits.argmax(1) == self.labels_in[key]
+            found["label_agreement"] = agrees.float().view(-1, self.draw).mean(1).numpy()
+        at = {"distortion": place[0], "strength": place[1]}
+        return [
+            row("calibration", metric, key[0], float(value), self.draw, **at, draw=draw)
+            for metric, values in found.items()
+            for draw, value in enumerate(values)
+        ]
+
     def _mixed(self, kind: str) -> Distort:
-        """Blurred images, a share of them replaced by sharp ones with wrong codes and the same error."""
+        """Blurred images, a share of them replaced by sharp, wrong ones with the same squared error."""
         wrong_codes = DISTORTIONS[kind].apply
         source = self._source(torch.arange(min(len(self.pixels), 2 * self.config.batch_size)))
         wrong = wrong_codes(source, WRONG[kind], generator(self.config.seed, "matching", kind))

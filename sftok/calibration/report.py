@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from sftok.config import Config
 
@@ -62,6 +62,15 @@ class SpaceReport(Config):
     """How far such a seed moves FID beside its overall scale: the standard deviation of log FID."""
     sides_of_seeds: dict[str, list[float]] = {}
     """`wrong_over_blurred` of each seed, all images together."""
+
+    @field_validator("rho")
+    @classmethod
+    def _are_correlations(cls, rho: dict[str, Mean]) -> dict[str, Mean]:
+        # Student's interval knows no bounds.
+        return {
+            name: Mean(mean=each.mean, low=max(each.low, -1.0), high=min(each.high, 1.0))
+            for name, each in rho.items()
+        }
 
     def images_needed(self, distortion: str, share: float = 0.95) -> int | None:
         """The fewest images that tell neighboring strengths apart; None if even the most do not.

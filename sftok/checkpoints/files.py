@@ -29,9 +29,6 @@ CONFIG_FILE = "config.json"
 INDEX_SUFFIX = ".index.json"
 PRECISIONS = (torch.float32, torch.bfloat16, torch.float16)
 
-ENTRIES = ("state_dict", "model")
-"""Where training frameworks put the weights, beside the state of the optimizer and the like."""
-
 _HEADER_LENGTH = 8
 _ZIP, _PICKLE = b"PK", b"\x80"
 

@@ -88,7 +88,7 @@ def _load(file: IO[bytes]) -> Any:
     if zipfile.is_zipfile(file):
         file = _without_program(file)
         file.seek(0)
-        named = get_unsafe_globals_in_checkpoint(file)  # type: ignore[arg-type]
+        named = get_unsafe_globals_in_checkpoint(file)
         stubs = [(Inert, name) for name in named if name.startswith(FRAMEWORKS)]
     file.seek(0)
     with safe_globals(stubs):

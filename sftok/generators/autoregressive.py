@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Self
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -133,12 +133,13 @@ class AutoregressiveGenerator(Generator):
         tokens = torch.cat([self.class_embedding(labels).unsqueeze(1), self._embed(parts[:, :-1])], dim=1)
         tokens = drop_out(tokens, self.dropout, draw_kept(tokens.shape, self.dropout, noise))
         for block in self.blocks:
-            tokens = block(tokens, table[: tokens.shape[1]], block.draw(tokens, noise))
+            kept = cast(LlamaBlock, block).draw(tokens, noise)
+            tokens = block(tokens, table[: tokens.shape[1]], kept)
         # A sequence of its own for each id: what the blocks say of it, then all of its parts but the last.
         embedded = [each(parts[..., place]) for place, each in enumerate(self.embeddings[:-1])]
         inner = torch.stack([tokens, *embedded], dim=2).flatten(0, 1)
         for block in self.intra:
-            inner = block(inner, table[: len(self.parts)], block.draw(inner, noise))
+            inner = block(inner, table[: len(self.parts)], cast(LlamaBlock, block).draw(inner, noise))
         inner = self.norm(inner).unflatten(0, tokens.shape[:2])
         return [head(inner[:, :, place]) for place, head in enumerate(self.heads)]
 
@@ -234,7 +235,7 @@ class AutoregressiveGenerator(Generator):
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=0.02, generator=generator)
         for head in self.heads:
-            nn.init.zeros_(head.weight)
+            nn.init.zeros_(cast(nn.Linear, head).weight)
 
 
 class _Reader:

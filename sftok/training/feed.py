@@ -25,7 +25,7 @@ Ready = tuple[Batch, dict[str, Tensor]]
 
 
 class Feed:
-    """Hands out the batches of one update after another, the same ones on every device.
+    """Hands out the batches of one update after another.
 
     While a GPU works on an update, another of its streams receives the batches of the next one, and computes
     what the stage needs of them alone.
@@ -54,9 +54,8 @@ class Feed:
 
     def look_ahead(self) -> None:
         """Start on the batches after those; call it when the GPU has been given the work of this update."""
-        if self._stream is not None:
-            with torch.cuda.stream(self._stream):
-                self._ready = self._load()
+        with torch.cuda.stream(self._stream):  # without a GPU, this does nothing
+            self._ready = self._load()
 
     def _load(self) -> list[Ready]:
         return [self._one() for _ in range(self._count)]

@@ -41,6 +41,7 @@ class Recorder:
         self.lines: list[dict[str, Any]] = []
         self.resumed_at: int | None = None
         self.done = 0
+        self.prepared: str | None = None
         self.stop_after, self.kill_at = stop_after, kill_at
 
     def progress(self, done: int, total: int) -> None:

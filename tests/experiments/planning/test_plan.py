@@ -59,6 +59,7 @@ def test_tables_share_what_is_the_same() -> None:
         ({"overrides": {"evaluation.primary_extractor": "efficientnet-lite0@64"}}, set("everything")),
         ({"overrides": {"device": "cuda"}}, set("everything")),
         ({"overrides": {"device": "cuda", "tf32": False}}, set("everything")),
+        ({"overrides": {"compile": "default"}}, set("everything")),
         ({"data": {**DATA, "train": "d" * 64}}, set()),
         ({"data": {**DATA, "test": "d" * 64}}, JUDGES | {"teacher", "codes", "stage"}),
     ],
