@@ -28,7 +28,7 @@ class OwnFSQConfig(QuantizerConfig):
         """Every combination of levels is a code."""
         return math.prod(self.levels)
 
-    def check(self, token_dim: int) -> None:
+    def check(self, token_dim: int, num_latents: int) -> None:
         """Planning calls this, so that a run is refused before it starts."""
         if len(self.levels) != token_dim:
             raise ValueError(f"{len(self.levels)} levels, but the latents have {token_dim} channels")

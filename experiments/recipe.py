@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
+from sftok.calibration.report import CalibrationConfig
 from sftok.components import NAME
 from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
@@ -22,20 +23,28 @@ from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, GenerationEvaluationConfig
+from sftok.features.base import FeaturesConfig
+from sftok.generators.base import GeneratorConfig, GeneratorLossConfig
+from sftok.generators.maskgit import MaskGITConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.metrics.base import MetricConfig
+from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.autoencoders.taming import TamingConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
-from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.models.maskgit_vqgan import VQGANConfig
-from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
+from sftok.quantizers.base import QuantizerConfig
+from sftok.quantizers.projected import ProjectedConfig
+from sftok.quantizers.vq import VQConfig
+from sftok.tokenizers.pixel import PixelTokenizerConfig
+from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
 from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
+from sftok.training.semantic import SemanticConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
-from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 Overlay = Mapping[str, Any]
@@ -61,6 +70,15 @@ class ClassifierRecipe(Config):
     seed: int = 0
     steps: int = Field(default=1500, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+
+class JudgesRecipe(Config):
+    """How the other feature spaces are trained that learn from the training images."""
+
+    seed: int = 1
+    """Another than the classifier's."""
+    steps: int = Field(default=1500, ge=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
 
 
@@ -140,6 +158,44 @@ class EvaluationRecipe(SplitEvaluation):
         return {name: each for each in reversed(self.extractors) for name in (each.reference, each.label)}
 
 
+class CodebookRecipe(Config):
+    """A frozen codebook: as many k-means centers of patch features for each class (VQGAN-LC)."""
+
+    features: FeaturesConfig
+    images_per_class: int = Field(default=1300, ge=1)
+    """The first of each class; 1300 are all of ImageNet's."""
+    seed: int = 0
+
+
+class PixelRecipe(Config):
+    """A tokenizer that is trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
+
+    Its steps and batches are the teacher's, so that the rows of a table differ in their parts alone. The
+    defaults are the tokenizer of LlamaGen.
+    """
+
+    autoencoder: AutoencoderConfig = TamingConfig()
+    quantizer: QuantizerConfig = VQConfig(codebook_size=16_384, initial_codes="unit")
+    latent_dim: int = Field(default=8, ge=1)
+    codebook: CodebookRecipe | None = None
+    """The given codes of a `projected` quantizer."""
+    semantic: SemanticConfig | None = None
+    """Supervision of the latents by a frozen network (ImageFolder)."""
+    steps: int = Field(default=300_000, ge=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+    @model_validator(mode="after")
+    def _has_its_codes(self) -> Self:
+        if isinstance(self.quantizer, ProjectedConfig) != (self.codebook is not None):
+            raise ValueError(
+                "the quantizer 'projected', and no other, needs codes that are given: set codebook, "
+                'for example to {"features": {"name": "clip"}}'
+            )
+        if self.semantic is not None:
+            self.semantic.check(self.latent_dim)
+        return self
+
+
 class GeneratorRecipe(Config):
     """The generator and its training; ids and classes give the rest of its shape.
 
@@ -153,6 +209,11 @@ class GeneratorRecipe(Config):
     training: TrainingConfig = TrainingConfig(
         batch_size=2048, optimizer=OptimizerConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03)
     )
+
+    @model_validator(mode="after")
+    def _reads_its_loss(self) -> Self:
+        self.model.check_loss(self.loss)
+        return self
 
 
 class GenerationRecipe(Config):
@@ -193,6 +254,9 @@ class Recipe(Config):
     """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
+    judges: JudgesRecipe = JudgesRecipe()
+    calibration: CalibrationConfig = CalibrationConfig()
+    """How the feature spaces are put to the test."""
     tokenizer: LatentTokenizerConfig = LatentTokenizerConfig()
     loss: TokenizerLossConfig = TokenizerLossConfig()
     tokenizer_steps: int = Field(default=1_000_000, ge=1)
@@ -204,6 +268,7 @@ class Recipe(Config):
     """Whether stage 3 follows; Tables 3, 4 and Figure 8 are about the first two stages."""
     tail_drop: bool = False
     """Whether training drops a random tail of the latent tokens (One-D-Piece): images of any length."""
+    pixels: PixelRecipe = PixelRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     generator: GeneratorRecipe = GeneratorRecipe()
     generation: GenerationRecipe = GenerationRecipe()
@@ -262,6 +327,22 @@ class Recipe(Config):
                 **dict(self.tokenizer),
                 "image_size": self.data.image_size,
                 "pixel_decoder": self.teacher.backbone,
+            }
+        )
+
+    def pixel_tokenizer_config(self) -> PixelTokenizerConfig:
+        """The model of a tokenizer that is trained on pixels.
+
+        Raises:
+            ConfigError: its parts do not fit each other or the images.
+        """
+        own = self.pixels
+        return PixelTokenizerConfig.build(
+            {
+                "image_size": self.data.image_size,
+                "autoencoder": own.autoencoder,
+                "quantizer": own.quantizer,
+                "latent_dim": own.latent_dim,
             }
         )
 

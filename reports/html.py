@@ -35,6 +35,8 @@ class Charts:
 
     charts: tuple[Chart, ...]
     legend: tuple[tuple[int, str], ...] = ()
+    wide: bool = False
+    """Whether each has a line of its own."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,10 @@ from PIL import Image
 
 from experiments.records import RowState, Run
 from experiments.store import EXAMPLES
-from sftok.arrays import read_arrays
+from sftok.io.arrays import read_arrays
+
+SUBJECTS = ("teacher", "pixels", "tokenizer")
+"""What evaluations call the reconstruction of a tokenizer without steps."""
 
 MAX_IMAGES = 10
 MAX_WIDTH = 128
@@ -112,15 +115,22 @@ def gallery(
 
 
 def step_names(examples: Examples) -> list[str]:
-    """The names of the reconstructions (`T1`, `T2` ...), by steps.
+    """The names of the reconstructions: `T1`, `T2` ... by steps, or the one of a tokenizer without steps.
 
     Raises:
         KeyError: there is none.
     """
     names = sorted((name for name in examples if re.fullmatch(r"T\d+", name)), key=lambda name: int(name[1:]))
     if not names:
+        names = [name for name in SUBJECTS if name in examples]
+    if not names:
         raise KeyError("no reconstruction in it")
     return names
+
+
+def step_label(name: str) -> str:
+    """What a page calls the reconstruction of that name: `T=8`."""
+    return f"T={name[1:]}" if re.fullmatch(r"T\d+", name) else "reconstruction"
 
 
 def class_names(examples: Examples, count: int) -> tuple[str, ...]:

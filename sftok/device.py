@@ -39,7 +39,7 @@ def open_device(name: DeviceName, *, tf32: bool = True, local_rank: int = 0) -> 
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
     # Filling what an operation overwrites anyway would cost a pass over its memory.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     # A launcher may show each process only its own GPU, or all of them.
@@ -60,6 +60,12 @@ def require_device(name: DeviceName) -> None:
             f"device = 'cuda': PyTorch {torch.__version__} {built}; "
             "run on a machine with a GPU, or choose the CPU with --set device=cpu"
         )
+
+
+def wait_for(device: torch.device) -> None:
+    """Wait until the device has finished its work, so that a clock can be read."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def describe_device(name: DeviceName) -> str:

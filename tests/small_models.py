@@ -11,12 +11,13 @@ import torch
 from torch import nn
 
 from sftok.data.base import MemoryImageSet
+from sftok.generators.base import GeneratorRecord
+from sftok.generators.maskgit import MaskGITConfig
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
-from sftok.models.generator import GeneratorRecord, MaskGITConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGANRecord, VQGANConfig
-from sftok.models.tokenizer import SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
+from sftok.tokenizers.sftok import SFTokConfig
 
 BACKBONE = VQGANConfig(
     hidden_channels=8,

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from experiments.artifacts.base import Artifact
-from experiments.artifacts.codes import load_teacher
 from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import Evaluation
-from experiments.artifacts.stage import TrainStage, load_tokenizer
+from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
 from experiments.recipe import Recipe
 from sftok.analysis.base import AnalysisConfig
@@ -43,7 +42,7 @@ class Analysis(Artifact, kind="analysis"):
     def make(self, context: Context) -> dict[str, Any]:
         """Measure the tokenizer."""
         device = context.open_device(self)
-        tokenizer = load_tokenizer(context, self.tokenizer, self.kept_tokens).to(device)
-        teacher = load_teacher(context, self.teacher).to(device)
+        tokenizer = self.tokenizer.open(context, self.kept_tokens).to(device)
+        teacher = self.teacher.open(context).to(device)
         images = context.load_data(self.split)
         return self.analysis.measure(tokenizer, teacher, images, context.report).result()

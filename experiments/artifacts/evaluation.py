@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.classifier import Classifier
-from experiments.artifacts.codes import load_teacher
 from experiments.artifacts.context import MODEL, Context
-from experiments.artifacts.stage import TrainStage, load_tokenizer
+from experiments.artifacts.judge import Judge, trained_spaces
 from experiments.artifacts.teacher import Teacher
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe, SplitEvaluation
-from experiments.store import EXAMPLES
+from experiments.store import EXAMPLES, EXTREMES, PER_IMAGE
 from sftok.evaluation.extractors.base import ExtractorConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from sftok.evaluation.extractors.base import Extractor
@@ -29,9 +31,12 @@ class Evaluation(Artifact, kind="evaluation"):
     protocol: SplitEvaluation
     kept_tokens: int | None = None
     """The latent tokens that are decoded, from the first on; None for all."""
-    teacher: Teacher
-    tokenizer: TrainStage | None = None
+    teacher: Teacher | None = None
+    """The one whose codes the tokenizer predicts, or that is measured itself."""
+    tokenizer: TokenizerArtifact | None = None
     classifier: Classifier | None = None
+    judges: dict[str, Judge] = {}
+    """The other feature spaces that are trained on the data, by label."""
 
     @classmethod
     def plan(
@@ -39,8 +44,8 @@ class Evaluation(Artifact, kind="evaluation"):
         recipe: Recipe,
         data: Mapping[str, str],
         label: str,
-        teacher: Teacher,
-        tokenizer: TrainStage | None = None,
+        teacher: Teacher | None,
+        tokenizer: TokenizerArtifact | None = None,
     ) -> Evaluation:
         """The evaluation of `tokenizer`, or of `teacher` itself."""
         own = recipe.evaluation
@@ -54,8 +59,15 @@ class Evaluation(Artifact, kind="evaluation"):
             kept_tokens=recipe.kept_tokens if partial else None,
             teacher=teacher,
             tokenizer=tokenizer,
-            classifier=Classifier.plan(recipe, data),
+            **trained_spaces(own.extractors, recipe, data),
         )
+
+    @property
+    def measured(self) -> TokenizerArtifact:
+        """The tokenizer that is measured; the teacher if there is no other."""
+        measured = self.tokenizer or self.teacher
+        assert measured is not None
+        return measured
 
     def make(self, context: Context) -> dict[str, Any]:
         """Measure; `examples.npz` holds strips of originals and reconstructions."""
@@ -63,29 +75,54 @@ class Evaluation(Artifact, kind="evaluation"):
 
         images = context.load_data(self.protocol.split)
         device = context.open_device(self)
-        extractors = build_extractors(context, self.protocol.extractors, self.classifier, device)
-        teacher = load_teacher(context, self.teacher).to(device)
-        common: dict[str, Any] = {"on_progress": context.report, "teacher": teacher}
-        if self.tokenizer is None:
-            subject: Any = teacher
-            common |= {"subject": "teacher", "include_real": True}
-        else:
-            subject = load_tokenizer(context, self.tokenizer, self.kept_tokens).to(device)
-        found = evaluate(subject, images, self.protocol, extractors, context.cache, **common)
+        wanted = self.protocol.extractors
+        extractors = build_extractors(context, wanted, self.classifier, device, self.judges)
+        measured = self.measured
+        found = evaluate(
+            measured.open(context, self.kept_tokens).to(device),
+            images,
+            self.protocol,
+            extractors,
+            context.cache,
+            teacher=self.teacher.open(context).to(device) if self.teacher else None,
+            subject=measured.subject,
+            include_real=self.tokenizer is None,
+            on_progress=context.report,
+        )
         return keep(found, context.folder)
 
 
 def build_extractors(
-    context: Context, wanted: Sequence[ExtractorConfig], classifier: Classifier | None, device: torch.device
+    context: Context,
+    wanted: Sequence[ExtractorConfig],
+    classifier: Classifier | None,
+    device: torch.device,
+    judges: Mapping[str, Artifact] = MappingProxyType({}),
 ) -> list[Extractor]:
-    """The feature spaces; the weights of the in-domain classifier are an artifact."""
-    weights = None if classifier is None else context.folder_of(classifier) / MODEL
-    return [extractor.build(device, weights if extractor.in_domain else None) for extractor in wanted]
+    """The feature spaces; the weights of those that are trained on the data are artifacts."""
+    trained = {"classifier": classifier, **judges}
+    weights = {label: context.folder_of(each) / MODEL for label, each in trained.items() if each is not None}
+    return [extractor.build(device, weights.get(extractor.label)) for extractor in wanted]
 
 
 def keep(found: Found, folder: Path) -> dict[str, Any]:
     """Write the example images, and return the rest of the result."""
+    save_examples(found.examples, folder)
+    return found.result()
+
+
+def save_examples(examples: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write example images."""
     import numpy as np
 
-    np.savez_compressed(folder / EXAMPLES, **found.examples)  # type: ignore[arg-type]
-    return found.result()
+    np.savez_compressed(folder / EXAMPLES, **examples)  # type: ignore[arg-type]
+
+
+def keep_images(found: Found, folder: Path) -> None:
+    """Write a table with a line for each image, and the best and the worst images."""
+    import numpy as np
+    import pandas as pd
+
+    columns = {name: list(each) if each.ndim > 1 else each for name, each in found.images.items()}
+    pd.DataFrame(columns).to_parquet(folder / PER_IMAGE, index=False)
+    np.savez_compressed(folder / EXTREMES, **found.extremes)  # type: ignore[arg-type]

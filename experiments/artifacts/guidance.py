@@ -10,9 +10,8 @@ from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors
 from experiments.artifacts.generator import TrainGenerator, load_generator
-from experiments.artifacts.stage import TrainStage
-from experiments.artifacts.teacher import Teacher
-from experiments.artifacts.tokens import open_decoder
+from experiments.artifacts.judge import Judge, trained_spaces
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.decoding.schedule import DecodingConfig
@@ -28,16 +27,17 @@ class Guidance(Artifact, kind="guidance"):
     """Of the sampling, T."""
     mask_schedule: str
     decoding: DecodingConfig | None
-    """How ids are decoded; None for the teacher, which has no choice."""
+    """How ids are decoded; None for a tokenizer without steps, which has no choice."""
     split: str
     extractor: ExtractorConfig
     num_images: int
     batch_size: int
     precision: Precision
     seed: int
-    source: TrainStage | Teacher
+    source: TokenizerArtifact
     generator: TrainGenerator
     classifier: Classifier | None = None
+    judges: dict[str, Judge] = {}
 
     @classmethod
     def plan(
@@ -46,7 +46,7 @@ class Guidance(Artifact, kind="guidance"):
         data: Mapping[str, str],
         label: str,
         generator: TrainGenerator,
-        source: TrainStage | Teacher,
+        source: TokenizerArtifact,
         decoding: DecodingConfig | None,
     ) -> Guidance:
         """The choice for one generator of the ids of `source`, in the primary feature space."""
@@ -68,7 +68,7 @@ class Guidance(Artifact, kind="guidance"):
             seed=evaluation.seed,
             source=source,
             generator=generator,
-            classifier=Classifier.plan(recipe, data) if evaluation.primary.in_domain else None,
+            **trained_spaces([evaluation.primary], recipe, data),
         )
 
     @property
@@ -84,12 +84,13 @@ class Guidance(Artifact, kind="guidance"):
 
         images = context.load_data(self.split)
         device = context.open_device(self)
-        (extractor,) = build_extractors(context, [self.extractor], self.classifier, device)
+        wanted = [self.extractor]
+        (extractor,) = build_extractors(context, wanted, self.classifier, device, self.judges)
         found = choose_guidance(
             load_generator(context, self.generator).to(device),
-            open_decoder(context, self.source, self.decoding, self.precision, device),
+            self.source.open_decoder(context, self.decoding, self.precision, device),
             images,
-            self.grid.points(steps=self.steps, mask_schedule=self.mask_schedule),
+            self.generator.model.points(self.grid, self.steps, self.mask_schedule),
             GenerationEvaluationConfig(
                 num_images=self.num_images,
                 extractors=(self.extractor,),

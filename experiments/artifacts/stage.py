@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from experiments.artifacts.base import Artifact
-from experiments.artifacts.codes import Codes, load_teacher
+from experiments.artifacts.codes import Codes
 from experiments.artifacts.context import Context
 from experiments.artifacts.teacher import Teacher
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import Config
@@ -16,14 +16,19 @@ from sftok.data.augmentation import AugmentationConfig
 from sftok.decoding.schedule import DecodingConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
-from sftok.models.tokenizer import SFTokConfig
+from sftok.tokenizers.sftok import SFTokConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
     from sftok.data.base import ImageSet
-    from sftok.models.tokenizer import SFTok
+    from sftok.evaluation.config import Precision
+    from sftok.generation import DecodeTokens
+    from sftok.tokenizers.sftok import SFTok
     from sftok.training.stages.base import Stage
 
 _SINGLE_STEP = DecodingConfig(steps=1, temperature=0.0)
@@ -54,7 +59,7 @@ class FineTuning(Config):
     discriminator: DiscriminatorConfig
 
 
-class TrainStage(Artifact, kind="stage", parallel=True):
+class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
     """A tokenizer after one stage of its training, complete with its pixel decoder."""
 
     model: SFTokConfig
@@ -122,11 +127,36 @@ class TrainStage(Artifact, kind="stage", parallel=True):
         """`warm-up`, `alignment`, `fine-tuning` or `single-step-fine-tuning`."""
         return self.objective.name
 
+    def open(self, context: Context, kept_tokens: int | None = None) -> SFTok:
+        """The finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""
+        from sftok.quantizers.tail_drop import FirstTokens
+        from sftok.tokenizers.sftok import SFTok
+
+        tokenizer = SFTok.from_pretrained(context.folder_of(self)).requires_grad_(False)
+        if kept_tokens is not None:
+            tokenizer.quantizer = FirstTokens(tokenizer.quantizer, kept_tokens)
+        return tokenizer
+
+    def open_decoder(
+        self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
+    ) -> DecodeTokens:
+        """Ids to images, as `decoding` says."""
+        from sftok.evaluation.tokenizers import decode_ids
+
+        assert decoding is not None
+        tokenizer: Any = self.open(context).to(device)
+
+        def decode(ids: Tensor, noise: torch.Generator) -> Tensor:
+            images, _ = decode_ids(tokenizer, ids, decoding, precision, noise)
+            return images
+
+        return decode
+
     def make(self, context: Context) -> dict[str, Any]:
         """Train the stage."""
         from experiments.artifacts.training import train_model
+        from sftok.io.weights import content_hash
         from sftok.training.stages.fine_tuning import FineTuningStage
-        from sftok.weights import content_hash
 
         tokenizer = self._starting_tokenizer(context)
         images = context.load_data("train")
@@ -140,13 +170,13 @@ class TrainStage(Artifact, kind="stage", parallel=True):
 
     def _starting_tokenizer(self, context: Context) -> SFTok:
         """What the stage before left, or fresh weights around the teacher's pixel decoder."""
-        from sftok.models.tokenizer import SFTok
         from sftok.randomness import generator
+        from sftok.tokenizers.sftok import SFTok
 
         if self.start is not None:
             return SFTok.from_pretrained(context.folder_of(self.start))
         tokenizer = SFTok.from_config(self.model, generator(self.seed, "initialisation"))
-        teacher = load_teacher(context, cast(Teacher, self.teacher))
+        teacher = cast(Teacher, self.teacher).open(context)
         tokenizer.pixel_decoder.load_state_dict(teacher.pixel_decoder.state_dict())
         return tokenizer
 
@@ -184,10 +214,10 @@ class TrainStage(Artifact, kind="stage", parallel=True):
     def _teacher_codes(self, context: Context, images: ImageSet) -> Any:
         """The codes of the very views that the encoder sees: cached, or computed at every step."""
         from experiments.artifacts.training import views
-        from sftok.tokens import TokenCache, TokensOnTheFly
+        from sftok.data.tokens import TokenCache, TokensOnTheFly
 
         if self.codes is None:
-            teacher = load_teacher(context, cast(Teacher, self.teacher))
+            teacher = cast(Teacher, self.teacher).open(context)
             return TokensOnTheFly(teacher.to(context.open_device(self)))
         num_codes = self.model.pixel_decoder.num_codes(self.model.image_size)
         return TokenCache(context.folder_of(self.codes), len(images), num_codes, views(self.augmentation))
@@ -202,14 +232,3 @@ def _fine_tuning(recipe: Recipe) -> FineTuning:
         perceptual=own.perceptual,
         discriminator=own.discriminator,
     )
-
-
-def load_tokenizer(context: Context, stage: TrainStage, kept_tokens: int | None = None) -> SFTok:
-    """A finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""
-    from sftok.models.tokenizer import SFTok
-    from sftok.quantizers.tail_drop import FirstTokens
-
-    tokenizer = SFTok.from_pretrained(context.folder_of(stage)).requires_grad_(False)
-    if kept_tokens is not None:
-        tokenizer.quantizer = FirstTokens(tokenizer.quantizer, kept_tokens)
-    return tokenizer

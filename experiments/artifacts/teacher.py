@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.context import MODEL, Context
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe
 from sftok.config import ConfigError
 from sftok.data.augmentation import AugmentationConfig
 from sftok.models.base import BackboneConfig
 from sftok.training.loop import TrainingConfig
 
+if TYPE_CHECKING:
+    from sftok.models.maskgit_vqgan import MaskGITVQGAN
+
 WEIGHTS = "teacher"
 """Beside the splits of the data: the fingerprint of given weights."""
 
 
-class Teacher(Artifact, kind="teacher", parallel=True):
+class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
     """A MaskGIT-VQGAN."""
 
+    subject: ClassVar[str] = "teacher"
     not_in_key: ClassVar[frozenset[str]] = Artifact.not_in_key | {"origin"}
 
     image_size: int
@@ -65,6 +70,12 @@ class Teacher(Artifact, kind="teacher", parallel=True):
         """The number of different codes."""
         return self.backbone.codebook_size
 
+    def open(self, context: Context, kept_tokens: int | None = None) -> MaskGITVQGAN:
+        """The finished teacher, frozen; it is always decoded from all codes."""
+        from sftok.models.maskgit_vqgan import MaskGITVQGAN
+
+        return MaskGITVQGAN.from_pretrained(context.folder_of(self)).requires_grad_(False)
+
     def make(self, context: Context) -> dict[str, Any]:
         """Train the teacher, or copy the given weights under this package's names.
 
@@ -85,7 +96,7 @@ class Teacher(Artifact, kind="teacher", parallel=True):
 
     def _copy(self, context: Context, origin: str) -> dict[str, Any]:
         from sftok.checkpoints import CheckpointError
-        from sftok.hub import identity, open_tokenizer
+        from sftok.tokenizers.hub import identity, open_tokenizer
 
         if not context.world.is_first:
             return {}
@@ -107,8 +118,8 @@ def given_weights(recipe: Recipe) -> Mapping[str, str]:
     checkpoint = recipe.teacher.checkpoint
     if checkpoint is None:
         return {}
-    from sftok.hub import identity, open_tokenizer
     from sftok.models.maskgit_vqgan import MaskGITVQGAN
+    from sftok.tokenizers.hub import identity, open_tokenizer
 
     given = open_tokenizer(checkpoint)
     if not isinstance(given, MaskGITVQGAN):

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from experiments.artifacts.context import MODEL, Context
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.batches import Batch, training_batches
+from sftok.io.weights import save_tensors
 from sftok.randomness import derived_seed
 from sftok.training.loop import TrainingConfig, train
-from sftok.weights import save_tensors
 
 if TYPE_CHECKING:
     from pydantic import BaseModel

@@ -8,7 +8,7 @@ from typing import Any
 
 from experiments.planning.settings import setting_lines
 from experiments.planning.sizes import gpu_hours, parameter_counts
-from experiments.planning.sources import source_at
+from experiments.planning.sources import source_at, source_in_row
 from experiments.profiles import PROFILES
 from experiments.profiles.base import Profile
 from experiments.recipe import Recipe, resolve
@@ -30,6 +30,7 @@ def content(
         row.name: recipes[row.name] for row in experiment.trained_rows if row.subject == "tokenizer"
     }
     paper = flat(resolve(PROFILES["paper"].overlay).model_dump(mode="json"))
+    rows = {name: each.model_dump(mode="json") for name, each in recipes.items()}
     config = recipe.model_dump(mode="json")
     return {
         "experiment": experiment.model_dump(mode="json"),
@@ -38,10 +39,29 @@ def content(
         "sources": {
             key: source_at(key, value, profile, paper, overlay) for key, value in flat(config).items()
         },
-        "rows": {name: each.model_dump(mode="json") for name, each in recipes.items()},
-        "parameters": {name: parameter_counts(each) for name, each in tokenizers.items()},
+        "rows": rows,
+        "row_sources": {
+            row.name: _row_sources(row, rows[row.name], config, profile) for row in experiment.trained_rows
+        },
+        "parameters": {
+            row.name: parameter_counts(recipes[row.name], row.subject) for row in experiment.trained_rows
+        },
         "gpu_hours": _gpu_hours(tokenizers, costs) if profile.name == "paper" else {},
         "settings": [line.model_dump(mode="json") for line in setting_lines(experiment, recipe)],
+    }
+
+
+def _row_sources(
+    row: Row, own: Mapping[str, Any], base: Mapping[str, Any], profile: Profile
+) -> dict[str, str]:
+    """The source of each value in which a row differs from the base of its table."""
+    paper = PROFILES["paper"]
+    at_paper = flat(resolve(paper.overlay, paper.overlay_of(row)).model_dump(mode="json"))
+    shared = flat(base)
+    return {
+        key: source_in_row(row, key, value, profile, at_paper)
+        for key, value in flat(own).items()
+        if key not in shared or value != shared[key]
     }
 
 
@@ -71,6 +91,11 @@ def text(experiment: Experiment, profile: Profile, content: Mapping[str, Any]) -
     yield f"\nprofile {profile.name}: {profile.purpose}; keys for --set:"
     for key, value in flat(content["config"]).items():
         yield f"  {key} = {json.dumps(value)}  # {content['sources'][key]}"
+    for name, sources in content["row_sources"].items():
+        if sources:
+            yield f"\nrow {name} differs in:"
+        own = flat(content["rows"][name])
+        yield from (f"  {key} = {json.dumps(own[key])}  # {source}" for key, source in sources.items())
 
 
 def _row(row: Row) -> str:
@@ -78,8 +103,8 @@ def _row(row: Row) -> str:
     said = [f"{name} {value}" for name, value in row.facts.items()]
     said += [f"{metric} {value}" for metric, value in row.published.items()]
     how = ", ".join(changes) or "the profile as it is" if row.trained else "published only"
-    if row.subject == "teacher":
-        how = f"the teacher, {how}"
+    if row.subject != "tokenizer":
+        how = f"{'the teacher' if row.subject == 'teacher' else 'trained on pixels'}, {how}"
     if row.measures == "generation":
         how = f"images generated from the tokens of: {how}"
     return f"  {row.name}: {row.label}; {how}" + (f"; published: {', '.join(said)}" if said else "")
@@ -87,7 +112,7 @@ def _row(row: Row) -> str:
 
 def _sizes(content: Mapping[str, Any]) -> Iterator[str]:
     if content["parameters"]:
-        yield "\nparameters (millions), including the pixel decoder:"
+        yield "\nparameters (millions), everything that encodes and decodes:"
     for name, counts in content["parameters"].items():
         yield f"  {name}: " + ", ".join(f"{part} {count / 1e6:.2f}" for part, count in counts.items())
     if content["gpu_hours"]:

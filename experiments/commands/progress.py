@@ -136,9 +136,9 @@ def _headline(result: Result, primary: str) -> str:
     rows = [row.model_dump() for row in result.rows if row.extractor == primary]
     for metric, label in (("rfid", "rFID"), ("gfid", "gFID")):
         values = [
-            f"T={row['steps']}: {row['value']:.3f}"
+            (f"T={row['steps']}: " if "steps" in row else "") + f"{row['value']:.3f}"
             for row in rows
-            if row["metric"] == metric and "steps" in row
+            if row["metric"] == metric
         ]
         said += f"; {label} {', '.join(values)}" if values else ""
     return said

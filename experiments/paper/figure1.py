@@ -37,7 +37,12 @@ EXPERIMENT = Experiment(
             name="best-of-64-tokens",
             text="At equal length SFTok-L outperforms the other systems",
             source="Figure 1b",
-            order=("sftok-l@8 < titok-b@1", "sftok-l@8 < one-d-piece-b@1"),
+            order=(
+                "sftok-l@8 < titok-b@1",
+                "sftok-l@8 < titok-bl",
+                "sftok-l@8 < one-d-piece-b@1",
+                "sftok-l@8 < one-d-piece-l@1",
+            ),
         ),
     ),
 )

@@ -7,13 +7,18 @@ from dataclasses import dataclass
 
 from experiments.artifacts.analysis import Analysis
 from experiments.artifacts.base import Artifact
+from experiments.artifacts.calibration import Calibration
 from experiments.artifacts.codes import Codes
 from experiments.artifacts.evaluation import Evaluation
 from experiments.artifacts.generation import Generation
 from experiments.artifacts.generator import TrainGenerator
 from experiments.artifacts.guidance import Guidance
+from experiments.artifacts.pixels import TrainPixels
+from experiments.artifacts.sampling_speed import SamplingSpeed
+from experiments.artifacts.speed import Speed
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
+from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.artifacts.tokens import Tokens
 from experiments.recipe import Recipe
 from experiments.specs import Row
@@ -43,28 +48,40 @@ class PlannedRow:
 
 
 def plan_row(
-    row: Row, recipe: Recipe, seed: int, data: Mapping[str, str], analyses: Sequence[str] = ()
+    row: Row,
+    recipe: Recipe,
+    seed: int,
+    data: Mapping[str, str],
+    analyses: Sequence[str] = (),
+    speed_at: int | None = None,
 ) -> PlannedRow:
-    """What `row` needs at `seed`."""
+    """What `row` needs at `seed`; its speed, too, if `speed_at` gives a number of decoding steps."""
+    if row.measures == "calibration":
+        calibration = Calibration.plan(recipe, data)
+        return PlannedRow(row=row.name, seed=seed, training=(calibration.teacher,), evaluation=calibration)
     if row.measures == "generation":
-        return _plan_generation(row, recipe, seed, data)
+        return _plan_generation(row, recipe, seed, data, timed=speed_at is not None)
+    named = f"{row.name}, seed {seed}"
+    stages: Sequence[TokenizerArtifact]
     if row.subject == "teacher":
         teacher = _measured_teacher(row, recipe, data)
-        label = f"evaluation of {row.name if row.variants else 'the teacher'}"
-        evaluation = Evaluation.plan(recipe, data, label, teacher)
-        return PlannedRow(row=row.name, seed=seed, training=(teacher,), evaluation=evaluation)
-    teacher = Teacher.plan(recipe, data)
-    stages = TrainStage.plan(row, recipe, seed, teacher, data)
-    label = f"evaluation of {row.name}, seed {seed}"
-    evaluation = Evaluation.plan(recipe, data, label, teacher, stages[-1])
+        named = row.name if row.variants else "the teacher"
+        stages, evaluation = [teacher], Evaluation.plan(recipe, data, f"evaluation of {named}", teacher)
+    elif row.subject == "pixels":
+        stages = [TrainPixels.plan(row, recipe, seed, data)]
+        evaluation = Evaluation.plan(recipe, data, f"evaluation of {named}", None, stages[-1])
+    else:
+        teacher = Teacher.plan(recipe, data)
+        stages = TrainStage.plan(row, recipe, seed, teacher, data)
+        evaluation = Evaluation.plan(recipe, data, f"evaluation of {named}", teacher, stages[-1])
+    measured: list[Artifact] = [
+        Analysis.plan(name, evaluation, recipe, f"{name} of {named}") for name in analyses
+    ]
+    if speed_at is not None:
+        decoding = recipe.evaluation.decoding(speed_at) if row.subject == "tokenizer" else None
+        measured.append(Speed.plan(recipe, data, f"speed of {named}", stages[-1], decoding))
     return PlannedRow(
-        row=row.name,
-        seed=seed,
-        training=tuple(stages),
-        evaluation=evaluation,
-        analyses=tuple(
-            Analysis.plan(name, evaluation, recipe, f"{name} of {row.name}, seed {seed}") for name in analyses
-        ),
+        row=row.name, seed=seed, training=tuple(stages), evaluation=evaluation, analyses=tuple(measured)
     )
 
 
@@ -74,17 +91,19 @@ def plan_reference(recipe: Recipe, data: Mapping[str, str]) -> Evaluation:
     return Evaluation.plan(recipe, data, "evaluation of the teacher", teacher)
 
 
-def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> PlannedRow:
-    """A generator of a tokenizer's ids, all of them (ConfigError if not), or of the teacher's codes."""
+def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str], timed: bool) -> PlannedRow:
+    """A generator of a tokenizer's tokens, all of them (ConfigError if not), or of the teacher's codes."""
     name = "teacher" if row.subject == "teacher" and not row.variants else row.name
-    source: Teacher | TrainStage
     tokens: Codes | Tokens
-    stages: Sequence[Teacher | TrainStage]
+    stages: Sequence[TokenizerArtifact]
     if row.subject == "teacher":
-        source = _measured_teacher(row, recipe, data)
-        stages, decoding = [source], None
+        teacher = _measured_teacher(row, recipe, data)
+        stages, decoding = [teacher], None
         # A generator learns the ids of the images as they are, whatever views the tokenizer was trained on.
-        tokens = Codes.planned(recipe, data, "teacher codes", teacher=source)
+        tokens = Codes.planned(recipe, data, "teacher codes", teacher=teacher)
+    elif row.subject == "pixels":
+        stages, decoding = [TrainPixels.plan(row, recipe, seed, data)], None
+        tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=stages[-1])
     else:
         evaluation = recipe.evaluation
         if evaluation.kept_share < 1:
@@ -92,20 +111,24 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
                 f"{name}: images are generated from all tokens; leave evaluation.kept_share at 1 in its row"
             )
         stages = TrainStage.plan(row, recipe, seed, Teacher.plan(recipe, data), data)
-        source = stages[-1]
         decoding = DecodingConfig(
             steps=1 if recipe.single_step else recipe.generation.decoding_steps,
             temperature=evaluation.temperature,
             schedule=evaluation.schedule,
             final_lookup=evaluation.final_lookup,
         )
-        tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=source)
+        tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=stages[-1])
+    source = stages[-1]
+    made = source.shape
+    try:
+        recipe.generator.model.check(made)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
     generator = TrainGenerator.planned(
         recipe,
         data,
         f"generator of {name}, seed {seed}",
-        num_tokens=source.num_tokens,
-        vocabulary=source.vocabulary,
+        **dict(made),
         seed=seed,
         tokens=tokens,
         **dict(recipe.generator),
@@ -113,7 +136,14 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
     label = f"guidance of {name}, seed {seed}"
     guidance = Guidance.plan(recipe, data, label, generator, source, decoding)
     generation = Generation.plan(recipe, data, f"generation by {name}, seed {seed}", guidance)
-    return PlannedRow(row=row.name, seed=seed, training=(*stages, generator), evaluation=generation)
+    speed = [SamplingSpeed.plan(recipe, data, f"speed of {name}, seed {seed}", guidance)] if timed else []
+    return PlannedRow(
+        row=row.name,
+        seed=seed,
+        training=(*stages, generator),
+        evaluation=generation,
+        analyses=tuple(speed),
+    )
 
 
 def _measured_teacher(row: Row, recipe: Recipe, data: Mapping[str, str]) -> Teacher:

@@ -9,25 +9,33 @@ from collections.abc import Callable
 from functools import cache
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from experiments.recipe import Recipe
 from experiments.requests import GPU_FLOPS
+from experiments.specs.experiment import Subject
 from sftok.checkpoints.pretrained import without_weights
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.tokenizers.pixel import PixelTokenizer
+from sftok.tokenizers.sftok import SFTok, SFTokConfig
 
 _BACKWARD = 2
 """A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""
 
 
-def parameter_counts(recipe: Recipe) -> dict[str, int]:
+def parameter_counts(recipe: Recipe, subject: Subject = "tokenizer") -> dict[str, int]:
     """Parameters by part: encoder, quantizer, decoder, pixel_decoder; and all of them."""
+    tokenizer: nn.Module
     with without_weights():
-        tokenizer = SFTok.from_config(recipe.tokenizer_config())
+        if subject == "teacher":
+            tokenizer = MaskGITVQGAN(recipe.teacher.backbone, recipe.data.image_size)
+        elif subject == "pixels":
+            tokenizer = PixelTokenizer(recipe.pixel_tokenizer_config())
+        else:
+            tokenizer = SFTok.from_config(recipe.tokenizer_config())
     counts = {
         name: sum(parameter.numel() for parameter in part.parameters())
         for name, part in tokenizer.named_children()

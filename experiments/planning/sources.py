@@ -7,7 +7,9 @@ from typing import Any
 
 from experiments.paper.table6 import EXPERIMENT as TABLE_6
 from experiments.profiles.base import Profile
+from experiments.specs import Row
 from experiments.specs.tables import read_table
+from sftok.config import overlap
 
 DEVIATIONS = "docs/deviations.md: "
 """In front of the name of a row there."""
@@ -17,6 +19,12 @@ OURS = "ours: changes no number"
 SOURCES = {line["key"]: line["source"] for line in read_table("experiments.planning", "sources.tsv")}
 """By dotted key, or by the beginning of one; the longest that fits holds. Table 6's keys come before."""
 
+OF_VARIANTS = {
+    f"{line['variant']}/{line['key']}": line["source"]
+    for line in read_table("experiments.planning", "variant_sources.tsv")
+}
+"""By variant and the beginning of a dotted key: `rq-vae/pixels.quantizer`; the longest that fits holds."""
+
 ENDINGS = {"ema_decay": DEVIATIONS + "EMA", "checkpoint_every": OURS, "log_every": OURS}
 """By the last part of a key, whatever comes before it."""
 
@@ -24,6 +32,19 @@ ENDINGS = {"ema_decay": DEVIATIONS + "EMA", "checkpoint_every": OURS, "log_every
 def source(key: str) -> str | None:
     """Where the paper profile's value of a dotted key comes from; None if nothing is said of it."""
     return _table_6().get(key) or ENDINGS.get(key.rpartition(".")[2]) or _by_beginning(key)
+
+
+def source_in_row(row: Row, key: str, value: Any, profile: Profile, paper: Mapping[str, Any]) -> str:
+    """Where the `value` of a dotted key comes from that a row does not share with the base of its table.
+
+    `paper` has the row's values at the paper profile.
+    """
+    for variant in row.variants:
+        if any(overlap(key, own) for own in profile.variants[variant]):
+            if profile.name != "paper" and value != paper.get(key):
+                return f"profile {profile.name}, variant {variant}"
+            return _by_beginning(f"{variant}/{key}", OF_VARIANTS) or "not said"
+    return source(key) or "not said"
 
 
 def source_at(
@@ -40,10 +61,10 @@ def source_at(
     return source(key) or "not said"
 
 
-def _by_beginning(key: str) -> str | None:
-    if not key or key in SOURCES:
-        return SOURCES.get(key)
-    return _by_beginning(key.rpartition(".")[0])
+def _by_beginning(key: str, sources: Mapping[str, str] = SOURCES) -> str | None:
+    if not key or key in sources:
+        return sources.get(key)
+    return _by_beginning(key.rpartition(".")[0], sources)
 
 
 def _table_6() -> dict[str, str]:

@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 from experiments.specs.claims import Claim
 from sftok.config import Config, choices_hint
 
+Subject = Literal["tokenizer", "teacher", "pixels"]
+
 
 class Row(Config):
     """One line of a table: a name, and how its configuration differs from the profile."""
@@ -32,10 +34,16 @@ class Row(Config):
     """What else the paper says of the row, by column heading: its token length, its number of codes."""
     trained: bool = True
     """False for a system that only the paper reports on: it is shown, never run and never judged."""
-    subject: Literal["tokenizer", "teacher"] = "tokenizer"
-    """What is measured: the trained tokenizer, or the 2D teacher itself, which has no decoding steps."""
-    measures: Literal["reconstruction", "generation"] = "reconstruction"
-    """What of it: its reconstructions, or the images that a generator trained on its ids makes."""
+    subject: Subject = "tokenizer"
+    """What is measured: the trained tokenizer, the 2D teacher itself, or a tokenizer trained on pixels
+    (`Recipe.pixels`); the last two have no decoding steps."""
+    measures: Literal["reconstruction", "generation", "calibration"] = "reconstruction"
+    """What of it: its reconstructions, or the images that a generator trained on its ids makes; `calibration`
+    measures the feature spaces themselves, on distorted reconstructions of the teacher."""
+    note: str = ""
+    """What a reader must know of the published values: a matter of protocol, or their source."""
+    apart: bool = False
+    """For a system that the paper does not have: it is shown below the others, as its authors publish it."""
     steps: int | None = Field(default=None, ge=1)
     """Decoding steps of the headline, if they are not the table's: 1 for a single-step tokenizer."""
 
@@ -45,6 +53,8 @@ class Row(Config):
             raise ValueError(f"row {self.name!r} has no label")
         if not self.trained and (self.overrides or self.variants):
             raise ValueError(f"row {self.name!r} is not trained here, so it has nothing to override")
+        if self.apart and self.trained:
+            raise ValueError(f"row {self.name!r} stands apart, which only a row that is not trained can")
         return self
 
 
@@ -102,6 +112,8 @@ class Experiment(Config):
     """Which of the rows' facts have a column, in order."""
     costs: bool = False
     """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
+    rates: bool = False
+    """Whether bits per image (of tokenizers), size and speed are shown beside the results (Tables 1, 2)."""
     curves: tuple[Curve, ...] = ()
     """Training curves that are results (Figures 4b, 9 to 14)."""
     analyses: tuple[str, ...] = ()
@@ -132,9 +144,11 @@ class Experiment(Config):
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.name}: two rows are named {duplicates[0]!r}")
         measured = [row.name for row in self.trained_rows]
-        if teachers := [row.name for row in self.trained_rows if row.subject == "teacher" and self.analyses]:
+        others = [row for row in self.trained_rows if row.subject != "tokenizer"]
+        if others and self.analyses:
             raise ValueError(
-                f"{self.name}: row {teachers[0]!r} is a teacher; an analysis needs a tokenizer that decodes"
+                f"{self.name}: the subject of row {others[0].name!r} is {others[0].subject!r}; an analysis "
+                "needs a tokenizer that decodes in steps"
             )
         points = [
             (claim.name, point.row)

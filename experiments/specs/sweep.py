@@ -29,6 +29,7 @@ ONE_FOR_ALL = (
     "evaluation.split",
     "evaluation.primary_extractor",
     "classifier",
+    "judges",
     "generation.choice_split",
 )
 """What all rows of a plan share: a data set and its splits, a device, what measures them, a given teacher."""
@@ -128,7 +129,7 @@ def value_text(value: Any) -> str:
 
 def _common_row(base: Experiment) -> dict[str, Any]:
     """What all trained tokenizers of `base` are alike in: its variants, overrides and what is measured."""
-    rows = [row for row in base.trained_rows if row.subject != "teacher"]
+    rows = [row for row in base.trained_rows if row.subject == "tokenizer"]
     if not rows:
         return {}
     first, *others = rows

@@ -17,9 +17,13 @@ def read_table(package: str, file: str) -> list[dict[str, str]]:
 
 
 def read_rows(
-    package: str, file: str, metric: str, trained: Mapping[str, Mapping[str, Any]]
+    package: str,
+    file: str,
+    metric: str,
+    trained: Mapping[str, Mapping[str, Any]],
+    apart: bool = False,
 ) -> tuple[Row, ...]:
-    """The rows of a published table: name, label, the value of `metric`, and a column for each fact.
+    """The rows of a published table: name, label, the value of `metric`, a note, and a column for each fact.
 
     Those in `trained` are run here, with these fields; the others are shown as published. A row that the
     paper does not have leaves the rest of its line empty.
@@ -29,11 +33,13 @@ def read_rows(
         raise ValueError(f"{file} has no row {min(unknown)!r}")
     rows = []
     for line in lines:
-        name, label, value = line.pop("name"), line.pop("label"), line.pop(metric)
+        name, label, value, note = (line.pop(key, "") for key in ("name", "label", metric, "note"))
         fields = {
             "name": name,
             "label": label,
             "published": {metric: float(value)} if value else {},
+            "note": note,
+            "apart": apart,
             "facts": {heading: fact for heading, fact in line.items() if fact},
         }
         rows.append(Row.build({**fields, **trained.get(name, {"trained": False})}))

@@ -13,8 +13,8 @@ import numpy as np
 
 from experiments.records import ArtifactState, RowState, Run
 from experiments.records.training_log import log_lines
-from sftok.arrays import read_arrays
 from sftok.config import flat
+from sftok.io.arrays import read_arrays
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
 """What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""
@@ -51,7 +51,8 @@ def tags(run: Run, row: RowState) -> dict[str, str]:
     }
     stored = run.request.by_name
     for analysis in row.analyses:
-        found[f"sftok.analysis.{stored[analysis.name].record['analysis']['name']}"] = analysis.key
+        own = stored[analysis.name]
+        found[f"sftok.analysis.{own.record.get('analysis', {}).get('name', own.kind)}"] = analysis.key
     planned = next(each for each in run.request.rows if (each.row, each.seed) == (row.row, row.seed))
     for artifact in run.request.needed_by(planned):
         if artifact.name not in planned.measurements:

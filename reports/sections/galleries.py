@@ -19,6 +19,7 @@ from reports.pictures import (
     class_names,
     gallery,
     read_examples,
+    step_label,
     step_names,
     unreadable,
 )
@@ -85,9 +86,12 @@ def _systems(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Ga
     original = first["original"][:MAX_IMAGES]
     lines = [("original", original)]
     for row, examples in found.items():
-        steps = _steps_shown(run, row, examples)
-        images = examples[f"T{steps}"][:MAX_IMAGES]
-        lines += [(f"{run.label(row)}, T={steps}", images), _compared("difference", original, images)]
+        name = _shown(run, row, examples)
+        images = examples[name][:MAX_IMAGES]
+        lines += [
+            (f"{run.label(row)}, {step_label(name)}", images),
+            _compared("difference", original, images),
+        ]
     yield gallery(title, lines, class_names(first, len(original)))
 
 
@@ -95,12 +99,12 @@ def _steps(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gall
     """Figure 7: of each row every number of steps, what it gets wrong, and what the steps change."""
     for row, examples in found.items():
         original = examples["original"][:MAX_IMAGES]
-        images = {name[1:]: examples[name][:MAX_IMAGES] for name in step_names(examples)}
-        lines = [("original", original), *((f"T={steps}", shown) for steps, shown in images.items())]
-        lines += [_compared(f"T={steps} − original", original, shown) for steps, shown in images.items()]
+        images = {step_label(name): examples[name][:MAX_IMAGES] for name in step_names(examples)}
+        lines = [("original", original), *images.items()]
+        lines += [_compared(f"{name} − original", original, shown) for name, shown in images.items()]
         if len(images) > 1:
             least, *_, most = images
-            lines.append(_compared(f"T={least} − T={most}", images[least], images[most]))
+            lines.append(_compared(f"{least} − {most}", images[least], images[most]))
         yield gallery(f"{title}: {run.label(row)}", lines, class_names(examples, len(original)))
 
 
@@ -108,7 +112,7 @@ def _classes(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Ga
     """A line for each class: its images, each followed by what every row makes of it."""
     first = next(iter(found.values()))
     names = class_names(first, len(first["original"]))
-    shown = [first["original"], *(ex[f"T{_steps_shown(run, row, ex)}"] for row, ex in found.items())]
+    shown = [first["original"], *(ex[_shown(run, row, ex)] for row, ex in found.items())]
     columns = ("original", *(run.label(row) for row in found))
     places: dict[str, list[int]] = {}
     for place, name in enumerate(names):
@@ -121,10 +125,10 @@ def _classes(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Ga
         yield gallery(title, lines, columns * max(map(len, places.values())))
 
 
-def _steps_shown(run: Run, row: str, examples: Examples) -> int:
-    """The headline's number of steps if it was evaluated, else the largest that was."""
-    wanted = run.experiment.steps_of(row)
-    return wanted if f"T{wanted}" in examples else int(step_names(examples)[-1][1:])
+def _shown(run: Run, row: str, examples: Examples) -> str:
+    """The reconstruction at the headline's number of steps if there is one, else at the largest."""
+    wanted = f"T{run.experiment.steps_of(row)}"
+    return wanted if wanted in examples else step_names(examples)[-1]
 
 
 def _compared(name: str, left: Images, right: Images) -> tuple[str, Images]:

@@ -9,7 +9,16 @@ from markupsafe import Markup
 
 from experiments.records import RowState, Run
 from reports.html import Note, section
-from reports.pictures import MAX_IMAGES, Examples, Gallery, class_names, galleries, gallery, step_names
+from reports.pictures import (
+    MAX_IMAGES,
+    Examples,
+    Gallery,
+    class_names,
+    galleries,
+    gallery,
+    step_label,
+    step_names,
+)
 
 ORDER, TITLE = 120, "Reconstructions"
 
@@ -39,7 +48,8 @@ def drawn(run: Run) -> list[Gallery]:
 def _draw(state: RowState, label: str, examples: Examples) -> Gallery:
     original = examples["original"][:MAX_IMAGES]
     lines = [("original", original)]
-    if "teacher" in examples:
+    names = step_names(examples)
+    if "teacher" in examples and "teacher" not in names:
         lines.append(("teacher", examples["teacher"][:MAX_IMAGES]))
-    lines += [(f"T={name[1:]}", examples[name][:MAX_IMAGES]) for name in step_names(examples)]
+    lines += [(step_label(name), examples[name][:MAX_IMAGES]) for name in names]
     return gallery(label, lines, class_names(examples, len(original)))

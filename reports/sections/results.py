@@ -17,10 +17,12 @@ from reports.tables import Cell, Column, Group, Line, Table, best, display_order
 
 ORDER, TITLE = 90, "Results"
 
+APART = "Published elsewhere, not in the paper's table"
+
 
 def applies(run: Run) -> bool:
-    """Whether a row is run here."""
-    return bool(run.experiment.trained_rows)
+    """Whether a row is run here, to be measured rather than to measure the feature spaces."""
+    return any(row.measures != "calibration" for row in run.experiment.trained_rows)
 
 
 def render(run: Run) -> Markup:
@@ -39,6 +41,10 @@ def render(run: Run) -> Markup:
         *([Note(warning, "notice")] if len(protocols) > 1 else []),
         headline(run),
         *([Note(compute, "small")] if compute else []),
+        *(
+            Note(f"{mark} {run.label(row)}: {run.experiment.row(row).note}", "small")
+            for row, mark in _marks(run).items()
+        ),
     )
 
 
@@ -47,10 +53,16 @@ def headline(run: Run) -> Table:
     """Published against measured values, at the number of steps for which the published ones hold."""
     experiment = run.experiment
     published = display_order(run, {metric for row in experiment.rows for metric in row.published})
-    spaces = [(metric, space) for metric in measured_metrics(run) for space in feature_spaces(run, metric)]
+    asked = asked_metrics(run)
+    spaces = [
+        (metric, space)
+        for metric in measured_metrics(run)
+        # What nobody asked for is shown where it counts; all numbers are further below.
+        for space in feature_spaces(run, metric)[: None if metric in asked else 1]
+    ]
     cells = [_published(run, metric) for metric in published]
     cells += [_measured(run, metric, space) for metric, space in spaces]
-    lines = []
+    lines: dict[bool, list[Line]] = {False: [], True: []}
     for row in experiment.rows:
         here = run.request.facts.get(row.name, {})
         facts = [
@@ -59,10 +71,10 @@ def headline(run: Run) -> Table:
         ]
         values = [column.get(row.name, Cell()) for column in cells]
         label = row.label + (f", T={row.steps}" if row.steps else "")
-        state = _state(run, row.name) if row.trained else "published only"
+        state = _state(run, row.name) if row.trained else row.note if row.apart else "published only"
         seconds = training_seconds(run, row.name)
         ends = texts(["" if seconds is None else duration(seconds), _seeds(run, row.name)])
-        lines.append(Line(label, (*facts, *values, *ends), state, muted=not row.trained))
+        lines[row.apart].append(Line(label, (*facts, *values, *ends), state, muted=not row.trained))
     bounds = []
     for name, label in REFERENCES.items():
         values = [column.get(name, Cell()) for column in cells]
@@ -81,7 +93,11 @@ def headline(run: Run) -> Table:
             Column("Training", ("per seed",)),
             Column("Seeds", ("done",)),
         ),
-        groups=(Group("", tuple(lines)), *([Group("", tuple(bounds))] if bounds else [])),
+        groups=(
+            Group("", tuple(lines[False])),
+            *([Group("", tuple(bounds))] if bounds else []),
+            *([Group(APART, tuple(lines[True]))] if lines[True] else []),
+        ),
         heads=(("", 1), ("Published", said), ("Measured here", len(spaces)), ("", 2)),
         dense=False,
     )
@@ -92,15 +108,20 @@ def measured_metrics(run: Run) -> list[str]:
 
     What is measured at further coordinates (a step, a context) has sections of its own.
     """
-    names = {metric for row in run.experiment.rows for metric in row.published}
-    pairs = (pair for claim in run.experiment.claims for pair in claim.comparisons)
-    points = (point for pair in pairs for point in (pair.left, pair.right))
-    names |= {point.metric for point in points if point.coordinates.keys() <= {"steps"}}
+    names = asked_metrics(run)
     if not run.experiment.costs:
         measured = plain(run.frame)
         own = measured[~measured["row"].isin(REFERENCES)]["metric"].unique()
         names |= {name for name in own if run.metric(name).of_features}
     return display_order(run, names)
+
+
+def asked_metrics(run: Run) -> set[str]:
+    """What the paper publishes, or a claim is about, at no further coordinate than the number of steps."""
+    names = {metric for row in run.experiment.rows for metric in row.published}
+    pairs = (pair for claim in run.experiment.claims for pair in claim.comparisons)
+    points = (point for pair in pairs for point in (pair.left, pair.right))
+    return names | {point.metric for point in points if point.coordinates.keys() <= {"steps"}}
 
 
 def training_seconds(run: Run, row: str) -> float | None:
@@ -143,7 +164,7 @@ def _caption(run: Run) -> str:
 
 
 def _notes(run: Run, space: str) -> tuple[str, ...]:
-    primary = space and is_extractor(space, run.request.primary_extractor)
+    primary = space and is_extractor(space, run.primary_extractor)
     return (space or "measured", *(["primary"] if primary else []))
 
 
@@ -158,9 +179,22 @@ def _measured(run: Run, metric: str, space: str) -> dict[str, Cell]:
 
 def _published(run: Run, metric: str) -> dict[str, Cell]:
     values = {row.name: row.published[metric] for row in run.experiment.rows if metric in row.published}
+    rivals = {
+        row.name: values[row.name] for row in run.experiment.rows if row.name in values and not row.apart
+    }
     decimals = max(map(_written_decimals, values.values()), default=0)
-    winners = best(values, run.metric(metric).direction)
-    return {name: Cell(fixed(value, decimals), name in winners) for name, value in values.items()}
+    winners = best(rivals, run.metric(metric).direction)
+    marks = _marks(run)
+    return {
+        name: Cell(fixed(value, decimals), name in winners, marks.get(name, ""))
+        for name, value in values.items()
+    }
+
+
+def _marks(run: Run) -> dict[str, str]:
+    """The footnotes of published values: a number for each row that has one; others say it in their line."""
+    noted = (row.name for row in run.experiment.rows if row.note and not row.apart)
+    return {name: f"({number})" for number, name in enumerate(noted, start=1)}
 
 
 def _written_decimals(value: float) -> int:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import torch
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
@@ -58,6 +59,25 @@ def pointwise(kernel: Tensor) -> Tensor:
     return kernel.flatten(1)
 
 
+def join(tensors: dict[str, Tensor], parts: Sequence[str]) -> dict[str, Tensor]:
+    """Concatenate what rules named `NAME/PART`, in the order of `parts`, to the tensor `NAME`.
+
+    Raises:
+        ReleasedWeightsError: parts are missing or do not fit each other.
+    """
+    try:
+        for joint in {name.rpartition("/")[0] for name in tensors if "/" in name}:
+            tensors[joint] = torch.cat([tensors.pop(f"{joint}/{part}") for part in parts])
+    except KeyError as missing:
+        raise ReleasedWeightsError(
+            f"a tensor is missing, {missing.args[0]} in this package's names"
+        ) from None
+    except (RuntimeError, IndexError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ReleasedWeightsError(f"its tensors do not fit each other ({reason})") from None
+    return tensors
+
+
 def vision_transformer(part: str) -> list[Rule]:
     """Rules for the transformer of TiTok's code base, under `part` in both."""
     block = rf"{part}\.transformer\.(\d+)"
@@ -71,6 +91,12 @@ def vision_transformer(part: str) -> list[Rule]:
         Rule(rf"{part}\.ln_post\.(weight|bias)", rf"{part}.norm_out.\1"),
         Rule(rf"{part}\.class_embedding", f"{part}.class_token"),
     ]
+
+
+def llama_blocks(theirs: str, ours: str) -> list[Rule]:
+    """Rules for the Llama blocks of LlamaGen's code base, whose tensors have the same names here."""
+    part = "(attention_norm|ffn_norm|attention\\.w(?:qkv|o)|feed_forward\\.w[123])"
+    return [Rule(rf"{theirs}\.(\d+)\.{part}\.weight", rf"{ours}.\1.\2.weight")]
 
 
 ENCODER: list[Rule] = [

@@ -15,6 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.frozen import Frozen
+from sftok.io.published import load_published, timm_sketch
 from sftok.models.discriminator import (
     Discriminator,
     DiscriminatorConfig,
@@ -23,7 +24,6 @@ from sftok.models.discriminator import (
     normalized_block,
 )
 from sftok.models.resizing import resize
-from sftok.pretrained import load_published, timm_sketch
 
 DINO_URL = "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"
 """DINO ViT-S/16; timm's `vit_small_patch16_224.dino` holds the same tensors under the same names."""

@@ -11,9 +11,9 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.frozen import Frozen
+from sftok.io.published import PretrainedError, describe_error, packaged_weights, timm_sketch
 from sftok.models.discriminator import Discriminator, DiscriminatorConfig, initialize_heads, normalized_block
 from sftok.models.resizing import resize
-from sftok.pretrained import PretrainedError, describe_error, packaged_weights, timm_sketch
 
 
 class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0"):

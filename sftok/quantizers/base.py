@@ -23,10 +23,11 @@ class Quantized:
 
     Attributes:
         ids: int64 `[B, K]`.
-        quantized: `[B, K, Dq]`; its value is the chosen code, its gradient goes to the latents.
-        loss: scalar, `commitment_loss + codebook_loss`.
+        quantized: `[B, N, Dq]`; its value is the chosen code, its gradient goes to the latents.
+        loss: scalar, the sum of all that the quantizer trains on.
         commitment_loss: scalar that pulls latents to their codes, already times the commitment cost.
-        codebook_loss: scalar that pulls codes to their latents.
+        codebook_loss: scalar that pulls codes to their latents, already times the codebook cost (0 where no
+            gradient trains the codes).
     """
 
     ids: Tensor
@@ -37,7 +38,11 @@ class Quantized:
 
 
 class Quantizer(Protocol):
-    """A codebook with an assignment: `forward` may assign differently in training mode, `assign` never."""
+    """A codebook with an assignment: `forward` may assign differently in training mode, `assign` never.
+
+    Ids are flat: K is N, the number of latents, unless a latent has several ids or a scale has its own
+    (`QuantizerConfig.ids_per_image`).
+    """
 
     training: bool
 
@@ -48,17 +53,17 @@ class Quantizer(Protocol):
     def __call__(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Quantize latents `[B, K, Dq]`.
+        """Quantize latents `[B, N, Dq]`.
 
         `generator` feeds a quantizer that draws; `world` is for one that looks at the whole batch, which
         several processes may share.
         """
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, each image by itself."""
+        """The ids of latents: `[B, N, Dq]` to int64 `[B, K]`, each image by itself."""
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The code of each id: int64 `[B, K]` to `[B, K, Dq]`."""
+        """The quantized latents of ids: int64 `[B, K]` to `[B, N, Dq]`."""
 
 
 class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers"):
@@ -66,6 +71,8 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
 
     zero_is_a_code: ClassVar[bool] = False
     """Whether the zero vector can be a code; tail drop marks missing tokens by it."""
+    continuous: ClassVar[bool] = False
+    """Whether latents are kept as they are: then there are no ids, and latents stand in their place."""
 
     if TYPE_CHECKING:  # a property here would shadow the field of a member
 
@@ -73,11 +80,19 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
         def codebook_size(self) -> int:
             """Number of codes."""
 
-    def check(self, token_dim: int) -> None:
+    def ids_per_image(self, num_latents: int) -> int:
+        """Ids of an image with `num_latents` latents, K: more than latents for one with depth or chunks."""
+        return num_latents
+
+    def encoder_dim(self, token_dim: int) -> int:
+        """Channels that the encoder gives for a latent of `token_dim` channels."""
+        return token_dim
+
+    def check(self, token_dim: int, num_latents: int) -> None:
         """Refuse latents that the codebook does not suit.
 
         Raises:
-            ValueError: latents of `token_dim` channels do not fit.
+            ValueError: `num_latents` latents of `token_dim` channels do not fit.
         """
 
     @abstractmethod
@@ -114,7 +129,9 @@ def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:
         raise ValueError(f"ids from {ids.min()} to {ids.max()}: this codebook has 0 to {codebook_size - 1}")
 
 
-def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) -> Quantized:
+def commit(
+    latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float, codebook_cost: float = 1.0
+) -> Quantized:
     """Losses and straight-through estimator for latents and the codes chosen for them.
 
     Both losses are mean squared errors over every element (VQ-VAE); the estimator copies the gradient of
@@ -125,16 +142,29 @@ def commit(latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float) 
         codes: `[..., D]`, differentiable with respect to the codebook.
         ids: int64, kept as they are.
         commitment_cost: weight of the commitment loss.
+        codebook_cost: weight of the codebook loss.
     """
     commitment_loss = commitment_cost * F.mse_loss(latents, codes.detach())
-    codebook_loss = F.mse_loss(codes, latents.detach())
+    codebook_loss = codebook_cost * F.mse_loss(codes, latents.detach())
     return Quantized(
         ids=ids,
-        quantized=latents + (codes - latents).detach(),
+        quantized=straight_through(latents, codes),
         loss=commitment_loss + codebook_loss,
         commitment_loss=commitment_loss,
         codebook_loss=codebook_loss,
     )
+
+
+def kept(latents: Tensor, loss: Tensor) -> Quantized:
+    """The outcome where latents `[B, N, D]` are not quantized; ids are `[B, 0]`."""
+    none = torch.empty(len(latents), 0, dtype=torch.int64, device=latents.device)
+    zero = torch.zeros_like(loss)
+    return Quantized(ids=none, quantized=latents, loss=loss, commitment_loss=zero, codebook_loss=zero)
+
+
+def straight_through(latents: Tensor, codes: Tensor) -> Tensor:
+    """The value of `codes` with the gradient of `latents`."""
+    return latents + (codes - latents).detach()
 
 
 @torch.no_grad()
@@ -143,14 +173,15 @@ def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
 
     Never in TF32: its ten bits are too few for a difference of large products.
     """
-    with torch.autocast(latents.device.type, enabled=False), _without_tf32(latents.device):
+    with torch.autocast(latents.device.type, enabled=False), without_tf32(latents.device):
         latents, codebook = latents.float(), codebook.float()
         lengths = latents.square().sum(1, keepdim=True) + codebook.square().sum(1)
         return torch.addmm(lengths, latents, codebook.t(), alpha=-2)
 
 
 @contextlib.contextmanager
-def _without_tf32(device: torch.device) -> Iterator[None]:
+def without_tf32(device: torch.device) -> Iterator[None]:
+    """Products of matrices in full float32 precision on `device`."""
     if device.type != "cuda":
         yield
         return

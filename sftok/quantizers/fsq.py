@@ -39,7 +39,7 @@ class FSQConfig(QuantizerConfig, name="fsq"):
         """The number of combinations of levels."""
         return math.prod(self.levels)
 
-    def check(self, token_dim: int) -> None:
+    def check(self, token_dim: int, num_latents: int) -> None:
         """Refuse latents whose channels are not as many as the levels."""
         if len(self.levels) != token_dim:
             raise ValueError(
@@ -70,6 +70,10 @@ class FSQ(nn.Module):
     def codebook_size(self) -> int:
         """Number of codes."""
         return self.config.codebook_size
+
+    def codebook(self) -> Tensor:
+        """All codes, `[V, Dq]`, in the order of their ids."""
+        return self.lookup(torch.arange(self.codebook_size, device=self.levels.device).unsqueeze(0))[0]
 
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE

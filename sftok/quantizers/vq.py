@@ -1,22 +1,53 @@
-"""Plain vector quantization, the quantizer of TiTok (4096 codes of 12, L2 norm): nearest code, always."""
+"""Plain vector quantization: the nearest code of a learned codebook, always.
+
+One file serves several systems, which differ in numbers:
+
+| system | codebook | costs | and |
+| --- | --- | --- | --- |
+| TiTok-B | 4096 x 12, L2 norm | commitment 0.25, codebook 1 | |
+| LlamaGen | 16384 x 8, L2 norm, `unit` | commitment 0.25, codebook 1 | an entropy loss, off by default |
+| ViT-VQGAN | 8192 x 32, L2 norm, `normal` | commitment 0.25, codebook 1 | `straight_through="latents"` |
+| taming's VQGAN | 16384 x 256 | commitment 1, codebook 0.25 | the "legacy" loss of its releases |
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.distributed import SINGLE, World
-from sftok.quantizers.base import Quantized, QuantizerConfig, commit, nearest
+from sftok.quantizers.base import Quantized, QuantizerConfig, commit, nearest, straight_through
+from sftok.quantizers.entropy import code_entropies
 
 
 class VQConfig(QuantizerConfig, name="vq"):
-    """A codebook of `codebook_size` codes."""
+    """A codebook of `codebook_size` codes.
+
+    Attributes:
+        commitment_cost: weight of the loss that pulls latents to their codes.
+        codebook_cost: weight of the loss that pulls codes to their latents.
+        use_l2_norm: whether latents and codes are compared, and decoded, at length 1.
+        straight_through: whose gradient the codes get, if latents are normalized: that of the normalized
+            latents, or that of the latents as they come.
+        initial_codes: uniform in [-1/V, 1/V], the same normalized to length 1, or standard normal.
+        entropy_weight: weight of the entropy loss in training.
+        entropy_temperature: divides the squared distances that the entropies are computed from.
+    """
 
     codebook_size: int = Field(default=8192, ge=2)
     commitment_cost: float = Field(default=0.25, ge=0)
+    codebook_cost: float = Field(default=1.0, ge=0)
     use_l2_norm: bool = True
+    straight_through: Literal["normalized", "latents"] = "normalized"
+    initial_codes: Literal["uniform", "unit", "normal"] = "uniform"
+    entropy_weight: float = Field(default=0.0, ge=0)
+    entropy_temperature: float = Field(default=0.01, gt=0)
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> VQ:
         """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
@@ -30,9 +61,8 @@ class VQ(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = nn.Parameter(torch.empty(config.codebook_size, token_dim))
-        bound = 1 / config.codebook_size
         generator = generator or torch.Generator().manual_seed(0)
-        nn.init.uniform_(self.embedding, -bound, bound, generator=generator)
+        initialize_codes(self.embedding, config.initial_codes, generator)
 
     @property
     def codebook_size(self) -> int:
@@ -47,10 +77,18 @@ class VQ(nn.Module):
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
         """Quantize latents `[B, K, Dq]` to their nearest codes. Nothing is drawn."""
+        config = self.config
         with torch.autocast(latents.device.type, enabled=False):
-            points, codebook = self._scale(latents.float()), self.codebook()
+            latents = latents.float()
+            points, codebook = self._scale(latents), self.codebook()
             ids = nearest(points, codebook)
-            return commit(points, codebook[ids], ids, self.config.commitment_cost)
+            codes = codebook[ids]
+            found = commit(points, codes, ids, config.commitment_cost, config.codebook_cost)
+            if config.straight_through == "latents":
+                found = replace(found, quantized=straight_through(latents, codes))
+            if self.training and config.entropy_weight:
+                found = replace(found, loss=found.loss + self._entropy_loss(points, codebook, world))
+            return found
 
     def assign(self, latents: Tensor) -> Tensor:
         """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
@@ -63,3 +101,21 @@ class VQ(nn.Module):
 
     def _scale(self, vectors: Tensor) -> Tensor:
         return F.normalize(vectors, dim=-1) if self.config.use_l2_norm else vectors
+
+    def _entropy_loss(self, points: Tensor, codebook: Tensor, world: World) -> Tensor:
+        points = rearrange(points, "b k d -> (b k) d")
+        distances = points.square().sum(1, keepdim=True) + codebook.square().sum(1)
+        distances = distances - 2 * points @ codebook.t()
+        sample, batch = code_entropies(-distances / self.config.entropy_temperature, world=world)
+        return self.config.entropy_weight * (sample - batch)
+
+
+def initialize_codes(codes: Tensor, kind: str, generator: torch.Generator) -> None:
+    """Draw codes `[V, D]` in place: `uniform` in [-1/V, 1/V], the same at length 1 (`unit`), or `normal`."""
+    if kind == "normal":
+        nn.init.normal_(codes, generator=generator)
+        return
+    bound = 1 / len(codes)
+    nn.init.uniform_(codes, -bound, bound, generator=generator)
+    if kind == "unit":
+        codes.data = F.normalize(codes.data, dim=-1)

@@ -33,7 +33,7 @@ from sftok.decoding.schedule import DecodingConfig
 from sftok.device import DeviceName, open_device
 from sftok.losses.lpips import LpipsLoss
 from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
-from sftok.models.tokenizer import SIZES, SFTok, SFTokConfig
+from sftok.tokenizers.sftok import SIZES, SFTok, SFTokConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.precision import Precision
 from sftok.training.stages.base import Stage

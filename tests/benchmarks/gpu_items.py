@@ -27,13 +27,13 @@ from torch.utils.flop_counter import FlopCounterMode
 from sftok.data import AugmentationConfig, DataConfig, load
 from sftok.data.base import MemoryImageSet
 from sftok.data.batches import Batch, training_batches
+from sftok.data.tokens import TokensOnTheFly
 from sftok.decoding.schedule import DecodingConfig
 from sftok.decoding.unmask import iterative_unmask
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.reconstruction import evaluate
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SIZES, SFTok
-from sftok.tokens import TokensOnTheFly
+from sftok.tokenizers.sftok import SIZES, SFTok
 from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.measure import Enough, Stopwatch, stage_of

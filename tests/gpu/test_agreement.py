@@ -16,7 +16,6 @@ from sftok.data.batches import Batch
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.schedule import DecodingConfig
 from sftok.device import CPU
-from sftok.evaluation.classifier import CONFIG_KEY, Classifier, ClassifierConfig
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.extractors.base import EvaluationError, ExtractorConfig
 from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
@@ -25,12 +24,13 @@ from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
 from sftok.evaluation.reconstruction import evaluate
 from sftok.evaluation.reference import reference_features
 from sftok.generation import generate_ids
+from sftok.generators.maskgit import MaskGITGenerator
+from sftok.io.weights import save_tensors
 from sftok.metrics.fid import frechet_distance
-from sftok.models.generator import MaskGITGenerator
+from sftok.models.classifier import CONFIG_KEY, Classifier, ClassifierConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 from sftok.training.stages.base import Step
-from sftok.weights import save_tensors
 
 pytestmark = pytest.mark.gpu
 

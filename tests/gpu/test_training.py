@@ -13,10 +13,10 @@ from parallel_worker import LEARNING, STAGES, batches, images
 from small_models import TEACHER
 from small_training import Recorder, assert_resumes, run, tokenizer_stage
 
-from sftok.evaluation.classifier import Classifier, ClassifierConfig
+from sftok.data.tokens import TokensOnTheFly
+from sftok.models.classifier import Classifier, ClassifierConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.randomness import seeded_initialization
-from sftok.tokens import TokensOnTheFly
 from sftok.training.stages.base import Stage, Step
 from sftok.training.stages.classifier import ClassifierStage
 from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage

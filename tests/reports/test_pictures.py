@@ -156,7 +156,7 @@ def test_systems_stand_one_below_the_other_over_what_they_get_wrong(maker: Store
     (found,) = galleries.drawn(maker.run(trained("figure5")))
     names = [strip.name.partition(" (")[0] for strip in found.strips]
     assert names[:3] == ["original", "TiTok-B, T=1", "difference"]
-    assert names.count("difference") == 4
+    assert names.count("difference") == 6
     assert names[-2] == "SFTok-L, T=8"
     expected = np.abs(pixels(found.strips[0]).astype(int) - pixels(found.strips[1]).astype(int))
     assert (pixels(found.strips[2]) == np.minimum(BRIGHTER * expected, 255)).all()
@@ -187,7 +187,7 @@ def test_a_gallery_takes_the_place_of_the_strips(maker: StoreMaker, report: Call
     page = report(maker.load(run.request), name="figure5.html")
     assert 'id="galleries"' in page
     assert 'id="reconstructions"' not in page
-    assert "Not trained here, so not in the picture: TiTok-BL †, One-D-Piece-L." in page
+    assert "so not in the picture" not in page
     assert page.count("cannot be read") == 1
     assert galleries.drawn(maker.run(trained("figure5"), seeds=(9,), progress="waiting")) == []
 

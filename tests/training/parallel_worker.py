@@ -28,14 +28,15 @@ from sftok.data.base import MemoryImageSet
 from sftok.data.batches import Batch, training_batches
 from sftok.device import open_device
 from sftok.distributed import SINGLE, World, joined
-from sftok.models.generator import MaskGITGenerator
+from sftok.generators.base import GeneratorLossConfig
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Stage
-from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
+from sftok.training.stages.generator import GeneratorStage
 from sftok.training.stages.teacher import TeacherStage
 from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage, WarmUpStage
 

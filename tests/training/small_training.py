@@ -17,7 +17,7 @@ from torch import nn
 from sftok.data.batches import Batch
 from sftok.device import CPU
 from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.tokenizers.sftok import SFTok, SFTokConfig
 from sftok.training.compiling import CompileMode
 from sftok.training.interruption import TrainingInterrupted
 from sftok.training.loop import BatchSource, TrainingConfig, train

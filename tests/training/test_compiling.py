@@ -14,8 +14,8 @@ from small_training import Recorder, run
 from torch import nn
 
 from sftok.config import ConfigError
-from sftok.models.generator import MaskGITGenerator
-from sftok.models.tokenizer import SFTok
+from sftok.generators.maskgit import MaskGITGenerator
+from sftok.tokenizers.sftok import SFTok
 from sftok.training import compiling
 from sftok.training.compiling import compile_networks
 

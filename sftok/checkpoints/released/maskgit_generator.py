@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from sftok.checkpoints.checkpoint import MASKGIT_GENERATOR
 from sftok.checkpoints.layouts import Layout
-from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, count, shape
+from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, count, join, shape
 
 HEADS = 16
 
@@ -24,22 +23,16 @@ def _join(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     Raises:
         ReleasedWeightsError: tensors to be joined are missing or do not fit each other.
     """
-    try:
-        words, ids = tensors.pop("words"), len(tensors["head.weight"]) + 1
-        tensors["token_embedding.weight"] = words[:ids]
-        tensors["class_embedding.weight"] = words[ids:]
-        tensors["position_embedding"] = tensors["position_embedding"] + tensors.pop("types")[0]
-        for joint in {name.rpartition("/")[0] for name in tensors if "/" in name}:
-            parts = [tensors.pop(f"{joint}/{part}") for part in ("query", "key", "value")]
-            tensors[joint] = torch.cat(parts)
-    except KeyError as missing:
-        raise ReleasedWeightsError(
-            f"a tensor is missing, {missing.args[0]} in this package's names"
-        ) from None
-    except (RuntimeError, IndexError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise ReleasedWeightsError(f"its tensors do not fit each other ({reason})") from None
-    return tensors
+    for part in ("words", "types", "position_embedding", "head.weight"):
+        shape(tensors, part, 2)
+    words, ids = tensors.pop("words"), len(tensors["head.weight"]) + 1
+    types, positions = tensors.pop("types"), tensors["position_embedding"]
+    if types.shape[1] != positions.shape[1]:
+        raise ReleasedWeightsError("its tensors do not fit each other (token types and positions)")
+    tensors["token_embedding.weight"] = words[:ids]
+    tensors["class_embedding.weight"] = words[ids:]
+    tensors["position_embedding"] = positions + types[0]
+    return join(tensors, ("query", "key", "value"))
 
 
 def _record(tensors: Tensors) -> Record:

@@ -60,7 +60,7 @@ LAYOUTS = (
     Layout(
         title="released MaskGIT-VQGAN",
         architecture=MASKGIT_VQGAN,
-        markers=frozenset({"encoder.conv_in.weight", "quantize.embedding.weight"}),
+        markers=frozenset({"encoder.down.0.block.0.conv1.weight", "encoder.mid.0.conv1.weight"}),
         rules=(
             Rule(r"quantize\.embedding\.weight", "pixel_decoder.codebook"),
             *convolutional("encoder", "encoder"),

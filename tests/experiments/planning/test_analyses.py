@@ -72,9 +72,9 @@ def test_a_key_changes_with_what_the_analysis_reads(overrides: dict[str, Any], c
     assert {name for name in before if before[name] != after[name]} == changed
 
 
-def test_a_teacher_cannot_be_analysed() -> None:
+def test_only_what_decodes_in_steps_can_be_analysed() -> None:
     spec = SPECS["table1"]
-    with pytest.raises(ConfigError, match="is a teacher"):
+    with pytest.raises(ConfigError, match="'vit-vqgan' is 'pixels'"):
         type(spec).build({**dict(spec), "analyses": ("steps",)})
 
 

@@ -16,6 +16,9 @@ from experiments.profiles import PROFILES
 from experiments.specs import Experiment, Row
 from sftok.config import ConfigError
 
+JUDGES = {"classifier", "judge"}
+"""Kinds of the networks that measure."""
+
 
 def planned(experiment: Experiment = table4.EXPERIMENT, profile: str = "cpu", **changes: Any) -> Plan:
     return planned_as(experiment, profile=profile, **changes)
@@ -27,7 +30,7 @@ def kinds(plan: Plan) -> list[str]:
 
 def test_the_rows_of_table_4_share_teacher_codes_and_warm_up() -> None:
     assert sorted(kinds(planned())) == sorted(
-        ["classifier", "teacher", "codes", *["stage"] * (1 + 3), *["evaluation"] * (3 + 1)]
+        ["classifier", "judge", "judge", "teacher", "codes", *["stage"] * (1 + 3), *["evaluation"] * (3 + 1)]
     )
 
 
@@ -35,13 +38,13 @@ def test_seeds_share_the_teacher_and_nothing_that_is_seeded() -> None:
     one, three = planned(), planned(seeds=(0, 1, 2))
     new = {artifact.kind for artifact in three.artifacts if artifact not in one.artifacts}
     assert new == {"stage", "evaluation"}
-    assert len(three.artifacts) == 4 + 3 * (1 + 3 + 3)
+    assert len(three.artifacts) == 6 + 3 * (1 + 3 + 3)
 
 
 def test_tables_share_what_is_the_same() -> None:
     both = set(planned(table3.EXPERIMENT).artifacts) & set(planned(table4.EXPERIMENT).artifacts)
     assert sorted(artifact.kind for artifact in both) == [
-        "classifier", "codes", "evaluation", "evaluation", "stage", "stage", "teacher",
+        "classifier", "codes", "evaluation", "evaluation", "judge", "judge", "stage", "stage", "teacher",
     ]  # fmt: skip
     assert set(planned(figure8.EXPERIMENT).artifacts) <= set(planned(table3.EXPERIMENT).artifacts)
 
@@ -49,16 +52,16 @@ def test_tables_share_what_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        ({"overrides": {"teacher.steps": 7}}, {"classifier"}),
-        ({"overrides": {"stage1.steps": 7}}, {"classifier", "teacher", "codes", "reference"}),
-        ({"overrides": {"loss.unmasked_weight": 0.2}}, {"classifier", "teacher", "codes", "reference"}),
-        ({"overrides": {"evaluation.temperature": 0.5}}, {"classifier", "teacher", "codes", "stage"}),
+        ({"overrides": {"teacher.steps": 7}}, JUDGES),
+        ({"overrides": {"stage1.steps": 7}}, JUDGES | {"teacher", "codes", "reference"}),
+        ({"overrides": {"loss.unmasked_weight": 0.2}}, JUDGES | {"teacher", "codes", "reference"}),
+        ({"overrides": {"evaluation.temperature": 0.5}}, JUDGES | {"teacher", "codes", "stage"}),
         ({"overrides": {"evaluation.primary_extractor": "efficientnet-lite0@64"}}, set("everything")),
         ({"overrides": {"device": "cuda"}}, set("everything")),
         ({"overrides": {"device": "cuda", "tf32": False}}, set("everything")),
         ({"overrides": {"compile": "default"}}, set("everything")),
         ({"data": {**DATA, "train": "d" * 64}}, set()),
-        ({"data": {**DATA, "test": "d" * 64}}, {"classifier", "teacher", "codes", "stage"}),
+        ({"data": {**DATA, "test": "d" * 64}}, JUDGES | {"teacher", "codes", "stage"}),
     ],
 )
 def test_a_key_changes_with_what_matters_and_only_with_that(change: dict[str, Any], kept: set[str]) -> None:
@@ -104,7 +107,7 @@ def test_every_artifact_is_made_on_the_profiles_device(profile: str, device: str
 def test_rows_that_are_only_published_are_not_planned() -> None:
     rows = {row.row for row in planned(SPECS["table1"]).rows}
     assert rows == {row.name for row in SPECS["table1"].rows if row.trained}
-    assert "vit-vqgan" not in rows
+    assert "flextok" not in rows
 
 
 def test_a_row_of_table_1_needs_nothing_but_a_spec_entry() -> None:
@@ -118,7 +121,9 @@ def test_a_row_of_table_1_needs_nothing_but_a_spec_entry() -> None:
     published = Row(name="theirs", label="Theirs", trained=False, published={"rfid": 1.0})
     more = spec.model_copy(update={"rows": (*spec.rows, longer, published)})
     new = set(planned(more).artifacts) - set(planned(spec).artifacts)
-    assert {artifact.label for artifact in new} == {"mine, seed 0", "evaluation of mine, seed 0"}
+    assert {artifact.label for artifact in new} == {
+        f"{what}mine, seed 0" for what in ("", "evaluation of ", "speed of ")
+    }
 
 
 def test_the_teachers_rows_train_no_tokenizer() -> None:
@@ -131,10 +136,11 @@ def test_the_teachers_rows_train_no_tokenizer() -> None:
 
 
 def test_the_tokenizers_of_table_1_take_the_same_steps_of_the_same_batches() -> None:
-    rows = [row for row in planned(SPECS["table1"]).rows if row.row not in ("maskgit", "vqgan")]
+    spec = SPECS["table1"]
+    rows = [row for row in planned(spec).rows if spec.row(row.row).subject == "tokenizer"]
     lengths = {sum(stage.steps for stage in row.training if "fine-tuning" not in stage.stage) for row in rows}
     batches = {stage.training_batch for row in rows for stage in row.training[:-1]}
-    assert len(rows) == 6
+    assert len(rows) == 7
     assert len(lengths) == len(batches) == 1
     assert len({row.training[-1].steps for row in rows}) == 1
 
@@ -205,7 +211,7 @@ def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], 
 
 
 def test_a_part_of_what_a_row_sets_is_refused() -> None:
-    message = r"tokenizer.decoder.width is .* \(row 'sftok-l' sets tokenizer.decoder"
+    message = r"tokenizer.decoder.width is .* \(row 'one-d-piece-l' sets tokenizer.decoder"
     with pytest.raises(ConfigError, match=message):
         planned(table1.EXPERIMENT, overrides={"tokenizer.decoder.width": 32})
 

@@ -1,0 +1,57 @@
+"""Features of the in-domain classifier, where published networks would see images that they do not know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from einops import rearrange
+from pydantic import Field
+from torch import Tensor
+
+from sftok.config import ConfigError
+from sftok.features.base import Features, FeaturesConfig
+from sftok.frozen import Frozen
+from sftok.models.classifier import Classifier, load_classifier
+
+
+class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
+    """The classifier of the data's own classes.
+
+    Attributes:
+        level: whose map the features are, after so many halvings of the image; None means the last.
+    """
+
+    in_domain = True
+
+    level: int | None = Field(default=None, ge=1)
+
+    def build(self, weights: Path | None = None) -> ClassifierFeatures:
+        """The features.
+
+        Raises:
+            ConfigError: `weights` is not given or not a classifier's file, or it has no such level.
+        """
+        if weights is None:
+            raise ConfigError("classifier: name the safetensors file of a trained classifier")
+        return ClassifierFeatures(load_classifier(weights), self.level)
+
+
+class ClassifierFeatures(Features):
+    """The map of one level of a classifier: its positions are the patches."""
+
+    def __init__(self, classifier: Classifier, level: int | None = None) -> None:
+        channels = classifier.config.channels
+        level = len(channels) if level is None else level
+        if level > len(channels):
+            raise ConfigError(f"classifier: no level {level}; it halves images {len(channels)} times")
+        layers_per_level = len(classifier.body) // len(channels)
+        self.network = Frozen(classifier.body[: layers_per_level * level])
+        self.dim = channels[level - 1]
+
+    def pooled(self, images: Tensor) -> Tensor:
+        """The mean over positions, `[B, F]`."""
+        return self.patches(images).mean(1)
+
+    def patches(self, images: Tensor) -> Tensor:
+        """One feature per position, `[B, n, F]`."""
+        return rearrange(self.network(images), "b c h w -> b (h w) c")

@@ -1,0 +1,61 @@
+"""What an autoencoder is: images to latents and back, whatever quantizer stands between the two halves."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+import torch
+from einops import rearrange
+from torch import Tensor, nn
+
+from sftok.components import Component
+
+
+class AutoencoderConfig(Component, family="autoencoder", package="sftok.models.autoencoders"):
+    """The two halves of a tokenizer that is trained on pixels.
+
+    Latents are a sequence `[B, N, D]`; those of a 2D tokenizer are its grid, row by row.
+    """
+
+    @abstractmethod
+    def num_latents(self, image_size: int) -> int:
+        """Latents per image, N."""
+
+    def check(self, image_size: int, latent_dim: int) -> None:
+        """Refuse images or latents that the networks cannot have.
+
+        Raises:
+            ValueError: `image_size` pixels per side or `latent_dim` channels do not fit.
+        """
+
+    @abstractmethod
+    def build_encoder(
+        self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
+    ) -> nn.Module:
+        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+
+    @abstractmethod
+    def build_decoder(
+        self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
+    ) -> nn.Module:
+        """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+
+
+def to_grid(latents: Tensor, side: int) -> Tensor:
+    """Latents `[B, N, D]`, row by row, to a map `[B, D, h, w]` with `side` rows."""
+    return rearrange(latents, "b (h w) d -> b d h w", h=side)
+
+
+def to_sequence(grid: Tensor) -> Tensor:
+    """A map `[B, D, h, w]` to latents `[B, N, D]`, row by row."""
+    return rearrange(grid, "b d h w -> b (h w) d")
+
+
+def check_patches(patch_size: int, image_size: int) -> None:
+    """Refuse images that patches do not cover evenly.
+
+    Raises:
+        ValueError: names both sizes.
+    """
+    if image_size % patch_size:
+        raise ValueError(f"patch_size {patch_size} does not divide image_size {image_size}")

@@ -1,0 +1,173 @@
+"""What the convolutional autoencoders share: their sizes, and the layers that they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.layers import attend
+
+
+class ConvolutionalConfig(AutoencoderConfig):
+    """The sizes of both halves, which mirror each other.
+
+    Attributes:
+        hidden_channels: channels after the first convolution, before the multipliers.
+        channel_multipliers: one per level, level 0 at full resolution; each level but the last halves the
+            grid.
+        num_res_blocks: residual blocks per level.
+        norm_groups: groups of every group norm.
+    """
+
+    hidden_channels: int = Field(default=128, ge=1)
+    channel_multipliers: tuple[int, ...] = Field(default=(1, 1, 2, 2, 4), min_length=1)
+    num_res_blocks: int = Field(default=2, ge=1)
+    norm_groups: int = Field(default=32, ge=1)
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        for channels in (self.hidden_channels, *self.channels):
+            if channels < 1 or channels % self.norm_groups:
+                raise ValueError(f"norm_groups {self.norm_groups} does not divide {channels} channels")
+        return self
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.hidden_channels * multiplier for multiplier in self.channel_multipliers)
+
+    @property
+    def factor(self) -> int:
+        """Pixels per side that a latent covers."""
+        return 2 ** (len(self.channel_multipliers) - 1)
+
+    def num_latents(self, image_size: int) -> int:
+        """Latents per image, N."""
+        return (image_size // self.factor) ** 2
+
+    def check(self, image_size: int, latent_dim: int) -> None:
+        """Refuse images that latents do not cover evenly.
+
+        Raises:
+            ValueError: names both sizes.
+        """
+        if image_size % self.factor:
+            raise ValueError(
+                f"image_size {image_size} is not a multiple of {self.factor}, the pixels per side of a latent"
+            )
+
+
+Norm = Callable[[int], nn.Module]
+"""Builds the norm of a number of channels; called with the features and, if it is modulated, the codes."""
+
+
+class SpatialNorm(nn.Module):
+    """A group norm whose scale and shift come from the quantized map (MoVQ, arXiv 2209.09002, Section 3.2).
+
+    The map is resized to the features by nearest neighbor: GroupNorm(f) * conv_y(q) + conv_b(q). There is no
+    "1 +" on the scale.
+    """
+
+    def __init__(self, channels: int, groups: int, code_channels: int) -> None:
+        super().__init__()
+        self.norm = group_norm(channels, groups)
+        self.scale = nn.Conv2d(code_channels, channels, 1)
+        self.shift = nn.Conv2d(code_channels, channels, 1)
+
+    def forward(self, hidden: Tensor, codes: Tensor) -> Tensor:
+        """Features `[B, C, h, w]` and the quantized map `[B, D, h', w']` to `[B, C, h, w]`."""
+        codes = F.interpolate(codes, size=hidden.shape[-2:], mode="nearest")
+        return self.norm(hidden) * self.scale(codes) + self.shift(codes)
+
+
+class ResidualBlock(nn.Module):
+    """Twice norm, SiLU and 3x3 convolution, plus the input, which a 1x1 convolution widens where necessary.
+
+    Args:
+        inputs: channels before.
+        outputs: channels after.
+        norm: builds the norms.
+        bias: whether the convolutions have one.
+    """
+
+    def __init__(self, inputs: int, outputs: int, norm: Norm, bias: bool = True) -> None:
+        super().__init__()
+        self.norm1 = norm(inputs)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=bias)
+        self.norm2 = norm(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=bias)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=bias) if inputs != outputs else nn.Identity()
+
+    def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
+        """`[B, inputs, h, w]` to `[B, outputs, h, w]`; `codes` modulate the norms."""
+        out = self.conv1(F.silu(self.norm1(hidden, *codes)))
+        out = self.conv2(F.silu(self.norm2(out, *codes)))
+        return self.shortcut(hidden) + out
+
+
+class AttentionBlock(nn.Module):
+    """Attention with one head over all positions of a grid, around a residual."""
+
+    def __init__(self, channels: int, norm: Norm) -> None:
+        super().__init__()
+        self.norm = norm(channels)
+        self.qkv = nn.Conv2d(channels, 3 * channels, 1)
+        self.proj = nn.Conv2d(channels, channels, 1)
+
+    def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
+        """`[B, C, h, w]` to `[B, C, h, w]`; `codes` modulate the norm."""
+        joint = rearrange(
+            self.qkv(self.norm(hidden, *codes)), "b (three c) h w -> three b 1 (h w) c", three=3
+        )
+        attended = rearrange(attend(*joint), "b 1 (h w) c -> b c h w", h=hidden.shape[2])
+        return hidden + self.proj(attended)
+
+
+class Downsample(nn.Conv2d):
+    """A 3x3 convolution with stride 2; one column of zeros at the right and one row below are its padding."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, stride=2)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[B, C, 2h, 2w]` to `[B, C, h, w]`."""
+        return super().forward(F.pad(hidden, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Conv2d):
+    """Doubling by nearest neighbor, and a 3x3 convolution."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, channels, 3, padding=1)
+
+    def forward(self, hidden: Tensor) -> Tensor:
+        """`[B, C, h, w]` to `[B, C, 2h, 2w]`."""
+        return super().forward(F.interpolate(hidden, scale_factor=2.0, mode="nearest"))
+
+
+def group_norm(channels: int, groups: int) -> nn.GroupNorm:
+    """The group norm of all these autoencoders, with epsilon 1e-6."""
+    return nn.GroupNorm(groups, channels, eps=1e-6)
+
+
+def initialize_as_torch(module: nn.Module, generator: torch.Generator | None = None) -> None:
+    """Draw the weights of convolutions and linear layers in place, from torch's default distributions.
+
+    Args:
+        module: changed in place.
+        generator: source of the draws (None: seed 0).
+    """
+    generator = generator or torch.Generator().manual_seed(0)
+    for child in module.modules():
+        if isinstance(child, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_uniform_(child.weight, a=5**0.5, generator=generator)
+            if child.bias is not None:
+                bound = child.weight[0].numel() ** -0.5
+                nn.init.uniform_(child.bias, -bound, bound, generator=generator)

@@ -1,0 +1,1 @@
+"""Tokenizers put together from parts."""
