@@ -7,7 +7,6 @@ overlays the profile, `--set` overlays both. Keys are dotted: `stage2.context.re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
@@ -15,7 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
-from sftok.components import NAME
+from sftok.components import Overlay, overlay
 from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
 from sftok.decoding.guidance import GenerationConfig
@@ -44,9 +43,6 @@ from sftok.training.semantic import SemanticConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
-
-Overlay = Mapping[str, Any]
-"""Values by dotted key."""
 
 
 class TeacherRecipe(Config):
@@ -324,26 +320,6 @@ class Recipe(Config):
                 "latent_dim": own.latent_dim,
             }
         )
-
-
-def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
-    """`values` (nested) with every dotted key of `changes` replaced; unknown keys are left for the record.
-
-    Another component's settings mean nothing to a new one: a changed `name` drops those that it replaces.
-    """
-    result = dict(values)
-    for dotted in sorted(changes, key=lambda key: not f".{key}".endswith(f".{NAME}")):
-        head, _, rest = dotted.partition(".")
-        value = changes[dotted]
-        if rest:
-            nested = result.get(head)
-            kept = nested if isinstance(nested, Mapping) else {}
-            if rest == NAME and kept.get(NAME) != value:
-                kept = {}
-            result[head] = overlay(kept, {rest: value})
-        else:
-            result[head] = value
-    return result
 
 
 def resolve(*overlays: Overlay) -> Recipe:
