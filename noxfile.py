@@ -71,6 +71,43 @@ def benchmarks(session: nox.Session) -> None:
         print_ratios(json.loads(report.read_text())["benchmarks"])
 
 
+@nox.session
+def gpu(session: nox.Session) -> None:
+    """Everything that a GPU must do; `nox -s gpu -- --device cpu` runs the same tests on the CPU."""
+    name = device(session)
+    python(session, "-m", "pytest", "tests/gpu", "--device", name, "--timeout=0", *without_device(session))
+
+
+@nox.session
+def gpu_benchmark(session: nox.Session) -> None:
+    """Speed and memory on a GPU, as a table and as JSON; see tests/benchmarks/gpu.py for its options."""
+    name = device(session)
+    python(session, "tests/benchmarks/gpu.py", "--device", name, *without_device(session))
+
+
+def device(session: nox.Session) -> str:
+    """Where to run: on the GPU unless `--device cpu` is given; says so first."""
+    options = list(session.posargs)
+    name = options[options.index("--device") + 1] if "--device" in options else "cuda"
+    # Imported here: the other sessions should not wait for torch.
+    from sftok.device import DeviceError, describe_device, require_device
+
+    try:
+        require_device(name)
+    except DeviceError:
+        session.error(f"no GPU here; `nox -s {session.name} -- --device cpu` runs it on the CPU in its place")
+    session.log(f"on {describe_device(name)}{' in place of a GPU' if name == 'cpu' else ''}")
+    return name
+
+
+def without_device(session: nox.Session) -> list[str]:
+    """The other options of a session."""
+    options = list(session.posargs)
+    if "--device" in options:
+        del options[options.index("--device") : options.index("--device") + 2]
+    return options
+
+
 def run_everything(session: nox.Session, *options: str) -> None:
     """All specs at once: what several need is made once, and what fails keeps nothing else from running."""
     python(session, "-m", "experiments", "run", "all", "--yes", *options)

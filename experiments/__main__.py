@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sftok.output import reader_left
+from sftok.io.output import reader_left
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -46,6 +46,7 @@ def _main(argv: Sequence[str]) -> int:
         argv=tuple(argv),
         registry=Registry(SPECS),
         build_report=_build_report,
+        build_evaluations=_build_evaluations,
         export=_export,
         export_verdicts=_export_verdicts,
     )
@@ -65,6 +66,12 @@ def _build_report(store: Path, runs: Sequence[Run]) -> Path:
     import reports
 
     return reports.build(store, runs)
+
+
+def _build_evaluations(store: Path) -> Path | None:
+    import reports
+
+    return reports.build_evaluations(store)
 
 
 def _export(frame: pd.DataFrame, format: str) -> str:

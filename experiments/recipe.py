@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError, model_validator
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
+from sftok.calibration.report import CalibrationConfig
 from sftok.components import Overlay, overlay
 from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
@@ -22,6 +23,8 @@ from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, GenerationEvaluationConfig
 from sftok.features.base import FeaturesConfig
+from sftok.generators.base import GeneratorConfig, GeneratorLossConfig
+from sftok.generators.maskgit import MaskGITConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.metrics.base import MetricConfig
@@ -30,18 +33,17 @@ from sftok.models.autoencoders.taming import TamingConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
-from sftok.models.generator import GeneratorConfig, MaskGITConfig
 from sftok.models.maskgit_vqgan import VQGANConfig
-from sftok.models.tokenizer import LatentTokenizerConfig, SFTokConfig
 from sftok.quantizers.base import QuantizerConfig
 from sftok.quantizers.projected import ProjectedConfig
 from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
+from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
+from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.semantic import SemanticConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
-from sftok.training.stages.generator import GeneratorLossConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 
@@ -64,6 +66,15 @@ class ClassifierRecipe(Config):
     seed: int = 0
     steps: int = Field(default=1500, ge=1)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+
+class JudgesRecipe(Config):
+    """How the other feature spaces are trained that learn from the training images."""
+
+    seed: int = 1
+    """Another than the classifier's."""
+    steps: int = Field(default=1500, ge=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
 
 
@@ -195,6 +206,11 @@ class GeneratorRecipe(Config):
         batch_size=2048, optimizer=OptimizerConfig(learning_rate=2e-4, beta2=0.96, weight_decay=0.03)
     )
 
+    @model_validator(mode="after")
+    def _reads_its_loss(self) -> Self:
+        self.model.check_loss(self.loss)
+        return self
+
 
 class GenerationRecipe(Config):
     """How images are generated and measured; feature spaces, precision and seed are the evaluation's."""
@@ -227,11 +243,16 @@ class Recipe(Config):
     """Where everything is computed; what is missing is an error, never replaced. In no artifact's key."""
     tf32: bool = True
     """Whether a GPU may compute float32 products in TF32 (Table 6). In no artifact's key."""
+    compile: CompileMode = "none"
+    """What `torch.compile` may do in training; compiled networks round differently. In no artifact's key."""
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
     """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
+    judges: JudgesRecipe = JudgesRecipe()
+    calibration: CalibrationConfig = CalibrationConfig()
+    """How the feature spaces are put to the test."""
     tokenizer: LatentTokenizerConfig = LatentTokenizerConfig()
     loss: TokenizerLossConfig = TokenizerLossConfig()
     tokenizer_steps: int = Field(default=1_000_000, ge=1)

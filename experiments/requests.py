@@ -64,6 +64,10 @@ class StoredRequest(BaseModel, frozen=True, extra="forbid"):
     """The configuration of each row."""
     primary_extractor: str
     """Label of the feature space that the profile names for its headline verdicts, before any result."""
+    calibration: StoredArtifact | None = None
+    """What puts the feature spaces to the test; it need not be among the artifacts of this request."""
+    trained_in: tuple[str, ...] = ()
+    """Labels of the feature spaces whose network a row's training uses as well."""
     metrics: dict[str, dict[str, Any]]
     """How each metric that is measured, published or claimed describes itself."""
     facts: dict[str, dict[str, str]]

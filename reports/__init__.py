@@ -24,4 +24,12 @@ def build(store: Path, runs: Sequence[Run]) -> Path:
     # Matplotlib takes a second to import; `reports.export` and `reports.verdicts` need none of it.
     from reports.pages import write_report
 
+    build_evaluations(store)
     return write_report(store / "report", runs, stored_studies(store))
+
+
+def build_evaluations(store: Path) -> Path | None:
+    """Write `store/report/evaluate.html`, of all that `evaluate` has measured; None if that is nothing."""
+    from reports.evaluations import write_evaluations
+
+    return write_evaluations(store / "report", store)

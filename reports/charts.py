@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from experiments.records import Run
 from experiments.records.frame import over_seeds
@@ -173,6 +173,12 @@ def _scale_x(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
     else:
         axes.set_xscale("log" if axis.scale == "log" else "linear")
         axes.margins(x=0.06)
+        if axis.scale == "log":
+            # Within a decade or two there are few powers of ten: 2 and 5 are named, too.
+            near = ticks[0] > 0 and ticks[-1] / ticks[0] < 100
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,)))
+            axes.xaxis.set_minor_locator(NullLocator())
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 
 
 def _scale_y(axes: Axes, points: pd.DataFrame, least_span: float, references: Mapping[str, float]) -> None:

@@ -1,6 +1,7 @@
 """Pages: self-contained HTML, written atomically.
 
-A page holds everything it shows (styles, charts, images), loads nothing, and runs no script.
+A page holds everything it shows (styles, charts, images) and loads nothing. Only the page of evaluated
+tokenizers runs a script, which sorts its tables.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from reports.html import template
 from reports.sections import Section
 from reports.status import run_status
 from reports.studies import StudyView, study_view
+from sftok.io.unfinished import unfinished
 from sftok.metrics.quantity import Quantity
-from sftok.unfinished import unfinished
 
 
 class Entry:
@@ -68,7 +69,7 @@ def write_report(folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] 
         page = template("study", view=view, run=view.run, refresh=None)
         _write(folder / f"study-{view.run.name}.html", page)
     index = folder / "index.html"
-    _write(index, render_index(entries, views))
+    _write(index, render_index(entries, views, evaluated=(folder / "evaluate.html").exists()))
     return index
 
 
@@ -97,8 +98,11 @@ def render_page(entry: Entry, names: dict[str, str], own: Sequence[Section]) -> 
     )
 
 
-def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = ()) -> str:
-    """The overview of all claims, tables and studies; the scale is said once if all have the same."""
+def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = (), evaluated: bool = False) -> str:
+    """The overview of all claims, tables and studies; the scale is said once if all have the same.
+
+    With `evaluated`, it links to the page of what `evaluate` has measured.
+    """
     scales = {(entry.run.request.profile, entry.run.request.data): entry.run for entry in entries}
     counts: Counter[Outcome] = Counter()
     metrics: dict[str, Quantity] = {}
@@ -114,6 +118,7 @@ def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = ()) ->
         tally=counts,
         refresh=min((entry.status.refresh for entry in entries if entry.status.refresh), default=None),
         metrics=metrics.values(),
+        evaluated=evaluated,
     )
 
 

@@ -15,7 +15,7 @@ from PIL import Image
 
 from experiments.records import RowState, Run
 from experiments.store import EXAMPLES
-from sftok.arrays import read_arrays
+from sftok.io.arrays import read_arrays
 
 SUBJECTS = ("teacher", "pixels", "tokenizer")
 """What evaluations call the reconstruction of a tokenizer without steps."""

@@ -22,6 +22,7 @@ FIELDS = (
         "source",
         "extractor",
         "primary",
+        "calibrated",
         "verdict",
         "left",
         "sign",
@@ -48,7 +49,7 @@ def verdict_frame(runs: Iterable[Run]) -> pd.DataFrame:
             lines.append(
                 (
                     *(run.experiment.name, run.request.profile, claim.name, claim.text, claim.source),
-                    *(verdict.extractor, verdict.primary, verdict.outcome),
+                    *(verdict.extractor, verdict.primary, verdict.calibrated, verdict.outcome),
                     *(_written(sides.left), sides.sign, _written(sides.right), *ends),
                     *(" ".join(map(str, item.seeds)), item.outcome, item.reason),
                     verdict.remedy.command if verdict.remedy else "",
@@ -110,7 +111,8 @@ def _text(run: Run) -> Iterator[str]:
     if not experiment.claims:
         yield "  makes no claim"
     for claim, verdicts in by_claim(run):
-        yield f"  {MARKS[verdicts[0].outcome]} {verdicts[0].outcome}: {claim.text}"
+        headline = f"{verdicts[0].outcome} {verdicts[0].spread}".strip()
+        yield f"  {MARKS[verdicts[0].outcome]} {headline}: {claim.text}"
         for verdict in verdicts:
             where = f" ({verdict.extractor})" if verdict.extractor else ""
             outcome = "" if verdict.primary else f"{verdict.outcome}. "
@@ -130,4 +132,5 @@ def _word(verdict: Verdict) -> str:
     if verdict.outcome == "inconclusive" and verdict.seeds == 1 and all(map(math.isfinite, sides)):
         way = "as claimed" if min(sides) > 0 else "the other way" if min(sides) < 0 else "level"
         return f"one seed, {way}"
-    return f"**{verdict.outcome}**" if verdict.outcome in ("agrees", "disagrees") else verdict.outcome
+    outcome = f"**{verdict.outcome}**" if verdict.outcome in ("agrees", "disagrees") else verdict.outcome
+    return f"{outcome} {verdict.spread}".strip()

@@ -1,4 +1,4 @@
-"""`python -m sftok`: tokenize images, reconstruct them, and describe checkpoints.
+"""`python -m sftok`: tokenize images, reconstruct them, sample new ones, and describe checkpoints.
 
 Exit codes: 0 success, 1 output cannot be written or memory ran out, 2 wrong input, 130 interrupted. An error
 is one line on standard error.
@@ -10,7 +10,7 @@ import argparse
 import logging
 import sys
 
-from sftok.output import reader_left
+from sftok.io.output import reader_left
 from sftok.tool import arguments
 
 
@@ -28,10 +28,15 @@ def _main(options: argparse.Namespace) -> int:
     # Imported here: `--help` and a wrong option answer at once.
     from sftok.checkpoints import CheckpointError
     from sftok.config import ConfigError
-    from sftok.tool import info, reconstruct, tokenize
+    from sftok.tool import info, reconstruct, sample, tokenize
     from sftok.tool.errors import ToolError
 
-    commands = {"info": info.run, "reconstruct": reconstruct.run, "tokenize": tokenize.run}
+    commands = {
+        "info": info.run,
+        "reconstruct": reconstruct.run,
+        "sample": sample.run,
+        "tokenize": tokenize.run,
+    }
     try:
         commands[options.command](options)
     except BrokenPipeError as error:

@@ -19,7 +19,10 @@ class DeviceError(ConfigError):
 
 
 def open_device(name: DeviceName, *, tf32: bool = True, local_rank: int = 0) -> torch.device:
-    """The device of that name, set up for determinism as far as its kernels allow.
+    """The device of that name, set up for determinism.
+
+    An operation without a deterministic kernel is an error. With a warning in its place, PyTorch would choose
+    the nondeterministic kernels of attention, too.
 
     Args:
         name: "cuda" is one GPU, even if the machine has several.
@@ -34,8 +37,9 @@ def open_device(name: DeviceName, *, tf32: bool = True, local_rank: int = 0) -> 
     require_device(name)
     # cuBLAS reads this when it starts; otherwise its sums depend on timing.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-    # A warning only: stage 3 needs the gradient of bicubic and area resizing, which has no such kernel.
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.use_deterministic_algorithms(True)
+    # Filling what an operation overwrites anyway would cost a pass over its memory.
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
     # A launcher may show each process only its own GPU, or all of them.
@@ -67,3 +71,20 @@ def wait_for(device: torch.device) -> None:
 def describe_device(name: DeviceName) -> str:
     """A label for people: `cpu`, or the model of the GPU."""
     return torch.cuda.get_device_name() if name == "cuda" else name
+
+
+def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """Copy `tensor` to `device`; a GPU reads it from pinned memory, and nothing waits for the copy.
+
+    An ordinary copy from the CPU would wait until the GPU has done all that it was given before.
+    """
+    if device.type != "cuda" or tensor.is_cuda:
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an allocation failed; the CPU's allocator raises a plain RuntimeError."""
+    return isinstance(error, torch.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    )

@@ -29,3 +29,15 @@ def seeded_initialization(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derived_seed(seed, "initialisation"))
         yield
+
+
+@contextlib.contextmanager
+def initialization_from(source: torch.Generator | None) -> Iterator[None]:
+    """As `seeded_initialization`, with a seed drawn from `source` (None: seed 0).
+
+    For layers of a library that draws from the global state.
+    """
+    source = source or torch.Generator().manual_seed(0)
+    seed = torch.randint(2**63 - 1, (), generator=source, device=source.device)
+    with seeded_initialization(int(seed)):
+        yield

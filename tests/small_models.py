@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 from typing import Any, TypeVar
@@ -10,12 +11,13 @@ import torch
 from torch import nn
 
 from sftok.data.base import MemoryImageSet
+from sftok.generators.base import GeneratorRecord
+from sftok.generators.maskgit import MaskGITConfig
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
-from sftok.models.generator import GeneratorRecord, MaskGITConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGANRecord, VQGANConfig
-from sftok.models.tokenizer import SFTokConfig
 from sftok.quantizers.optvq import OptVQConfig
+from sftok.tokenizers.sftok import SFTokConfig
 
 BACKBONE = VQGANConfig(
     hidden_channels=8,
@@ -50,6 +52,16 @@ def image_set(count: int, side: int, classes: int = 2, seed: int = 0) -> MemoryI
     """Noise, of every class in turn."""
     pixels = torch.randint(256, (count, 3, side, side), generator=seeded(seed), dtype=torch.uint8)
     return MemoryImageSet("noise", tuple("abcd"[:classes]), pixels, torch.arange(count) % classes)
+
+
+def live_images(side: int) -> int:
+    """Bytes of the float images of `side` pixels that are alive anywhere in this process."""
+    found = {}
+    for each in gc.get_objects():
+        if type(each) is torch.Tensor and each.dtype == torch.float32 and each.shape[2:] == (side, side):
+            storage = each.untyped_storage()
+            found[storage.data_ptr()] = storage.nbytes()
+    return sum(found.values())
 
 
 class Malicious:

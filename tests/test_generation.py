@@ -5,8 +5,8 @@ import torch
 from small_models import generator_record, perturbed, seeded
 
 from sftok.decoding.guidance import GenerationConfig
-from sftok.generation import generate, generate_ids
-from sftok.models.generator import MaskGITGenerator
+from sftok.generation import generate
+from sftok.generators.maskgit import MaskGITGenerator
 
 CONFIG = generator_record(6, 10, 3)
 LABELS = torch.tensor([0, 1, 2, 1])
@@ -28,25 +28,25 @@ def test_a_seed_fixes_an_image_for_each_label_and_the_global_state_does_not_matt
         torch.manual_seed(number)
         found.append(generate(model, decode_ids, LABELS, config, seeded(seed)))
     first, same, other = found
-    assert torch.equal(first.ids, same.ids)
+    assert torch.equal(first.tokens, same.tokens)
     assert torch.equal(first.images, same.images)
-    assert not torch.equal(first.ids, other.ids)
-    assert (first.ids.shape, first.images.shape) == ((4, 6), (4, 3, 2, 2))
-    assert ((first.ids >= 0) & (first.ids < CONFIG.vocabulary)).all(), "no id is left masked"
+    assert not torch.equal(first.tokens, other.tokens)
+    assert (first.tokens.shape, first.images.shape) == ((4, 6), (4, 3, 2, 2))
+    assert ((first.tokens >= 0) & (first.tokens < CONFIG.vocabulary)).all(), "no id is left masked"
     assert not first.images.requires_grad
 
 
 def test_temperature_zero_draws_nothing(model):
     generator = seeded()
     state = generator.get_state()
-    first = generate_ids(model, LABELS, GenerationConfig(steps=4, temperature=0.0), generator)
+    first = model.sample(LABELS, GenerationConfig(steps=4, temperature=0.0), generator)
     assert torch.equal(generator.get_state(), state)
     assert torch.equal(first[1], first[3])  # the same class
 
 
 def test_scale_zero_samples_what_the_class_alone_says(model):
     config, seen = GenerationConfig(steps=3, temperature=0.0, guidance_scale=0.0), []
-    generate_ids(model, LABELS, config, seeded(), on_step=lambda *step: seen.append(step))
+    model.sample(LABELS, config, seeded(), on_step=lambda *step: seen.append(step))
     assert len(seen) == 3
     with torch.no_grad():
         assert all(torch.equal(logits, model(before, LABELS)) for _, before, logits, _ in seen)

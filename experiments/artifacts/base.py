@@ -39,10 +39,11 @@ class Artifact(Config):
         label: for people.
         device: where it is made; another machine rounds differently, and nothing else depends on it.
         tf32: whether a GPU may round the inputs of float32 products.
+        compile: what `torch.compile` may do in training, which rounds differently.
         data: fingerprints of what it reads, by split.
     """
 
-    not_in_key: ClassVar[frozenset[str]] = frozenset({"label", "device", "tf32"})
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"label", "device", "tf32", "compile"})
     kind: ClassVar[str] = ""
     version: ClassVar[int] = 1
     parallel: ClassVar[bool] = False
@@ -51,6 +52,7 @@ class Artifact(Config):
     label: str
     device: str = "cpu"
     tf32: bool = True
+    compile: str = "none"
     data: dict[str, str] = {}
 
     def __init_subclass__(
@@ -66,7 +68,8 @@ class Artifact(Config):
         cls, place: Placed, data: Mapping[str, str], label: str, split: str = "train", /, **fields: Any
     ) -> Self:
         """The artifact with `fields` that is made at `place`, a recipe, from one split of `data`."""
-        return cls(label=label, device=place.device, tf32=place.tf32, data={split: data[split]}, **fields)
+        where = {"device": place.device, "tf32": place.tf32, "compile": place.compile}
+        return cls(label=label, data={split: data[split]}, **where, **fields)
 
     @abstractmethod
     def make(self, context: Context) -> dict[str, Any]:
@@ -104,8 +107,19 @@ class Artifact(Config):
 
     @functools.cached_property
     def inputs(self) -> dict[str, Artifact]:
-        """The artifacts that it is made from, by role."""
-        return {name: value for name, value in self if isinstance(value, Artifact)}
+        """The artifacts that it is made from, by role: a field, or `field.name` in a mapping of them."""
+        found: dict[str, Artifact] = {}
+        for field, value in self:
+            if isinstance(value, Artifact):
+                found[field] = value
+            elif isinstance(value, Mapping):
+                parts = ((f"{field}.{name}", part) for name, part in value.items())
+                found |= {role: part for role, part in parts if isinstance(part, Artifact)}
+        return found
+
+    @functools.cached_property
+    def _input_fields(self) -> set[str]:
+        return {role.partition(".")[0] for role in self.inputs}
 
     def with_inputs(self) -> list[Artifact]:
         """All that it is made from, inputs before what needs them, and itself last."""
@@ -118,7 +132,7 @@ class Artifact(Config):
     def workload(self) -> str:
         """Equal for artifacts whose units take equally long: equal sizes, models and data."""
         models = {role: _deciding(each.network) for role, each in self.inputs.items()}
-        own = _deciding(self, own=True, omitted=_NOT_IN_WORKLOAD | set(self.inputs))
+        own = _deciding(self, own=True, omitted=_NOT_IN_WORKLOAD | self._input_fields)
         return _hash({"kind": self.kind, "fields": own, "models": models})
 
     def components(self) -> Iterator[Component]:
@@ -150,7 +164,7 @@ class Artifact(Config):
             device=self.device,
             units=self.units,
             images=self.images,
-            record=self.model_dump(mode="json", exclude=set(self.inputs)),
+            record=self.model_dump(mode="json", exclude=self._input_fields),
         )
 
     def __hash__(self) -> int:
@@ -175,7 +189,13 @@ def load(stored: Iterable[StoredArtifact]) -> dict[str, Artifact]:
     """
     artifacts: dict[str, Artifact] = {}
     for each in stored:
-        inputs = {role: artifacts[name] for role, name in each.inputs.items()}
+        inputs: dict[str, Any] = {}
+        for role, name in each.inputs.items():
+            field, _, part = role.partition(".")
+            if part:
+                inputs.setdefault(field, {})[part] = artifacts[name]
+            else:
+                inputs[field] = artifacts[name]
         artifact = _kind(each.kind).build({**each.record, **inputs})
         if artifact.name != each.name:
             raise ConfigError(

@@ -30,9 +30,9 @@ class Checkpoint(Artifact, kind="checkpoint"):
         Raises:
             CheckpointError: its file has changed since it was requested.
         """
-        from sftok import hub
         from sftok.checkpoints import CheckpointError
         from sftok.evaluation.reconstruction import evaluate
+        from sftok.tokenizers import hub
 
         images = context.load_data(self.protocol.split)
         device = context.open_device(self)

@@ -24,20 +24,18 @@ class Classifier(Artifact, kind="classifier"):
     augmentation: AugmentationConfig = AugmentationConfig()
 
     @classmethod
-    def plan(cls, recipe: Recipe, data: Mapping[str, str], needed: bool | None = None) -> Classifier | None:
-        """The classifier of a recipe; None unless it is `needed` (by default, for a feature space)."""
-        if needed is None:
-            needed = any(extractor.in_domain for extractor in recipe.evaluation.extractors)
-        if not needed:
-            return None
+    def plan(cls, recipe: Recipe, data: Mapping[str, str], further_seeds: int = 0) -> Classifier:
+        """The classifier of a recipe, or the one whose seed is so many further on."""
+        own = dict(recipe.classifier) | {"seed": recipe.classifier.seed + further_seeds}
         seen = {"image_size": recipe.data.image_size, "augmentation": recipe.views}
-        return cls.planned(recipe, data, "in-domain classifier", **seen, **dict(recipe.classifier))
+        label = "in-domain classifier" + (f", seed {own['seed']}" if further_seeds else "")
+        return cls.planned(recipe, data, label, **seen, **own)
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train the classifier on the class labels."""
         from experiments.artifacts.training import train_model
-        from sftok.evaluation.classifier import Classifier as Network
-        from sftok.evaluation.classifier import ClassifierConfig
+        from sftok.models.classifier import Classifier as Network
+        from sftok.models.classifier import ClassifierConfig
         from sftok.randomness import seeded_initialization
         from sftok.training.stages.classifier import ClassifierStage
 

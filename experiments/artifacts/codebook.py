@@ -41,7 +41,7 @@ class Codebook(Artifact, kind="codebook"):
             data,
             "codebook of features",
             codebook_size=recipe.pixels.quantizer.codebook_size,
-            classifier=Classifier.plan(recipe, data, needed=own.features.in_domain),
+            classifier=Classifier.plan(recipe, data) if own.features.in_domain else None,
             **dict(own),
         )
 
@@ -53,7 +53,7 @@ class Codebook(Artifact, kind="codebook"):
         """
         import torch
 
-        from sftok.weights import content_hash, save_tensors
+        from sftok.io.weights import content_hash, save_tensors
 
         images = context.load_data("train")
         per_class, rest = divmod(self.codebook_size, images.num_classes)

@@ -11,8 +11,8 @@ from sftok.data.augmentation import AugmentationConfig
 
 if TYPE_CHECKING:
     from sftok.models.maskgit_vqgan import MaskGITVQGAN
-    from sftok.models.tokenizer import SFTok
     from sftok.tokenizers.pixel import PixelTokenizer
+    from sftok.tokenizers.sftok import SFTok
 
 BATCH_SIZE = 500
 """Images that are read together; the models take what fits of them at a time."""
@@ -37,7 +37,7 @@ def write_ids(
 ) -> dict[str, Any]:
     """Encode the training images with a frozen model into the folder of `artifact`."""
     from experiments.artifacts.training import views
-    from sftok.tokens import TokenCache, write_tokens
+    from sftok.data.tokens import TokenCache, write_tokens
 
     def on_progress(done: int, total: int) -> None:
         context.report(done / total)
@@ -47,6 +47,8 @@ def write_ids(
     write_tokens(
         encoder.to(device), images, context.folder, BATCH_SIZE, on_progress, augmentation=shown, device=device
     )
+    if encoder.codebook_size == 0:  # latents in the place of ids
+        return {"images": len(images)}
     counts = TokenCache(context.folder, len(images), encoder.num_tokens, shown).counts()
     return {
         "images": len(images),

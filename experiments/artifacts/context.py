@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from experiments.store import TOKENS, Store
+from experiments.store import PARTS, TOKENS, Store
 from experiments.store.store import Named
 from sftok.distributed import SINGLE, World
 from sftok.training.interruption import TrainingInterrupted
@@ -33,6 +33,10 @@ class Placed(Protocol):
     @property
     def tf32(self) -> bool:
         """Whether a GPU may round the inputs of float32 products."""
+
+    @property
+    def compile(self) -> str:
+        """What `torch.compile` may do in training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +72,7 @@ class Context:
             TrainingInterrupted: the runner was asked to stop; what is in no file yet starts again next time.
         """
         if self.monitor.should_stop():
-            kept = any(self.folder.glob(f"{TOKENS}*"))
+            kept = any(path for name in (TOKENS, PARTS) for path in self.folder.glob(f"{name}*"))
             raise TrainingInterrupted(
                 "stopped; it resumes from the files that are complete"
                 if kept

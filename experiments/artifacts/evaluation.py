@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.context import MODEL, Context
+from experiments.artifacts.judge import Judge, trained_spaces
 from experiments.artifacts.teacher import Teacher
 from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe, SplitEvaluation
-from experiments.store import EXAMPLES
+from experiments.store import EXAMPLES, EXTREMES, PER_IMAGE
 from sftok.evaluation.extractors.base import ExtractorConfig
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
 
     from sftok.evaluation.extractors.base import Extractor
@@ -32,6 +35,8 @@ class Evaluation(Artifact, kind="evaluation"):
     """The one whose codes the tokenizer predicts, or that is measured itself."""
     tokenizer: TokenizerArtifact | None = None
     classifier: Classifier | None = None
+    judges: dict[str, Judge] = {}
+    """The other feature spaces that are trained on the data, by label."""
 
     @classmethod
     def plan(
@@ -54,7 +59,7 @@ class Evaluation(Artifact, kind="evaluation"):
             kept_tokens=recipe.kept_tokens if partial else None,
             teacher=teacher,
             tokenizer=tokenizer,
-            classifier=Classifier.plan(recipe, data),
+            **trained_spaces(own.extractors, recipe, data),
         )
 
     @property
@@ -70,7 +75,8 @@ class Evaluation(Artifact, kind="evaluation"):
 
         images = context.load_data(self.protocol.split)
         device = context.open_device(self)
-        extractors = build_extractors(context, self.protocol.extractors, self.classifier, device)
+        wanted = self.protocol.extractors
+        extractors = build_extractors(context, wanted, self.classifier, device, self.judges)
         measured = self.measured
         found = evaluate(
             measured.open(context, self.kept_tokens).to(device),
@@ -87,16 +93,36 @@ class Evaluation(Artifact, kind="evaluation"):
 
 
 def build_extractors(
-    context: Context, wanted: Sequence[ExtractorConfig], classifier: Classifier | None, device: torch.device
+    context: Context,
+    wanted: Sequence[ExtractorConfig],
+    classifier: Classifier | None,
+    device: torch.device,
+    judges: Mapping[str, Artifact] = MappingProxyType({}),
 ) -> list[Extractor]:
-    """The feature spaces; the weights of the in-domain classifier are an artifact."""
-    weights = None if classifier is None else context.folder_of(classifier) / MODEL
-    return [extractor.build(device, weights if extractor.in_domain else None) for extractor in wanted]
+    """The feature spaces; the weights of those that are trained on the data are artifacts."""
+    trained = {"classifier": classifier, **judges}
+    weights = {label: context.folder_of(each) / MODEL for label, each in trained.items() if each is not None}
+    return [extractor.build(device, weights.get(extractor.label)) for extractor in wanted]
 
 
 def keep(found: Found, folder: Path) -> dict[str, Any]:
     """Write the example images, and return the rest of the result."""
+    save_examples(found.examples, folder)
+    return found.result()
+
+
+def save_examples(examples: Mapping[str, np.ndarray], folder: Path) -> None:
+    """Write example images."""
     import numpy as np
 
-    np.savez_compressed(folder / EXAMPLES, **found.examples)  # type: ignore[arg-type]
-    return found.result()
+    np.savez_compressed(folder / EXAMPLES, **examples)  # type: ignore[arg-type]
+
+
+def keep_images(found: Found, folder: Path) -> None:
+    """Write a table with a line for each image, and the best and the worst images."""
+    import numpy as np
+    import pandas as pd
+
+    columns = {name: list(each) if each.ndim > 1 else each for name, each in found.images.items()}
+    pd.DataFrame(columns).to_parquet(folder / PER_IMAGE, index=False)
+    np.savez_compressed(folder / EXTREMES, **found.extremes)  # type: ignore[arg-type]

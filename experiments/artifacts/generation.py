@@ -12,6 +12,7 @@ from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors, keep
 from experiments.artifacts.generator import load_generator
 from experiments.artifacts.guidance import Guidance
+from experiments.artifacts.judge import Judge, trained_spaces
 from experiments.recipe import Recipe
 from experiments.store import RESULT, read_json
 from sftok.evaluation.config import Precision
@@ -32,6 +33,7 @@ class Generation(Artifact, kind="generation"):
     seed: int
     guidance: Guidance
     classifier: Classifier | None = None
+    judges: dict[str, Judge] = {}
 
     @classmethod
     def plan(cls, recipe: Recipe, data: Mapping[str, str], label: str, guidance: Guidance) -> Generation:
@@ -51,7 +53,7 @@ class Generation(Artifact, kind="generation"):
             precision=evaluation.precision,
             seed=evaluation.seed,
             guidance=guidance,
-            classifier=Classifier.plan(recipe, data),
+            **trained_spaces(evaluation.extractors, recipe, data),
         )
 
     def make(self, context: Context) -> dict[str, Any]:
@@ -85,7 +87,7 @@ class Generation(Artifact, kind="generation"):
             choice.source.open_decoder(context, choice.decoding, self.precision, device),
             images,
             config,
-            build_extractors(context, self.extractors, self.classifier, device),
+            build_extractors(context, self.extractors, self.classifier, device, self.judges),
             context.cache,
             on_progress=context.report,
         )

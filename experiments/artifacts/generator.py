@@ -1,4 +1,4 @@
-"""A generator of the ids of a tokenizer, or of the teacher's codes (Section 3.3, Table 2)."""
+"""A generator of the tokens of a tokenizer, or of the teacher's codes (Section 3.3, Table 2)."""
 
 from __future__ import annotations
 
@@ -9,12 +9,11 @@ from experiments.artifacts.codes import Codes
 from experiments.artifacts.context import Context
 from experiments.artifacts.tokens import Tokens
 from sftok.data.augmentation import AugmentationConfig
-from sftok.models.generator import GeneratorConfig
+from sftok.generators.base import GeneratorConfig, GeneratorLossConfig, TokenShape
 from sftok.training.loop import TrainingConfig
-from sftok.training.stages.generator import GeneratorLossConfig
 
 if TYPE_CHECKING:
-    from sftok.models.generator import MaskGITGenerator
+    from sftok.generators.base import Generator
 
 
 class TrainGenerator(Artifact, kind="generator", parallel=True):
@@ -22,7 +21,9 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
 
     model: GeneratorConfig
     num_tokens: int
-    vocabulary: int
+    vocabulary: int | None
+    latent_dim: int | None = None
+    """Channels of a token, if it is continuous."""
     loss: GeneratorLossConfig
     training: TrainingConfig
     steps: int
@@ -30,24 +31,31 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
     augmentation: AugmentationConfig = AugmentationConfig()
     tokens: Codes | Tokens
 
+    @property
+    def shape(self) -> TokenShape:
+        """The tokens that it makes."""
+        return TokenShape(num_tokens=self.num_tokens, vocabulary=self.vocabulary, latent_dim=self.latent_dim)
+
     def make(self, context: Context) -> dict[str, Any]:
-        """Train the generator on the ids of the training images."""
+        """Train the generator on the tokens of the training images."""
         from experiments.artifacts.training import train_model
+        from sftok.data.tokens import TokenCache
         from sftok.data.without_pixels import WithoutPixels
         from sftok.randomness import generator
-        from sftok.tokens import TokenCache
         from sftok.training.stages.generator import GeneratorStage
 
         images = context.load_data("train")
         noise = generator(self.seed, "initialisation")
-        network: Any = self.model.build(self.num_tokens, self.vocabulary, images.num_classes, noise)
+        network = self.model.build(self.shape, images.num_classes, noise)
         tokens = TokenCache(context.folder_of(self.tokens), len(images), self.num_tokens)
+        if self.latent_dim is not None:
+            network.measure(tokens.first())
         stage = GeneratorStage(network, tokens, self.loss)
         return train_model(context, self, stage, network, network.record, WithoutPixels(images))
 
 
-def load_generator(context: Context, generator: TrainGenerator) -> MaskGITGenerator:
+def load_generator(context: Context, generator: TrainGenerator) -> Generator:
     """A finished generator, frozen."""
-    from sftok.models.generator import MaskGITGenerator
+    from sftok.generators.hub import open_generator
 
-    return MaskGITGenerator.from_pretrained(context.folder_of(generator)).requires_grad_(False)
+    return open_generator(context.folder_of(generator)).requires_grad_(False)

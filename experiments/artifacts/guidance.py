@@ -10,6 +10,7 @@ from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.context import Context
 from experiments.artifacts.evaluation import build_extractors
 from experiments.artifacts.generator import TrainGenerator, load_generator
+from experiments.artifacts.judge import Judge, trained_spaces
 from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe
 from sftok.decoding.guidance_grid import GuidanceGrid
@@ -36,6 +37,7 @@ class Guidance(Artifact, kind="guidance"):
     source: TokenizerArtifact
     generator: TrainGenerator
     classifier: Classifier | None = None
+    judges: dict[str, Judge] = {}
 
     @classmethod
     def plan(
@@ -66,7 +68,7 @@ class Guidance(Artifact, kind="guidance"):
             seed=evaluation.seed,
             source=source,
             generator=generator,
-            classifier=Classifier.plan(recipe, data, evaluation.primary.in_domain),
+            **trained_spaces([evaluation.primary], recipe, data),
         )
 
     @property
@@ -82,12 +84,13 @@ class Guidance(Artifact, kind="guidance"):
 
         images = context.load_data(self.split)
         device = context.open_device(self)
-        (extractor,) = build_extractors(context, [self.extractor], self.classifier, device)
+        wanted = [self.extractor]
+        (extractor,) = build_extractors(context, wanted, self.classifier, device, self.judges)
         found = choose_guidance(
             load_generator(context, self.generator).to(device),
             self.source.open_decoder(context, self.decoding, self.precision, device),
             images,
-            self.grid.points(steps=self.steps, mask_schedule=self.mask_schedule),
+            self.generator.model.points(self.grid, self.steps, self.mask_schedule),
             GenerationEvaluationConfig(
                 num_images=self.num_images,
                 extractors=(self.extractor,),

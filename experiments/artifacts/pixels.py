@@ -13,6 +13,7 @@ from experiments.recipe import Recipe
 from experiments.specs import Row
 from sftok.config import ConfigError
 from sftok.data.augmentation import AugmentationConfig
+from sftok.generators.base import TokenShape
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.semantic import SemanticConfig
@@ -63,7 +64,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
             augmentation=recipe.views,
             codebook=Codebook.plan(recipe, own.codebook, data) if own.codebook else None,
             semantic=own.semantic,
-            classifier=Classifier.plan(recipe, data, in_domain),
+            classifier=Classifier.plan(recipe, data) if in_domain else None,
         )
 
     @property
@@ -73,8 +74,15 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
 
     @property
     def vocabulary(self) -> int:
-        """The number of different ids."""
+        """The number of different ids; 0 if it is continuous."""
         return self.model.codebook_size
+
+    @property
+    def shape(self) -> TokenShape:
+        """What a generator of its ids, or of its latents, makes."""
+        if self.model.quantizer.continuous:
+            return TokenShape(num_tokens=self.num_tokens, latent_dim=self.model.latent_dim)
+        return super().shape
 
     def open(self, context: Context, kept_tokens: int | None = None) -> PixelTokenizer:
         """The finished tokenizer, frozen; it is always decoded from all ids."""
@@ -84,11 +92,12 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train encoder, quantizer and decoder together."""
+
         from experiments.artifacts.training import train_model
+        from sftok.io.weights import content_hash, load_tensors
         from sftok.randomness import generator
         from sftok.tokenizers.pixel import PixelTokenizer
         from sftok.training.stages.pixels import PixelStage
-        from sftok.weights import content_hash, load_tensors
 
         network: Any = PixelTokenizer(self.model, generator(self.seed, "initialisation"))
         if self.codebook is not None:

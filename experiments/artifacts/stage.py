@@ -16,7 +16,7 @@ from sftok.data.augmentation import AugmentationConfig
 from sftok.decoding.schedule import DecodingConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
-from sftok.models.tokenizer import SFTokConfig
+from sftok.tokenizers.sftok import SFTokConfig
 from sftok.training.loop import TrainingConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from sftok.data.base import ImageSet
     from sftok.evaluation.config import Precision
-    from sftok.generation import DecodeIds
-    from sftok.models.tokenizer import SFTok
+    from sftok.generation import DecodeTokens
+    from sftok.tokenizers.sftok import SFTok
     from sftok.training.stages.base import Stage
 
 _SINGLE_STEP = DecodingConfig(steps=1, temperature=0.0)
@@ -129,8 +129,8 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
 
     def open(self, context: Context, kept_tokens: int | None = None) -> SFTok:
         """The finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""
-        from sftok.models.tokenizer import SFTok
         from sftok.quantizers.tail_drop import FirstTokens
+        from sftok.tokenizers.sftok import SFTok
 
         tokenizer = SFTok.from_pretrained(context.folder_of(self)).requires_grad_(False)
         if kept_tokens is not None:
@@ -139,7 +139,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
 
     def open_decoder(
         self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
-    ) -> DecodeIds:
+    ) -> DecodeTokens:
         """Ids to images, as `decoding` says."""
         from sftok.evaluation.tokenizers import decode_ids
 
@@ -155,8 +155,8 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
     def make(self, context: Context) -> dict[str, Any]:
         """Train the stage."""
         from experiments.artifacts.training import train_model
+        from sftok.io.weights import content_hash
         from sftok.training.stages.fine_tuning import FineTuningStage
-        from sftok.weights import content_hash
 
         tokenizer = self._starting_tokenizer(context)
         images = context.load_data("train")
@@ -170,8 +170,8 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
 
     def _starting_tokenizer(self, context: Context) -> SFTok:
         """What the stage before left, or fresh weights around the teacher's pixel decoder."""
-        from sftok.models.tokenizer import SFTok
         from sftok.randomness import generator
+        from sftok.tokenizers.sftok import SFTok
 
         if self.start is not None:
             return SFTok.from_pretrained(context.folder_of(self.start))
@@ -214,7 +214,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
     def _teacher_codes(self, context: Context, images: ImageSet) -> Any:
         """The codes of the very views that the encoder sees: cached, or computed at every step."""
         from experiments.artifacts.training import views
-        from sftok.tokens import TokenCache, TokensOnTheFly
+        from sftok.data.tokens import TokenCache, TokensOnTheFly
 
         if self.codes is None:
             teacher = cast(Teacher, self.teacher).open(context)

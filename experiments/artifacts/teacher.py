@@ -96,7 +96,7 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
 
     def _copy(self, context: Context, origin: str) -> dict[str, Any]:
         from sftok.checkpoints import CheckpointError
-        from sftok.hub import identity, open_tokenizer
+        from sftok.tokenizers.hub import identity, open_tokenizer
 
         if not context.world.is_first:
             return {}
@@ -118,8 +118,8 @@ def given_weights(recipe: Recipe) -> Mapping[str, str]:
     checkpoint = recipe.teacher.checkpoint
     if checkpoint is None:
         return {}
-    from sftok.hub import identity, open_tokenizer
     from sftok.models.maskgit_vqgan import MaskGITVQGAN
+    from sftok.tokenizers.hub import identity, open_tokenizer
 
     given = open_tokenizer(checkpoint)
     if not isinstance(given, MaskGITVQGAN):

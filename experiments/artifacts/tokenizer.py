@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.context import Context
 from sftok.decoding.schedule import DecodingConfig
+from sftok.generators.base import TokenShape
 
 if TYPE_CHECKING:
     import torch
 
     from sftok.evaluation.config import Precision
-    from sftok.generation import DecodeIds
+    from sftok.generation import DecodeTokens
 
 
 class TokenizerArtifact(Artifact):
-    """An artifact that leaves a tokenizer: images to ids, and back.
+    """An artifact that leaves a tokenizer: images to ids, or to continuous latents, and back.
 
     Attributes:
         subject: what the numbers of its evaluation are of.
@@ -35,13 +36,18 @@ class TokenizerArtifact(Artifact):
     def vocabulary(self) -> int:
         """The number of different ids."""
 
+    @property
+    def shape(self) -> TokenShape:
+        """What a generator of its tokens makes."""
+        return TokenShape(num_tokens=self.num_tokens, vocabulary=self.vocabulary)
+
     @abstractmethod
     def open(self, context: Context, kept_tokens: int | None = None) -> Any:
         """The finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""
 
     def open_decoder(
         self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
-    ) -> DecodeIds:
+    ) -> DecodeTokens:
         """Ids to images; a tokenizer without steps has no `decoding` to choose."""
         tokenizer = self.open(context).to(device)
         return lambda ids, noise: tokenizer.decode(ids)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from experiments.artifacts.context import MODEL, Context
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.batches import Batch, training_batches
+from sftok.io.weights import save_tensors
 from sftok.randomness import derived_seed
 from sftok.training.loop import TrainingConfig, train
-from sftok.weights import save_tensors
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from experiments.artifacts.base import Artifact
     from sftok.data.base import ImageSet
+    from sftok.training.compiling import CompileMode
     from sftok.training.stages.base import Stage
 
 
@@ -62,6 +63,7 @@ def train_model(
         monitor=context.monitor,
         device=context.open_device(artifact),
         world=context.world,
+        compile=cast("CompileMode", artifact.compile),
     )
     if not context.world.is_first:
         return {}

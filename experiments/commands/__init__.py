@@ -33,7 +33,9 @@ COMMANDS = {
     "study": ("study:study", "search for the best values; several processes may share a study"),
     "status": ("status:status", "show what is done, running, waiting or failed, and why"),
     "report": ("report:report", "rebuild the HTML pages from the stored results"),
-    "evaluate": ("evaluate:evaluate", "measure a checkpoint under the full protocol"),
+    "evaluate": ("evaluate:evaluate", "measure a tokenizer, a codec or images under the full protocol"),
+    "compare": ("compare:compare", "print two evaluations side by side, and what their protocols differ in"),
+    "merge": ("merge:merge", "copy the results of other stores into one"),
     "results": ("results:results", "print the stored numbers, one per line"),
     "verdicts": ("verdicts:verdicts", "print the verdict on each claim"),
     "logs": ("logs:logs", "print the log of an artifact's latest job"),
@@ -55,6 +57,7 @@ _INPUT_ERRORS = (
     "sftok.config:ConfigError",
     "sftok.checkpoints:CheckpointError",
     "sftok.data:DataError",
+    "sftok.evaluation.subjects.base:SubjectError",
     "experiments.planning.needed_weights:MissingWeightsError",
 )
 _FAILURES = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -37,17 +38,71 @@ def read_steps(text: str) -> tuple[int, ...]:
     return chosen
 
 
+def read_qualities(text: str) -> tuple[int, ...]:
+    """`10,50,90` as numbers."""
+    return tuple(whole_number(part, least=0) for part in text.split(","))
+
+
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class MeasureOptions:
-    """What is measured, and how."""
+class SubjectOptions:
+    """What is measured, if not a checkpoint."""
 
+    tokenizer: Annotated[
+        str | None,
+        Parameter(
+            metavar="MODULE:NAME|FILE.py",
+            help="your own tokenizer: a function that returns an object with encode and decode, or "
+            "reconstruct (default NAME: build)",
+        ),
+    ] = None
+    reconstructions: Annotated[
+        Path | None,
+        Parameter(metavar="DIR|FILE.npz", help="saved reconstructions, paired with the images of --data"),
+    ] = None
+    samples: Annotated[
+        Path | None, Parameter(metavar="DIR|FILE.npz", help="generated images, compared with those of --data")
+    ] = None
+    pair: Annotated[
+        Literal["name", "order"] | None,
+        Parameter(help="how --reconstructions are paired (default: a folder by name, a .npz by order)"),
+    ] = None
+    quality: Annotated[
+        tuple[int, ...] | None,
+        text_of(read_qualities, metavar="A,B,...", help="qualities of a codec (default: 1,5,10,25,50,75,90)"),
+    ] = None
     teacher: Annotated[
         Path | None, Parameter(metavar="FILE", help="MaskGIT-VQGAN for a checkpoint without a pixel decoder")
     ] = None
     seed: Annotated[
         int, text_of(partial(whole_number, least=0), metavar="N", help="seed of random weights")
     ] = 0
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class MeasureOptions:
+    """How it is measured."""
+
+    reference: Annotated[
+        str | None,
+        Parameter(
+            metavar="SPLIT|DIR|FILE.npz",
+            help="what features are compared with: train or validation, a folder of images, or ADM's "
+            "reference batch (default: the images themselves)",
+        ),
+    ] = None
+    explain: Annotated[
+        bool,
+        Parameter(help="print rFID under the protocols that people use instead: why is mine another one?"),
+    ] = False
+    bootstrap: Annotated[
+        int,
+        text_of(whole_number, metavar="N", show_default=False, help="resamples for 95 % intervals (try 50)"),
+    ] = 0
+    probe: Annotated[
+        bool, Parameter(help="also predict the class from the token embeddings: linear probe and kNN")
+    ] = False
     steps: Annotated[
         tuple[int, ...] | None,
         text_of(read_steps, metavar="A-B|A,B,...", help="numbers of decoding steps (default: 1,2,4,8,16)"),
@@ -68,10 +123,15 @@ class MeasureOptions:
 
 def evaluate(
     checkpoint: Annotated[
-        str, Parameter(help="a file, a folder, a Hugging Face id, or random:NAME for untrained weights")
-    ],
+        str | None,
+        Parameter(
+            help="a file, a folder, a Hugging Face id, random:NAME for untrained weights, diffusers:ID for "
+            "an autoencoder of diffusers, or codec:jpeg, codec:webp, codec:avif"
+        ),
+    ] = None,
     /,
     *,
+    subject: SubjectOptions = SubjectOptions(),
     options: MeasureOptions = MeasureOptions(),
     store: StorePath = DEFAULT_STORE,
     format: Literal["text", "csv", "json"] = "text",
@@ -79,7 +139,19 @@ def evaluate(
 ) -> None:
     """Measure a tokenizer on a split of a data set; a repeated call reads the stored numbers."""
     # Imported here: a wrong option is answered before torch is loaded.
-    from experiments.commands.measure import by_steps, measure, numbers
+    from experiments.commands.measure import as_text, explained, measure, measure_samples, numbers
+    from experiments.commands.subjects import chosen_subject
 
-    measured = numbers(measure(checkpoint, options, Store(store)))
-    print(by_steps(measured) if format == "text" else wiring.export(measured, format).rstrip())
+    chosen = chosen_subject(checkpoint, subject)
+    opened = Store(store)
+    if isinstance(chosen, Path):
+        result = measure_samples(chosen, options, opened)
+    else:
+        result = measure(chosen, options, opened)
+    if options.explain:
+        table = explained(result)
+        print(table.to_string(index=False) if format == "text" else wiring.export(table, format).rstrip())
+        return
+    measured = numbers(result)
+    print(f"page: {wiring.build_evaluations(opened.root)}", file=sys.stderr)
+    print(as_text(measured) if format == "text" else wiring.export(measured, format).rstrip())

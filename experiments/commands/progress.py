@@ -11,7 +11,7 @@ from rich.progress import Progress as Bars
 
 from experiments.artifacts.base import Artifact
 from experiments.commands.durations import readable
-from experiments.executors.events import Event, Failed, Finished, Progress, Started, Waiting
+from experiments.executors.events import Event, Failed, Finished, Preparing, Progress, Started, Waiting
 from experiments.store import Result
 
 LINE_EVERY_SECONDS = 30.0
@@ -63,6 +63,8 @@ class ConsoleProgress:
                 self._start(artifact)
             case Progress(_, done, total, remaining):
                 self._advance(artifact, done / total, remaining)
+            case Preparing(_, what):
+                self._prepare(artifact, what)
             case Finished(_, result):
                 self._end(artifact)
                 seconds = readable(result.provenance.seconds)
@@ -101,6 +103,12 @@ class ConsoleProgress:
         elif time.monotonic() - self._said.get(artifact, 0.0) >= LINE_EVERY_SECONDS:
             self._said[artifact] = time.monotonic()
             self._line(artifact, f"{100 * share:.0f} %, {left}".removesuffix(", "))
+
+    def _prepare(self, artifact: Artifact, what: str) -> None:
+        if self._bars is None:
+            self._line(artifact, what)
+        elif artifact in self._tasks:
+            self._bars.update(self._tasks[artifact], left=what, refresh=True)
 
     def _end(self, artifact: Artifact) -> None:
         self._todo.pop(artifact, None)

@@ -16,6 +16,10 @@ def report(
     """Rebuild all pages and print where they are; EXPERIMENT names the one to print."""
     opened = Store(store)
     page = "index"
+    evaluated = wiring.build_evaluations(opened.root)
+    if experiment is None and evaluated is not None and not any((opened.root / "requests").glob("*.json")):
+        print(evaluated)
+        return 0
     if experiment is not None or not stored_studies(opened.root):
         requests = chosen_requests(opened, wiring.registry, experiment)
         page = requests[0].name if experiment else page

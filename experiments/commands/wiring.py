@@ -25,6 +25,8 @@ class Wiring:
     registry: Registry
     build_report: Callable[[Path, Sequence[Run]], Path]
     """Writes the pages of a store and returns that of all tables."""
+    build_evaluations: Callable[[Path], Path | None]
+    """Writes the pages of what `evaluate` has measured in a store and returns the first, if there is any."""
     export: Callable[[pd.DataFrame, str], str]
     """A table of numbers as text: `csv` or `json`."""
     export_verdicts: Callable[[Sequence[Run], str], str]

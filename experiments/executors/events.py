@@ -28,6 +28,14 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class Preparing:
+    """Its next unit takes much longer than the others; `what` says why."""
+
+    artifact: Artifact
+    what: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """The artifact is finished."""
 
@@ -51,5 +59,5 @@ class Waiting:
     owner: Mapping[str, Any]
 
 
-Event = Started | Progress | Finished | Failed | Waiting
+Event = Started | Progress | Preparing | Finished | Failed | Waiting
 Listener = Callable[[Event], None]

@@ -24,7 +24,17 @@ from typing import TYPE_CHECKING, Any, cast
 
 from experiments.artifacts import Artifact
 from experiments.artifacts.context import Context
-from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started, Waiting
+from experiments.executors.events import (
+    Event,
+    Failed,
+    Finished,
+    Listener,
+    Preparing,
+    Progress,
+    Started,
+    Waiting,
+)
+from experiments.executors.memory import out_of_memory
 from experiments.executors.monitor import FileMonitor, SilentMonitor
 from experiments.executors.process import peak_memory_bytes, provenance
 from experiments.executors.stop import Interrupted, Stop
@@ -181,7 +191,11 @@ class Runner:
         def report(done: int, total: int, remaining: float | None) -> None:
             self._tell(Progress(artifact, done, total, remaining))
 
-        monitor = FileMonitor(self.store.work_folder(artifact), report, self.stop.requested)
+        def prepare(what: str) -> None:
+            self._tell(Preparing(artifact, what))
+
+        folder = self.store.work_folder(artifact)
+        monitor = FileMonitor(folder, report, self.stop.requested, prepare)
         world = self.world if artifact.parallel else SINGLE
         if world.size > 1:
             try:
@@ -195,6 +209,7 @@ class Runner:
             "peak_rss_bytes": peak_memory_bytes(),
             "device": _device(artifact),
             "tf32": artifact.device == "cuda" and artifact.tf32,
+            "compile": artifact.compile,
             "processes": world.size,
             "workload": artifact.workload,
             "units": artifact.units,
@@ -303,7 +318,7 @@ def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: b
 
     With `first`, a reason that is there already stands. `who` names the process.
     """
-    first_line = f"{who}{type(error).__name__}: {error}".splitlines()[0]
+    first_line = f"{who}{out_of_memory(error) or f'{type(error).__name__}: {error}'}".splitlines()[0]
     reason = first_line + _remedy(first_line, artifact, store)
     with contextlib.suppress(OSError):
         failure = {

@@ -22,7 +22,7 @@ from typing import NoReturn, TypedDict
 from submitit.helpers import TorchDistributedEnvironment
 
 from experiments.artifacts import Artifact
-from experiments.executors.events import Event, Failed, Finished, Progress, Started, Waiting
+from experiments.executors.events import Event, Failed, Finished, Preparing, Progress, Started, Waiting
 from experiments.executors.inline import Runner, leading
 from experiments.executors.process import prepare_torch
 from experiments.executors.queue import requeue
@@ -184,6 +184,8 @@ def print_event() -> Callable[[Event], None]:
                     return
                 left = "" if remaining is None else f", {remaining / 60:.0f} min left"
                 text = f"{artifact.label}: {done} of {total}{left}"
+            case Preparing(artifact, what):
+                text = f"{artifact.label}: {what}"
             case Finished(artifact, result):
                 text = f"{artifact.label}: done in {result.provenance.seconds:.0f} s"
             case Failed(artifact, reason):

@@ -20,8 +20,15 @@ OnProgress = Callable[[int, int, float | None], None]
 class FileMonitor:
     """The `Monitor` of the training loop, and the progress callback of everything else."""
 
-    def __init__(self, folder: Path, on_progress: OnProgress, stop_requested: Callable[[], bool]):
+    def __init__(
+        self,
+        folder: Path,
+        on_progress: OnProgress,
+        stop_requested: Callable[[], bool],
+        on_preparing: Callable[[str], None] = lambda what: None,
+    ):
         self.folder = folder
+        self.preparing = on_preparing
         self.should_stop = stop_requested
         self._on_progress = on_progress
         self._curve = folder / METRICS
@@ -73,6 +80,9 @@ class SilentMonitor:
         """Left to the first process."""
 
     def record(self, values: dict[str, Any]) -> None:
+        """Left to the first process."""
+
+    def preparing(self, what: str) -> None:
         """Left to the first process."""
 
     def resumed(self, step: int) -> None:

@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from sftok.unfinished import unfinished
+from sftok.io.unfinished import unfinished
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("sftok", "experiments", "ablations", "reports")

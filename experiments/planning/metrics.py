@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from experiments.artifacts.sampling_speed import SAMPLING
 from experiments.artifacts.speed import QUANTITIES
 from experiments.planning.plan import Plan
 from sftok.analysis.base import AnalysisConfig
@@ -37,7 +38,9 @@ def described(plan: Plan) -> dict[str, dict[str, Any]]:
 def _of_training(plan: Plan) -> Iterator[Quantity]:
     """What the harness itself measures, or reads from logs and results of training."""
     if plan.experiment.rates:
-        yield from QUANTITIES
+        measured = {row.measures for row in plan.experiment.trained_rows}
+        yield from QUANTITIES if "reconstruction" in measured else ()
+        yield from SAMPLING if "generation" in measured else ()
     if plan.experiment.costs:
         meaning = "GPU hours in the paper, hours here"
         yield from (

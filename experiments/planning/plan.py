@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from experiments.artifacts.base import Artifact
+from experiments.artifacts.calibration import Calibration
 from experiments.planning.rows import PlannedRow, plan_reference, plan_row
 from experiments.profiles.base import Profile
 from experiments.recipe import Overlay, Recipe, resolve
@@ -36,6 +37,8 @@ class Plan:
     rows: tuple[PlannedRow, ...]
     reference: Artifact | None
     """The evaluation of the teacher itself and of the real images; None where no row is run."""
+    calibration: Artifact
+    """What puts the feature spaces to the test; made only where a row measures it."""
 
     @functools.cached_property
     def users(self) -> Counter[Artifact]:
@@ -95,6 +98,7 @@ def plan(
         artifacts=tuple(ordered),
         rows=tuple(rows),
         reference=reference,
+        calibration=Calibration.plan(base, fingerprints),
     )
 
 
@@ -132,13 +136,16 @@ def splits_read(experiments: Iterable[Experiment], recipe: Recipe) -> set[str]:
 
 
 def refuse_incomparable(plan: Plan) -> None:
-    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same classifier.
+    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same networks.
 
     Raises:
         ConfigError: names the rows, or what would make them comparable.
     """
-    classifiers = {row.evaluation.inputs.get("classifier") for row in plan.rows}
-    if len(classifiers) > 1:
+    judges = {
+        frozenset(each for each in row.evaluation.inputs.values() if each.kind in ("classifier", "judge"))
+        for row in plan.rows
+    }
+    if len(judges) > 1:
         raise ConfigError(
             f"each value of {', '.join(plan.experiment.swept)} would be measured by an in-domain classifier "
             "of its own, and their numbers would not compare; name a feature space that all share: "

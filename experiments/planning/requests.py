@@ -11,7 +11,7 @@ from experiments.planning.metrics import described
 from experiments.planning.plan import Plan
 from experiments.planning.settings import setting_lines
 from experiments.profiles import PROFILES
-from experiments.recipe import resolve
+from experiments.recipe import Recipe, resolve
 from experiments.requests import StoredRequest, StoredRow
 
 
@@ -39,6 +39,8 @@ def new_request(plan: Plan, arguments: Iterable[str], data: str, source: Mapping
         recipe=plan.recipe.model_dump(mode="json"),
         recipes={name: recipe.model_dump(mode="json") for name, recipe in rows.items()},
         primary_extractor=plan.recipe.evaluation.primary.label,
+        calibration=plan.calibration.stored(),
+        trained_in=_trained_in(rows.values()),
         metrics=described(plan),
         facts={name: _facts(plan, name) for name in rows},
         settings=tuple(line.model_dump() for line in setting_lines(plan.experiment, plan.recipe)),
@@ -65,6 +67,18 @@ def _own_rows(plan: Plan) -> Iterable[Any]:
     return (row for row in plan.experiment.trained_rows if row.name in names)
 
 
+def _trained_in(recipes: Iterable[Recipe]) -> tuple[str, ...]:
+    """Feature spaces whose network stage 3 of a row uses, as its perceptual loss or its discriminator."""
+    found = {
+        extractor.label: None
+        for recipe in recipes
+        for extractor in recipe.evaluation.extractors
+        if recipe.fine_tuned
+        and extractor.reference in (recipe.stage3.perceptual.reference, recipe.stage3.discriminator.reference)
+    }
+    return tuple(found)
+
+
 def _facts(plan: Plan, row: str) -> dict[str, str]:
     """What Table 1 says of a system, for the row as it is at this profile."""
     recipe = plan.recipe_of(row)
@@ -76,7 +90,7 @@ def _facts(plan: Plan, row: str) -> dict[str, str]:
         tokens, codes = model.num_tokens, model.codebook_size
     else:
         tokens, codes = recipe.kept_tokens, recipe.tokenizer.quantizer.codebook_size
-    return {"Token length": str(tokens), "#Code": f"{codes:,}"}
+    return {"Token length": str(tokens), "#Code": f"{codes:,}" if codes else "continuous"}
 
 
 def _costs(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:

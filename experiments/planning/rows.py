@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 from experiments.artifacts.analysis import Analysis
 from experiments.artifacts.base import Artifact
+from experiments.artifacts.calibration import Calibration
 from experiments.artifacts.codes import Codes
 from experiments.artifacts.evaluation import Evaluation
 from experiments.artifacts.generation import Generation
 from experiments.artifacts.generator import TrainGenerator
 from experiments.artifacts.guidance import Guidance
 from experiments.artifacts.pixels import TrainPixels
+from experiments.artifacts.sampling_speed import SamplingSpeed
 from experiments.artifacts.speed import Speed
 from experiments.artifacts.stage import TrainStage
 from experiments.artifacts.teacher import Teacher
@@ -54,8 +56,11 @@ def plan_row(
     speed_at: int | None = None,
 ) -> PlannedRow:
     """What `row` needs at `seed`; its speed, too, if `speed_at` gives a number of decoding steps."""
+    if row.measures == "calibration":
+        calibration = Calibration.plan(recipe, data)
+        return PlannedRow(row=row.name, seed=seed, training=(calibration.teacher,), evaluation=calibration)
     if row.measures == "generation":
-        return _plan_generation(row, recipe, seed, data)
+        return _plan_generation(row, recipe, seed, data, timed=speed_at is not None)
     named = f"{row.name}, seed {seed}"
     stages: Sequence[TokenizerArtifact]
     if row.subject == "teacher":
@@ -86,8 +91,8 @@ def plan_reference(recipe: Recipe, data: Mapping[str, str]) -> Evaluation:
     return Evaluation.plan(recipe, data, "evaluation of the teacher", teacher)
 
 
-def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> PlannedRow:
-    """A generator of a tokenizer's ids, all of them (ConfigError if not), or of the teacher's codes."""
+def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str], timed: bool) -> PlannedRow:
+    """A generator of a tokenizer's tokens, all of them (ConfigError if not), or of the teacher's codes."""
     name = "teacher" if row.subject == "teacher" and not row.variants else row.name
     tokens: Codes | Tokens
     stages: Sequence[TokenizerArtifact]
@@ -114,12 +119,16 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
         )
         tokens = Tokens.planned(recipe, data, f"tokens of {name}, seed {seed}", tokenizer=stages[-1])
     source = stages[-1]
+    made = source.shape
+    try:
+        recipe.generator.model.check(made)
+    except ValueError as error:
+        raise ConfigError(f"{name}: {error}") from None
     generator = TrainGenerator.planned(
         recipe,
         data,
         f"generator of {name}, seed {seed}",
-        num_tokens=source.num_tokens,
-        vocabulary=source.vocabulary,
+        **dict(made),
         seed=seed,
         tokens=tokens,
         **dict(recipe.generator),
@@ -127,7 +136,14 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
     label = f"guidance of {name}, seed {seed}"
     guidance = Guidance.plan(recipe, data, label, generator, source, decoding)
     generation = Generation.plan(recipe, data, f"generation by {name}, seed {seed}", guidance)
-    return PlannedRow(row=row.name, seed=seed, training=(*stages, generator), evaluation=generation)
+    speed = [SamplingSpeed.plan(recipe, data, f"speed of {name}, seed {seed}", guidance)] if timed else []
+    return PlannedRow(
+        row=row.name,
+        seed=seed,
+        training=(*stages, generator),
+        evaluation=generation,
+        analyses=tuple(speed),
+    )
 
 
 def _measured_teacher(row: Row, recipe: Recipe, data: Mapping[str, str]) -> Teacher:

@@ -19,8 +19,8 @@ from sftok.checkpoints.pretrained import without_weights
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok, SFTokConfig
 from sftok.tokenizers.pixel import PixelTokenizer
+from sftok.tokenizers.sftok import SFTok, SFTokConfig
 
 _BACKWARD = 2
 """A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""

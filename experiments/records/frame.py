@@ -116,7 +116,7 @@ def _column(values: list[Any]) -> pd.Series:
 def _measured(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
     """What was measured of the row's subject; the evaluation of a teacher also holds the real images."""
     spec = run.experiment.row(row.row)
-    subject = "generation" if spec.measures == "generation" else spec.subject
+    subject = spec.subject if spec.measures == "reconstruction" else spec.measures
     for artifact in row.measurements:
         for line in _rows_of(run, artifact.name, artifact.key):
             if line["subject"] == subject:

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from experiments.records.judges import Judges, judges_of
 from experiments.requests import StoredRequest, StoredRow, stored_requests
 from experiments.specs import Experiment
 from experiments.store import Result, Store, StoredArtifact, StoreError, locks, readable_json
@@ -85,6 +86,8 @@ class Run:
     rows: tuple[RowState, ...]
     results: Mapping[str, Result]
     """The results of finished artifacts, by the artifact's name."""
+    calibration: Result | None = None
+    """That of the run's feature spaces, if the store has it."""
 
     @property
     def experiment(self) -> Experiment:
@@ -102,6 +105,16 @@ class Run:
         from experiments.records.frame import numbers
 
         return numbers(self)
+
+    @cached_property
+    def judges(self) -> Judges:
+        """The feature spaces that count, by the rule."""
+        return judges_of(self)
+
+    @property
+    def primary_extractor(self) -> str:
+        """The feature space of the headline verdicts: by the rule, or without a calibration the profile's."""
+        return next(iter(self.judges.calibrated), self.request.primary_extractor)
 
     @cached_property
     def metrics(self) -> dict[str, Quantity]:
@@ -166,7 +179,21 @@ def load_run(store: Store, request: StoredRequest) -> Run:
             **standing,
         )
     rows = tuple(_row_state(request, row, states) for row in request.rows)
-    return Run(request=request, artifacts=tuple(states.values()), rows=rows, results=results)
+    return Run(
+        request=request,
+        artifacts=tuple(states.values()),
+        rows=rows,
+        results=results,
+        calibration=_calibration(store, request),
+    )
+
+
+def _calibration(store: Store, request: StoredRequest) -> Result | None:
+    try:
+        return store.result(request.calibration) if request.calibration else None
+    except StoreError as error:
+        log.warning("%s: judged without its calibration: %s", request.name, error)
+        return None
 
 
 def _check_names(request: StoredRequest) -> None:

@@ -68,12 +68,16 @@ class Verdict:
     extractor: str
     """Empty for metrics that depend on no feature extractor."""
     primary: bool
-    """True for the feature space that the profile named before any result: the headline."""
+    """True for the feature space of the headline: by the rule, or without a calibration the profile's."""
     outcome: Outcome
     reason: str
     comparisons: tuple[ComparisonResult, ...]
     remedy: Remedy | None
     """For an inconclusive claim with too few seeds."""
+    calibrated: bool = False
+    """Whether the feature space is one of the calibrated judges."""
+    spread: str = ""
+    """Where the calibrated judges differ, how many say the same: `in 3 of 4 spaces`; of the primary one."""
 
     @property
     def seeds(self) -> int:
@@ -88,24 +92,37 @@ def judge(run: Run) -> tuple[Verdict, ...]:
     A claim agrees if all its comparisons do, and disagrees if any does; a comparison is pending as long as
     one of its rows has a seed that may still bring a value.
     """
-    return tuple(
-        _verdict(run, claim, extractor, primary=index == 0)
-        for claim in run.experiment.claims
-        for index, extractor in enumerate(feature_spaces(run, claim.metric))
-    )
+    found: list[Verdict] = []
+    for claim in run.experiment.claims:
+        spaces = feature_spaces(run, claim.metric)
+        found += _with_spread([_verdict(run, claim, space, primary=space == spaces[0]) for space in spaces])
+    return tuple(found)
+
+
+def _with_spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
+    """The verdicts on a claim; the first says so if calibrated judges differ."""
+    first, *others = verdicts
+    outcomes = [verdict.outcome for verdict in verdicts if verdict.calibrated]
+    if first.calibrated and len(set(outcomes)) > 1:
+        same = outcomes.count(first.outcome)
+        first = replace(first, spread=f"in {same} of {len(outcomes)} spaces")
+    return [first, *others]
 
 
 def feature_spaces(run: Run, metric: str) -> list[str]:
-    """The feature spaces of a metric for display, that of the primary extractor first.
+    """The feature spaces of a metric for display, the primary one first.
 
-    A request names its extractor (`classifier`), a number also the resolution (`classifier@28`). A metric of
-    features that was not measured in the primary space yet has it in front nevertheless; other metrics have
-    the one space "".
+    That is the best calibrated judge which has the metric, or without a calibration the profile's. A request
+    names its extractor (`classifier`), a number also the resolution (`classifier@28`). A metric of features
+    that was not measured in the primary space yet has it in front nevertheless; other metrics have the one
+    space "".
     """
     measured = select(run.frame, metric=metric)["extractor"]
     found = sorted(set(measured))
     if not run.metric(metric).of_features and not any(found):
         return [""]
+    if judges := [space for space in run.judges.calibrated if space in found]:
+        return [judges[0], *(space for space in found if space != judges[0])]
     primary = run.request.primary_extractor
     matching = [space for space in found if is_extractor(space, primary)]
     headline = matching[0] if len(matching) == 1 else primary
@@ -155,7 +172,9 @@ def _verdict(run: Run, claim: Claim, extractor: str, primary: bool) -> Verdict:
     results = tuple(_compare_rows(run, extractor, pair) for pair in claim.comparisons)
     outcome, reason = _combine(run, results)
     lacking = outcome == "inconclusive" and any(len(each.seeds) < ENOUGH_SEEDS for each in results)
-    return Verdict(claim, extractor, primary, outcome, reason, results, _remedy(run) if lacking else None)
+    remedy = _remedy(run) if lacking else None
+    calibrated = extractor in run.judges.calibrated
+    return Verdict(claim, extractor, primary, outcome, reason, results, remedy, calibrated)
 
 
 def _values(frame: pd.DataFrame, point: Point, extractor: str) -> dict[int, float]:

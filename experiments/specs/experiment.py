@@ -37,8 +37,9 @@ class Row(Config):
     subject: Subject = "tokenizer"
     """What is measured: the trained tokenizer, the 2D teacher itself, or a tokenizer trained on pixels
     (`Recipe.pixels`); the last two have no decoding steps."""
-    measures: Literal["reconstruction", "generation"] = "reconstruction"
-    """What of it: its reconstructions, or the images that a generator trained on its ids makes."""
+    measures: Literal["reconstruction", "generation", "calibration"] = "reconstruction"
+    """What of it: its reconstructions, or the images that a generator trained on its ids makes; `calibration`
+    measures the feature spaces themselves, on distorted reconstructions of the teacher."""
     note: str = ""
     """What a reader must know of the published values: a matter of protocol, or their source."""
     apart: bool = False
@@ -112,7 +113,7 @@ class Experiment(Config):
     costs: bool = False
     """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
     rates: bool = False
-    """Whether bits per image, size and speed are shown beside the results (Table 1)."""
+    """Whether bits per image (of tokenizers), size and speed are shown beside the results (Tables 1, 2)."""
     curves: tuple[Curve, ...] = ()
     """Training curves that are results (Figures 4b, 9 to 14)."""
     analyses: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 
 from sftok.config import ConfigError
-from sftok.unfinished import write_text
+from sftok.io.unfinished import write_text
 
 
 def source_of(path: Path) -> dict[str, str]:

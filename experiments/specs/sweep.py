@@ -24,10 +24,12 @@ ONE_FOR_ALL = (
     "data",
     "device",
     "tf32",
+    "compile",
     "teacher.checkpoint",
     "evaluation.split",
     "evaluation.primary_extractor",
     "classifier",
+    "judges",
     "generation.choice_split",
 )
 """What all rows of a plan share: a data set and its splits, a device, what measures them, a given teacher."""

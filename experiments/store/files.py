@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sftok.unfinished import unfinished
+from sftok.io.unfinished import unfinished
 
 
 class StoreError(RuntimeError):

@@ -28,15 +28,24 @@ from typing import Any, Protocol
 from experiments.store import locks
 from experiments.store.files import StoreError, read_json, readable_json, write_first_json, write_json
 from experiments.store.results import RESULT, Result, read_result
-from sftok.unfinished import clear_unfinished, unfinished
+from sftok.io.unfinished import clear_unfinished, unfinished
 
 CONFIG, METRICS, PROGRESS = "config.json", "metrics.jsonl", "progress.json"
 EXAMPLES = "examples.npz"
 """Strips of an evaluation: uint8 `[n, 3, H, W]` by name, `labels` `[n]` and `class_names`."""
 
+PER_IMAGE = "images.parquet"
+"""A line for each image of an evaluation."""
+
+EXTREMES = "extremes.npz"
+"""The best and the worst reconstructions of an evaluation: uint8 `[n, 3, H, W]` by decoding."""
+
 CHECKPOINT = "checkpoint.safetensors"
 TOKENS = "tokens-"
 """How the files of ids begin, which `codes` and `tokens` are made of one by one."""
+
+PARTS = "part-"
+"""How the files of an unfinished evaluation begin."""
 
 SCRATCH = (PROGRESS, CHECKPOINT)
 """Files of a work folder that a finished artifact has no use for."""

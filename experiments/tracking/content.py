@@ -13,8 +13,8 @@ import numpy as np
 
 from experiments.records import ArtifactState, RowState, Run
 from experiments.records.training_log import log_lines
-from sftok.arrays import read_arrays
 from sftok.config import flat
+from sftok.io.arrays import read_arrays
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
 """What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""

@@ -17,6 +17,9 @@ from reports.tables import display_order
 
 ORDER, TITLE = 110, "Over decoding steps"
 
+MAIN = ("rfid", "gfid", "is")
+"""Metrics with a chart in every feature space; the others have one in the primary space."""
+
 
 def applies(run: Run) -> bool:
     """Whether a metric of features was measured at several T; a page about costs shows no quality."""
@@ -40,7 +43,7 @@ def drawn(run: Run, of_features: bool) -> list[Chart]:
     for metric in display_order(run, measured["metric"].unique()):
         if run.metric(metric).of_features != of_features:
             continue
-        for space in feature_spaces(run, metric):
+        for space in feature_spaces(run, metric)[: None if metric in MAIN or not of_features else 1]:
             numbers = select(measured, metric=metric, extractor=space)
             if numbers["steps"].nunique() > 1:
                 bounds = {row: by_seed(select(numbers, row=row)) for row in REFERENCES}

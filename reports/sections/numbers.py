@@ -12,7 +12,7 @@ from reports.tables import Table, pivot
 
 ORDER, TITLE = 160, "All numbers"
 
-SHOWN_ELSEWHERE = ("step", "visible")
+SHOWN_ELSEWHERE = ("step", "visible", "distortion")
 """Coordinates whose numbers have sections of their own."""
 
 

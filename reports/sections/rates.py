@@ -1,4 +1,4 @@
-"""What a fair comparison needs beside rFID: bits per image, size, speed, and use of the codebook."""
+"""What a fair comparison of tokenizers needs beside rFID: bits per image, size, speed and codebook use."""
 
 from __future__ import annotations
 
@@ -31,8 +31,10 @@ NOTE = (
 
 
 def applies(run: Run) -> bool:
-    """Whether rates are a result of the experiment."""
-    return run.experiment.rates
+    """Whether rates of tokenizers are a result of the experiment."""
+    return run.experiment.rates and any(
+        row.measures == "reconstruction" for row in run.experiment.trained_rows
+    )
 
 
 def render(run: Run) -> Markup:
@@ -42,14 +44,14 @@ def render(run: Run) -> Markup:
 
 def table(run: Run) -> Table:
     """Rates and costs as means over seeds."""
-    columns = {metric: _means(run, metric) for metric in MEASURED}
+    columns = {metric: row_means(run, metric) for metric in MEASURED}
     lines = []
     for row in (row for row in run.experiment.rows if not row.apart):
         seconds = training_seconds(run, row.name)
         cells = (
             _bits(bits_published(row)),
             _bits(bits_here(run, row.name)),
-            *(_number(metric, columns[metric].get(row.name)) for metric in MEASURED),
+            *(number_text(metric, columns[metric].get(row.name)) for metric in MEASURED),
             "" if seconds is None else duration(seconds),
         )
         lines.append(Line(row.label, texts(cells), muted=not row.trained))
@@ -88,7 +90,7 @@ def charts(run: Run) -> tuple[Chart, ...]:
     heading = run.metric(metric).heading
     drawn = [scatter_chart(heading, "as published", published, "bits per image")]
     for space in feature_spaces(run, metric):
-        means = _means(run, metric, space)
+        means = row_means(run, metric, space)
         here = [
             Point(row.label, bits, means[row.name], False)
             for row in rows
@@ -98,7 +100,7 @@ def charts(run: Run) -> tuple[Chart, ...]:
     return tuple(chart for chart in drawn if chart is not None)
 
 
-def _means(run: Run, metric: str, space: str = "") -> Mapping[str, float]:
+def row_means(run: Run, metric: str, space: str = "") -> Mapping[str, float]:
     """Of each row at its number of decoding steps, over seeds."""
     numbers = select(plain(run.frame), metric=metric, extractor=space)
     at = numbers["row"].map({row.name: run.experiment.steps_of(row.name) for row in run.experiment.rows})
@@ -115,11 +117,12 @@ def _bits(bits: float | None) -> str:
     return "" if bits is None else f"{bits:,.0f}"
 
 
-def _number(metric: str, value: float | None) -> str:
+def number_text(metric: str, value: float | None) -> str:
+    """A value of one of these metrics as a table shows it; nothing for None."""
     if value is None:
         return ""
     if metric == "codebook_usage":
         return f"{100 * value:.0f} %"
-    if metric == "parameters":
+    if metric.endswith("parameters"):
         return f"{value / 1e6:.3g} M" if value >= 1e6 else f"{value / 1e3:.3g} k"
     return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"

@@ -21,8 +21,8 @@ APART = "Published elsewhere, not in the paper's table"
 
 
 def applies(run: Run) -> bool:
-    """Whether a row is run here."""
-    return bool(run.experiment.trained_rows)
+    """Whether a row is run here, to be measured rather than to measure the feature spaces."""
+    return any(row.measures != "calibration" for row in run.experiment.trained_rows)
 
 
 def render(run: Run) -> Markup:
@@ -53,7 +53,13 @@ def headline(run: Run) -> Table:
     """Published against measured values, at the number of steps for which the published ones hold."""
     experiment = run.experiment
     published = display_order(run, {metric for row in experiment.rows for metric in row.published})
-    spaces = [(metric, space) for metric in measured_metrics(run) for space in feature_spaces(run, metric)]
+    asked = asked_metrics(run)
+    spaces = [
+        (metric, space)
+        for metric in measured_metrics(run)
+        # What nobody asked for is shown where it counts; all numbers are further below.
+        for space in feature_spaces(run, metric)[: None if metric in asked else 1]
+    ]
     cells = [_published(run, metric) for metric in published]
     cells += [_measured(run, metric, space) for metric, space in spaces]
     lines: dict[bool, list[Line]] = {False: [], True: []}
@@ -102,15 +108,20 @@ def measured_metrics(run: Run) -> list[str]:
 
     What is measured at further coordinates (a step, a context) has sections of its own.
     """
-    names = {metric for row in run.experiment.rows for metric in row.published}
-    pairs = (pair for claim in run.experiment.claims for pair in claim.comparisons)
-    points = (point for pair in pairs for point in (pair.left, pair.right))
-    names |= {point.metric for point in points if point.coordinates.keys() <= {"steps"}}
+    names = asked_metrics(run)
     if not run.experiment.costs:
         measured = plain(run.frame)
         own = measured[~measured["row"].isin(REFERENCES)]["metric"].unique()
         names |= {name for name in own if run.metric(name).of_features}
     return display_order(run, names)
+
+
+def asked_metrics(run: Run) -> set[str]:
+    """What the paper publishes, or a claim is about, at no further coordinate than the number of steps."""
+    names = {metric for row in run.experiment.rows for metric in row.published}
+    pairs = (pair for claim in run.experiment.claims for pair in claim.comparisons)
+    points = (point for pair in pairs for point in (pair.left, pair.right))
+    return names | {point.metric for point in points if point.coordinates.keys() <= {"steps"}}
 
 
 def training_seconds(run: Run, row: str) -> float | None:
@@ -153,7 +164,7 @@ def _caption(run: Run) -> str:
 
 
 def _notes(run: Run, space: str) -> tuple[str, ...]:
-    primary = space and is_extractor(space, run.request.primary_extractor)
+    primary = space and is_extractor(space, run.primary_extractor)
     return (space or "measured", *(["primary"] if primary else []))
 
 

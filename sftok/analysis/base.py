@@ -23,8 +23,8 @@ from sftok.evaluation.protocol import Evaluation, Fingerprinted, OnProgress, row
 from sftok.evaluation.workers import in_order
 from sftok.metrics.quantity import Quantity
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
 from sftok.randomness import generator
+from sftok.tokenizers.sftok import SFTok
 
 ACCURACY = Quantity(
     name="accuracy",

@@ -31,7 +31,7 @@ from sftok.analysis.base import ACCURACY, AnalysisConfig
 from sftok.analysis.running import Number, RunningMeans
 from sftok.evaluation.config import EvaluationConfig
 from sftok.metrics.quantity import Quantity
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 Context = Literal["single", "true", "own", "second_pass"]
 

@@ -18,7 +18,7 @@ from sftok.analysis.running import Number, RunningMeans
 from sftok.decoding.schedule import DecodingConfig, MaskSchedule
 from sftok.evaluation.config import EvaluationConfig
 from sftok.metrics.quantity import Quantity
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 
 class StepsConfig(AnalysisConfig, name="steps"):

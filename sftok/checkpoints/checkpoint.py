@@ -12,6 +12,8 @@ SFTOK = "sftok"
 TITOK = "titok"
 MASKGIT_VQGAN = "maskgit-vqgan"
 MASKGIT_GENERATOR = "maskgit-generator"
+LLAMAGEN_GENERATOR = "llamagen-generator"
+OPEN_MAGVIT2_GENERATOR = "open-magvit2-generator"
 PIXEL_TOKENIZER = "pixel-tokenizer"
 
 PIXEL_DECODER = "pixel_decoder."
@@ -73,10 +75,10 @@ class Checkpoint:
         return replace(self, record=record, tensors={**self.tensors, **pixels})
 
     def check_fit(self, expected: Mapping[str, Tensor]) -> None:
-        """Compare with the state dict of a model that was built for it; only shapes are looked at.
+        """Compare with the state dict of a model that was built for it; values are not looked at.
 
         Raises:
-            CheckpointError: names what is missing, unexpected or of another shape.
+            CheckpointError: names what is missing, unexpected, or of another shape or type.
         """
         problems = [
             *_listing("missing", [name for name in expected if name not in self.tensors]),
@@ -90,6 +92,15 @@ class Checkpoint:
                 ],
             ),
         ]
+        problems += _listing(
+            "of another type",
+            [
+                f"{name} {str(tensor.dtype).removeprefix('torch.')} for "
+                f"{str(expected[name].dtype).removeprefix('torch.')}"
+                for name, tensor in self.tensors.items()
+                if name in expected and tensor.dtype != expected[name].dtype
+            ],
+        )
         if problems:
             raise CheckpointError(
                 f"{self.source}: does not fit its {self.architecture!r}: {'; '.join(problems)}"

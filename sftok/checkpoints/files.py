@@ -11,9 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import pickle
-import re
-import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +21,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sftok.checkpoints.checkpoint import CheckpointError
-from sftok.weights import CHECKSUM, DamagedFileError, load_tensors
+from sftok.checkpoints.torch_files import read_torch
+from sftok.io.weights import CHECKSUM, DamagedFileError, load_tensors
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
@@ -109,7 +107,7 @@ def _read_one(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         if start[_HEADER_LENGTH:] == b"{":
             return _read_safetensors(path)
         if start.startswith((_ZIP, _PICKLE)):
-            return _read_torch(path), {}
+            return read_torch(path), {}
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror or error})") from None
     raise CheckpointError(f"{path}: neither a safetensors nor a torch file, or its start is damaged")
@@ -127,33 +125,6 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise CheckpointError(f"{error.path}: {error.problem}; get it again") from None
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a complete safetensors file ({error}); get it again") from None
-
-
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        # Given a path, torch would go by its suffix. Its warnings add nothing to its errors.
-        with path.open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            content = torch.load(file, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        # Torch's message would advise to trust the file; all that is said of it is what the pickle names.
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        holds = f" ({named[1]})" if named else ""
-        raise CheckpointError(
-            f"{path}: a pickle of more than tensors{holds}, or a damaged one; refused, none of it was run; "
-            "save the model's state dict alone, best as safetensors"
-        ) from None
-    except Exception as error:  # a damaged file makes the reader raise almost anything
-        reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise CheckpointError(f"{path}: not a complete torch file ({reason}); get it again") from None
-    if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path}: holds a {type(content).__name__}, not tensors by name")
-    for name, tensor in content.items():
-        if not isinstance(name, str) or not isinstance(tensor, Tensor) or tensor.layout != torch.strided:
-            raise CheckpointError(
-                f"{path}: {str(name)[:80]!r} is not a plain tensor; save the model's state dict alone"
-            )
-    return dict(content)
 
 
 def _in_float32(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:

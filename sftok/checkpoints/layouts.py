@@ -30,6 +30,7 @@ class Layout:
         rules: from its names to this package's; each tensor must match one.
         record: the record that renamed tensors imply; what shapes do not tell is as in the release.
         finish: what is done to renamed tensors, where renaming is not enough.
+        tells: whether the shapes are this layout's, where names do not tell.
     """
 
     title: str
@@ -38,6 +39,11 @@ class Layout:
     rules: tuple[Rule, ...]
     record: Callable[[Tensors], Record]
     finish: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict
+    tells: Callable[[Tensors], bool] = lambda tensors: True
+
+    def matches(self, tensors: Tensors) -> bool:
+        """Whether released tensors are laid out so."""
+        return self.markers <= tensors.keys() and self.tells(tensors)
 
     def convert(self, tensors: Tensors) -> dict[str, Tensor]:
         """Released tensors as the state dict of this package's model.
@@ -67,16 +73,12 @@ def interpret(file: WeightFile) -> Checkpoint:
         *_, tensors = _unwrapped(file.tensors)
     else:
         architecture, record, tensors = _converted(file)
-    for name, tensor in tensors.items():
-        if not tensor.is_floating_point():
-            dtype = str(tensor.dtype).removeprefix("torch.")
-            raise CheckpointError(f"{file.path}: {name} holds {dtype}, not weights")
     return Checkpoint(str(file.path), architecture, record, tensors)
 
 
 def _converted(file: WeightFile) -> tuple[str, Record, dict[str, Tensor]]:
     for tensors in _unwrapped(file.tensors):
-        layout = next((layout for layout in layouts() if layout.markers <= tensors.keys()), None)
+        layout = next((layout for layout in layouts() if layout.matches(tensors)), None)
         if layout is None:
             continue
         try:

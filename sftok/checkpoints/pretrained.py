@@ -19,8 +19,8 @@ from torch.overrides import TorchFunctionMode
 
 from sftok.checkpoints import CONFIG_FILE, WEIGHTS_FILE, Checkpoint, CheckpointError, read_checkpoint
 from sftok.config import Config, ConfigError
-from sftok.unfinished import write_text
-from sftok.weights import save_tensors
+from sftok.io.unfinished import write_text
+from sftok.io.weights import save_tensors
 
 
 class Pretrained(nn.Module, ABC):

@@ -93,6 +93,12 @@ def vision_transformer(part: str) -> list[Rule]:
     ]
 
 
+def llama_blocks(theirs: str, ours: str) -> list[Rule]:
+    """Rules for the Llama blocks of LlamaGen's code base, whose tensors have the same names here."""
+    part = "(attention_norm|ffn_norm|attention\\.w(?:qkv|o)|feed_forward\\.w[123])"
+    return [Rule(rf"{theirs}\.(\d+)\.{part}\.weight", rf"{ours}.\1.\2.weight")]
+
+
 ENCODER: list[Rule] = [
     Rule("latent_tokens", "encoder.queries"),
     *vision_transformer("encoder"),

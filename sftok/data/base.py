@@ -55,11 +55,13 @@ class ImageSet(ABC):
 
     Attributes:
         name: a short name for logs, such as `fashion-mnist/train`.
+        names: of the images: their paths, or their places in the source; empty if they have none.
         class_names: in the order of their labels.
         targets: int64 [n], the label of each image.
     """
 
     name: str
+    names: tuple[str, ...] = ()
     class_names: tuple[str, ...]
     targets: Tensor
 
@@ -102,6 +104,7 @@ class MemoryImageSet(ImageSet):
     class_names: tuple[str, ...]
     pixels: Tensor
     targets: Tensor
+    names: tuple[str, ...] = ()
 
     @cached_property
     def fingerprint(self) -> str:

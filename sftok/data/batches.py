@@ -14,6 +14,7 @@ from torch import Tensor
 
 from sftok.data.augmentation import AugmentationConfig
 from sftok.data.base import DataError, ImageSet
+from sftok.device import to_device
 from sftok.distributed import SINGLE, World
 
 READ_AHEAD = 4
@@ -42,7 +43,7 @@ class Batch:
 
     def to(self, device: torch.device) -> Self:
         """The batch with images and labels on `device`; indices and views stay on the CPU."""
-        return replace(self, images=self.images.to(device), labels=self.labels.to(device))
+        return replace(self, images=to_device(self.images, device), labels=to_device(self.labels, device))
 
 
 def to_unit_range(pixels: Tensor) -> Tensor:

@@ -15,7 +15,7 @@ import numpy as np
 import PIL
 import torch
 
-from sftok.weights import DamagedFileError, load_tensors, save_tensors
+from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
 
 logger = logging.getLogger(__name__)
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
+import os
+import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +25,14 @@ from sftok.data.folder_layout import sample_key
 from sftok.data.transforms import CENTER, THREADS, TRANSFORM, Crop, UnreadableImageError, pixels
 
 logger = logging.getLogger(__name__)
+
+MEASURED_IMAGES = 64
+"""How many images are decoded to find the speed of a number of threads."""
+
+CANDIDATES = (2, 4, 8, 16, 32, 64)
+"""Numbers of threads that are tried in turn, as long as each is `FASTER` than the one before."""
+
+FASTER = 1.1
 
 MEMORY_BUDGET = 2 * 2**30
 """Bytes; a set whose decoded pixels fit is decoded once and kept in memory."""
@@ -97,13 +108,32 @@ class EncodedImageSet(ImageSet):
         logger.info("%s: decoding %d images into memory", self.name, len(self))
         return self._decode(range(len(self)), [CENTER] * len(self))
 
+    @cached_property
+    def threads(self) -> int:
+        """How many images are decoded at once: as many as make it faster, measured on a few of them."""
+        if len(self) < MEASURED_IMAGES * len(CANDIDATES):
+            return THREADS
+        cores, best, fastest = os.cpu_count() or 1, THREADS, 0.0
+        spread = torch.linspace(0, len(self) - 1, MEASURED_IMAGES * len(CANDIDATES)).long().tolist()
+        # Other images each time: those that were read once are in memory.
+        for turn, count in enumerate(each for each in CANDIDATES if each <= 2 * cores):
+            with ThreadPoolExecutor(count, "sftok-decode") as pool:
+                started = time.perf_counter()
+                list(pool.map(self._pixels, spread[turn :: len(CANDIDATES)], itertools.repeat(CENTER)))
+                rate = MEASURED_IMAGES / (time.perf_counter() - started)
+            if rate < FASTER * fastest:
+                break
+            best, fastest = count, rate
+        logger.info("%s: %d threads decode %.0f images a second", self.name, best, fastest)
+        return best
+
     def _decode(self, places: Sequence[int], crops: Sequence[Crop]) -> np.ndarray:
         decoded = np.empty((len(places), 3, self.image_size, self.image_size), dtype=np.uint8)
 
         def fill(row: int) -> None:
             decoded[row] = rearrange(self._pixels(places[row], crops[row]), "h w c -> c h w")
 
-        with ThreadPoolExecutor(THREADS, "sftok-decode") as pool:
+        with ThreadPoolExecutor(self.threads, "sftok-decode") as pool:
             list(pool.map(fill, range(len(places))))
         return decoded
 

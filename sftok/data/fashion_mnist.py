@@ -75,6 +75,7 @@ def read(config: DataConfig, split: Split, select: Selection) -> MemoryImageSet:
         class_names=CLASS_NAMES,
         pixels=pixels[chosen].unsqueeze(1),
         targets=labels[chosen],
+        names=tuple(f"{place:05d}" for place in chosen.tolist()),
     )
 
 

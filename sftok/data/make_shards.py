@@ -32,7 +32,7 @@ from sftok.data.folder_layout import LAYOUTS, labelled_files, sample_key
 from sftok.data.shard_index import LABEL, beside, write_index
 from sftok.data.shard_layout import DESCRIPTION, ShardsDescription, SplitSize, description
 from sftok.data.transforms import THREADS, UnreadableImageError, decode, resize_short_side
-from sftok.unfinished import clear_unfinished, unfinished
+from sftok.io.unfinished import clear_unfinished, unfinished
 
 logger = logging.getLogger(__name__)
 

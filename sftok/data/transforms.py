@@ -93,6 +93,8 @@ def resize_and_crop(image: Image.Image, size: int, crop: Crop = CENTER) -> Image
     - Nothing outside the crop is computed: resizing all of a very long image would fill the memory.
     """
     width, height = image.size
+    if (width, height) == (size, size) and not crop.mirrored:
+        return image  # which is what follows, without its copies
     short = min(image.size)
     left, right = _taken(width, short, size, crop.across)
     top, bottom = _taken(height, short, size, crop.down)
@@ -148,7 +150,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, "white")
         return Image.alpha_composite(white, image).convert("RGB")
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
 
 
 def _gray16_to_rgb(image: Image.Image) -> Image.Image:

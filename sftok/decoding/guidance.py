@@ -33,12 +33,15 @@ class GenerationConfig(Config):
     """How ids are sampled from a generator; the defaults are the paper's steps, and otherwise the release's.
 
     Attributes:
-        steps: predictions, T.
-        temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic.
-        mask_schedule: how many ids stay masked after each step.
+        steps: predictions, T, of a generator whose number of steps is a choice.
+        temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic. That of
+            an autoregressive generator divides its logits, and is not annealed.
+        mask_schedule: how many ids of MaskGIT stay masked after each step.
         guidance_scale: 0 means no guidance under any schedule.
         guidance_schedule: a name of `GUIDANCE_SCHEDULES`.
         guidance_power: exponent of "power-cosine"; guidance sets in later for larger ones.
+        top_k: the most likely ids among which an autoregressive generator draws; 0 means all.
+        top_p: likewise the most likely ids that have this probability together; 1 means all.
     """
 
     steps: int = Field(default=8, ge=1)
@@ -47,6 +50,8 @@ class GenerationConfig(Config):
     guidance_scale: float = Field(default=4.5, ge=0, allow_inf_nan=False)
     guidance_schedule: str = "constant"
     guidance_power: float = Field(default=3.0, gt=0)
+    top_k: int = Field(default=0, ge=0)
+    top_p: float = Field(default=1.0, gt=0, le=1)
 
     @field_validator("guidance_schedule")
     @classmethod
@@ -61,13 +66,17 @@ class GenerationConfig(Config):
         return DecodingConfig(steps=self.steps, temperature=self.temperature, schedule=self.mask_schedule)
 
 
-def guidance_scales(config: GenerationConfig) -> list[float]:
-    """The guidance scale of each step."""
+def guidance_scales(config: GenerationConfig, steps: int | None = None) -> list[float]:
+    """The guidance scale of each of `steps` steps (None: as many as configured)."""
+    steps = steps or config.steps
     share = GUIDANCE_SCHEDULES[config.guidance_schedule]
-    return [
-        config.guidance_scale * share(step / config.steps, config.guidance_power)
-        for step in range(config.steps)
-    ]
+    return [config.guidance_scale * share(step / steps, config.guidance_power) for step in range(steps)]
+
+
+def guide(predicted: Tensor, scale: float) -> Tensor:
+    """Predictions with a class and then without one, `[2B, ...]`, to guided ones, `[B, ...]`."""
+    conditional, unconditional = predicted.chunk(2)
+    return conditional + scale * (conditional - unconditional)
 
 
 def guided(logits: ConditionalLogits, labels: Tensor, null_class: int, config: GenerationConfig) -> Predict:
@@ -91,7 +100,6 @@ def guided(logits: ConditionalLogits, labels: Tensor, null_class: int, config: G
     def predict(ids: Tensor, step: int) -> Tensor:
         if scales[step] == 0:
             return logits(ids, labels).float()
-        conditional, unconditional = logits(torch.cat([ids, ids]), both).float().chunk(2)
-        return conditional + scales[step] * (conditional - unconditional)
+        return guide(logits(torch.cat([ids, ids]), both).float(), scales[step])
 
     return predict

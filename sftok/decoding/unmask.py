@@ -76,16 +76,17 @@ def _reveal(
     """Fill the masked positions, then mask the `keep_masked` least confident ones again."""
     scores = logits.float()
     masked = ids == mask_id
-    chosen = _add_gumbel(scores, temperature, generator).argmax(-1)
+    chosen = add_gumbel(scores, temperature, generator).argmax(-1)
     confidence = scores.gather(-1, chosen.unsqueeze(-1)).squeeze(-1).masked_fill(~masked, torch.inf)
-    confidence = _add_gumbel(confidence, temperature, generator)
+    confidence = add_gumbel(confidence, temperature, generator)
     filled = torch.where(masked, chosen, ids)
     # By rank, because a threshold would mask too many at equal confidences, which are common in bfloat16.
     least_confident = confidence.argsort(dim=1, stable=True)[:, :keep_masked]
     return filled.scatter(1, least_confident, mask_id)
 
 
-def _add_gumbel(scores: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+def add_gumbel(scores: Tensor, temperature: float, generator: torch.Generator) -> Tensor:
+    """Scores with Gumbel noise; the largest of logits is then a draw from their softmax at `temperature`."""
     if temperature == 0:
         return scores
     exponential = torch.empty_like(scores).exponential_(generator=generator)

@@ -80,7 +80,9 @@ class EvaluationConfig(MeasuredConfig):
         CodebookUseConfig(),
     )
 
-    provides = frozenset({"images", "originals", "ids", "codes", "features", "logits"})
+    provides = frozenset(
+        {"images", "originals", "ids", "codes", "bits", "features", "logits", "labels", "reference_features"}
+    )
     lacks = "which reconstructions do not have"
 
     @model_validator(mode="after")
@@ -113,7 +115,7 @@ class GenerationEvaluationConfig(MeasuredConfig):
     choice: str = "fixed beforehand"
     """How guidance and temperature were chosen; part of the protocol."""
 
-    provides = frozenset({"images", "features", "logits", "reference_set"})
+    provides = frozenset({"images", "features", "logits", "reference_features", "reference_set"})
     lacks = "which generated images do not have"
 
 

@@ -1,7 +1,7 @@
 """The evaluation of generators: samples of every class against a reference set (Section 4.3, Table 2).
 
 ```
-labels, balanced -> generator -> ids -> images -> uint8 -> features -> gfid, is, precision, recall
+labels, balanced -> generator -> tokens -> images -> uint8 -> features -> gfid, is, precision, recall
 ```
 
 Feature spaces, rounding and metrics are those of reconstructions (`sftok.evaluation.reconstruction`). A seed
@@ -33,9 +33,9 @@ from sftok.evaluation.protocol import (
 )
 from sftok.evaluation.reference import reference_features
 from sftok.evaluation.workers import in_order
-from sftok.generation import DecodeIds, generate_ids
+from sftok.generation import DecodeTokens
+from sftok.generators.base import Generator
 from sftok.metrics.base import EvaluationError, Measured, Reference, build_metrics
-from sftok.models.generator import MaskGITGenerator
 from sftok.randomness import generator
 
 
@@ -47,8 +47,8 @@ class _Samples:
 
 
 def evaluate_generation(
-    model: MaskGITGenerator,
-    decode_ids: DecodeIds,
+    model: Generator,
+    decode: DecodeTokens,
     reference_set: ImageSet,
     config: GenerationEvaluationConfig,
     extractors: Sequence[Extractor],
@@ -61,7 +61,7 @@ def evaluate_generation(
 
     Args:
         model: the generator.
-        decode_ids: its ids to images, called from several threads; the tokenizer in evaluation mode.
+        decode: its tokens to images, called from several threads; the tokenizer in evaluation mode.
         reference_set: of the same classes.
         config: sampling, number of images, metrics, batch size, precision, seed.
         extractors: `config.extractors`, built.
@@ -70,7 +70,7 @@ def evaluate_generation(
         on_progress: called with the fraction done.
 
     Returns:
-        Rows of subject `generation` with the sampling's steps and temperature; examples `S1`, `S2`, ...,
+        Rows of subject `generation` at the coordinates of the generator's sampling; examples `S1`, `S2`, ...,
         one sample each of the classes of `example_labels`.
 
     Raises:
@@ -86,7 +86,7 @@ def evaluate_generation(
     metrics = build_metrics(config.metrics, {"images", "reference_set"}, spaces, device)
     places, shown = example_places(config, num_classes), {}
     batches = torch.arange(config.num_images).split(config.batch_size)
-    for samples in in_order(_sampler(model, decode_ids, config, extractors), batches, device):
+    for samples in in_order(_sampler(model, decode, config, extractors), batches, device):
         for metric in metrics:
             metric.update(samples.measured)
         for place in torch.isin(samples.places, places).nonzero().flatten():
@@ -102,13 +102,12 @@ def evaluate_generation(
         sampling=f"{sampling.steps} steps, {sampling.mask_schedule}; {config.choice}",
         precision=config.precision,
     )
-    coordinates = {"steps": sampling.steps, "temperature": sampling.temperature}
     examples = {
         f"S{number}": torch.stack([shown[int(place)] for place in column]).numpy()
         for number, column in enumerate(places, 1)
     }
     return Evaluation(
-        rows=rows_of(metrics, "generation", config.num_images, **coordinates),
+        rows=rows_of(metrics, "generation", config.num_images, **model.coordinates(sampling)),
         metrics=config.described,
         protocol=protocol,
         examples=examples | of_classes(example_labels(config, num_classes), reference_set),
@@ -121,8 +120,8 @@ def balanced_labels(places: Tensor, num_classes: int) -> Tensor:
 
 
 def _sampler(
-    model: MaskGITGenerator,
-    decode_ids: DecodeIds,
+    model: Generator,
+    decode: DecodeTokens,
     config: GenerationEvaluationConfig,
     extractors: Sequence[Extractor],
 ) -> Callable[[Tensor], _Samples]:
@@ -133,8 +132,8 @@ def _sampler(
         noise = generator(config.seed, "generate", int(places[0]), device=device)
         labels = balanced_labels(places, model.num_classes).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            ids = generate_ids(model, labels, config.generation, noise)
-        images = decode_ids(ids, noise)
+            tokens = model.sample(labels, config.generation, noise)
+        images = decode(tokens, noise)
         pixels = to_uint8(images)
         features = {extractor.label: extractor(pixels) for extractor in extractors}
         return _Samples(places, pixels.cpu(), Measured(images=images, features=features))

@@ -18,9 +18,9 @@ from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.generation import evaluate_generation
 from sftok.evaluation.protocol import OnProgress, Progress
 from sftok.evaluation.reference import reference_features
-from sftok.generation import DecodeIds
+from sftok.generation import DecodeTokens
+from sftok.generators.base import Generator
 from sftok.metrics.fid import GFIDConfig
-from sftok.models.generator import MaskGITGenerator
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class GuidanceChoice:
 
 
 def choose_guidance(
-    model: MaskGITGenerator,
-    decode_ids: DecodeIds,
+    model: Generator,
+    decode: DecodeTokens,
     reference_set: ImageSet,
     points: Sequence[GenerationConfig],
     config: GenerationEvaluationConfig,
@@ -50,7 +50,7 @@ def choose_guidance(
 
     Args:
         model: the generator.
-        decode_ids: its ids to images; see `evaluate_generation`.
+        decode: its tokens to images; see `evaluate_generation`.
         reference_set: training or validation images.
         points: the samplings to choose among, not empty.
         config: number of images, batch size, precision, seed and the one extractor; its sampling and its
@@ -71,7 +71,7 @@ def choose_guidance(
     for point in points:
         measured = evaluate_generation(
             model,
-            decode_ids,
+            decode,
             reference_set,
             config.model_copy(update={"generation": point, "metrics": (GFIDConfig(),)}),
             [extractor],

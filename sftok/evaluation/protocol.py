@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -79,6 +79,10 @@ class Evaluation:
         rows: the numbers.
         metrics: what their names mean: the fields of a `Quantity` by metric name.
         protocol: what they depend on.
+        images: values of each image, arrays `[images]` or `[images, ...]` by name, in the set's order:
+            `name`, `label`, `ids`, and `DECODING.VALUE`.
+        extremes: uint8 `[n, 3, H, W]`, the best and the worst reconstructions and their originals, as
+            `DECODING.best`, `DECODING.best.original`, ..., and their places as `DECODING.best.places`.
         examples: arrays to save as they are: `labels` `[n]`, `class_names`, and uint8 images `[n, 3, H, W]`
             by name: `original` with `T1`, `T2`, ... or the subject's name; `S1`, `S2`, ... of a generator.
     """
@@ -87,6 +91,8 @@ class Evaluation:
     metrics: dict[str, dict[str, Any]]
     protocol: Fingerprinted
     examples: dict[str, np.ndarray]
+    images: dict[str, np.ndarray] = field(default_factory=dict)
+    extremes: dict[str, np.ndarray] = field(default_factory=dict)
 
     def result(self) -> dict[str, Any]:
         """Rows, metrics and protocol as JSON values, for a result file."""

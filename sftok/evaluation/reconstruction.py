@@ -11,8 +11,9 @@ bit on one machine, whatever torch's number of threads; a number at one T does n
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -22,9 +23,23 @@ from torch import Tensor
 
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
+from sftok.device import to_device
+from sftok.evaluation.bootstrap import half_widths
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.examples import NUM_EXAMPLES, balanced, of_classes
 from sftok.evaluation.extractors.base import Extractor, check_asked
+from sftok.evaluation.gallery import Gallery
+from sftok.evaluation.passes import (
+    Album,
+    Parts,
+    Reconstructed,
+    can_resume,
+    flattened,
+    in_batches,
+    joined,
+    unflattened,
+    values_of,
+)
 from sftok.evaluation.pixels import to_uint8
 from sftok.evaluation.protocol import (
     Evaluation,
@@ -37,64 +52,78 @@ from sftok.evaluation.protocol import (
     row,
     rows_of,
 )
-from sftok.evaluation.reference import reference_features, teacher_codes
-from sftok.evaluation.tokenizers import Decoding, Tokenizer, decodings
+from sftok.evaluation.reference import OtherReference, reference_features, teacher_codes
+from sftok.evaluation.tokenizers import Decoding, Reconstructor, Tokenizer, decodings, device_of
 from sftok.evaluation.workers import in_order
 from sftok.metrics.base import EvaluationError, Measured, Metric, Need, Reference, build_metrics
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
 
 def evaluate(
-    tokenizer: Tokenizer,
+    tokenizer: Tokenizer | Reconstructor,
     image_set: ImageSet,
     config: EvaluationConfig,
     extractors: Sequence[Extractor],
     cache_dir: Path,
     *,
     teacher: MaskGITVQGAN | None = None,
+    other_reference: OtherReference | None = None,
     subject: str = "tokenizer",
     include_real: bool = False,
     on_progress: OnProgress = lambda fraction: None,
+    parts: Path | None = None,
+    resamples: int = 0,
 ) -> Evaluation:
     """Measure the reconstructions of `tokenizer`, at every number of steps if it decodes in steps.
 
     Args:
-        tokenizer: see `Tokenizer`; put into evaluation mode.
+        tokenizer: see `Tokenizer`, which is put into evaluation mode, or `Reconstructor`.
         image_set: what to reconstruct, and what to compare with.
         config: steps, decoding, metrics, batch size, precision, seed.
         extractors: `config.extractors`, built.
         cache_dir: where features of the originals and the teacher's codes are kept between calls.
         teacher: the one whose codes the tokenizer predicts, put into evaluation mode; without it metrics that
             compare codes are left out.
+        other_reference: what features are compared with instead of those of the originals.
         subject: the rows' `subject`.
         include_real: whether there are rows of subject `real` too, the inception scores of the originals.
         on_progress: called with the fraction done.
+        parts: a folder for files of finished parts of the images, from which a killed evaluation resumes.
+        resamples: of the images, for confidence intervals (`half_width` of the rows); 0 for none.
 
     Raises:
         EvaluationError: extractors or metrics that do not fit the configuration or the data, or
             reconstructions that are not finite.
         PretrainedError: published weights that a metric needs are missing.
     """
-    device = next(tokenizer.parameters()).device
-    bench = _Bench.prepare(image_set, config, extractors, cache_dir, teacher, device)
+    device = device_of(tokenizer)
+    bench = _Bench.prepare(image_set, config, extractors, cache_dir, teacher, device, other_reference)
     measured = decodings(tokenizer, config, subject)
     # In decoder passes: a decoding costs its own and about as much as six for pixels and features.
     progress = Progress(on_progress, [8, *(decoding.passes + 6 for decoding in measured)])
-    ids = bench.encode(tokenizer)
-    once, metrics = bench.build_metrics(
-        tokenizer.codebook_size, gives_codes=all(decoding.gives_codes for decoding in measured)
-    )
+    once, metrics = bench.build_metrics(tokenizer, measured)
+    kept = Parts(parts if can_resume([*once, *metrics]) else None, config.batch_size, len(image_set))
+    ids = None if isinstance(tokenizer, Reconstructor) else bench.encode(tokenizer, kept)
     for metric in once:
         metric.update(Measured(ids=ids))
     rows = rows_of(once, subject, len(image_set))
     progress.next_phase()
 
     examples = {"original": image_set.images(bench.shown).numpy()}
+    gallery = Gallery.of(image_set, ids)
     for decoding in measured:
         for metric in metrics:
             metric.reset()
-        examples[decoding.name] = bench.measure(decoding, ids, metrics, progress).numpy()
-        rows += rows_of(metrics, subject, len(image_set), **decoding.coordinates)
+        album, values = bench.measure(decoding, ids, metrics, kept, progress)
+        examples[decoding.name] = torch.stack([album.pixels[place] for place in bench.shown.tolist()]).numpy()
+        gallery.add(decoding.name, album, values)
+        found = rows_of(metrics, subject, len(image_set), **decoding.coordinates)
+        if resamples:
+            widths = half_widths(metrics, values, resamples, config.seed, bench.is_paired)
+            found = [
+                {**each, "half_width": widths.get((each["metric"], each["extractor"]))} for each in found
+            ]
+        rows += found
         progress.next_phase()
     rows += bench.rows_of_real() if include_real else []
     protocol = Protocol(
@@ -103,9 +132,11 @@ def evaluate(
         n_images=len(image_set),
         metrics=own_settings(config.metrics),
         precision=config.precision,
+        **({} if other_reference is None else {"reference": other_reference.name}),
     )
     examples |= of_classes(image_set.labels(bench.shown), image_set)
-    return Evaluation(rows, config.described, protocol, examples)
+    kept.clear()
+    return Evaluation(rows, config.described, protocol, examples, gallery.images, gallery.extremes)
 
 
 @dataclass(frozen=True)
@@ -120,6 +151,7 @@ class _Bench:
         teacher_codes: int64 `[images, N]`, if there is a teacher.
         device: where images are reconstructed.
         shown: int64 `[n]`, the places of the example images.
+        is_paired: whether `references` are of the originals.
     """
 
     image_set: ImageSet
@@ -129,6 +161,7 @@ class _Bench:
     teacher_codes: Tensor | None
     device: torch.device
     shown: Tensor
+    is_paired: bool
 
     @classmethod
     def prepare(
@@ -139,6 +172,7 @@ class _Bench:
         cache_dir: Path,
         teacher: MaskGITVQGAN | None,
         device: torch.device,
+        other_reference: OtherReference | None,
     ) -> Self:
         """Check that everything fits, then read or compute features and codes of the originals.
 
@@ -153,71 +187,156 @@ class _Bench:
         for metric in config.metrics:
             metric.check_weights()
         size = config.batch_size
-        references = [reference_features(extractor, image_set, cache_dir, size) for extractor in extractors]
+        if other_reference is None:
+            references = [reference_features(each, image_set, cache_dir, size) for each in extractors]
+        else:
+            references = [other_reference.features(each, cache_dir, size) for each in extractors]
         codes = teacher_codes(teacher.eval(), image_set, cache_dir, size) if teacher else None
         shown = balanced(image_set, NUM_EXAMPLES)
-        return cls(image_set, config, extractors, references, codes, device, shown)
+        is_paired = other_reference is None
+        return cls(image_set, config, extractors, references, codes, device, shown, is_paired)
 
-    def batches(self) -> Iterator[Batch]:
-        """All images in order, on the device."""
-        for batch in ordered_batches(self.image_set, self.config.batch_size):
-            yield Batch(batch.images.to(self.device), batch.labels, batch.indices)
+    @property
+    def pixels(self) -> int:
+        """Of an image."""
+        return math.prod(self.image_set.images(self.shown[:1]).shape[-2:])
 
-    def encode(self, tokenizer: Tokenizer) -> Tensor:
-        """The ids of all images, int64 `[images, K]`."""
+    def batches(self, places: range) -> Iterator[Batch]:
+        """The images at `places`, in order, on the device."""
+        for batch in ordered_batches(self.image_set, self.config.batch_size, places=places):
+            yield Batch(to_device(batch.images, self.device), batch.labels, batch.indices)
+
+    def encode(self, tokenizer: Tokenizer, parts: Parts) -> Tensor:
+        """The ids of all images, int64 `[images, K]`, or latents in their place."""
         tokenizer.eval()
-        parts = in_order(lambda batch: tokenizer.encode(batch.images), self.batches(), self.device)
-        return torch.cat(list(parts))
+        found = []
+        for places in parts.places:
+            if (part := parts.read("ids", places)) is None:
+                ids = in_order(
+                    lambda batch: tokenizer.encode(batch.images), self.batches(places), self.device
+                )
+                part = {"ids": torch.cat(list(ids))}
+                parts.write("ids", places, part)
+            found.append(part["ids"].to(self.device))
+        return torch.cat(found)
 
-    def build_metrics(self, codebook_size: int, gives_codes: bool) -> tuple[list[Metric], list[Metric]]:
+    def build_metrics(
+        self, tokenizer: Tokenizer | Reconstructor, measured: Sequence[Decoding]
+    ) -> tuple[list[Metric], list[Metric]]:
         """The metrics of ids alone, which no decoding changes, and the others."""
-        available: set[Need] = {"ids", "images", "originals"}
-        if gives_codes and self.teacher_codes is not None:
+        available: set[Need] = {"images", "originals", "labels"}
+        codebook_size = None if isinstance(tokenizer, Reconstructor) else tokenizer.codebook_size
+        if codebook_size:
+            available.add("ids")
+        if all(decoding.gives_bits for decoding in measured):
+            available.add("bits")
+        if self.teacher_codes is not None and all(decoding.gives_codes for decoding in measured):
             available.add("codes")
         configs = self.config.metrics
         of_ids = [config for config in configs if not config.needs - {"ids"}]
         others = [config for config in configs if config.needs - {"ids"}]
         once, each_time = (
-            build_metrics(chosen, available, self.references, self.device, codebook_size)
+            build_metrics(chosen, available, self.references, self.device, codebook_size, self.pixels)
             for chosen in (of_ids, others)
         )
         return once, each_time
 
     def measure(
-        self, decoding: Decoding, ids: Tensor, metrics: Sequence[Metric], on_progress: OnProgress
-    ) -> Tensor:
-        """Decode `ids` `[images, K]`, show all batches in order to `metrics`, and return the example images.
+        self,
+        decoding: Decoding,
+        ids: Tensor | None,
+        metrics: Sequence[Metric],
+        parts: Parts,
+        on_progress: OnProgress,
+    ) -> tuple[Album, dict[str, Tensor]]:
+        """Decode `ids` `[images, K]`, if there are any, and show all batches in order to `metrics`.
+
+        Returns:
+            The example images, the best and the worst, and values of each image `[images]` by name.
 
         Raises:
             EvaluationError: a reconstruction is not finite.
         """
-        strip = self.image_set.images(self.shown)
-        run = partial(self._reconstruct, decoding, ids)
-        for batch, pixels, measured in in_order(run, self.batches(), self.device):
-            for metric in metrics:
-                metric.update(measured)
-            places, rows = (self.shown[:, None] == batch.indices[None]).nonzero(as_tuple=True)
-            strip[places] = pixels.cpu()[rows]
-            on_progress((int(batch.indices[-1]) + 1) / len(self.image_set))
-        return strip
+        always = frozenset(self.shown.tolist())
+        album, values = Album(always), []
+        for places in parts.places:
+            of_part, seen = Album(always), []
+            if (stored := parts.read(decoding.name, places)) is not None:
+                of_part = Album.from_tensors(stored, always)
+                stored = {name: each for name, each in stored.items() if not name.startswith("album.")}
+                stream = self._replayed(stored, ids, places)
+            else:
+                stream = self._computed(decoding, ids, metrics, places, of_part)
+            for indices, measured in stream:
+                for metric in metrics:
+                    metric.update(measured)
+                seen.append(flattened(measured))
+                values.append(self._values(indices, measured))
+                on_progress((int(indices[-1]) + 1) / len(self.image_set))
+            if stored is None:
+                parts.write(decoding.name, places, joined(seen) | of_part.tensors())
+            album.merge(of_part)
+        return album, joined(values)
 
-    def _reconstruct(self, decoding: Decoding, ids: Tensor, batch: Batch) -> tuple[Batch, Tensor, Measured]:
-        own = ids[batch.indices]
-        images, codes = decoding.decode(own, int(batch.indices[0]))
-        if not images.isfinite().all():
+    def _computed(
+        self, decoding: Decoding, ids: Tensor | None, metrics: Sequence[Metric], places: range, album: Album
+    ) -> Iterator[tuple[Tensor, Measured]]:
+        run = partial(self._reconstruct, decoding, ids, metrics)
+        for batch in in_order(run, self.batches(places), self.device):
+            album.add(batch.indices, batch.pixels, batch.measured.values)
+            yield batch.indices, batch.measured
+
+    def _replayed(
+        self, stored: dict[str, Tensor], ids: Tensor | None, places: range
+    ) -> Iterator[tuple[Tensor, Measured]]:
+        chunks = torch.arange(places.start, places.stop).split(self.config.batch_size)
+        for indices, tensors in zip(chunks, in_batches(stored, self.config.batch_size), strict=True):
+            expected = None if self.teacher_codes is None else self.teacher_codes[indices]
+            own = None if ids is None else ids[indices]
+            labels = self._labels(indices)
+            yield indices, unflattened(tensors, ids=own, teacher_codes=expected, labels=labels)
+
+    def _reconstruct(
+        self, decoding: Decoding, ids: Tensor | None, metrics: Sequence[Metric], batch: Batch
+    ) -> Reconstructed:
+        own = None if ids is None else ids[batch.indices]
+        decoded = decoding.decode(batch, own)
+        if not decoded.images.isfinite().all():
             raise EvaluationError(
                 f"{self.image_set.name}: reconstructions are not finite: train the model again"
             )
-        pixels, expected = to_uint8(images), self.teacher_codes
+        pixels, expected = to_uint8(decoded.images), self.teacher_codes
         measured = Measured(
-            images=images,
+            images=decoded.images,
             originals=batch.images,
             ids=own,
-            codes=codes,
+            codes=decoded.codes,
             teacher_codes=None if expected is None else expected[batch.indices].to(self.device),
+            bits=decoded.bits,
             features={extractor.label: extractor(pixels) for extractor in self.extractors},
+            labels=self._labels(batch.indices),
         )
-        return batch, pixels, measured
+        measured = replace(measured, values=values_of(metrics, measured))
+        return Reconstructed(batch.indices, pixels, measured)
+
+    def _labels(self, indices: Tensor) -> dict[str, Tensor]:
+        """The likeliest classes of the originals, in the spaces that have them."""
+        return {
+            reference.extractor: reference.labels[indices]
+            for reference in self.references
+            if reference.labels is not None
+        }
+
+    def _values(self, indices: Tensor, measured: Measured) -> dict[str, Tensor]:
+        """Values of each image of a batch: those of metrics, bits, and distances of features."""
+        found = dict(measured.values)
+        if measured.bits is not None:
+            found["bits"] = measured.bits.cpu()
+        if self.is_paired:
+            for reference in self.references:
+                own = measured.features[reference.extractor].features
+                found[f"distance@{reference.extractor}"] = (own - reference.features[indices]).norm(dim=1)
+        return found
 
     def rows_of_real(self) -> list[Row]:
         """The inception scores of the originals, in the spaces that have them, if they are measured."""

@@ -11,25 +11,33 @@ import hashlib
 import itertools
 import json
 import logging
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from sftok.data.base import ImageSet
+from sftok.data.base import DataError, ImageSet
 from sftok.data.batches import ordered_batches
+from sftok.data.npz import IMAGES, array_names, read_array
+from sftok.data.plain_images import read_plain_images
 from sftok.evaluation.extractors.base import Extractor
+from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
 from sftok.evaluation.workers import in_order
-from sftok.metrics.base import Features, Reference
+from sftok.io.weights import DamagedFileError, content_hash, load_tensors, save_tensors
+from sftok.metrics.base import EvaluationError, Features, Reference
 from sftok.metrics.inception_score import inception_score
 from sftok.metrics.linear_algebra import moments, reproducible
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.weights import DamagedFileError, content_hash, load_tensors, save_tensors
 
-_VERSION = 1
+_VERSION = 2
 """Of the files' content; another version computes every file again."""
+
+INCEPTION = InceptionV3Config().label
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +55,7 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         if whole.logits is not None:
             score = inception_score(whole.logits)
             found["inception_score"] = torch.tensor(score, dtype=torch.float64)
+            found["labels"] = whole.logits.argmax(1)
         return found
 
     content = {
@@ -63,7 +72,97 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
         mean=tensors["mean"],
         covariance=tensors["covariance"],
         inception_score=None if score is None else score.item(),
+        labels=tensors.get("labels"),
     )
+
+
+class OtherReference(Protocol):
+    """What features are compared with, where it is not the originals."""
+
+    @property
+    def name(self) -> str:
+        """In the protocol: with a hash of the content."""
+
+    def features(self, extractor: Extractor, cache: Path, batch_size: int) -> Reference:
+        """Itself in a feature space."""
+
+
+@dataclass(frozen=True)
+class SetReference:
+    """Another set of images."""
+
+    image_set: ImageSet
+
+    @property
+    def name(self) -> str:
+        """Number and hash of the images."""
+        return f"{len(self.image_set)} other images, {self.image_set.fingerprint}"
+
+    def features(self, extractor: Extractor, cache: Path, batch_size: int) -> Reference:
+        """All images in the space of `extractor`."""
+        return reference_features(extractor, self.image_set, cache, batch_size)
+
+
+@dataclass(frozen=True)
+class StatisticsReference:
+    """ADM's reference batch: statistics of Inception's features, and images for everything else.
+
+    Attributes:
+        path: of the `.npz`.
+        mean, covariance: `mu` `[2048]` and `sigma` `[2048, 2048]`, in the space of Inception v3.
+        images: `arr_0`, if there is one.
+    """
+
+    path: Path
+    mean: Tensor
+    covariance: Tensor
+    images: ImageSet | None
+
+    @property
+    def name(self) -> str:
+        """Hash of the statistics, and of the images."""
+        digest = hashlib.sha256(self.mean.numpy().tobytes() + self.covariance.numpy().tobytes()).hexdigest()
+        return f"ADM's statistics, {digest}" + (f", {self.images.fingerprint}" if self.images else "")
+
+    def features(self, extractor: Extractor, cache: Path, batch_size: int) -> Reference:
+        """The statistics, in Inception's space; in others, and for single features, the images.
+
+        Raises:
+            EvaluationError: it has no images.
+        """
+        is_inception = extractor.label == INCEPTION
+        if self.images is not None:
+            found = reference_features(extractor, self.images, cache, batch_size)
+            return replace(found, mean=self.mean, covariance=self.covariance) if is_inception else found
+        if not is_inception:
+            raise EvaluationError(
+                f"{self.path}: has statistics of {INCEPTION} and no images (arr_0) to compare in "
+                f"{extractor.label}; set evaluation.extractors to {INCEPTION} alone"
+            )
+        nothing = torch.empty(0, len(self.mean))
+        return Reference(extractor.label, nothing, self.mean, self.covariance, inception_score=math.nan)
+
+
+def open_reference(path: Path, image_size: int) -> OtherReference:
+    """A folder of images, which are resized and cropped to `image_size`, or ADM's `.npz`.
+
+    Raises:
+        DataError: it cannot be used.
+    """
+    if path.suffix != ".npz":
+        return SetReference(read_plain_images(path, image_size))
+    found = array_names(path)
+    if "mu" not in found:
+        return SetReference(read_plain_images(path, image_size))
+    mean, covariance = (
+        torch.from_numpy(np.array(read_array(path, each), np.float64)) for each in ("mu", "sigma")
+    )
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)):
+        raise DataError(
+            f"{path}: mu is {list(mean.shape)} and sigma {list(covariance.shape)}, not [F] and [F, F]"
+        )
+    images = read_plain_images(path, image_size) if IMAGES in found else None
+    return StatisticsReference(path, mean, covariance, images)
 
 
 def _in_one_piece(parts: Iterator[Features], images: int) -> Features:

@@ -8,10 +8,10 @@ from einops import rearrange
 from pydantic import Field
 from torch import Tensor
 
-from sftok.evaluation.classifier import Classifier, load_classifier
+from sftok.config import ConfigError
 from sftok.features.base import Features, FeaturesConfig
 from sftok.frozen import Frozen
-from sftok.metrics.base import EvaluationError
+from sftok.models.classifier import Classifier, load_classifier
 
 
 class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
@@ -29,10 +29,10 @@ class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
         """The features.
 
         Raises:
-            EvaluationError: `weights` is not given or not a classifier's file, or it has no such level.
+            ConfigError: `weights` is not given or not a classifier's file, or it has no such level.
         """
         if weights is None:
-            raise EvaluationError("classifier: name the safetensors file of a trained classifier")
+            raise ConfigError("classifier: name the safetensors file of a trained classifier")
         return ClassifierFeatures(load_classifier(weights), self.level)
 
 
@@ -43,7 +43,7 @@ class ClassifierFeatures(Features):
         channels = classifier.config.channels
         level = len(channels) if level is None else level
         if level > len(channels):
-            raise EvaluationError(f"classifier: no level {level}; it halves images {len(channels)} times")
+            raise ConfigError(f"classifier: no level {level}; it halves images {len(channels)} times")
         layers_per_level = len(classifier.body) // len(channels)
         self.network = Frozen(classifier.body[: layers_per_level * level])
         self.dim = channels[level - 1]

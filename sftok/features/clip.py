@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sftok.features.base import FeaturesConfig
 from sftok.features.vit import ViTFeatures, published_vit
-from sftok.pretrained import hub_file
+from sftok.io.published import hub_file
 
 CLIP_URL = "https://huggingface.co/timm/vit_large_patch14_clip_224.openai/resolve/main/model.safetensors"
 """OpenAI's CLIP ViT-L/14, the image half, under timm's names."""

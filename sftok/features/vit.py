@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sftok.features.base import Features
 from sftok.frozen import Frozen
-from sftok.pretrained import load_published
+from sftok.io.published import load_published
 
 Triple = tuple[float, float, float]
 """A number for each color."""

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from sftok.device import to_device
 from sftok.distributed import SINGLE, World
 
 _TRANSLATION, _CUTOUT = 0.125, 0.2
@@ -30,7 +31,7 @@ def diff_augment(images: Tensor, generator: torch.Generator, world: World = SING
     """
     count = world.size * len(images)
     draws = torch.rand(7, count, generator=generator, device=generator.device)
-    draws = world.share(draws, dim=1).to(images.device)
+    draws = to_device(world.share(draws, dim=1), images.device)
     return _cut_out(_recolor(_translate(images, draws[:2]), draws[2:5]), draws[5:])
 
 

@@ -7,9 +7,9 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from sftok.io.published import packaged_weights, timm_sketch
 from sftok.losses.perceptual import PerceptualConfig, PerceptualLoss
 from sftok.models.efficientnet_lite0 import EfficientNetFeatures, efficientnet_lite0
-from sftok.pretrained import packaged_weights, timm_sketch
 
 _NORM_FLOOR = 1e-6
 """Least norm that a feature vector is divided by: near zero, the gradient of its direction would explode."""

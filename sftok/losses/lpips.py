@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from sftok.frozen import Frozen
+from sftok.io.published import load_published
 from sftok.losses.perceptual import PerceptualConfig, PerceptualLoss
-from sftok.pretrained import load_published
 
 LPIPS_URLS = {
     "vgg": "https://download.pytorch.org/models/vgg16-397923af.pth",

@@ -15,19 +15,26 @@ class MeanOverImages(Metric):
     """A value per image, averaged in float64."""
 
     name: str
+    reads_pixels = False  # but the values per image
 
     def reset(self) -> None:
         """Forget everything that was seen."""
         self.total = 0.0
         self.count = 0
 
+    @property
+    def key(self) -> str:
+        """Its name among values of images, with the feature space if it has one."""
+        return f"{self.name}@{self.extractor}" if self.extractor else self.name
+
     @abstractmethod
     def per_image(self, batch: Measured) -> Tensor:
         """The value of each image, `[B]`."""
 
     def update(self, batch: Measured) -> None:
-        """Add the values of a batch."""
-        values = self.per_image(batch).double()
+        """Add the values of a batch, which may be computed already."""
+        known = batch.values.get(self.key)
+        values = self.per_image(batch).double() if known is None else known
         self.total += values.sum().item()
         self.count += len(values)
 
@@ -47,6 +54,8 @@ class OfFeatures(Metric):
     Args:
         reference: the feature space, and what the images are compared with.
     """
+
+    reads_pixels = False
 
     def __init__(self, reference: Reference) -> None:
         self.reference = reference

@@ -24,12 +24,26 @@ from torch import Tensor
 from sftok.components import Component
 from sftok.metrics.quantity import Quantity
 
-Need = Literal["images", "originals", "ids", "codes", "features", "logits", "reference_set"]
+Need = Literal[
+    "images",
+    "originals",
+    "ids",
+    "codes",
+    "bits",
+    "features",
+    "logits",
+    "labels",
+    "reference_features",
+    "reference_set",
+]
 """What a metric may read.
 
 - `images`: the reconstructed or generated images; `originals`: what the reconstructions are of;
 - `ids`: the tokenizer's token ids; `codes`: the teacher codes that were decoded, and the teacher's own;
+- `bits`: what each image takes in the form that it was decoded from;
 - `features`, `logits`: of the images, in a feature space, with a reference in the same space;
+- `reference_features`: of each image of the reference, not only their statistics;
+- `labels`: the classes that the feature space sees in the originals of reconstructions;
 - `reference_set`: the reference is another set of images than the originals.
 """
 
@@ -57,10 +71,11 @@ class Reference:
 
     Attributes:
         extractor: the label of the feature space.
-        features: float32 `[N, F]`.
+        features: float32 `[N, F]`; N is 0 if there are only statistics.
         mean: float64 `[F]`.
         covariance: float64 `[F, F]`.
         inception_score: of the reference itself; None if the feature space has no logits.
+        labels: int64 `[N]`, the likeliest class of each image; None if the feature space has no logits.
     """
 
     extractor: str
@@ -68,11 +83,17 @@ class Reference:
     mean: Tensor
     covariance: Tensor
     inception_score: float | None
+    labels: Tensor | None = None
 
     @property
     def provides(self) -> frozenset[Need]:
         """What a metric in this feature space can read beside the images."""
-        return frozenset({"features"} if self.inception_score is None else {"features", "logits"})
+        found: set[Need] = {"features"}
+        if self.inception_score is not None:
+            found.add("logits")
+        if len(self.features):
+            found.add("reference_features")
+        return frozenset(found)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +106,10 @@ class Measured:
         ids: int64 `[B, K]`, the token ids of the originals.
         codes: int64 `[B, N]`, the teacher codes that the images were decoded from.
         teacher_codes: int64 `[B, N]`, the teacher's own codes of the originals.
+        bits: float64 `[B]`, the bits that each image was decoded from.
+        values: `[B]` by name, what metrics that are means over images have computed already.
         features: of the images truncated to uint8, by extractor label.
+        labels: int64 `[B]`, the likeliest class of each original, by extractor label.
     """
 
     images: Tensor | None = None
@@ -93,7 +117,10 @@ class Measured:
     ids: Tensor | None = None
     codes: Tensor | None = None
     teacher_codes: Tensor | None = None
+    bits: Tensor | None = None
+    values: Mapping[str, Tensor] = field(default_factory=dict)
     features: Mapping[str, Features] = field(default_factory=dict)
+    labels: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,11 +131,13 @@ class Setup:
         device: where images are.
         reference: of a metric of features, its feature space and what it compares with.
         codebook_size: of a metric of ids, the number of different ids.
+        pixels: of an image.
     """
 
     device: torch.device
     reference: Reference | None = None
     codebook_size: int | None = None
+    pixels: int | None = None
 
     def require_reference(self) -> Reference:
         """The reference of a metric of features."""
@@ -122,6 +151,8 @@ class Metric(ABC):
 
     extractor: str = ""
     """The feature space of its numbers; empty if they have none."""
+    reads_pixels: bool = True
+    """Whether `update` needs images and originals: an evaluation with such a metric cannot be resumed."""
 
     def __init__(self) -> None:
         self.reset()
@@ -171,7 +202,7 @@ class MetricConfig(Component, family="metric", package="sftok.metrics"):
     @property
     def of_features(self) -> bool:
         """Whether its numbers depend on a feature space."""
-        return bool(self.needs & {"features", "logits"})
+        return bool(self.needs & {"features", "logits", "labels"})
 
 
 def describe(metrics: Iterable[MetricConfig]) -> dict[str, dict[str, Any]]:
@@ -189,6 +220,7 @@ def build_metrics(
     references: Iterable[Reference],
     device: torch.device,
     codebook_size: int | None = None,
+    pixels: int | None = None,
 ) -> list[Metric]:
     """Each metric once per feature space that has what it needs; what lacks something is left out.
 
@@ -198,6 +230,7 @@ def build_metrics(
         references: one per feature space.
         device: where images are.
         codebook_size: number of different ids, for metrics of ids.
+        pixels: of an image, for metrics of bits.
     """
     built = []
     spaces: list[Reference] = list(references)
@@ -205,6 +238,6 @@ def build_metrics(
         for reference in spaces if config.of_features else [None]:
             here = available | (reference.provides if reference else frozenset())
             if config.needs <= here:
-                setup = Setup(device=device, reference=reference, codebook_size=codebook_size)
+                setup = Setup(device=device, reference=reference, codebook_size=codebook_size, pixels=pixels)
                 built.append(config.build(setup))
     return built

@@ -35,7 +35,7 @@ class CMMDConfig(MetricConfig, name="cmmd"):
             meaning="kernel distance between all features, whatever their distribution",
         ),
     )
-    needs = frozenset({"features"})
+    needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> CMMD:
         """The metric, before any batch."""

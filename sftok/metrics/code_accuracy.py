@@ -30,6 +30,8 @@ class CodeAccuracyConfig(MetricConfig, name="code_accuracy"):
 class CodeAccuracy(Metric):
     """Share of the decoded codes that are the teacher's."""
 
+    reads_pixels = False
+
     def reset(self) -> None:
         """Forget everything that was seen."""
         self.correct = 0

@@ -44,6 +44,8 @@ class CodebookUseConfig(MetricConfig, name="codebook_use"):
 class CodebookUse(Metric):
     """Counts of every id of a codebook of `codebook_size`."""
 
+    reads_pixels = False
+
     def __init__(self, codebook_size: int) -> None:
         self.codebook_size = codebook_size
         super().__init__()

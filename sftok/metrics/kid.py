@@ -24,7 +24,7 @@ class KIDConfig(MetricConfig, name="kid"):
             meaning="kernel distance between the features that FID compares",
         ),
     )
-    needs = frozenset({"features"})
+    needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> KernelDistance:
         """The metric, before any batch."""

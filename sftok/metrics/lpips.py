@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
+from sftok.io.weights import content_hash
 from sftok.losses.lpips import lpips_network
 from sftok.metrics.accumulators import MeanOverImages
 from sftok.metrics.base import EvaluationError, Measured, MetricConfig, Setup
 from sftok.metrics.quantity import Quantity
-from sftok.weights import content_hash
 
 _SMALLEST = 32
 

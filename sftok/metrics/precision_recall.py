@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from pydantic import Field
+
 from sftok.metrics.accumulators import OfFeatures
-from sftok.metrics.base import MetricConfig, Setup
+from sftok.metrics.base import MetricConfig, Reference, Setup
 from sftok.metrics.linear_algebra import reproducible
 from sftok.metrics.quantity import Quantity
 
@@ -12,6 +14,9 @@ _PAIRS_AT_ONCE = 2000
 
 class PrecisionRecallConfig(MetricConfig, name="precision_recall"):
     """Precision and recall."""
+
+    images: int | None = Field(default=None, ge=2)
+    """At most so many of either, the first ones; the values then depend on the order. None: all."""
 
     quantities = (
         Quantity(
@@ -27,15 +32,19 @@ class PrecisionRecallConfig(MetricConfig, name="precision_recall"):
             meaning="share of real images that lie among reconstructed or generated ones",
         ),
     )
-    needs = frozenset({"features"})
+    needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> PrecisionRecall:
         """The metric, before any batch."""
-        return PrecisionRecall(setup.require_reference())
+        return PrecisionRecall(setup.require_reference(), self.images)
 
 
 class PrecisionRecall(OfFeatures):
-    """Precision and recall against the reference."""
+    """Precision and recall against the reference, of at most `images` of either."""
+
+    def __init__(self, reference: Reference, images: int | None = None) -> None:
+        super().__init__(reference)
+        self.images = images
 
     @reproducible
     def compute(self) -> dict[str, float]:
@@ -43,8 +52,8 @@ class PrecisionRecall(OfFeatures):
         from torch_fidelity.metric_prc import prc_features_to_metric
 
         shares = prc_features_to_metric(
-            self.features,
-            self.reference.features,
+            self.features[: self.images],
+            self.reference.features[: self.images],
             prc_batch_size=_PAIRS_AT_ONCE,
             save_cpu_ram=True,
             verbose=False,

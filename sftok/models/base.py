@@ -1,4 +1,4 @@
-"""Families of networks: what an encoder, a decoder, a backbone and a generator are built from.
+"""Families of networks: what an encoder, a decoder and a backbone are built from.
 
 A new member is one file: a module, and a configuration that builds it.
 """
@@ -12,7 +12,6 @@ from einops import rearrange
 from pydantic import Field
 from torch import Tensor, nn
 
-from sftok.checkpoints.pretrained import Pretrained
 from sftok.components import Component
 
 
@@ -168,17 +167,3 @@ class BackboneConfig(Component, family="backbone", package="sftok.models"):
     @abstractmethod
     def build_decoder(self, image_size: int, generator: torch.Generator | None = None) -> PixelDecoder:
         """The codebook and the way back to images of `image_size` pixels per side."""
-
-
-class GeneratorConfig(Component, family="generator", package="sftok.models"):
-    """A class-conditional generative model of a tokenizer's ids."""
-
-    @abstractmethod
-    def build(
-        self,
-        num_tokens: int,
-        vocabulary: int,
-        num_classes: int,
-        generator: torch.Generator | None = None,
-    ) -> Pretrained:
-        """A generator of `num_tokens` ids below `vocabulary`, given one of `num_classes` labels."""

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, repeat
 from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.frozen import Frozen
+from sftok.io.published import load_published, timm_sketch
 from sftok.models.discriminator import (
     Discriminator,
     DiscriminatorConfig,
@@ -23,7 +23,7 @@ from sftok.models.discriminator import (
     initialize_heads,
     normalized_block,
 )
-from sftok.pretrained import load_published, timm_sketch
+from sftok.models.resizing import resize
 
 DINO_URL = "https://dl.fbaipublicfiles.com/dino/dino_deitsmall16_pretrain/dino_deitsmall16_pretrain.pth"
 """DINO ViT-S/16; timm's `vit_small_patch16_224.dino` holds the same tensors under the same names."""
@@ -131,10 +131,10 @@ class DinoFeatures:
             if torch.rand((), generator=generator, device=generator.device) < 0.5:
                 top, left = (_below(extent - side + 1, generator) for extent in (height, width))
                 return images[..., top : top + side, left : left + side]
-            return F.interpolate(images, (side, side), mode="area")
+            return resize(images, (side, side), "area")
         if (height, width) == (side, side):
             return images
-        return F.interpolate(images, (side, side), mode="bicubic", align_corners=False)
+        return resize(images, (side, side), "bicubic", align_corners=False)
 
 
 def dino_vit_small(weights: Path | None = None) -> nn.Module:

@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
 from sftok.frozen import Frozen
+from sftok.io.published import PretrainedError, describe_error, packaged_weights, timm_sketch
 from sftok.models.discriminator import Discriminator, DiscriminatorConfig, initialize_heads, normalized_block
-from sftok.pretrained import PretrainedError, describe_error, packaged_weights, timm_sketch
+from sftok.models.resizing import resize
 
 
 class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0"):
@@ -60,7 +60,7 @@ class EfficientNetFeatures:
         """Images `[B, 3, H, W]` in [0, 1] to maps `[B, C, h, w]`; nothing is drawn."""
         network = self.network.on(images.device)
         side = (self.resolution, self.resolution)
-        resized = F.interpolate(images, side, mode="bicubic", align_corners=False, antialias=True)
+        resized = resize(images, side, "bicubic", align_corners=False, antialias=True)
         # The CPU's convolutions work in this layout.
         scaled = (resized * 2 - 1).contiguous(memory_format=torch.channels_last)
         hidden = network.bn1(network.conv_stem(scaled))
@@ -123,7 +123,7 @@ class ProjectedDiscriminator(Discriminator):
         for level, each in reversed(list(enumerate(self.features(images)))):
             hidden = self.channel_mixing[level](each)
             if mixed is not None:
-                hidden = hidden + F.interpolate(mixed, hidden.shape[-2:], mode="bilinear", align_corners=True)
+                hidden = hidden + resize(mixed, hidden.shape[-2:], "bilinear", align_corners=True)
             mixed = self.scale_mixing[level](hidden)
             logits.append(self.heads[level](mixed).flatten(1))
         return torch.cat(logits, dim=1)

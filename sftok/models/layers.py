@@ -5,7 +5,7 @@ The arithmetic is that of the authors' release: layer norm with epsilon 1e-5, ex
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -32,6 +32,35 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     with torch.autocast("cpu", enabled=False):
         weights = scores.softmax(-1)
     return rearrange(torch.bmm(weights, value), "(b h) l d -> b h l d", h=heads)
+
+
+def attend_with_dropout(
+    query: Tensor, key: Tensor, value: Tensor, rate: float, kept: Tensor | None
+) -> Tensor:
+    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, a share of `rate` of its weights dropped.
+
+    Torch's fused attention draws from the global state, so the products are written out where something is
+    dropped.
+    """
+    if kept is None:
+        return attend(query, key, value)
+    weights = (query * query.shape[-1] ** -0.5 @ key.transpose(-2, -1)).softmax(-1)
+    return drop_out(weights, rate, kept).to(value.dtype) @ value
+
+
+def drop_out(values: Tensor, rate: float, kept: Tensor | None) -> Tensor:
+    """`values` where `kept`, scaled to keep the mean, else 0; all of them where `kept` is None.
+
+    Torch's own dropout draws from the global state.
+    """
+    return values if kept is None else values * kept / (1 - rate)
+
+
+def draw_kept(shape: Sequence[int], rate: float, noise: torch.Generator | None) -> Tensor | None:
+    """Bools of `shape`, each false with probability `rate`; None if everything is kept."""
+    if noise is None or rate == 0:
+        return None
+    return torch.rand(shape, generator=noise, device=noise.device) >= rate
 
 
 class SelfAttention(nn.Module):

@@ -136,9 +136,7 @@ class VQGANDecoder(PixelDecoder):
         """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
         if torch.is_grad_enabled():
             return self._convolve(embeddings)
-        return torch.cat(
-            [self._convolve(part) for part in embeddings.split(_images_at_once(self.image_size))]
-        )
+        return torch.cat([self._convolve(part) for part in embeddings.split(images_at_once(self.image_size))])
 
     def _convolve(self, embeddings: Tensor) -> Tensor:
         hidden = self.up[-1](self.mid(self.conv_in(embeddings)))
@@ -199,7 +197,7 @@ class MaskGITVQGAN(Pretrained):
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`, some at a time."""
-        parts = images.split(_images_at_once(self.image_size))
+        parts = images.split(images_at_once(self.image_size))
         return torch.cat([nearest(self._latents(part), self.pixel_decoder.codebook) for part in parts])
 
     @torch.no_grad()
@@ -240,7 +238,8 @@ def _spread(latents: Tensor, codebook: Tensor, world: World) -> Tensor:
     return world.share(plan.argmax(1).view(everywhere.shape[:2]))
 
 
-def _images_at_once(image_size: int) -> int:
+def images_at_once(image_size: int) -> int:
+    """Images that pass a convolutional network together where no gradient is needed."""
     return max(1, PIXELS_AT_ONCE // image_size**2)
 
 

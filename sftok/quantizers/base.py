@@ -71,6 +71,8 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
 
     zero_is_a_code: ClassVar[bool] = False
     """Whether the zero vector can be a code; tail drop marks missing tokens by it."""
+    continuous: ClassVar[bool] = False
+    """Whether latents are kept as they are: then there are no ids, and latents stand in their place."""
 
     if TYPE_CHECKING:  # a property here would shadow the field of a member
 
@@ -81,6 +83,10 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
     def ids_per_image(self, num_latents: int) -> int:
         """Ids of an image with `num_latents` latents, K: more than latents for one with depth or chunks."""
         return num_latents
+
+    def encoder_dim(self, token_dim: int) -> int:
+        """Channels that the encoder gives for a latent of `token_dim` channels."""
+        return token_dim
 
     def check(self, token_dim: int, num_latents: int) -> None:
         """Refuse latents that the codebook does not suit.
@@ -147,6 +153,13 @@ def commit(
         commitment_loss=commitment_loss,
         codebook_loss=codebook_loss,
     )
+
+
+def kept(latents: Tensor, loss: Tensor) -> Quantized:
+    """The outcome where latents `[B, N, D]` are not quantized; ids are `[B, 0]`."""
+    none = torch.empty(len(latents), 0, dtype=torch.int64, device=latents.device)
+    zero = torch.zeros_like(loss)
+    return Quantized(ids=none, quantized=latents, loss=loss, commitment_loss=zero, codebook_loss=zero)
 
 
 def straight_through(latents: Tensor, codes: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ its own codebook, take equal parts of the channels. In training, some images los
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Self
+from typing import Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -177,7 +177,7 @@ class Multiscale(nn.Module):
         """The quantized latents of ids: int64 `[B, K]` to float32 `[B, N, Dq]`."""
         with torch.autocast(ids.device.type, enabled=False), without_tf32(ids.device):
             parts = zip(self.branches, ids.chunk(len(self.branches), 1), strict=True)
-            return _join([branch.lookup(part) for branch, part in parts])
+            return _join([cast(Branch, branch).lookup(part) for branch, part in parts])
 
     def _split(self, latents: Tensor) -> tuple[Tensor, ...]:
         grid = rearrange(latents, "b (h w) d -> b d h w", h=self.config.scales[-1])

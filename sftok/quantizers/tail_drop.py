@@ -12,6 +12,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from sftok.device import to_device
 from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, Quantizer
 
@@ -42,7 +43,7 @@ class TailDrop(nn.Module):
         batch, length = latents.shape[:2]
         shape = (world.size * batch, 1)
         drawn = torch.randint(1, length + 1, shape, generator=generator, device=generator.device)
-        kept = world.share(drawn).to(latents.device)
+        kept = to_device(world.share(drawn), latents.device)
         return replace(quantized, quantized=first_tokens(quantized.quantized, kept))
 
 

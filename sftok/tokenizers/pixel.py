@@ -4,11 +4,13 @@
 images [B,3,H,W] -> encoder -> latents [B,N,D] -> quantizer -> ids [B,K] -> lookup -> decoder -> images
 ```
 
-K is N for a quantizer that gives each latent one id, and more for one with depth, chunks or scales.
+K is N for a quantizer that gives each latent one id, and more for one with depth, chunks or scales. With a
+continuous quantizer there are no ids: latents `[B,N,D]` stand in their place (LDM-4, DC-AE).
 """
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Self
 
 import torch
@@ -19,6 +21,7 @@ from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.distributed import SINGLE, World
 from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.maskgit_vqgan import images_at_once
 from sftok.quantizers.base import Quantized, QuantizerConfig, check_ids
 
 
@@ -37,7 +40,8 @@ class PixelTokenizerConfig(Config):
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
-        self.autoencoder.check(self.image_size, self.latent_dim)
+        for dim in (self.latent_dim, self.quantizer.encoder_dim(self.latent_dim)):
+            self.autoencoder.check(self.image_size, dim)
         self.quantizer.check(self.latent_dim, self.autoencoder.num_latents(self.image_size))
         return self
 
@@ -48,8 +52,14 @@ class PixelTokenizerConfig(Config):
 
     @property
     def codebook_size(self) -> int:
-        """The number of different ids, V."""
-        return self.quantizer.codebook_size
+        """The number of different ids, V; 0 if there are latents in the place of ids."""
+        return 0 if self.quantizer.continuous else self.quantizer.codebook_size
+
+    @property
+    def bits_per_image(self) -> float:
+        """Bits of all ids, log2(V) each, or of all numbers of the latents, 32 each as float32."""
+        bits = 32.0 * self.latent_dim if self.quantizer.continuous else math.log2(self.codebook_size)
+        return self.num_tokens * bits
 
 
 class PixelTokenizer(Pretrained):
@@ -63,7 +73,7 @@ class PixelTokenizer(Pretrained):
         generator = generator or torch.Generator().manual_seed(0)
         self.config = config
         size, dim = config.image_size, config.latent_dim
-        self.encoder = config.autoencoder.build_encoder(size, dim, generator)
+        self.encoder = config.autoencoder.build_encoder(size, config.quantizer.encoder_dim(dim), generator)
         self.quantizer = config.quantizer.build(dim, generator)
         self.decoder = config.autoencoder.build_decoder(size, dim, generator)
 
@@ -92,20 +102,31 @@ class PixelTokenizer(Pretrained):
         """The number of different ids, V."""
         return self.config.codebook_size
 
+    @property
+    def bits_per_image(self) -> float:
+        """Bits of all ids, or of the latents in their number format."""
+        return self.config.bits_per_image
+
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`."""
-        return self.quantizer.assign(self.encoder(images).float())
+        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to continuous latents `[B, N, D]`.
+
+        Some images at a time, as in `decode`.
+        """
+        parts = images.split(images_at_once(self.image_size))
+        return torch.cat([self.quantizer.assign(self.encoder(part).float()) for part in parts])
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids `[B, K]` to images `[B, 3, H, W]` in [0, 1].
+        """Ids `[B, K]`, or continuous latents `[B, N, D]`, to images `[B, 3, H, W]` in [0, 1].
 
         Raises:
             ValueError: ids that no encoder makes.
         """
-        check_ids(ids, self.num_tokens, self.codebook_size)
-        return self.decoder(self.quantizer.lookup(ids)).clamp(0, 1)
+        if not self.config.quantizer.continuous:
+            check_ids(ids, self.num_tokens, self.codebook_size)
+        parts = ids.split(images_at_once(self.image_size))
+        return torch.cat([self.decoder(self.quantizer.lookup(part)).clamp(0, 1) for part in parts])
 
     def forward(
         self, images: Tensor, generator: torch.Generator | None = None, world: World = SINGLE

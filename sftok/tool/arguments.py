@@ -63,6 +63,21 @@ def parser() -> Parser:
     _batches(command)
     _unreadable(command)
 
+    command = commands.add_parser("sample", help="generate images of every class in turn, to ADM's .npz")
+    command.add_argument(
+        "--generator", required=True, metavar="G", help="a generator: a file, a folder or a Hugging Face id"
+    )
+    command.add_argument("--number", type=positive, required=True, metavar="N", help="number of images")
+    command.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="SAMPLES.npz", help="arr_0 images, arr_1 labels"
+    )
+    command.add_argument("--steps", type=int, metavar="T", help="sampling steps (default: 8)")
+    command.add_argument("--temperature", type=float, help="temperature of the sampling noise (default: 1)")
+    command.add_argument("--guidance-scale", type=float, help="0 for no guidance (default: 4.5)")
+    command.add_argument("--guidance-schedule", help="constant, linear or power-cosine (default: constant)")
+    _checkpoint(command)
+    _batches(command)
+
     command = commands.add_parser("info", help="describe a checkpoint")
     command.add_argument(
         "--format", choices=("text", "json"), default="text", help="output format (default: %(default)s)"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from sftok.hub import Tokenizer
+from sftok.tokenizers.hub import Tokenizer
 from sftok.tool.errors import ToolError
 
 

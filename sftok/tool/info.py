@@ -6,8 +6,8 @@ import argparse
 import json
 from typing import Any
 
-from sftok.hub import Tokenizer, open_tokenizer
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.hub import Tokenizer, open_tokenizer
+from sftok.tokenizers.sftok import SFTok
 from sftok.tool.images import preprocessing
 from sftok.tool.tokens import checkpoint_record
 

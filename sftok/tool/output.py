@@ -10,7 +10,7 @@ from typing import BinaryIO
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from sftok.unfinished import atomic
+from sftok.io.unfinished import atomic
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from PIL import Image
 from torch import Tensor
 
 from sftok.decoding.schedule import DecodingConfig
-from sftok.hub import Tokenizer, open_tokenizer
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.hub import Tokenizer, open_tokenizer
+from sftok.tokenizers.sftok import SFTok
 from sftok.tool.device import place
 from sftok.tool.errors import ToolError
 from sftok.tool.images import find_images, output_names, read_batches

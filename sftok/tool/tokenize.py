@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from sftok.hub import open_tokenizer
+from sftok.tokenizers.hub import open_tokenizer
 from sftok.tool.device import place
 from sftok.tool.errors import ToolError
 from sftok.tool.images import find_images, read_batches

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sftok.arrays import read_arrays
-from sftok.hub import Tokenizer, identity
+from sftok.io.arrays import read_arrays
+from sftok.tokenizers.hub import Tokenizer, identity
 from sftok.tool.errors import ToolError
 from sftok.tool.images import preprocessing
 

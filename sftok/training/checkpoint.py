@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from sftok.io.weights import DamagedFileError, load_tensors, save_tensors
 from sftok.training.ema import WeightAverage
-from sftok.weights import DamagedFileError, load_tensors, save_tensors
 
 FILE_NAME = "checkpoint.safetensors"
 

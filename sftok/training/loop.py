@@ -27,10 +27,19 @@ from sftok.device import CPU
 from sftok.distributed import SINGLE, World
 from sftok.randomness import generator
 from sftok.training.checkpoint import TrainingState
+from sftok.training.compiling import CompileMode, compile_networks
 from sftok.training.ema import WeightAverage
+from sftok.training.feed import Feed
 from sftok.training.interruption import TrainingInterrupted
 from sftok.training.optimizer import OptimizerConfig, adamw, learning_rate
-from sftok.training.precision import SMALLEST_SCALE, Precision, autocast, keep_freed_memory, scaler
+from sftok.training.precision import (
+    SMALLEST_SCALE,
+    Precision,
+    autocast,
+    keep_freed_memory,
+    require_precision,
+    scaler,
+)
 from sftok.training.stages.base import Stage, Step
 
 
@@ -68,6 +77,9 @@ class Monitor(Protocol):
 
         `step` is 0 without a checkpoint.
         """
+
+    def preparing(self, what: str) -> None:
+        """The next update takes much longer than the others; `what` says why."""
 
     def should_stop(self) -> bool:
         """Whether the loop should write a checkpoint and raise `TrainingInterrupted`."""
@@ -110,6 +122,7 @@ def train(
     monitor: Monitor,
     device: torch.device = CPU,
     world: World = SINGLE,
+    compile: CompileMode = "none",
 ) -> float:
     """Train `stage` for `steps` updates in total, and load the averaged weights into `stage.trained`.
 
@@ -120,31 +133,39 @@ def train(
         The seconds spent training, over all attempts.
 
     Raises:
-        ConfigError: the configuration names an optimizer that the stage lacks, or the stage cannot be trained
-            in parallel.
+        ConfigError: the configuration names an optimizer that the stage lacks, the stage cannot be trained in
+            parallel, or the device lacks the number format or the compiler.
         TrainingInterrupted: the monitor asked to stop.
         TrainingDiverged: a loss is not finite.
         DamagedFileError: the checkpoint is damaged or belongs to another run.
     """
     keep_freed_memory()
     _refuse_batch_norm(stage, world)
+    require_precision(config.precision, device)
     stage.to(device).train()
     optimizers = _optimizers(stage, config, device)
     state = _state(stage, optimizers, config)
     _resume(state, folder, world)
     if world.is_first:
         monitor.resumed(state.step)
+    if compile_networks(stage, compile, device) and world.is_first:
+        monitor.preparing("compiling")
     started = time.monotonic() - state.seconds
     stream = batches(state.step * config.gradient_accumulation)
+    feed = Feed(stream, config.gradient_accumulation, stage, device)
     while state.step < steps:
-        parts = _parts(state.step, stream, seed, config.gradient_accumulation, device, world)
+        parts = _parts(state.step, feed, seed, world)
         shown: dict[str, torch.Tensor] = {}
-        for optimizer in optimizers:
-            if state.step >= optimizer.start:
-                rate = optimizer.rate(state.step, steps)
-                shown |= _update(stage, optimizer, rate, parts, config.precision)
+        at_work = [optimizer for optimizer in optimizers if state.step >= optimizer.start]
+        for optimizer in at_work:
+            rate = optimizer.rate(state.step, steps)
+            shown |= _update(stage, optimizer, rate, parts, config.precision)
         state.average.update(stage.trained, state.step)
         state.step += 1
+        if state.step < steps:
+            feed.look_ahead()
+        for optimizer in at_work:
+            _require_finite(optimizer, shown, state.step)
         state.seconds = time.monotonic() - started
         if state.step % config.log_every == 0 or state.step == steps:
             line = _readable(shown, state.step, optimizers[0].rate(state.step - 1, steps), world)
@@ -217,19 +238,12 @@ def _save(state: TrainingState, folder: Path, world: World) -> None:
     world.any(False)  # a process that exits before the file is complete could bring the first one down
 
 
-def _parts(
-    update: int,
-    stream: Iterator[Batch],
-    seed: int,
-    accumulation: int,
-    device: torch.device,
-    world: World,
-) -> list[Step]:
+def _parts(update: int, feed: Feed, seed: int, world: World) -> list[Step]:
     """The batches of one update, each with its own generator."""
-    first = update * accumulation
+    ready = feed.take()
     return [
-        Step(update, next(stream).to(device), generator(seed, "step", batch), world=world)
-        for batch in range(first, first + accumulation)
+        Step(update, batch, generator(seed, "step", number), shared=ahead, world=world)
+        for number, (batch, ahead) in enumerate(ready, update * len(ready))
     ]
 
 
@@ -238,8 +252,7 @@ def _update(
 ) -> dict[str, torch.Tensor]:
     """One update by the mean gradient over `parts` and processes; returns the mean losses of this process.
 
-    Raises:
-        TrainingDiverged: the gradient is not finite at any loss scale.
+    Nothing here waits for a GPU, unless the loss is scaled.
     """
     for group in optimizer.adamw.param_groups:
         group["lr"] = rate
@@ -256,17 +269,27 @@ def _update(
     optimizer.scaler.unscale_(optimizer.adamw)
     norm = nn.utils.clip_grad_norm_(optimizer.parameters, optimizer.config.max_grad_norm, foreach=True)
     # The scaler skips an update whose gradient overflowed, and lowers the scale for the next one.
-    if not torch.isfinite(norm) and optimizer.scaler.get_scale() <= SMALLEST_SCALE:
-        step = parts[0].index + 1
-        raise TrainingDiverged(
-            f"the gradient of the {optimizer.name} is not finite at step {step}; lower the learning rate"
-        )
     optimizer.scaler.step(optimizer.adamw)
     optimizer.scaler.update()
     shown["grad_norm"] = norm
     if optimizer.scaler.is_enabled():
         shown["loss_scale"] = torch.tensor(optimizer.scaler.get_scale())
     return {f"{optimizer.prefix}{name}": value for name, value in shown.items()}
+
+
+def _require_finite(optimizer: _Optimizer, shown: dict[str, torch.Tensor], step: int) -> None:
+    """Wait for update `step`, and refuse a gradient that is not finite at any loss scale.
+
+    Raises:
+        TrainingDiverged: it is not.
+    """
+    if torch.isfinite(shown[f"{optimizer.prefix}grad_norm"]):
+        return
+    # The scale is already the one for the next update.
+    if not optimizer.scaler.is_enabled() or optimizer.scaler.get_scale() < SMALLEST_SCALE:
+        raise TrainingDiverged(
+            f"the gradient of the {optimizer.name} is not finite at step {step}; lower the learning rate"
+        )
 
 
 def _readable(losses: dict[str, torch.Tensor], step: int, rate: float, world: World) -> dict[str, Any]:

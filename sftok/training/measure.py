@@ -33,19 +33,24 @@ from sftok.decoding.schedule import DecodingConfig
 from sftok.device import DeviceName, open_device
 from sftok.losses.lpips import LpipsLoss
 from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
-from sftok.models.tokenizer import SIZES, SFTok, SFTokConfig
+from sftok.tokenizers.sftok import SIZES, SFTok, SFTokConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.precision import Precision
 from sftok.training.stages.base import Stage
 from sftok.training.stages.fine_tuning import FineTuningConfig, FineTuningStage
-from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage, TokenizerLossConfig
+from sftok.training.stages.tokenizer import (
+    AlignmentConfig,
+    AlignmentStage,
+    TeacherCodes,
+    TokenizerLossConfig,
+)
 
 
-class _Enough(Exception):
+class Enough(Exception):
     """The requested steps are done."""
 
 
-class _Stopwatch:
+class Stopwatch:
     """A monitor that records when each step ends, and leaves the loop before it writes a checkpoint."""
 
     def __init__(self, steps: int):
@@ -53,15 +58,22 @@ class _Stopwatch:
         self.ends = [_now()]
 
     def progress(self, done: int, total: int) -> None:
+        """Record the time; raises `Enough` after the last step."""
         self.ends.append(_now())
         if done == self.steps:
-            raise _Enough
+            raise Enough
 
-    def record(self, values: dict[str, Any]) -> None: ...
+    def record(self, values: dict[str, Any]) -> None:
+        """Nothing is kept."""
 
-    def resumed(self, step: int) -> None: ...
+    def resumed(self, step: int) -> None:
+        """Nothing is resumed."""
+
+    def preparing(self, what: str) -> None:
+        """Nothing is shown."""
 
     def should_stop(self) -> bool:
+        """Never."""
         return False
 
     def median(self) -> np.ndarray:
@@ -100,10 +112,10 @@ def measure(
     started = _now()
     reconstruct()
     forward = _now() - started
-    stage = _stage(stage_number, tokenizer, codes)
+    stage = stage_of(stage_number, tokenizer, lambda batch: codes)
     training = TrainingConfig(batch_size=batch_size, precision=precision, log_every=1)
-    stopwatch = _Stopwatch(steps)
-    with tempfile.TemporaryDirectory() as empty, contextlib.suppress(_Enough):
+    stopwatch = Stopwatch(steps)
+    with tempfile.TemporaryDirectory() as empty, contextlib.suppress(Enough):
         source, folder = (lambda first: repeat(batch)), Path(empty)
         train(stage, source, steps + 1, training, seed=0, folder=folder, monitor=stopwatch, device=device)
     step = stopwatch.median()
@@ -117,10 +129,11 @@ def measure(
     }
 
 
-def _stage(number: int, tokenizer: SFTok, codes: torch.Tensor) -> Stage:
+def stage_of(number: int, tokenizer: SFTok, codes: TeacherCodes) -> Stage:
+    """Stage 2, with `codes`, or stage 3 against networks with random weights."""
     if number == 2:
         parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
-        return AlignmentStage(*parts, lambda batch: codes, TokenizerLossConfig(), AlignmentConfig())
+        return AlignmentStage(*parts, codes, TokenizerLossConfig(), AlignmentConfig())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as of 2022
         vgg = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)

@@ -13,11 +13,26 @@ from typing import Literal
 
 import torch
 
+from sftok.config import ConfigError
+
 Precision = Literal["fp32", "bf16", "fp16"]
 """fp16 has more digits but less range than bf16, so its losses are scaled (`scaler`)."""
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
+
+def require_precision(precision: Precision, device: torch.device) -> None:
+    """Refuse a number format that the GPU would only emulate.
+
+    Raises:
+        ConfigError: names the GPU and the remedy.
+    """
+    if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
+        raise ConfigError(
+            f"precision = 'bf16': {torch.cuda.get_device_name(device)} does not compute in it; "
+            "choose fp16 or fp32"
+        )
 
 
 @contextlib.contextmanager

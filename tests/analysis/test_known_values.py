@@ -18,7 +18,7 @@ from sftok.analysis.running import RunningMeans
 from sftok.analysis.steps import StepStatistics
 from sftok.decoding.schedule import DecodingConfig
 from sftok.models.decoder import Decoder
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 CODES, VOCABULARY, IMAGES = 8, 2, 6
 

@@ -20,7 +20,7 @@ from sftok.data.base import MemoryImageSet
 from sftok.evaluation.config import EvaluationConfig
 from sftok.metrics.quantity import Quantity
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 _import_all(AnalysisConfig.package)
 SMALLER = small_models.smaller_sftok_config()

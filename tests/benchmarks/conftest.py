@@ -12,7 +12,7 @@ from small_models import seeded
 from experiments.profiles import PROFILES
 from experiments.recipe import Recipe, resolve
 from sftok.data.batches import Batch
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 from sftok.training.precision import keep_freed_memory
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "experiments" / "executors"))  # for `making`

@@ -14,7 +14,7 @@ from sftok.decoding.schedule import DecodingConfig
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.reconstruction import evaluate
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 IMAGES = 250
 

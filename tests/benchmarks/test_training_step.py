@@ -22,7 +22,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from experiments.recipe import Recipe
 from sftok.data.batches import Batch
 from sftok.models.layers import SelfAttention, attend
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 from sftok.training.optimizer import adamw
 from sftok.training.precision import Precision, autocast
 from sftok.training.stages.base import Step

@@ -13,8 +13,8 @@ from sftok.decoding.schedule import DecodingConfig
 from sftok.models.decoder import ViTDecoderConfig
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGAN, VQGANConfig
-from sftok.models.tokenizer import SFTok, SFTokRecord
 from sftok.quantizers.optvq import OptVQConfig
+from sftok.tokenizers.sftok import SFTok, SFTokRecord
 
 Tensors = dict[str, Tensor]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import logging
 import pickle
@@ -13,7 +14,7 @@ from small_models import Malicious
 
 from sftok.checkpoints import CheckpointError
 from sftok.checkpoints.files import read_file
-from sftok.weights import save_tensors
+from sftok.io.weights import save_tensors
 
 TENSORS = {"a": torch.arange(6.0).view(2, 3), "offset": torch.tensor([3])}
 
@@ -88,7 +89,7 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
     [
         ([torch.zeros(1)], "holds a list, not tensors by name"),
         (torch.zeros(1), "holds a Tensor, not tensors by name"),
-        ({"model": {"a": torch.zeros(1)}}, "'model' is not a plain tensor"),
+        ({"weights": {"a": torch.zeros(1)}}, "'weights' is not a plain tensor"),
         ({"a": torch.zeros(1), "epoch": 3}, "'epoch' is not a plain tensor"),
         ({3: torch.zeros(1)}, "'3' is not a plain tensor"),
         ({"a": torch.eye(2).to_sparse()}, "'a' is not a plain tensor"),
@@ -98,6 +99,13 @@ def test_an_altered_file_of_ours_is_refused(tmp_path):
 def test_what_is_not_a_state_dict_is_refused(torch_file, content, message):
     with pytest.raises(CheckpointError, match=message):
         read_file(torch_file(content))
+
+
+@pytest.mark.parametrize("entry", ["model", "state_dict"])
+def test_the_weights_of_a_training_checkpoint_are_found(torch_file, entry):
+    file = read_file(torch_file({"epoch": 3, entry: TENSORS, "optimizer": {"state": {0: torch.zeros(1)}}}))
+    assert file.tensors.keys() == TENSORS.keys()
+    assert torch.equal(file.tensors["a"], TENSORS["a"])
 
 
 def test_other_files_are_refused(tmp_path):
@@ -202,3 +210,54 @@ def test_a_damaged_index_is_refused(sharded):
     sharded.write_bytes(sharded.read_bytes()[:30])
     with pytest.raises(CheckpointError, match=r"index\.json: not a JSON object"):
         read_file(sharded)
+
+
+@pytest.mark.parametrize(
+    ("content", "entry"),
+    [
+        ({"state_dict": TENSORS, "epoch": 3, "optimizer_states": [{"step": 5}]}, "state_dict"),
+        ({"model": TENSORS, "optimizer": {"state": {}, "param_groups": []}, "steps": 7}, "model"),
+        ({"model": {"a": torch.zeros(2, 3), "offset": torch.zeros(1)}, "ema": TENSORS}, "ema"),
+        ({"model": TENSORS, "args": argparse.Namespace(lr=1e-4, data="/images")}, "model"),
+    ],
+)
+def test_a_training_checkpoint_gives_its_weights(torch_file, caplog, content, entry):
+    caplog.set_level(logging.INFO)
+    file = read_file(torch_file(content))
+    assert file.tensors.keys() == TENSORS.keys()
+    assert all(torch.equal(file.tensors[key], TENSORS[key]) for key in TENSORS)
+    assert f"reads its entry {entry!r}" in caplog.text
+
+
+def test_an_entry_without_tensors_is_not_taken_for_weights(torch_file):
+    with pytest.raises(CheckpointError, match="'model' is not a plain tensor"):
+        read_file(torch_file({"model": {"name": "vqgan"}, "a": torch.zeros(2)}))
+
+
+def test_code_in_a_training_checkpoint_is_not_run(tmp_path, torch_file):
+    content = {"state_dict": TENSORS, "callbacks": Malicious(tmp_path / "victim")}
+    with pytest.raises(CheckpointError, match="refused, none of it was run"):
+        read_file(torch_file(content))
+    assert not (tmp_path / "victim").exists()
+
+
+class Scripted(torch.nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.ReLU())
+        self.register_buffer("levels", torch.tensor([8, 5]))
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return self.inner(inputs) * self.levels[0]
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:FutureWarning")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_torchscript_archive_gives_its_tensors(tmp_path, dtype):
+    module = Scripted().to(dtype)
+    torch.jit.trace(module, torch.zeros(1, 2, dtype=dtype)).save(tmp_path / "autoencoder.jit")
+    file = read_file(tmp_path / "autoencoder.jit")
+    expected = module.state_dict()
+    assert file.tensors.keys() == expected.keys()
+    for name, tensor in file.tensors.items():
+        assert torch.equal(tensor, expected[name].to(tensor.dtype)), name

@@ -14,13 +14,14 @@ from torch.testing import assert_close
 from sftok.checkpoints import CheckpointError, read_checkpoint
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig
-from sftok.models.generator import MaskGITGenerator
+from sftok.generators.maskgit import MaskGITGenerator
+from sftok.io.weights import content_hash, save_tensors
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.titok import CodesHeadConfig, PixelsHeadConfig, TiTok, TiTokConfig, TiTokDecoderConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.models.titok_decoder import CodesHeadConfig, PixelsHeadConfig, TiTokDecoderConfig
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.quantizers.vq import VQConfig
-from sftok.weights import content_hash, save_tensors
+from sftok.tokenizers.sftok import SFTok, SFTokConfig
+from sftok.tokenizers.titok import TiTok, TiTokConfig
 
 
 def same_weights(left, right):

@@ -9,7 +9,8 @@ import torch
 from sftok.checkpoints.layouts import layouts
 from sftok.checkpoints.released import maskgit_generator, sftok
 from sftok.checkpoints.renaming import ReleasedWeightsError
-from sftok.models.generator import MaskGITConfig
+from sftok.generators.base import TokenShape
+from sftok.generators.maskgit import MaskGITConfig
 
 REFERENCE = Path(__file__).parents[1] / "data" / "reference"
 
@@ -28,7 +29,8 @@ def released(name: str) -> dict[str, torch.Tensor]:
 
 def test_a_converted_generator_is_the_bert_it_came_from():
     width, heads, ids, classes = 8, 2, 5, 3
-    model = MaskGITConfig(width=width, depth=1, heads=heads).build(4, ids, classes)
+    tokens = TokenShape(num_tokens=4, vocabulary=ids)
+    model = MaskGITConfig(width=width, depth=1, heads=heads).build(tokens, classes)
     bert = {
         name: torch.randn(shape, generator=torch.Generator().manual_seed(place))
         for place, (name, shape) in enumerate(tiny_bert(width, ids, classes, positions=5).items())

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from sftok.config import ConfigError
-from sftok.data import DataConfig, DataError, image_folder, load, ordered_batches
+from sftok.data import DataConfig, DataError, encoded, image_folder, load, ordered_batches
 from sftok.data.image_folder import ImageFolder, examine
 from sftok.data.transforms import pixels
 
@@ -58,6 +58,20 @@ def test_lazy_and_eager_reading_agree(train):
     assert torch.equal(train.images(indices), lazy.images(indices))
     assert lazy.images(indices).is_contiguous()
     assert [len(batch.images) for batch in ordered_batches(lazy, 6)] == [6, 6, 3]
+
+
+def test_the_number_of_decoding_threads_is_measured_once_and_changes_no_pixel(train, monkeypatch, caplog):
+    small = replace(train, memory_budget=0)
+    places = torch.arange(len(small))
+    expected = small.images(places)
+    assert small.threads == encoded.THREADS, "too few images to measure anything"
+    monkeypatch.setattr(encoded, "MEASURED_IMAGES", 2)
+    measured = replace(train, memory_budget=0)
+    with caplog.at_level(logging.INFO):
+        assert torch.equal(measured.images(places), expected)
+        assert torch.equal(measured.images(places), expected)
+    assert measured.threads in encoded.CANDIDATES
+    assert sum("threads decode" in record.getMessage() for record in caplog.records) == 1
 
 
 def test_returned_images_are_copies(train):

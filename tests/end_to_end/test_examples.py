@@ -37,7 +37,14 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_every_example_is_tested() -> None:
-    assert {path.stem for path in EXAMPLES.glob("*.py")} == set(ROWS)
+    assert {path.stem for path in EXAMPLES.glob("*.py")} == {*ROWS, "own_tokenizer"}
+
+
+def test_the_tokenizer_is_measured_outside_the_repository(outside: Path) -> None:
+    line = ("evaluate", "--tokenizer", "own_tokenizer.py", "--set", "data.limit=100", "--format", "csv")
+    found = experiments(outside, *line)
+    assert "bits_per_image,,196.0" in found
+    assert experiments(outside, *line) == found
 
 
 @pytest.mark.parametrize("name", ROWS)

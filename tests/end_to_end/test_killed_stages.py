@@ -22,8 +22,8 @@ from experiments.planning.plan import plan
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from experiments.store import METRICS, Store
+from sftok.io.weights import content_hash, load_tensors
 from sftok.models.efficientnet_lite0 import efficientnet_lite0
-from sftok.weights import content_hash, load_tensors
 
 STEPS = {
     "classifier.steps": 6,

@@ -18,14 +18,14 @@ from sftok.evaluation.extractors.base import Extractor
 from sftok.evaluation.generation import evaluate_generation
 from sftok.evaluation.protocol import Evaluation
 from sftok.evaluation.reconstruction import evaluate
-from sftok.generation import DecodeIds
-from sftok.models.generator import MaskGITGenerator
+from sftok.generation import DecodeTokens
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 SIDE, CLASSES = 16, 4
 
-ARGUMENTS = frozenset({"teacher", "on_progress"})
+ARGUMENTS = frozenset({"teacher", "on_progress", "parts", "resamples"})
 """Of an evaluation, beside its configuration."""
 
 
@@ -113,7 +113,7 @@ def generation_config() -> GenerationEvaluationConfig:
 
 
 @pytest.fixture
-def decode(teacher) -> DecodeIds:
+def decode(teacher) -> DecodeTokens:
     return lambda ids, noise: teacher.decode(ids)
 
 

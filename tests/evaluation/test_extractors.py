@@ -11,15 +11,16 @@ from small_models import Malicious, seeded
 from torch_fidelity import feature_extractor_inceptionv3
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-from sftok.evaluation.classifier import Classifier, ClassifierConfig
 from sftok.evaluation.config import EvaluationError
-from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, build_extractors
+from sftok.evaluation.extractors.base import Extractor, ExtractorConfig, Shape, build_extractors
 from sftok.evaluation.extractors.classifier import ClassifierExtractorConfig
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
+from sftok.evaluation.extractors.vision_transformers import DINOv2Config
+from sftok.io.published import PretrainedError, packaged_weights
+from sftok.io.weights import content_hash, save_tensors
+from sftok.models.classifier import Classifier, ClassifierConfig
 from sftok.models.efficientnet import in_order
-from sftok.pretrained import PretrainedError, packaged_weights
-from sftok.weights import content_hash, save_tensors
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,9 @@ def test_every_image_has_features_of_its_own_and_must_be_uint8(efficientnet, pix
         efficientnet(pixels.float())
 
 
-@pytest.mark.parametrize("name", ["efficientnet-lite0", "classifier", "inception-v3-compat"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet-lite0", "classifier", "convmixer", "vicreg", "dinov2", "inception-v3-compat"]
+)
 def test_a_file_without_its_weights_is_refused_and_runs_no_code(tmp_path, name):
     path, trace = tmp_path / "weights.pth", tmp_path / "ran"
     for content in (b"not weights" * 50, {"weight": torch.zeros(3)}, Malicious(trace)):
@@ -130,3 +133,50 @@ def test_the_classifier_needs_a_file_and_images_of_its_size(tmp_path):
     ClassifierExtractorConfig().check_weights()
     with pytest.raises(EvaluationError, match="name the safetensors file"):
         ClassifierExtractorConfig().build()
+
+
+@pytest.mark.parametrize(("name", "classes"), [("convmixer", 4), ("vicreg", None)])
+def test_a_network_trained_on_the_data_needs_a_file_and_images_of_its_size(tmp_path, name, classes):
+    config, shape = ExtractorConfig.find(name)(), Shape(image_size=16, num_classes=4)
+    network, path = config.network(shape), tmp_path / "model.safetensors"
+    save_tensors(path, network.state_dict(), {"config": shape.model_dump_json()})
+    extractor = config.build(weights=path)
+    images = torch.randint(256, (5, 3, 16, 16), dtype=torch.uint8, generator=seeded())
+    found = extractor(images)
+    torch.testing.assert_close(found.features, network.eval().features(images / 255))
+    assert (found.logits is None) == (classes is None)
+    assert extractor.weights == content_hash(network.state_dict())
+    with pytest.raises(EvaluationError, match=f"{name}: trained on 16x16 images, got 9x16; train one"):
+        extractor(images[..., :9, :])
+    with pytest.raises(EvaluationError, match=f"{name}: name the safetensors file"):
+        config.build()
+    save_tensors(path, network.state_dict(), {})
+    with pytest.raises(EvaluationError, match="is not its file; train it first"):
+        config.build(weights=path)
+
+
+def test_the_patches_of_larger_images_are_larger():
+    config = ExtractorConfig.member_of({"name": "convmixer", "width": 4, "depth": 1})
+    for side in (28, 32, 256):
+        body = config.network(Shape(image_size=side, num_classes=2)).body
+        assert body.stem(torch.zeros(1, 3, side, side)).shape[-1] <= config.grid
+
+
+@pytest.mark.parametrize("name", ["dinov2", "clip"])
+def test_published_transformers_are_never_fetched(tmp_path, monkeypatch, name):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(
+        EvaluationError, match=f"{name}: no weights in the Hugging Face cache; fetch them: hf"
+    ):
+        ExtractorConfig.find(name)().check_weights()
+
+
+def test_dinov2_is_timms_network_on_resized_and_normalized_images(tmp_path, pixels, monkeypatch):
+    # timm's smallest transformer stands in for the published one, whose weights are not at hand.
+    monkeypatch.setattr(DINOv2Config, "timm_name", "vit_tiny_patch16_224")
+    network, path = timm.create_model("vit_tiny_patch16_224").eval(), tmp_path / "model.safetensors"
+    save_tensors(path, network.state_dict())
+    resized = F.interpolate(pixels[:2] / 255, (224, 224), mode="bicubic", antialias=True)
+    with torch.no_grad():
+        expected = network((resized - 0.5) / 0.5)
+    torch.testing.assert_close(DINOv2Config().build(weights=path)(pixels[:2]).features, expected)

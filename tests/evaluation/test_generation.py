@@ -10,10 +10,9 @@ from sftok.evaluation.generation import balanced_labels, evaluate_generation
 from sftok.evaluation.pixels import to_uint8
 from sftok.evaluation.protocol import Evaluation, Protocol
 from sftok.evaluation.reference import reference_features
-from sftok.generation import generate_ids
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.metrics.fid import GFIDConfig, frechet_distance
 from sftok.metrics.kid import KIDConfig
-from sftok.models.generator import MaskGITGenerator
 
 
 def values(evaluation: Evaluation) -> dict[str, float]:
@@ -37,7 +36,7 @@ def test_numbers_and_examples_are_those_of_the_generators_own_samples(
 ):
     still = GenerationConfig(steps=3, temperature=0.0, guidance_scale=1.0)
     found = generate(generation=still)
-    ids = generate_ids(model, balanced_labels(torch.arange(30), 4), still, torch.Generator())
+    ids = model.sample(balanced_labels(torch.arange(30), 4), still, torch.Generator())
     pixels = to_uint8(teacher.decode(ids))
     reference = reference_features(extractor, images, tmp_path, 8)
     expected = frechet_distance(extractor(pixels).features, reference)

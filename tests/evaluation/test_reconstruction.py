@@ -8,14 +8,17 @@ from sftok.evaluation.pixels import to_uint8
 from sftok.evaluation.protocol import Evaluation, Protocol
 from sftok.evaluation.reconstruction import evaluate
 from sftok.evaluation.reference import reference_features
+from sftok.io.published import PretrainedError
+from sftok.io.weights import content_hash
 from sftok.metrics import lpips
 from sftok.metrics.base import Measured
 from sftok.metrics.fid import FrechetDistance
 from sftok.metrics.kid import KIDConfig
 from sftok.metrics.lpips import LPIPSConfig
 from sftok.metrics.psnr import PSNR
-from sftok.pretrained import PretrainedError
-from sftok.weights import content_hash
+from sftok.models.autoencoders.ldm import LDMConfig
+from sftok.quantizers.identity import IdentityConfig
+from sftok.tokenizers.pixel import PixelTokenizer, PixelTokenizerConfig
 
 
 def values(evaluation: Evaluation) -> dict[tuple[int | None, str, str], float]:
@@ -102,6 +105,18 @@ def test_a_tokenizer_without_steps_is_measured_once_beside_the_real_images(
     reconstructed = teacher.decode(teacher.encode(images.pixels / 255))
     expected = to_uint8(reconstructed[first_of_class_0(images)]).numpy().astype(int)
     assert found.examples["teacher"][0] == pytest.approx(expected, abs=1)
+
+
+def test_a_continuous_tokenizer_has_no_numbers_of_ids(images, config, extractor, tmp_path):
+    autoencoder = LDMConfig(hidden_channels=4, channel_multipliers=(1, 1), num_res_blocks=1, norm_groups=2)
+    parts = {"autoencoder": autoencoder, "quantizer": IdentityConfig(), "latent_dim": 3}
+    tokenizer = PixelTokenizer(PixelTokenizerConfig(image_size=16, **parts))
+    found = evaluate(tokenizer, images, config, [extractor], tmp_path, subject="pixels")
+    assert {row["metric"] for row in found.rows} == {"rfid", "is", "psnr", "ssim"}
+    reconstructed = tokenizer.decode(tokenizer.encode(images.pixels / 255))
+    place = first_of_class_0(images)
+    expected = to_uint8(reconstructed[place]).numpy().astype(int)
+    assert found.examples["pixels"][0] == pytest.approx(expected, abs=1)
 
 
 def test_a_single_step_tokenizer_is_measured_as_one_step(

@@ -35,7 +35,7 @@ def test_a_feature_space_without_logits_has_no_inception_score(without_logits, i
     for _ in ("computed", "read"):
         found = reference_features(without_logits, images, tmp_path, 16)
         assert found.inception_score is None
-        assert found.provides == {"features"}
+        assert found.provides == {"features", "reference_features"}
 
 
 @pytest.mark.parametrize(

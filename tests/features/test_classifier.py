@@ -6,10 +6,10 @@ import pytest
 import torch
 from small_models import draw
 
-from sftok.evaluation.classifier import Classifier, ClassifierConfig
 from sftok.features.base import FeaturesConfig
 from sftok.features.classifier import ClassifierFeatures
 from sftok.metrics.base import EvaluationError
+from sftok.models.classifier import Classifier, ClassifierConfig
 
 
 def classifier() -> Classifier:

@@ -12,7 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from sftok.features.base import FeaturesConfig
 from sftok.features.vit import ViTFeatures
-from sftok.pretrained import PretrainedError
+from sftok.io.published import PretrainedError
 
 COLORS = (0.5, 0.5, 0.5)
 

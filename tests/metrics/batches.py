@@ -14,7 +14,7 @@ from sftok.metrics.base import Features, Measured, Reference
 from sftok.metrics.inception_score import inception_score
 
 SPACE, COUNT, VOCABULARY = "tiny", 24, 9
-TENSORS = ("images", "originals", "ids", "codes", "teacher_codes")
+TENSORS = ("images", "originals", "ids", "codes", "teacher_codes", "bits")
 
 
 def draw(seed: int, scale: float = 1.0, count: int = COUNT) -> Features:
@@ -26,7 +26,8 @@ def draw(seed: int, scale: float = 1.0, count: int = COUNT) -> Features:
 def reference(found: Features) -> Reference:
     doubles = found.features.double()
     score = None if found.logits is None else inception_score(found.logits)
-    return Reference(SPACE, found.features, doubles.mean(0), doubles.T.cov(), score)
+    labels = None if found.logits is None else found.logits.argmax(1)
+    return Reference(SPACE, found.features, doubles.mean(0), doubles.T.cov(), score, labels)
 
 
 def whole() -> Measured:
@@ -36,7 +37,9 @@ def whole() -> Measured:
     noise = 0.2 * torch.randn(originals.shape, generator=generator)
     ids, codes, teacher_codes = torch.randint(VOCABULARY, (3, COUNT, 6), generator=generator)
     images, features = (originals + noise).clamp(0, 1), {SPACE: draw(1, 1.3)}
-    rest = {"ids": ids, "codes": codes, "teacher_codes": teacher_codes, "features": features}
+    bits = torch.rand(COUNT, generator=generator, dtype=torch.float64)
+    rest = {"ids": ids, "codes": codes, "teacher_codes": teacher_codes, "bits": bits, "features": features}
+    rest["labels"] = {SPACE: torch.randint(4, (COUNT,), generator=generator)}
     return Measured(images=images, originals=originals, **rest)
 
 
@@ -47,7 +50,8 @@ def part(batch: Measured, places: Sequence[int]) -> Measured:
         label: Features(found.features[places], None if found.logits is None else found.logits[places])
         for label, found in batch.features.items()
     }
-    return Measured(**tensors, features=features)
+    labels = {label: found[places] for label, found in batch.labels.items()}
+    return Measured(**tensors, features=features, labels=labels)
 
 
 def alexnet() -> nn.Module:

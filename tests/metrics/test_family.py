@@ -22,7 +22,7 @@ from sftok.metrics.quantity import Quantity
 _import_all(MetricConfig.package)
 METRICS = sorted(name for name in MetricConfig.members if ":" not in name)
 CPU = torch.device("cpu")
-SETUP = Setup(device=CPU, reference=reference(draw(0)), codebook_size=VOCABULARY)
+SETUP = Setup(device=CPU, reference=reference(draw(0)), codebook_size=VOCABULARY, pixels=1088)
 WHOLE = whole()
 
 ORDER_MATTERS = {"kid"}
@@ -83,7 +83,8 @@ def test_it_does_without_what_it_does_not_need(name):
     needs = config.needs | ({"teacher_codes"} if "codes" in config.needs else set())
     given = WHOLE.features[SPACE] if "logits" in config.needs else Features(WHOLE.features[SPACE].features)
     features = {SPACE: given} if config.of_features else {}
-    alone.update(Measured(**{need: getattr(WHOLE, need) for need in needs & {*TENSORS}}, features=features))
+    tensors = {need: getattr(WHOLE, need) for need in needs & {*TENSORS, "labels"}}
+    alone.update(Measured(**tensors, features=features))
     assert alone.compute() == with_rest.compute()
 
 

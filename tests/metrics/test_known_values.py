@@ -27,6 +27,7 @@ from sftok.metrics.ssim import SSIM
 
 REFERENCE, OTHER = reference(draw(0)), draw(1, 1.3)
 WHOLE = whole()
+CPU = torch.device("cpu")
 
 
 def pair(images: Tensor, originals: Tensor) -> Measured:
@@ -176,3 +177,44 @@ def test_codebook_use_of_known_counts():
 def test_a_metric_says_what_it_lacks(name, missing):
     with pytest.raises(ValueError, match=missing):
         MetricConfig.find(name)().build(Setup(device=torch.device("cpu")))
+
+
+def test_labels_agree_where_the_likeliest_class_is_that_of_the_original():
+    metric = MetricConfig.find("label_agreement")().build(Setup(device=CPU, reference=REFERENCE))
+    logits = 5 * torch.eye(4)[torch.tensor([0, 1, 2, 3])]
+    features = {SPACE: Features(torch.zeros(4, 6), logits)}
+    metric.update(Measured(features=features, labels={SPACE: torch.tensor([0, 1, 2, 0])}))
+    assert metric.compute() == {"label_agreement": 0.75}
+    with pytest.raises(EvaluationError, match="tiny has no logits"):
+        metric.update(Measured(features={SPACE: Features(torch.zeros(4, 6))}))
+
+
+def test_density_and_coverage_by_hand():
+    # Real images at 0, 1, 2, ... on a line: with one neighbor, every radius is 1, and a sphere is open.
+    real = torch.arange(6.0)[:, None]
+    setup = Setup(device=CPU, reference=reference(Features(real)))
+    metric = MetricConfig.member_of({"name": "density_coverage", "neighbors": 1}).build(setup)
+    metric.update(Measured(features={SPACE: Features(torch.tensor([[0.5], [0.6], [40.0]]))}))
+    # Both near images lie in the spheres of 0 and of 1, and the far one in none.
+    assert metric.compute() == {"density": pytest.approx(4 / 3), "coverage": pytest.approx(2 / 6)}
+
+
+def test_real_images_cover_themselves_as_densely_as_expected():
+    points = torch.rand(400, 2, generator=seeded())
+    metric = MetricConfig.find("density_coverage")().build(
+        Setup(device=CPU, reference=reference(Features(points)))
+    )
+    metric.update(Measured(features={SPACE: Features(torch.rand(400, 2, generator=seeded(1)))}))
+    found = metric.compute()
+    assert found["density"] == pytest.approx(1, abs=0.1)
+    assert found["coverage"] > 0.9
+
+
+@pytest.mark.parametrize("name", ["precision_recall", "density_coverage"])
+def test_all_pairs_of_only_the_first_images_can_be_compared(name):
+    few = MetricConfig.member_of({"name": name, "images": 12}).build(Setup(device=CPU, reference=REFERENCE))
+    first = dataclasses.replace(REFERENCE, features=REFERENCE.features[:12])
+    whole_of_few = MetricConfig.find(name)().build(Setup(device=CPU, reference=first))
+    few.update(Measured(features={SPACE: OTHER}))
+    whole_of_few.update(Measured(features={SPACE: Features(OTHER.features[:12])}))
+    assert few.compute() == whole_of_few.compute()

@@ -9,7 +9,7 @@ import small_models
 from PIL import Image
 
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 
 @pytest.fixture

@@ -18,8 +18,8 @@ from PIL import Image
 from sftok.__main__ import main
 from sftok.data.transforms import pixels
 from sftok.decoding.schedule import DecodingConfig
-from sftok.hub import identity
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.hub import identity
+from sftok.tokenizers.sftok import SFTok
 from sftok.tool.arguments import parser
 from sftok.tool.errors import ToolError
 from sftok.tool.tokens import load_tokens
@@ -265,7 +265,7 @@ def test_info(checkpoint, tokenizer: SFTok, capsys):
 
 
 def test_a_seed_chooses_random_weights(monkeypatch, capsys):
-    from sftok import hub
+    from sftok.tokenizers import hub
 
     sizes = {"tiny": partial(SFTok.from_config, small_models.sftok_config())}
     monkeypatch.setattr(hub, "FULL_SIZES", sizes)
@@ -281,6 +281,10 @@ IMAGES = {*COMMON, "-o", "--batch-size", "--device", "--unreadable"}
 OPTIONS = {
     "tokenize": {"images", *IMAGES},
     "reconstruct": {"inputs", *IMAGES, "--steps", "--temperature"},
+    "sample": {
+        *(*COMMON, "--generator", "--number", "-o", "--batch-size", "--device"),
+        *("--steps", "--temperature", "--guidance-scale", "--guidance-schedule"),
+    },
     "info": {*COMMON, "--format"},
 }
 

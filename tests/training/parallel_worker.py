@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,17 @@ from torch import nn
 
 from sftok.data.base import MemoryImageSet
 from sftok.data.batches import Batch, training_batches
-from sftok.distributed import joined
-from sftok.models.generator import MaskGITGenerator
+from sftok.device import open_device
+from sftok.distributed import SINGLE, World, joined
+from sftok.generators.base import GeneratorLossConfig
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.quantizers.tail_drop import TailDrop
 from sftok.training.contexts.prediction import PredictionConfig
 from sftok.training.loop import TrainingConfig, train
 from sftok.training.optimizer import OptimizerConfig
 from sftok.training.stages.base import Stage
-from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
+from sftok.training.stages.generator import GeneratorStage
 from sftok.training.stages.teacher import TeacherStage
 from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage, WarmUpStage
 
@@ -52,8 +55,12 @@ def images() -> MemoryImageSet:
     return dataclasses.replace(small, pixels=large)
 
 
+def batches(first: int, world: World = SINGLE) -> Iterator[Batch]:
+    return training_batches(images(), LEARNING.batch_size, 7, first, world=world)
+
+
 def codes(batch: Batch) -> torch.Tensor:
-    return torch.randint(24, (40, 16), generator=seeded(4))[batch.indices]
+    return torch.randint(24, (40, 16), generator=seeded(4))[batch.indices].to(batch.images.device)
 
 
 def fine_tuning(wrap: Callable[[nn.Module], nn.Module] = lambda quantizer: quantizer) -> Stage:
@@ -105,17 +112,17 @@ class Curve(Recorder):
 def main(name: str, folder: Path, steps: int, kill_at: int | None) -> None:
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
-    with joined("cpu") as world:
-
-        def batches(start: int) -> Iterator[Batch]:
-            return training_batches(images(), LEARNING.batch_size, 7, start, world=world)
-
+    device_name = os.environ.get("WORKER_DEVICE", "cpu")
+    with joined(device_name) as world:
+        device = open_device(device_name, local_rank=world.local_rank)  # type: ignore[arg-type]
+        source = partial(batches, world=world)
         for stage_name in STAGES if name == "all" else [name]:
             place = folder / stage_name
             place.mkdir(parents=True, exist_ok=True)
             curve = Curve(place / "curve.json", kill_at)
             stage = STAGES[stage_name]()
-            train(stage, batches, steps, LEARNING, seed=1, folder=place, monitor=curve, world=world)
+            where = {"folder": place, "monitor": curve, "device": device, "world": world}
+            train(stage, source, steps, LEARNING, seed=1, **where)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,10 @@ from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from sftok.data.batches import Batch
+from sftok.device import CPU
 from sftok.models.dino import DinoDiscriminator, DinoDiscriminatorConfig
-from sftok.models.tokenizer import SFTok, SFTokConfig
+from sftok.tokenizers.sftok import SFTok, SFTokConfig
+from sftok.training.compiling import CompileMode
 from sftok.training.interruption import TrainingInterrupted
 from sftok.training.loop import BatchSource, TrainingConfig, train
 from sftok.training.optimizer import OptimizerConfig
@@ -39,6 +41,7 @@ class Recorder:
         self.lines: list[dict[str, Any]] = []
         self.resumed_at: int | None = None
         self.done = 0
+        self.prepared: str | None = None
         self.stop_after, self.kill_at = stop_after, kill_at
 
     def progress(self, done: int, total: int) -> None:
@@ -52,6 +55,9 @@ class Recorder:
     def resumed(self, step: int) -> None:
         self.resumed_at = step
         self.lines = [line for line in self.lines if line["step"] <= step]
+
+    def preparing(self, what: str) -> None:
+        self.prepared = what
 
     def should_stop(self) -> bool:
         return self.stop_after is not None and self.done >= self.stop_after
@@ -77,12 +83,16 @@ def run(
     steps: int = 10,
     source: BatchSource = batches,
     config: TrainingConfig = CONFIG,
+    device: torch.device = CPU,
+    compile: CompileMode = "none",
     **changes: Any,
 ) -> S:
     """Train `stage` in `folder` under `config` with `changes`, and return it."""
     folder.mkdir(exist_ok=True)
     config = config.model_copy(update=changes)
-    train(stage, source, steps, config, seed=1, folder=folder, monitor=monitor or Recorder())
+    monitor = monitor or Recorder()
+    where = {"folder": folder, "monitor": monitor, "device": device, "compile": compile}
+    train(stage, source, steps, config, seed=1, **where)
     return stage
 
 

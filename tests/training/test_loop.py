@@ -14,12 +14,12 @@ from torch import nn
 
 from sftok.config import ConfigError
 from sftok.data.batches import Batch
+from sftok.io.weights import DamagedFileError
 from sftok.randomness import generator
 from sftok.training import loop
 from sftok.training.loop import TrainingDiverged, TrainingInterrupted, train
 from sftok.training.optimizer import OptimizerConfig, learning_rate
 from sftok.training.stages.base import Losses, Stage, Step
-from sftok.weights import DamagedFileError
 
 
 @pytest.mark.parametrize("kill_at", [8, 2], ids=["after a checkpoint", "before the first checkpoint"])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from sftok.config import ConfigError
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 from sftok.training.optimizer import OptimizerConfig, adamw, learning_rate
 
 PAPER = OptimizerConfig()

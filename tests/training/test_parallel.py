@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from parallel_worker import STAGES
 
-from sftok.weights import load_tensors
+from sftok.io.weights import load_tensors
 
 WORKER = Path(__file__).with_name("parallel_worker.py")
 STEPS = 6

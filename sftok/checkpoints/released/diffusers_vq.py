@@ -14,7 +14,12 @@ from sftok.checkpoints.renaming import Rule, count
 _LEVEL = r"(?P<half>encoder|decoder)\.(?P<way>down|up)_blocks\.(?P<level>\d+)"
 _OURS = r"\g<half>.\g<way>.\g<level>"
 _MIDDLE = r"(?P<half>encoder|decoder)\.mid_block"
-_ATTENTION = {"norms": "(?:group_norm|spatial_norm)", "query": "to_", "out": r"to_out\.0"}
+# Before version 0.15: query, key, value and proj_attn.
+_ATTENTION = {
+    "norms": "(?:group_norm|spatial_norm)",
+    "query": "(?:to_)?",
+    "out": r"(?:to_out\.0|proj_attn)",
+}
 
 
 def numbered_by_resolution(tensors: dict[str, Tensor], levels: int) -> dict[str, Tensor]:

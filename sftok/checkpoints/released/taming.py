@@ -44,8 +44,8 @@ def residual(released: str, ours: str, shortcut: str = "nin_shortcut") -> list[R
 def attention(
     released: str, ours: str, norms: str = "norm", query: str = "", out: str = "proj_out"
 ) -> list[Rule]:
-    """Rules for attention blocks; `join` puts their projections together."""
-    part = rf"{released}\.{query}(?P<part>[qkv])"
+    """Rules for attention blocks, their projections named by a letter or a word; `join` makes them one."""
+    part = rf"{released}\.{query}(?P<part>[qkv])(?:uery|ey|alue)?"
     return [
         *norm(rf"{released}\.{norms}", rf"{ours}.norm"),
         Rule(rf"{part}\.weight", rf"{ours}.qkv.weight/\g<part>", kernel),
@@ -101,6 +101,7 @@ def autoencoder(tensors: Tensors) -> Record:
     """The record of the networks, read off their shapes."""
     _, inputs, *_ = shape(tensors, "encoder.conv_in.weight", 4)
     levels = range(count(tensors, r"encoder\.down"))
+    halvings = count(tensors, r"encoder\.downsample")
     haar_levels = next((level for level in range(4) if inputs == 3 * 4**level), None)
     if haar_levels is None:
         raise ReleasedWeightsError(f"its encoder takes {inputs} channels, which no wavelets make of 3")
@@ -112,7 +113,7 @@ def autoencoder(tensors: Tensors) -> Record:
             level for level in levels if f"encoder.down.{level}.attentions.0.qkv.weight" in tensors
         ],
         "z_channels": shape(tensors, "encoder.conv_out.weight", 4)[0],
-        "halvings": count(tensors, r"encoder\.downsample"),
+        "halvings": None if halvings == len(levels) - 1 else halvings,
         "decoder_norm": "spatial" if "decoder.norm_out.scale.weight" in tensors else "group",
         "haar_levels": haar_levels,
     }

@@ -12,19 +12,26 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
-from torch import Tensor
+from pydantic import Field, ValidationError
+from torch import Tensor, nn
 
 from sftok.components import Component
+from sftok.config import Config
+from sftok.io.weights import content_hash, load_tensors
 from sftok.metrics.base import EvaluationError, Features
+from sftok.models.classifier import CONFIG_KEY
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor | None]]
 """uint8 images `[B, 3, H, W]` to features `[B, F]` and class logits `[B, C]`, or None in their place."""
 
 GPU_CHUNK = 256
 """Images that a GPU passes at once."""
+
+CPU_CHUNK = 250
+"""Images that a CPU passes at once, of networks as small as those that are trained on the data."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +92,78 @@ class ExtractorConfig(Component, family="extractor", package="sftok.evaluation.e
         """
         if not self.in_domain:
             self.build()
+
+
+class Shape(Config):
+    """What a network that is trained on the data takes over from it; stored with its weights."""
+
+    image_size: int = Field(ge=2)
+    num_classes: int = Field(ge=2)
+
+
+class TrainedConfig(ExtractorConfig):
+    """A feature space that is learned from the training images, by an artifact of its own."""
+
+    in_domain = True
+    objective: ClassVar[Literal["labels", "views"]]
+    """What it learns: the class labels, or without them which views are of one image."""
+
+    @abstractmethod
+    def network(self, shape: Shape) -> nn.Module:
+        """An untrained network with `features` (images in [0, 1] to `[B, F]`) and a `head` to logits or None.
+
+        Its initial weights are drawn from torch's global state.
+        """
+
+    def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
+        """The feature space.
+
+        Raises:
+            EvaluationError: `weights` is not given, or the file of another network.
+        """
+        if weights is None:
+            raise EvaluationError(f"{self.label}: name the safetensors file of a trained network")
+        with reading(self.label, weights, "train it first"):
+            tensors, metadata = load_tensors(weights)
+            try:
+                shape = Shape.model_validate_json(metadata[CONFIG_KEY])
+            except (KeyError, ValidationError):
+                raise EvaluationError(f"{self.label}: {weights} is not its file; train it first") from None
+            network = self.network(shape)
+            network.load_state_dict(tensors)
+        return on_pixels(self.label, network, shape.image_size, torch.device(device))
+
+
+class OnPixels(nn.Module):
+    """A network that was trained on the data, on uint8 images of its own size."""
+
+    def __init__(self, label: str, network: nn.Module, image_size: int) -> None:
+        super().__init__()
+        self.label, self.image_size = label, image_size
+        self.network: Any = network
+
+    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
+        """uint8 images `[B, 3, H, W]` to pooled features, and logits if it classifies.
+
+        Raises:
+            EvaluationError: the network was trained on images of another size.
+        """
+        side = self.image_size
+        if pixels.shape[-2:] != (side, side):
+            raise EvaluationError(
+                f"{self.label}: trained on {side}x{side} images, got {pixels.shape[-2]}x{pixels.shape[-1]}; "
+                "train one at the size of the data"
+            )
+        features = self.network.features(pixels.float() / 255)
+        return features, None if self.network.head is None else self.network.head(features)
+
+
+def on_pixels(label: str, network: nn.Module, image_size: int, device: torch.device) -> Extractor:
+    """The feature space of a trained network, frozen and in evaluation mode."""
+    # Of the tensors: safetensors orders a header as it likes, and the files of equal networks differ.
+    weights = content_hash(network.state_dict())
+    frozen = OnPixels(label, network.requires_grad_(False), image_size).to(device).eval()
+    return Extractor(label, weights, frozen, CPU_CHUNK if device.type == "cpu" else GPU_CHUNK, device)
 
 
 def build_extractors(

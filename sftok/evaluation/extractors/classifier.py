@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
 
-from sftok.evaluation.classifier import Classifier, load_classifier
-from sftok.evaluation.extractors.base import GPU_CHUNK, EvaluationError, Extractor, ExtractorConfig, reading
-from sftok.weights import content_hash
+from sftok.evaluation.extractors.base import (
+    EvaluationError,
+    Extractor,
+    ExtractorConfig,
+    on_pixels,
+    reading,
+)
+from sftok.models.classifier import load_classifier
 
 
 class ClassifierExtractorConfig(ExtractorConfig, name="classifier"):
@@ -26,33 +30,5 @@ class ClassifierExtractorConfig(ExtractorConfig, name="classifier"):
         if weights is None:
             raise EvaluationError("classifier: name the safetensors file of a trained classifier")
         with reading(self.label, weights, "train the classifier first"):
-            classifier = load_classifier(weights).requires_grad_(False)
-        # Of the tensors: safetensors orders a header as it likes, and the files of equal classifiers differ.
-        weights_hash = content_hash(classifier.state_dict())
-        device = torch.device(device)
-        chunk = GPU_CHUNK if device.type != "cpu" else 250
-        network = ClassifierFeatures(classifier).to(device).eval()
-        return Extractor(self.label, weights_hash, network, chunk, device)
-
-
-class ClassifierFeatures(nn.Module):
-    """A classifier on uint8 images of its own size."""
-
-    def __init__(self, network: Classifier) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 images `[B, 3, H, W]` to pooled features and logits.
-
-        Raises:
-            EvaluationError: the classifier was trained on images of another size.
-        """
-        side = self.network.config.image_size
-        if pixels.shape[-2:] != (side, side):
-            raise EvaluationError(
-                f"classifier: trained on {side}x{side} images, got {pixels.shape[-2]}x{pixels.shape[-1]}; "
-                "train one at the size of the data"
-            )
-        pooled = self.network.features(pixels.float() / 255)
-        return pooled, self.network.head(pooled)
+            classifier = load_classifier(weights)
+        return on_pixels(self.label, classifier, classifier.config.image_size, torch.device(device))

@@ -17,7 +17,7 @@ from sftok.evaluation.extractors.base import (
     file_hash,
     reading,
 )
-from sftok.pretrained import PretrainedError, packaged_weights
+from sftok.io.published import PretrainedError, packaged_weights
 
 if TYPE_CHECKING:
     from timm.models.efficientnet import EfficientNet

@@ -10,13 +10,13 @@ from __future__ import annotations
 from typing import Self
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, repeat
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sftok.models.autoencoders.base import AutoencoderConfig, check_patches, to_grid, to_sequence
 from sftok.models.layers import TransformerBlock, check_heads, initialize_transformer
+from sftok.models.resizing import resize
 
 
 class ImageFolderConfig(AutoencoderConfig, name="imagefolder"):
@@ -101,15 +101,14 @@ class Trunk(nn.Module):
         """The positions of the patches resized to the latents' grid, bicubic with antialiasing: `[N, W]`."""
         side = self.config.latent_grid
         patches = to_grid(self.positions[None, 1:], self.grid).float()
-        resized = F.interpolate(patches, size=(side, side), mode="bicubic", antialias=True)
-        return to_sequence(resized)[0]
+        return to_sequence(resize(patches, (side, side), "bicubic", antialias=True))[0]
 
     def initialize(self, generator: torch.Generator | None) -> None:
         """Draw all weights; the scales of layers are `layer_scale`."""
         initialize_transformer(self, generator)
-        for block in self.blocks:
-            nn.init.constant_(block.scale1, self.config.layer_scale)
-            nn.init.constant_(block.scale2, self.config.layer_scale)
+        for name, parameter in self.blocks.named_parameters():
+            if name.endswith((".scale1", ".scale2")):
+                nn.init.constant_(parameter, self.config.layer_scale)
 
 
 class ImageFolderEncoder(Trunk):

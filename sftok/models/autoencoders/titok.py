@@ -1,6 +1,6 @@
 """TiTok trained straight to pixels, as TiTok-BL is: learned queries in, patches of pixels out.
 
-The networks are those of `sftok.models.titok`; here they are trained without a teacher's codes.
+The networks are those of `sftok.models.titok_decoder`; here they are trained without a teacher's codes.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from torch import nn
 from sftok.models.autoencoders.base import AutoencoderConfig
 from sftok.models.base import Encoder, EncoderConfig
 from sftok.models.encoder import ViTEncoderConfig
-from sftok.models.titok import PixelsHead, PixelsHeadConfig, TiTokDecoder, TiTokDecoderConfig
+from sftok.models.titok_decoder import PixelsHead, PixelsHeadConfig, TiTokDecoder, TiTokDecoderConfig
 
 
 class TiTokAutoencoderConfig(AutoencoderConfig, name="titok"):

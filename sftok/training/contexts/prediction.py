@@ -9,6 +9,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from sftok.device import to_device
 from sftok.training.contexts.base import Context, ContextConfig
 from sftok.training.stages.base import Step
 
@@ -39,5 +40,5 @@ class Prediction:
         """Codes `[B, N]`; see `Context`."""
         if self.replacement_ratio == 0:
             return codes
-        replaced = step.uniform(codes.shape).to(codes.device) < self.replacement_ratio
+        replaced = to_device(step.uniform(codes.shape), codes.device) < self.replacement_ratio
         return torch.where(replaced, first_logits().argmax(-1), codes)

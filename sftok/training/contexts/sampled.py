@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from sftok.device import to_device
 from sftok.training.contexts.base import Context, ContextConfig
 from sftok.training.stages.base import Step
 
@@ -26,8 +27,8 @@ class SampledConfig(ContextConfig, name="sampled"):
 
     def _show(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
         """Codes `[B, N]`; see `Context`."""
-        replaced = step.uniform(codes.shape).to(codes.device) < self.replacement_ratio
-        thresholds = step.uniform(codes.shape).to(codes.device).unsqueeze(-1)
+        replaced = to_device(step.uniform(codes.shape), codes.device) < self.replacement_ratio
+        thresholds = to_device(step.uniform(codes.shape), codes.device).unsqueeze(-1)
         # The number of codes whose cumulative probability lies below the threshold is a draw.
         cumulative = (first_logits() / self.temperature).softmax(-1).cumsum(-1)
         drawn = (cumulative < thresholds).sum(-1).clamp_max(cumulative.shape[-1] - 1)

@@ -31,7 +31,7 @@ class Step:
     It is the same in all processes: each draws for the whole batch and takes its share.
     """
     shared: dict[str, torch.Tensor] = field(default_factory=dict)
-    """What the losses of one optimizer leave for those of the next, so that nothing is computed twice."""
+    """What `Stage.ahead` found, and what the losses of one optimizer leave for those of the next."""
     world: World = SINGLE
     """The processes that hold the rest of the batch."""
 
@@ -62,6 +62,18 @@ class Stage(nn.Module, ABC):
     def first_update(self, optimizer: str) -> int:
         """The update (from 0) at which `optimizer` starts, as does its learning rate schedule."""
         return 0
+
+    @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """The networks that `torch.compile` may take."""
+        return ()
+
+    def ahead(self, batch: Batch) -> Mapping[str, torch.Tensor]:
+        """What the losses need of a batch that depends on nothing that is trained, for `Step.shared`.
+
+        The loop calls it during the update before; losses that do not find it compute it themselves.
+        """
+        return {}
 
     @abstractmethod
     def losses(self, optimizer: str, step: Step) -> Losses:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from sftok.evaluation.classifier import Classifier
+from sftok.models.classifier import Classifier
 from sftok.training.stages.base import Losses, Stage, Step
 
 

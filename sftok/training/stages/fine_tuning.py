@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from sftok.config import Config, ConfigError
 from sftok.decoding.schedule import MaskSchedule, sample_mask
+from sftok.device import to_device
 from sftok.distributed import SINGLE, World
 from sftok.frozen import Frozen
 from sftok.losses.adversarial import LeCam, hinge_discriminator_loss, hinge_generator_loss
@@ -90,6 +91,11 @@ class FineTuningStage(Stage):
         return cast(PixelDecoder, self.trained["pixel_decoder"])
 
     @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """Encoder and decoder; the pixel decoder is not called as a module."""
+        return self.encoder.module, self.decoder
+
+    @property
     def networks(self) -> Mapping[str, Frozen]:
         """The frozen networks under the losses, by loss."""
         found = {"perceptual": self.perceptual.network, "discriminator": self.discriminator.network}
@@ -128,7 +134,7 @@ class FineTuningStage(Stage):
         shape = (len(quantized), decoder.num_codes)
         predicted = decoder.first_prediction(quantized)
         drawn = sample_mask((world.size * shape[0], shape[1]), self.config.mask_schedule, generator)
-        masked = world.share(drawn).to(quantized.device)
+        masked = to_device(world.share(drawn), quantized.device)
         logits = decoder(torch.where(masked, decoder.mask_id, predicted), quantized)
         return pixel_decoder.decode_soft(logits).float()
 

@@ -8,7 +8,7 @@ the alignment some positions are visible, and the question of the paper is what 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import cast
 
 import torch
@@ -18,6 +18,7 @@ from torch import nn
 from sftok.config import Config
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import MaskSchedule, sample_mask
+from sftok.device import to_device
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.models.base import Decoder, Encoder
 from sftok.quantizers.base import Quantized, Quantizer
@@ -69,13 +70,22 @@ class TokenizerStage(Stage):
         """Predicts logits from latent tokens and visible codes."""
         return cast(Decoder, self.trained["decoder"])
 
+    @property
+    def compiled(self) -> Iterable[nn.Module]:
+        """Encoder and decoder."""
+        return self.trained["encoder"], self.trained["decoder"]
+
+    def ahead(self, batch: Batch) -> Mapping[str, torch.Tensor]:
+        """The teacher's codes."""
+        return {"codes": to_device(self.teacher_codes(batch), batch.images.device)}
+
     @abstractmethod
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
         """What the decoder sees: codes, int64 `[B, N]`, with the mask id at masked positions."""
 
     def losses(self, optimizer: str, step: Step) -> Losses:
         """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
-        codes = self.teacher_codes(step.batch).to(step.batch.images.device)
+        codes = (step.shared or self.ahead(step.batch))["codes"]
         encoder, quantizer = self.trained["encoder"], self.trained["quantizer"]
         quantized: Quantized = quantizer(encoder(step.batch.images), step.generator, step.world)
         visible = self.visible_codes(codes, quantized.quantized, step)
@@ -137,5 +147,5 @@ class AlignmentStage(TokenizerStage):
 
         batch, num_codes = codes.shape
         drawn = sample_mask((step.world.size * batch, num_codes), self.mask_schedule, step.generator)
-        masked = step.world.share(drawn).to(codes.device)
+        masked = to_device(step.world.share(drawn), codes.device)
         return torch.where(masked, self.decoder.mask_id, self.context(codes, first_logits, step))

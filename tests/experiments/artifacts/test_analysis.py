@@ -16,7 +16,7 @@ from experiments.specs.registry import Registry
 from experiments.store import Store
 from sftok.data.base import MemoryImageSet
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 from sftok.training.loop import TrainingInterrupted
 
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}

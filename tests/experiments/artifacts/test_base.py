@@ -10,7 +10,7 @@ import pytest
 from plans import SPECS, planned
 
 from experiments.artifacts.base import Artifact, all_kinds, load
-from experiments.artifacts.checkpoint import Checkpoint
+from experiments.artifacts.measurement import Measurement
 from experiments.planning.plan import Plan, combined
 from experiments.recipe import SplitEvaluation
 from sftok.config import Config, ConfigError
@@ -76,13 +76,14 @@ def test_what_changes_numbers_is_part_of_the_key(changes: dict[str, Any]) -> Non
     assert thing(**changes).key != thing().key
 
 
-def test_a_checkpoint_under_another_protocol_or_on_other_data_has_another_key() -> None:
-    common = {"label": "c", "content": "0", "reference": "here", "weights_seed": 0}
-    one = Checkpoint(**common, protocol=SplitEvaluation(steps=(1,)), data={"test": "0"})
-    assert one.name != Checkpoint(**common, protocol=SplitEvaluation(steps=(8,)), data={"test": "0"}).name
-    assert one.name != Checkpoint(**common, protocol=SplitEvaluation(steps=(1,)), data={"test": "1"}).name
-    moved = {**common, "reference": "there"}
-    assert one.name == Checkpoint(**moved, protocol=SplitEvaluation(steps=(1,)), data={"test": "0"}).name
+def test_a_measurement_under_another_protocol_or_on_other_data_has_another_key() -> None:
+    subject = {"name": "checkpoint", "location": "here"}
+    common = {"label": "c", "content": "0", "subject": subject}
+    one = Measurement(**common, protocol=SplitEvaluation(steps=(1,)), data={"test": "0"})
+    assert one.name != Measurement(**common, protocol=SplitEvaluation(steps=(8,)), data={"test": "0"}).name
+    assert one.name != Measurement(**common, protocol=SplitEvaluation(steps=(1,)), data={"test": "1"}).name
+    moved = {**common, "subject": {**subject, "location": "there"}}
+    assert one.name == Measurement(**moved, protocol=SplitEvaluation(steps=(1,)), data={"test": "0"}).name
 
 
 def test_inputs_count_by_their_keys() -> None:

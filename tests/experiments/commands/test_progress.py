@@ -12,7 +12,7 @@ from stored_runs import line
 from experiments.artifacts import Artifact
 from experiments.commands import progress
 from experiments.commands.progress import ConsoleProgress
-from experiments.executors.events import Failed, Finished, Progress, Started
+from experiments.executors.events import Failed, Finished, Preparing, Progress, Started
 from experiments.paper import table4
 from experiments.planning.plan import Plan, plan
 from experiments.profiles import PROFILES
@@ -58,6 +58,15 @@ def test_each_artifact_has_its_own_lines(planned: Plan, monkeypatch: pytest.Monk
     assert lines[3] == f"[2/{total}] {second.label}: 50 %"
     assert lines[4] == f"[1/{total}] {first.label}: done in 50 s; rFID T=8: 2.500"
     assert lines[5] == f"[2/{total}] {second.label}: FAILED: no room"
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+def test_what_delays_the_first_step_is_shown(planned: Plan, terminal: bool) -> None:
+    told, screen, (first, *_) = shown(planned, terminal)
+    told(Started(first))
+    told(Preparing(first, "compiling"))
+    told.close()
+    assert "compiling" in screen.getvalue()
 
 
 def test_lines_are_rare(planned: Plan) -> None:

@@ -58,6 +58,7 @@ def study(store: Path, *options: str, name: str = "mask-schedule") -> int:
         argv=line,
         registry=Registry(["experiments.paper", "ablations"]),
         build_report=lambda store, runs: store,
+        build_evaluations=lambda store: None,
         export=lambda frame, format: "",
         export_verdicts=lambda runs, format: "",
     )

@@ -28,6 +28,7 @@ def run(*arguments: str) -> int:
             argv=arguments,
             registry=Registry(("experiments.paper",)),
             build_report=lambda store, runs: store,
+            build_evaluations=lambda store: None,
             export=lambda frame, form: "",
             export_verdicts=lambda runs, form: "",
         ),

@@ -27,8 +27,8 @@ from experiments.planning.costs import estimate
 from experiments.store import Store, StoreError
 from sftok.checkpoints.files import read_file
 from sftok.data.base import ImageSet
+from sftok.io.weights import load_tensors, save_tensors
 from sftok.training.interruption import TrainingInterrupted
-from sftok.weights import load_tensors, save_tensors
 
 Make = Callable[[Fake, Context], dict[str, Any]]
 THEIRS = {"theirs": True, "provenance": {"started": "now", "seconds": 1.0}}

@@ -21,9 +21,9 @@ from experiments.recipe import resolve
 from experiments.requests import StoredRequest
 from experiments.store import Store
 from sftok.config import ConfigError
-from sftok.hub import open_tokenizer
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.hub import open_tokenizer
+from sftok.tokenizers.sftok import SFTok
 
 SMOKE = PROFILES["smoke"]
 
@@ -56,7 +56,9 @@ def test_keys_depend_on_the_weights_and_not_on_their_place() -> None:
     others = planned("table4", "here", **{WEIGHTS: "e" * 64})
     trained = planned("table4", None)
     shared = [set(here.artifacts) & set(plan.artifacts) for plan in (others, trained)]
-    assert [{artifact.kind for artifact in artifacts} for artifacts in shared] == [{"classifier"}] * 2
+    assert [{artifact.kind for artifact in artifacts} for artifacts in shared] == [
+        {"classifier", "judge"}
+    ] * 2
 
 
 def test_a_teacher_of_another_kind_is_trained_beside_the_given_one() -> None:

@@ -16,6 +16,9 @@ from experiments.profiles import PROFILES
 from experiments.specs import Experiment, Row
 from sftok.config import ConfigError
 
+JUDGES = {"classifier", "judge"}
+"""Kinds of the networks that measure."""
+
 
 def planned(experiment: Experiment = table4.EXPERIMENT, profile: str = "cpu", **changes: Any) -> Plan:
     return planned_as(experiment, profile=profile, **changes)
@@ -27,7 +30,7 @@ def kinds(plan: Plan) -> list[str]:
 
 def test_the_rows_of_table_4_share_teacher_codes_and_warm_up() -> None:
     assert sorted(kinds(planned())) == sorted(
-        ["classifier", "teacher", "codes", *["stage"] * (1 + 3), *["evaluation"] * (3 + 1)]
+        ["classifier", "judge", "judge", "teacher", "codes", *["stage"] * (1 + 3), *["evaluation"] * (3 + 1)]
     )
 
 
@@ -35,13 +38,13 @@ def test_seeds_share_the_teacher_and_nothing_that_is_seeded() -> None:
     one, three = planned(), planned(seeds=(0, 1, 2))
     new = {artifact.kind for artifact in three.artifacts if artifact not in one.artifacts}
     assert new == {"stage", "evaluation"}
-    assert len(three.artifacts) == 4 + 3 * (1 + 3 + 3)
+    assert len(three.artifacts) == 6 + 3 * (1 + 3 + 3)
 
 
 def test_tables_share_what_is_the_same() -> None:
     both = set(planned(table3.EXPERIMENT).artifacts) & set(planned(table4.EXPERIMENT).artifacts)
     assert sorted(artifact.kind for artifact in both) == [
-        "classifier", "codes", "evaluation", "evaluation", "stage", "stage", "teacher",
+        "classifier", "codes", "evaluation", "evaluation", "judge", "judge", "stage", "stage", "teacher",
     ]  # fmt: skip
     assert set(planned(figure8.EXPERIMENT).artifacts) <= set(planned(table3.EXPERIMENT).artifacts)
 
@@ -49,15 +52,16 @@ def test_tables_share_what_is_the_same() -> None:
 @pytest.mark.parametrize(
     ("change", "kept"),
     [
-        ({"overrides": {"teacher.steps": 7}}, {"classifier"}),
-        ({"overrides": {"stage1.steps": 7}}, {"classifier", "teacher", "codes", "reference"}),
-        ({"overrides": {"loss.unmasked_weight": 0.2}}, {"classifier", "teacher", "codes", "reference"}),
-        ({"overrides": {"evaluation.temperature": 0.5}}, {"classifier", "teacher", "codes", "stage"}),
+        ({"overrides": {"teacher.steps": 7}}, JUDGES),
+        ({"overrides": {"stage1.steps": 7}}, JUDGES | {"teacher", "codes", "reference"}),
+        ({"overrides": {"loss.unmasked_weight": 0.2}}, JUDGES | {"teacher", "codes", "reference"}),
+        ({"overrides": {"evaluation.temperature": 0.5}}, JUDGES | {"teacher", "codes", "stage"}),
         ({"overrides": {"evaluation.primary_extractor": "efficientnet-lite0@64"}}, set("everything")),
         ({"overrides": {"device": "cuda"}}, set("everything")),
         ({"overrides": {"device": "cuda", "tf32": False}}, set("everything")),
+        ({"overrides": {"compile": "default"}}, set("everything")),
         ({"data": {**DATA, "train": "d" * 64}}, set()),
-        ({"data": {**DATA, "test": "d" * 64}}, {"classifier", "teacher", "codes", "stage"}),
+        ({"data": {**DATA, "test": "d" * 64}}, JUDGES | {"teacher", "codes", "stage"}),
     ],
 )
 def test_a_key_changes_with_what_matters_and_only_with_that(change: dict[str, Any], kept: set[str]) -> None:

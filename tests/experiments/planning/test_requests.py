@@ -76,6 +76,20 @@ def test_a_request_says_what_its_rows_and_numbers_are() -> None:
     assert all(line["published"] for line in request_of(table6.EXPERIMENT).settings)
 
 
+def test_every_request_names_the_calibration_of_its_spaces_which_only_one_of_them_makes() -> None:
+    table, judges = request_of(table4.EXPERIMENT), request_of(SPECS["judges"])
+    assert table.calibration == judges.calibration
+    assert table.calibration not in table.artifacts
+    assert judges.calibration in judges.artifacts
+    assert judges.rows[0].evaluation == judges.calibration.name
+    assert request_of(table4.EXPERIMENT, calibration__draws=4).calibration != table.calibration
+
+
+def test_a_network_that_stage_3_trains_with_is_named() -> None:
+    assert request_of(table4.EXPERIMENT).trained_in == ()
+    assert request_of(SPECS["stage3"]).trained_in == ("efficientnet-lite0@64",)
+
+
 def test_the_latest_request_comes_first_and_replaces_an_earlier_one_of_its_kind(store: Store) -> None:
     for experiment, seeds, requested in (
         (table4.EXPERIMENT, (0,), "2026-01-01T00:00:00+00:00"),

@@ -7,7 +7,7 @@ import pytest
 from experiments.planning.sizes import gpu_hours, parameter_counts, training_flops
 from experiments.profiles import PROFILES
 from experiments.recipe import Recipe, resolve
-from sftok.models.tokenizer import SFTok
+from sftok.tokenizers.sftok import SFTok
 
 
 def test_parameters_are_those_of_the_built_model() -> None:

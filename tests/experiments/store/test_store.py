@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from experiments.store import Store, StoreError, read_json, write_json
-from sftok.unfinished import unfinished
+from sftok.io.unfinished import unfinished
 
 
 @dataclass(frozen=True)

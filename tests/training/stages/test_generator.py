@@ -9,9 +9,10 @@ from small_models import seeded
 
 from sftok.data.batches import Batch
 from sftok.decoding.schedule import sample_mask
-from sftok.models.generator import GeneratorRecord, MaskGITGenerator
+from sftok.generators.base import GeneratorLossConfig, GeneratorRecord
+from sftok.generators.maskgit import MaskGITGenerator
 from sftok.training.stages.base import Step
-from sftok.training.stages.generator import GeneratorLossConfig, GeneratorStage
+from sftok.training.stages.generator import GeneratorStage
 
 MODEL = small_models.generator_record(4, 8, 3)
 
@@ -60,7 +61,7 @@ def test_the_loss_is_a_function_of_the_steps_generator():
 @pytest.mark.parametrize(("rate", "low", "high"), [(0.0, 0, 0), (0.1, 0.08, 0.12), (1.0, 1, 1)])
 def test_classes_are_dropped_at_their_rate(rate, low, high):
     this, labels = stage(class_drop=rate), torch.arange(5000) % MODEL.num_classes
-    dropped = this.drop_classes(labels, step())
+    dropped = this.trained.drop_classes(labels, rate, step())
     changed = dropped != labels
     assert low <= changed.float().mean().item() <= high
     assert (dropped[changed] == this.trained.null_class).all()

@@ -1,0 +1,38 @@
+"""A tokenizer of your own, measured like every other: which numbers does it get?
+
+    python -m experiments evaluate --tokenizer own_tokenizer.py
+
+It can be any object with the two methods below. Replace them by yours: load your model in `build`, and
+convert between its range and [0, 1] here. A method `reconstruct(images)` alone is enough for something
+without tokens.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+PATCH, LEVELS = 4, 16
+
+
+class Averages(nn.Module):
+    """The average gray of every patch of 4 x 4 pixels, rounded to 16 levels."""
+
+    codebook_size = LEVELS
+    """Optional: with it there are bits per image and the usage of the codebook."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Images `[B, 3, H, W]` in [0, 1] to ids `[B, H/4, W/4]`; any shape will do."""
+        gray = nn.functional.avg_pool2d(images.mean(dim=1), PATCH)
+        return (gray * (LEVELS - 1)).round().long()
+
+    def decode(self, ids: Tensor) -> Tensor:
+        """Ids to images `[B, 3, H, W]` in [0, 1]."""
+        gray = ids.float() / (LEVELS - 1)
+        return (
+            gray.repeat_interleave(PATCH, -1).repeat_interleave(PATCH, -2).unsqueeze(1).expand(-1, 3, -1, -1)
+        )
+
+
+def build() -> nn.Module:
+    """What `--tokenizer own_tokenizer.py` calls; `own_tokenizer.py:other` would call `other`."""
+    return Averages().eval()

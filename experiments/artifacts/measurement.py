@@ -1,0 +1,109 @@
+"""The evaluation of anything that reconstructs images: a checkpoint, somebody's object, a codec, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+from experiments.artifacts.base import Artifact
+from experiments.artifacts.context import Context
+from experiments.artifacts.evaluation import build_extractors, keep, keep_images
+from experiments.recipe import SplitEvaluation
+from sftok.config import Config
+from sftok.evaluation.reference import OtherReference
+from sftok.evaluation.subjects.base import SubjectConfig
+from sftok.evaluation.tokenizers import Reconstructor, Tokenizer
+
+
+class ReferenceConfig(Config):
+    """What features are compared with, in place of those of the originals."""
+
+    not_in_key: ClassVar[frozenset[str]] = frozenset({"path"})
+
+    split: str | None = None
+    """Of the same data set."""
+    path: str | None = None
+    """A folder of images, or ADM's `.npz`."""
+    content: str
+    """Hash of the images or the statistics."""
+
+    def open(self, context: Context, image_size: int) -> OtherReference:
+        """The reference; images of a folder are resized and cropped to `image_size`.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        from sftok.evaluation.reference import SetReference, open_reference
+
+        if self.split is not None:
+            return SetReference(context.load_data(self.split))
+        assert self.path is not None
+        return open_reference(Path(self.path), image_size)
+
+
+class Measurement(Artifact, kind="measurement"):
+    """Reconstructions of one split under a protocol."""
+
+    not_in_key: ClassVar[frozenset[str]] = Artifact.not_in_key | {"subject"}
+
+    protocol: SplitEvaluation
+    subject: SubjectConfig
+    """Where it is: what was moved keeps its key."""
+    content: str
+    """Its identity: what decides the reconstructions."""
+    reference: ReferenceConfig | None = None
+    resamples: int = 0
+    """Of the images, for confidence intervals."""
+    probe: bool = False
+    """Whether the class is read off the token embeddings, too; trained on the training split."""
+
+    def make(self, context: Context) -> dict[str, Any]:
+        """Measure the subject.
+
+        Raises:
+            SubjectError: it has changed since it was requested.
+        """
+        import torch
+
+        from sftok.evaluation.reconstruction import evaluate
+        from sftok.evaluation.subjects.base import SubjectError
+
+        images = context.load_data(self.protocol.split)
+        device = context.open_device(self)
+        extractors = build_extractors(context, self.protocol.extractors, None, device)
+        subject = self.subject.open().on(images)
+        if subject.identity != self.content:
+            raise SubjectError(f"{self.subject.label}: it has changed since it was read; evaluate it again")
+        side = images.images(torch.arange(1)).shape[-1]
+        found = evaluate(
+            cast(Any, subject.measured).to(device),
+            images,
+            self.protocol,
+            extractors,
+            context.cache,
+            other_reference=None if self.reference is None else self.reference.open(context, side),
+            on_progress=context.report,
+            parts=context.folder,
+            resamples=self.resamples,
+        )
+        keep_images(found, context.folder)
+        # No key holds what it is called and where it was, but people look for it here.
+        opened = {"kind": type(self.subject).reference, "label": self.subject.label}
+        result = keep(found, context.folder) | {"subject": opened, "data": images.name}
+        return _probed(result, subject.measured, context, self.protocol) if self.probe else result
+
+
+def _probed(
+    result: dict[str, Any], measured: Tokenizer | Reconstructor, context: Context, protocol: SplitEvaluation
+) -> dict[str, Any]:
+    """The result with the accuracies of a linear probe and of nearest neighbors."""
+    from sftok.evaluation.probe import QUANTITIES, embedding_of, probe
+    from sftok.evaluation.protocol import row
+
+    embed = embedding_of(measured)
+    assert embed is not None, "checked before"
+    images = context.load_data(protocol.split)
+    found = probe(measured, embed, context.load_data("train"), images, protocol.batch_size)  # type: ignore[arg-type]
+    rows = [row("tokenizer", name, "", value, len(images)) for name, value in found.items()]
+    described = {each.name: each.model_dump(mode="json") for each in QUANTITIES}
+    return result | {"rows": [*result["rows"], *rows], "metrics": result["metrics"] | described}

@@ -1,0 +1,111 @@
+"""`merge`: the results of other stores, made on other machines, into one."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from experiments.commands.options import DEFAULT_STORE, StorePath
+from experiments.commands.wiring import Wired
+from experiments.store import Result, Store, StoreError, read_result
+from sftok.io.unfinished import unfinished
+
+
+def merge(
+    stores: Annotated[tuple[Path, ...], Parameter(help="other stores, or copies of their folders")],
+    /,
+    *,
+    store: StorePath = DEFAULT_STORE,
+    wiring: Wired,
+) -> int:
+    """Copy finished artifacts and requests of other stores into --store.
+
+    Of two results with one key but other numbers the store keeps its own, and both machines are reported.
+    """
+    opened, conflicts = Store(store), 0
+    for other in stores:
+        if not (other / "artifacts").is_dir():
+            raise StoreError(f"{other}: no store (it has no folder artifacts)")
+    opened.prepare()
+    for other in stores:
+        copied = equal = 0
+        for folder in sorted((other / "artifacts").iterdir()):
+            if folder.name.startswith("."):
+                continue
+            theirs, ours = _readable(folder), _readable(opened.root / "artifacts" / folder.name)
+            if theirs is None:
+                print(f"left out: {folder} is not finished", file=sys.stderr)
+            elif ours is None:
+                _copy(folder, opened.root / "artifacts" / folder.name)
+                copied += 1
+            elif difference := _difference(ours, theirs):
+                conflicts += 1
+                print(
+                    f"conflict: {folder.name}: {difference}; {opened.root} ({_machine(ours)}) keeps its own, "
+                    f"not that of {other} ({_machine(theirs)})",
+                    file=sys.stderr,
+                )
+            else:
+                equal += 1
+        requests = _copy_requests(other, opened.root)
+        print(f"{other}: {copied} artifacts copied, {equal} here already, {requests} requests copied")
+    wiring.build_evaluations(opened.root)
+    return 1 if conflicts else 0
+
+
+def _readable(folder: Path) -> Result | None:
+    try:
+        return read_result(folder)
+    except StoreError:
+        return None
+
+
+def _copy(source: Path, target: Path) -> None:
+    """A reader sees the whole artifact or none; a damaged one is replaced."""
+    draft = unfinished(target)
+    try:
+        shutil.copytree(source, draft)
+        if target.exists():
+            shutil.rmtree(target)
+        draft.rename(target)
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _copy_requests(source: Path, target: Path) -> int:
+    """Those of experiments that were not requested here, with the files of the user's own that they name."""
+    found = 0
+    for path in sorted((source / "requests").glob("*")) if (source / "requests").is_dir() else ():
+        if path.is_file() and not (target / "requests" / path.name).exists():
+            draft = unfinished(target / "requests" / path.name)
+            shutil.copyfile(path, draft)
+            draft.rename(target / "requests" / path.name)
+            found += path.suffix == ".json"
+    return found
+
+
+def _difference(ours: Result, theirs: Result) -> str:
+    """The first number in which two results of one key differ; empty if there is none."""
+    one, other = ({_identity(row.model_dump()): row.value for row in each.rows} for each in (ours, theirs))
+    for place in dict.fromkeys([*one, *other]):
+        if one.get(place) != other.get(place) and not (_is_nan(one.get(place)) and _is_nan(other.get(place))):
+            named = ", ".join(str(part) for _, part in place if part not in (None, ""))
+            return f"{named} is {one.get(place, 'missing')} and {other.get(place, 'missing')}"
+    return ""
+
+
+def _identity(row: dict[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple(sorted((name, value) for name, value in row.items() if name != "value"))
+
+
+def _is_nan(value: float | None) -> bool:
+    return value is not None and value != value
+
+
+def _machine(result: Result) -> str:
+    made = result.provenance.model_dump()
+    return f"{made.get('host', 'unknown host')}, {made.get('cpu', 'unknown processor')}, {made['started']}"

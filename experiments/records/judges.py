@@ -1,0 +1,91 @@
+"""The rule that picks the judges of a run from the calibration of its feature spaces (docs/protocol.md).
+
+The rule is the same for every profile and data set. Which of blurred and wrong images a space prefers plays
+no part in it: that is what the judges are asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from sftok.calibration.report import SpaceReport
+
+if TYPE_CHECKING:
+    from experiments.records.run import Run
+
+LEAST_RHO = 0.8
+"""Of the lower end of the interval of Spearman's correlation with each distortion's strength."""
+
+LEAST_SEED_AGREEMENT = 0.9
+"""Of Spearman's correlation between two seeds of a network over all distorted sets."""
+
+
+@dataclass(frozen=True)
+class Judges:
+    """Which feature spaces count.
+
+    Attributes:
+        calibrated: those that count, the best first; empty without a calibration, or if none passes.
+        refused: why the others do not count.
+    """
+
+    calibrated: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def known(self) -> bool:
+        """Whether there is a calibration."""
+        return bool(self.calibrated or self.refused)
+
+
+def judges_of(run: Run) -> Judges:
+    """The judges of a run; none as long as the feature spaces were not calibrated."""
+    return choose(reports_of(run), run.request.trained_in)
+
+
+def reports_of(run: Run) -> list[SpaceReport]:
+    """What the calibration says of each space; empty before that, or if the record cannot be read."""
+    found = (run.calibration.model_extra or {}).get("spaces", ()) if run.calibration else ()
+    try:
+        return [SpaceReport.model_validate(each) for each in found]
+    except ValidationError:
+        return []
+
+
+def choose(reports: Iterable[SpaceReport], trained_in: Iterable[str] = ()) -> Judges:
+    """Apply the rule.
+
+    Args:
+        reports: of every space, in the profile's order, which decides between equals.
+        trained_in: spaces whose network a row of the run was trained to please.
+    """
+    reports, refused = list(reports), {}
+    for report in reports:
+        if problem := why_not(report):
+            refused[report.space] = problem
+        elif report.space in trained_in:
+            refused[report.space] = "stage 3 trains with this network"
+    passed = [report for report in reports if report.space not in refused]
+    ranked = sorted(passed, key=discernment, reverse=True)
+    return Judges(tuple(report.space for report in ranked), refused)
+
+
+def why_not(report: SpaceReport) -> str:
+    """Why a space is not calibrated; empty if it is."""
+    name = min(report.rho, key=lambda each: report.rho[each].low)
+    if report.rho[name].low < LEAST_RHO:
+        return f"FID does not follow {name.replace('_', ' ')}: rho {report.rho[name]}"
+    agreement = report.seed_agreement
+    if agreement is not None and agreement < LEAST_SEED_AGREEMENT:
+        return f"two seeds of its network disagree: rho {agreement:.2f}"
+    return ""
+
+
+def discernment(report: SpaceReport) -> tuple[float, ...]:
+    """How well FID tells neighboring strengths apart where it does so worst, of the fewest images first."""
+    sizes = sorted({size for right in report.right.values() for size in right})
+    return tuple(min(right[size] for right in report.right.values()) for size in sizes)

@@ -1,0 +1,50 @@
+"""LlamaGen's class-conditional transformers (`c2i_L_256.pt`)."""
+
+from __future__ import annotations
+
+from sftok.checkpoints.checkpoint import LLAMAGEN_GENERATOR
+from sftok.checkpoints.layouts import Layout
+from sftok.checkpoints.renaming import HEAD_WIDTH, Record, Rule, Tensors, count, llama_blocks, shape
+
+NUM_TOKENS = 256
+"""At 256 pixels; no tensor tells it, and the files for 384 pixels look the same."""
+
+_WIDTH_3B, _HEADS_3B = 3200, 32
+
+
+def autoregressive_record(tensors: Tensors, name: str) -> Record:
+    """What the files of both autoregressive generators tell, by the name of the generator."""
+    classes, width = shape(tensors, "class_embedding.weight", 2)
+    heads = None if width % HEAD_WIDTH else width // HEAD_WIDTH
+    model = {
+        "name": name,
+        "width": width,
+        "depth": count(tensors, "blocks"),
+        "heads": _HEADS_3B if width == _WIDTH_3B else heads,
+        "dropout": 0.1,
+    }
+    return {"model": model, "num_tokens": NUM_TOKENS, "num_classes": classes - 1}
+
+
+def _record(tensors: Tensors) -> Record:
+    vocabulary, _ = shape(tensors, "embeddings.0.weight", 2)
+    return {**autoregressive_record(tensors, "llamagen"), "vocabulary": vocabulary}
+
+
+LAYOUTS = (
+    Layout(
+        title="released LlamaGen generator",
+        architecture=LLAMAGEN_GENERATOR,
+        markers=frozenset({"cls_embedding.embedding_table.weight", "tok_embeddings.weight"}),
+        rules=(
+            Rule(r"cls_embedding\.embedding_table\.weight", "class_embedding.weight"),
+            Rule(r"tok_embeddings\.weight", "embeddings.0.weight"),
+            *llama_blocks("layers", "blocks"),
+            Rule(r"norm\.weight", "norm.weight"),
+            Rule(r"output\.weight", "heads.0.weight"),
+            # The table of rotations, which older files have and which is computed.
+            Rule("freqs_cis", None),
+        ),
+        record=_record,
+    ),
+)

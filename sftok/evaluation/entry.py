@@ -1,0 +1,44 @@
+"""What can be found wrong with a tokenizer in seconds, before hours are spent on its evaluation."""
+
+from __future__ import annotations
+
+import torch
+
+from sftok.data.base import ImageSet
+from sftok.data.batches import to_unit_range
+from sftok.evaluation.subjects.base import SubjectError
+from sftok.evaluation.tokenizers import Reconstructor, Tokenizer
+
+CHECKED = 4
+"""Images that are encoded alone and together."""
+TOLERATED = 0.01
+"""Share of ids that may differ: kernels round by the size of the batch, which decides between two codes that
+are equally near."""
+
+
+@torch.inference_mode()
+def check_ids(measured: Tokenizer | Reconstructor, image_set: ImageSet, name: str) -> None:
+    """Refuse a tokenizer whose ids of an image depend on the other images of its batch.
+
+    Raises:
+        SubjectError: names an image, the place of a token, and both of its ids.
+    """
+    if isinstance(measured, Reconstructor):
+        return
+    measured.eval()
+    images = to_unit_range(image_set.images(torch.arange(min(CHECKED, len(image_set)))))
+    together = measured.encode(images)
+    alone = torch.cat([measured.encode(image[None]) for image in images])
+    if together.shape != alone.shape:
+        raise SubjectError(
+            f"{name}: {len(images)} images together give ids {list(together.shape)}, "
+            f"one by one {list(alone.shape)}"
+        )
+    differ = (together != alone).nonzero()
+    if len(differ) > TOLERATED * together.numel():
+        image, token = differ[0].tolist()
+        raise SubjectError(
+            f"{name}: ids depend on the batch: token {token} of image {image} is {alone[image, token]} alone "
+            f"and {together[image, token]} in a batch of {len(images)} ({len(differ)} of {together.numel()} "
+            "ids differ); encode each image by itself, without statistics or matching across the batch"
+        )

@@ -1,0 +1,283 @@
+"""Why is my rFID another one? The same reconstructions under the protocols that people use.
+
+Each variation changes one thing: the reference, the rounding, the file format, a resize, the batch, or the
+number of images. All numbers are in one feature space, of one decoding.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+from sftok.config import Config
+from sftok.data.base import ImageSet
+from sftok.data.batches import Batch, ordered_batches
+from sftok.data.encoded import EncodedImageSet
+from sftok.data.transforms import THREADS, decode
+from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.extractors.base import Extractor
+from sftok.evaluation.pixels import to_uint8
+from sftok.evaluation.protocol import Evaluation, OnProgress, Progress, Protocol, Row, row
+from sftok.evaluation.reference import reference_features
+from sftok.evaluation.tokenizers import Reconstructor, Tokenizer, decodings, device_of
+from sftok.evaluation.workers import in_order
+from sftok.metrics.base import Reference, describe
+from sftok.metrics.fid import RFIDConfig, frechet_distance
+from sftok.metrics.linear_algebra import moments
+
+MOST_OTHERS = 50_000
+"""Images of another reference set that are read."""
+
+NATIVE = {"inception-v3-compat": 299}
+"""The side that a network resizes images to, by label; EfficientNet's label names it."""
+
+Pixels = Callable[[Tensor], Tensor]
+"""uint8 images `[B, 3, H, W]` to uint8 images."""
+
+
+class Variation(Config):
+    """One change of the protocol."""
+
+    name: str
+    changed: str
+    """What is different, in a phrase."""
+    who: str
+    """Who publishes or reported numbers that way."""
+
+
+PROTOCOL = Variation(name="protocol", changed="nothing: the protocol of evaluate", who="docs/protocol.md")
+
+VARIATIONS = (
+    PROTOCOL,
+    Variation(
+        name="squashed",
+        changed="reference resized to a square, not cropped",
+        who="showlab/D-AR issue 3: 2.2 instead of 1.5",
+    ),
+    Variation(
+        name="train",
+        changed="reference: training images",
+        who="ADM's reference batches, generation papers; LightningDiT issue 7",
+    ),
+    Variation(name="rounded", changed="rounded to uint8, not truncated", who="torchvision's save_image"),
+    Variation(name="jpeg95", changed="reconstructions saved as JPEG 95", who="sample folders saved as .jpg"),
+    Variation(
+        name="bilinear",
+        changed="originals of the reference resized bilinearly",
+        who="torchvision's Resize without interpolation=BICUBIC",
+    ),
+    Variation(
+        name="no-antialias",
+        changed="originals of the reference resized without antialiasing",
+        who="OpenCV, and Resize on tensors with antialias=False",
+    ),
+    Variation(
+        name="clean-fid",
+        changed="images resized for the network by PIL (bicubic, antialiased)",
+        who="clean-fid (Parmar et al. 2022); VQGAN-LC's 2.62",
+    ),
+    Variation(
+        name="tensorflow-resize",
+        changed="images resized for the network bilinearly, without antialiasing",
+        who="Inception graphs of 2015: torch-fidelity, pytorch-fid, ADM",
+    ),
+    Variation(name="batch-1", changed="batches of 1 image", who="scripts that loop over files"),
+    Variation(name="batch-100", changed="batches of 100 images", who="common default"),
+    Variation(name="half", changed="half of the images", who="papers with 25,000 images"),
+    Variation(name="tenth", changed="a tenth of the images", who="papers with 5,000 images"),
+)
+
+
+def explain(
+    measured: Tokenizer | Reconstructor,
+    image_set: ImageSet,
+    config: EvaluationConfig,
+    extractor: Extractor,
+    cache_dir: Path,
+    *,
+    training_set: ImageSet | None = None,
+    on_progress: OnProgress = lambda fraction: None,
+) -> Evaluation:
+    """Measure rFID under every variation that applies; the last decoding of `config` is measured.
+
+    Args:
+        measured: what reconstructs, on its device.
+        image_set: the originals.
+        config: decoding, batch size and seed.
+        extractor: the feature space.
+        cache_dir: where features of references are kept.
+        training_set: of the same data; without it there is no such reference.
+        on_progress: called with the fraction done.
+
+    Returns:
+        Rows of `rfid` with the coordinate `variation`; without files of the originals, as in Fashion-MNIST,
+        those that resize them anew are missing.
+    """
+    progress = Progress(on_progress, [4, 2, 2, 3])
+    resize = native_resizes(extractor.label)
+    saved: dict[str, Pixels] = {"protocol": lambda pixels: pixels, "jpeg95": jpeg95, **resize}
+    rebuilt = _reconstructions(measured, image_set, config, extractor, saved, progress)
+    progress.next_phase()
+    found = reference_features(extractor, image_set, cache_dir, config.batch_size)
+    references = {"protocol": found.features}
+    for name, change in resize.items():
+        references[name] = _features(extractor, image_set, config.batch_size, change)
+    if isinstance(image_set, EncodedImageSet):
+        for name in ("squashed", "bilinear", "no-antialias"):
+            references[name] = _resized_features(extractor, image_set, config.batch_size, name)
+    progress.next_phase()
+    pairs = {name: (each, references.get(name, found.features)) for name, each in rebuilt.items()}
+    pairs |= {name: (rebuilt["protocol"], each) for name, each in references.items() if name not in rebuilt}
+    if training_set is not None:
+        others = torch.arange(min(MOST_OTHERS, len(training_set)))
+        pairs["train"] = (
+            rebuilt["protocol"],
+            _features(extractor, training_set, config.batch_size, None, others),
+        )
+    for name, share in (("half", 2), ("tenth", 10)):
+        if (kept := len(image_set) // share) > 1:
+            pairs[name] = (rebuilt["protocol"][:kept], found.features[:kept])
+    progress.next_phase()
+    for size in (1, 100):
+        again = _reconstructions(
+            measured, image_set, config.model_copy(update={"batch_size": size}), extractor, {}, progress
+        )
+        pairs[f"batch-{size}"] = (again["protocol"], found.features)
+    rows = [_row(each.name, pairs[each.name], extractor.label) for each in VARIATIONS if each.name in pairs]
+    protocol = Protocol(
+        extractors={extractor.label: extractor.weights},
+        data=image_set.fingerprint,
+        n_images=len(image_set),
+        precision=config.precision,
+    )
+    return Evaluation(rows, describe([RFIDConfig()]), protocol, {})
+
+
+def _row(name: str, pair: tuple[Tensor, Tensor], label: str) -> Row:
+    rebuilt, reference = pair
+    mean, covariance = moments(reference)
+    value = frechet_distance(rebuilt, Reference(label, reference, mean, covariance, None))
+    return row("tokenizer", "rfid", label, value, len(rebuilt), variation=name)
+
+
+def _reconstructions(
+    measured: Tokenizer | Reconstructor,
+    image_set: ImageSet,
+    config: EvaluationConfig,
+    extractor: Extractor,
+    saved: Mapping[str, Pixels],
+    on_progress: OnProgress,
+) -> dict[str, Tensor]:
+    """Features of the reconstructions, as they are (`protocol`), rounded, and changed as `saved` says."""
+    device = device_of(measured)
+    decoding = decodings(measured, config, "tokenizer")[-1]
+
+    def run(batch: Batch) -> tuple[int, dict[str, Tensor]]:
+        ids = None if isinstance(measured, Reconstructor) else measured.encode(batch.images)
+        images = decoding.decode(batch, ids).images
+        pixels = to_uint8(images)
+        changed = {name: change(pixels) for name, change in saved.items()}
+        if saved:
+            changed["rounded"] = (images.clamp(0, 1) * 255).round().byte()
+        else:
+            changed["protocol"] = pixels
+        return int(batch.indices[-1]), {name: extractor(each).features for name, each in changed.items()}
+
+    parts = []
+    batches = (batch.to(device) for batch in ordered_batches(image_set, config.batch_size))
+    for last, part in in_order(run, batches, device):
+        parts.append(part)
+        on_progress((last + 1) / len(image_set))
+    return {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+
+
+def _features(
+    extractor: Extractor,
+    image_set: ImageSet,
+    batch_size: int,
+    change: Pixels | None,
+    places: Tensor | None = None,
+) -> Tensor:
+    def run(part: Tensor) -> Tensor:
+        pixels = image_set.images(part)
+        return extractor(pixels if change is None else change(pixels)).features
+
+    places = torch.arange(len(image_set)) if places is None else places
+    return torch.cat(list(in_order(run, places.split(batch_size), extractor.device)))
+
+
+def _resized_features(extractor: Extractor, image_set: EncodedImageSet, batch_size: int, how: str) -> Tensor:
+    def run(part: Tensor) -> Tensor:
+        return extractor(resized(image_set, part.tolist(), how)).features
+
+    places = torch.arange(len(image_set)).split(batch_size)
+    return torch.cat(list(in_order(run, places, extractor.device)))
+
+
+def resized(image_set: EncodedImageSet, places: Sequence[int], how: str) -> Tensor:
+    """The files at `places`, uint8 `[n, 3, H, W]`, resized in another way than the data set does."""
+    size = image_set.image_size
+
+    def one(place: int) -> np.ndarray:
+        image = decode(image_set.content(place))
+        if how == "squashed":
+            return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+        short = min(image.size)
+        width, height = (max(size, round(size * side / short)) for side in image.size)
+        if how == "bilinear":
+            image = image.resize((width, height), Image.Resampling.BILINEAR)
+        else:
+            pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
+            small = nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=False)
+            image = Image.fromarray(small[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy())
+        left, top = (width - size) // 2, (height - size) // 2
+        return np.asarray(image.crop((left, top, left + size, top + size)))
+
+    with ThreadPoolExecutor(THREADS, "sftok-resize") as pool:
+        pixels = np.stack(list(pool.map(one, places)))
+    return torch.from_numpy(np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)))
+
+
+def native_resizes(label: str) -> dict[str, Pixels]:
+    """Other ways of resizing images to the side that a network takes, so that its own resize does nothing."""
+    side = NATIVE.get(label) or int(label.partition("@")[2] or 0)
+    if not side:
+        return {}
+    return {
+        "clean-fid": partial(_by_pil, side=side),
+        "tensorflow-resize": partial(_without_antialiasing, side=side),
+    }
+
+
+def jpeg95(pixels: Tensor) -> Tensor:
+    """uint8 images `[B, 3, H, W]` through a JPEG of quality 95."""
+    return _each(pixels, _through_jpeg)
+
+
+def _through_jpeg(image: Image.Image) -> Image.Image:
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=95)
+    return Image.open(file).convert("RGB")
+
+
+def _by_pil(pixels: Tensor, side: int) -> Tensor:
+    return _each(pixels, lambda image: image.resize((side, side), Image.Resampling.BICUBIC))
+
+
+def _without_antialiasing(pixels: Tensor, side: int) -> Tensor:
+    small = nn.functional.interpolate(pixels.float(), (side, side), mode="bilinear", antialias=False)
+    return small.round().clamp(0, 255).byte()
+
+
+def _each(pixels: Tensor, change: Callable[[Image.Image], Image.Image]) -> Tensor:
+    images = (Image.fromarray(image.permute(1, 2, 0).cpu().numpy()) for image in pixels)
+    changed = np.stack([np.asarray(change(image)) for image in images])
+    return torch.from_numpy(np.ascontiguousarray(changed.transpose(0, 3, 1, 2))).to(pixels.device)

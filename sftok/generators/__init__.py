@@ -1,0 +1,1 @@
+"""Class-conditional generators of what tokenizers make of images, one per file, behind `base`."""

@@ -1,0 +1,70 @@
+"""Density and coverage of distributions (Naeem et al., arXiv 2002.09797)."""
+
+from __future__ import annotations
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from sftok.metrics.accumulators import OfFeatures
+from sftok.metrics.base import MetricConfig, Reference, Setup
+from sftok.metrics.linear_algebra import reproducible
+from sftok.metrics.quantity import Quantity
+
+_ROWS_AT_ONCE = 1000
+
+
+class DensityCoverageConfig(MetricConfig, name="density_coverage"):
+    """Density and coverage, which one outlier among the real images cannot raise as it can precision."""
+
+    neighbors: int = Field(default=5, ge=1)
+    """The nearest real images that make up the neighborhood of a real image (Section 3.2)."""
+    images: int | None = Field(default=None, ge=2)
+    """At most so many of either, the first ones; the value then depends on the order. None: all."""
+
+    quantities = (
+        Quantity(
+            name="density",
+            label="Density",
+            direction=1,
+            meaning="neighborhoods of real images that an image lies in, against what is expected",
+        ),
+        Quantity(
+            name="coverage",
+            label="Coverage",
+            direction=1,
+            meaning="share of real images in whose neighborhood an image lies",
+        ),
+    )
+    needs = frozenset({"features", "reference_features"})
+
+    def build(self, setup: Setup) -> DensityCoverage:
+        """The metric, before any batch."""
+        return DensityCoverage(setup.require_reference(), self.neighbors, self.images)
+
+
+class DensityCoverage(OfFeatures):
+    """Density and coverage against the reference.
+
+    Args:
+        reference: the real images, more than `neighbors` of them.
+        neighbors: of a neighborhood.
+        images: of either, at most.
+    """
+
+    def __init__(self, reference: Reference, neighbors: int = 5, images: int | None = None) -> None:
+        super().__init__(reference)
+        self.neighbors, self.images = neighbors, images
+
+    @reproducible
+    def compute(self) -> dict[str, float]:
+        """`density`, 1 where images lie as densely as real ones do, and `coverage` in [0, 1]."""
+        real, images = self.reference.features[: self.images], self.features[: self.images]
+        hits, covered = 0, 0
+        for rows in real.split(_ROWS_AT_ONCE):
+            # An image is its own nearest neighbor.
+            radii = torch.cdist(rows, real).kthvalue(min(self.neighbors + 1, len(real)), dim=1).values
+            inside: Tensor = torch.cdist(rows, images) < radii[:, None]
+            hits += int(inside.sum())
+            covered += int(inside.any(1).sum())
+        return {"density": hits / (self.neighbors * len(images)), "coverage": covered / len(real)}

@@ -1,0 +1,85 @@
+"""The batches of a training, on its device before they are needed, and whether it waits for them."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from sftok.data.batches import Batch
+from sftok.training.stages.base import Stage
+
+WINDOW = 200
+"""Updates over which the time spent waiting is measured."""
+
+TOLERATED = 0.1
+"""Share of the time that may be spent waiting."""
+
+logger = logging.getLogger(__name__)
+
+Ready = tuple[Batch, dict[str, Tensor]]
+"""A batch on the device, and what its stage computed of it alone (`Stage.ahead`)."""
+
+
+class Feed:
+    """Hands out the batches of one update after another.
+
+    While a GPU works on an update, another of its streams receives the batches of the next one, and computes
+    what the stage needs of them alone.
+    """
+
+    def __init__(self, batches: Iterator[Batch], count: int, stage: Stage, device: torch.device):
+        """`count` batches make an update."""
+        self._batches, self._count, self._stage, self._device = batches, count, stage, device
+        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._ready: list[Ready] = []
+        self._waited, self._taken, self._since = 0.0, 0, time.perf_counter()
+        self._warned = False
+
+    def take(self) -> list[Ready]:
+        """The batches of the next update."""
+        ready = self._ready or self._load()
+        self._ready = []
+        if self._stream is not None:
+            current = torch.cuda.current_stream(self._device)
+            current.wait_stream(self._stream)
+            for batch, ahead in ready:
+                for tensor in (batch.images, batch.labels, *ahead.values()):
+                    tensor.record_stream(current)
+        self._watch()
+        return ready
+
+    def look_ahead(self) -> None:
+        """Start on the batches after those; call it when the GPU has been given the work of this update."""
+        with torch.cuda.stream(self._stream):  # without a GPU, this does nothing
+            self._ready = self._load()
+
+    def _load(self) -> list[Ready]:
+        return [self._one() for _ in range(self._count)]
+
+    def _one(self) -> Ready:
+        started = time.perf_counter()
+        batch = next(self._batches)
+        self._waited += time.perf_counter() - started
+        batch = batch.to(self._device)
+        return batch, dict(self._stage.ahead(batch))
+
+    def _watch(self) -> None:
+        """Say once if training waits for images."""
+        self._taken += 1
+        if self._taken % WINDOW:
+            return
+        now = time.perf_counter()
+        share = self._waited / (now - self._since)
+        if share > TOLERATED and not self._warned:
+            self._warned = True
+            logger.warning(
+                "the images are the bottleneck: %.0f %% of the last %d updates were spent waiting for them; "
+                "use more CPU cores, or shards at the size of training (python -m sftok.data.make_shards)",
+                100 * share,
+                WINDOW,
+            )
+        self._waited, self._since = 0.0, now

@@ -1,0 +1,91 @@
+"""What bounds an evaluation: reading JPEGs, the model, or features; images per second of each apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pytest_benchmark.fixture import BenchmarkFixture
+from small_models import seeded
+
+from sftok.data.image_folder import ImageFolder
+from sftok.data.plain_images import read_plain_images
+from sftok.data.transforms import THREADS
+from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
+from sftok.tokenizers.sftok import SFTok
+
+COUNT, SIDE, BATCH = 400, 256, 50
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageFolder:
+    """JPEGs of 256 pixels, decoded batch by batch as a large set is."""
+    folder = tmp_path_factory.mktemp("photos")
+    draws = np.random.default_rng(0)
+    for number in range(COUNT):
+        coarse = Image.fromarray(draws.integers(0, 256, (24, 24, 3), np.uint8))
+        coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC).save(folder / f"{number}.jpg", quality=90)
+    found = read_plain_images(folder)
+    assert isinstance(found, ImageFolder)
+    return dataclasses.replace(found, memory_budget=0)
+
+
+def per_second(benchmark: BenchmarkFixture, images: int) -> float:
+    rate = images / benchmark.stats.stats.min
+    benchmark.extra_info["images per second"] = round(rate)
+    return rate
+
+
+def seconds(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def test_reading_and_decoding(benchmark: BenchmarkFixture, photos: ImageFolder) -> None:
+    """At least nine tenths of what Pillow gives on the same cores, hashing included."""
+
+    def one(name: str) -> np.ndarray:
+        return np.asarray(Image.open(io.BytesIO((photos.root / name).read_bytes())).convert("RGB"))
+
+    def pillow() -> None:
+        with ThreadPoolExecutor(THREADS) as pool:
+            for start in range(0, COUNT, BATCH):
+                np.stack(list(pool.map(one, photos.names[start : start + BATCH])))
+
+    def read() -> None:
+        for places in torch.arange(COUNT).split(BATCH):
+            photos.images(places)
+
+    theirs: list[float] = []
+    # Alternately: whatever else the machine does slows both.
+    benchmark.pedantic(read, setup=lambda: theirs.append(seconds(pillow)), rounds=7, warmup_rounds=1)
+    share = per_second(benchmark, COUNT) * min(theirs) / COUNT
+    benchmark.extra_info["share of Pillow"] = round(share, 3)
+    assert share > 0.9
+
+
+def test_features(benchmark: BenchmarkFixture) -> None:
+    extractor = EfficientNetLite0Config(resolution=224).build()
+    pixels = torch.randint(256, (BATCH, 3, SIDE, SIDE), dtype=torch.uint8, generator=seeded())
+    benchmark.pedantic(extractor, (pixels,), rounds=3, warmup_rounds=1)
+    per_second(benchmark, BATCH)
+
+
+def test_encoding_and_decoding(benchmark: BenchmarkFixture, tokenizer: SFTok) -> None:
+    side = tokenizer.image_size
+    images = torch.rand(BATCH, 3, side, side, generator=seeded())
+
+    def reconstruct() -> None:
+        with torch.inference_mode():
+            tokenizer.decode(tokenizer.encode(images))
+
+    benchmark.pedantic(reconstruct, rounds=3, warmup_rounds=1)
+    per_second(benchmark, BATCH)

@@ -1,0 +1,45 @@
+"""The benchmark of a GPU runs on the CPU at the smallest sizes, so that it cannot rot without a GPU."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import gpu
+from gpu_items import Bench
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench(torch.device("cpu"), tiny=True, rates={"bf16": 1e12})
+
+
+@pytest.mark.parametrize("item", ["stage-2-b", "decoding", "stage-3", "input"])
+def test_an_item_has_a_speed_beside_its_floor(bench: Bench, item: str) -> None:
+    rows = list(gpu.measured(item, bench, late=False))
+    assert rows
+    for row in rows:
+        assert row["images_per_second"] > 0
+        assert item == "input" or 0 < row["floor_milliseconds"] < row["milliseconds"]
+        assert row["item"] in gpu.shown(row)
+
+
+def test_an_item_that_fails_or_comes_too_late_is_a_row_that_says_so(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(bench: Bench) -> list[dict]:
+        raise RuntimeError("no kernel\nand more")
+
+    monkeypatch.setitem(gpu.ITEMS, "decoding", fail)
+    assert [row["note"] for row in gpu.measured("decoding", bench, late=False)] == ["RuntimeError: no kernel"]
+    assert [row["note"] for row in gpu.measured("decoding", bench, late=True)] == ["left out: no time"]
+
+
+def test_the_cost_of_a_stage_is_that_of_its_slowest_run() -> None:
+    rows = [{"stage": "alignment", "milliseconds": time} for time in (20, 50, 30)]
+    assert gpu.seconds_per_step([*rows, {"item": "decoding"}]) == {"alignment": 0.05}

@@ -1,0 +1,36 @@
+"""The gpu profile fits a card of 12 GB, by counting; the counter counts what is known."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from experiments.planning.memory import _Counter, training_memory
+from experiments.profiles import PROFILES
+from experiments.recipe import resolve
+
+LIBRARIES = 1.0e9
+"""What a GPU's own libraries take, at most."""
+
+
+def test_the_counter_knows_what_lives() -> None:
+    with _Counter() as counter:
+        first = torch.zeros(1000)
+        second = first + 1
+        del second
+        third = first[:10]
+        assert counter.now == 4000
+        third.add_(1)
+    assert counter.peak == 8000
+
+
+def test_a_step_takes_at_least_weights_gradients_moments_and_average() -> None:
+    found = training_memory(resolve(PROFILES["smoke"].overlay))
+    assert set(found) == {"teacher", "alignment", "fine-tuning", "generator"}
+    assert all(size > 0 for size in found.values())
+
+
+@pytest.mark.slow
+def test_the_gpu_profile_fits_12_gb() -> None:
+    found = training_memory(resolve(PROFILES["gpu"].overlay))
+    assert max(found.values()) + LIBRARIES < 12e9, found

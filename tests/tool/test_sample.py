@@ -1,0 +1,64 @@
+"""`sample` writes what `generate` draws, in ADM's format, which `evaluate` and this package read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import small_models
+import torch
+
+from sftok.__main__ import main
+from sftok.data.npz import images_of
+from sftok.decoding.guidance import GenerationConfig
+from sftok.generation import generate
+from sftok.generators.maskgit import MaskGITGenerator
+from sftok.tokenizers.sftok import SFTok
+
+CLASSES = 3
+
+
+@pytest.fixture
+def generator(tokenizer: SFTok, tmp_path: Path) -> str:
+    record = small_models.generator_record(tokenizer.num_tokens, tokenizer.codebook_size, CLASSES)
+    model = small_models.perturbed(MaskGITGenerator.from_config(record))
+    return str(model.save_pretrained(tmp_path / "generator"))
+
+
+def sample(generator: str, checkpoint: str, output: Path, *more: object) -> int:
+    line = ["sample", "--generator", generator, "--checkpoint", checkpoint, "-o", str(output)]
+    return main([*line, "--device", "cpu", *map(str, more)])
+
+
+def test_it_writes_what_generate_draws_for_every_class_in_turn(
+    generator, checkpoint, tokenizer, tmp_path
+) -> None:
+    output = tmp_path / "samples.npz"
+    assert (
+        sample(generator, checkpoint, output, "--number", 5, "--batch-size", 2, "--steps", 3, "--seed", 7)
+        == 0
+    )
+    noise, config = torch.Generator().manual_seed(7), GenerationConfig(steps=3)
+    model, labels = MaskGITGenerator.from_pretrained(generator), torch.arange(5) % CLASSES
+    expected = [
+        generate(model, lambda ids, noise: tokenizer.decode(ids, generator=noise), part, config, noise).images
+        for part in labels.split(2)
+    ]
+    found = images_of(output)
+    assert (found == (torch.cat(expected) * 255).byte().permute(0, 2, 3, 1).numpy()).all()
+    with np.load(output, allow_pickle=False) as archive:
+        assert archive["arr_0"].shape == found.shape
+        assert archive["arr_1"].tolist() == labels.tolist()
+
+
+def test_a_generator_of_other_tokens_and_another_suffix_are_refused(
+    generator, checkpoint, teacher, tmp_path, capsys
+) -> None:
+    assert sample(generator, teacher, tmp_path / "samples.npz", "--number", 2) == 2
+    assert "give the tokenizer that it was trained with" in capsys.readouterr().err
+    assert sample(generator, checkpoint, tmp_path / "samples.zip", "--number", 2) == 2
+    assert "must end in .npz" in capsys.readouterr().err
+    assert sample(generator, checkpoint, tmp_path / "s.npz", "--number", 2, "--guidance-schedule", "x") == 2
+    assert "unknown guidance schedule 'x'" in capsys.readouterr().err
+    assert not list(tmp_path.glob("s*.npz"))
