@@ -7,48 +7,38 @@ overlays the profile, `--set` overlays both. Keys are dotted: `stage2.context.re
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
+from experiments.pixel_recipe import PixelRecipe
 from sftok.analysis.base import AnalysisConfig
 from sftok.analysis.contexts import ContextsConfig
 from sftok.analysis.steps import StepsConfig
 from sftok.calibration.report import CalibrationConfig
-from sftok.components import NAME
+from sftok.components import Overlay, overlay
 from sftok.config import Config, ConfigError, choices_hint, explain, flat
 from sftok.data import AugmentationConfig, DataConfig
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.device import DeviceName
 from sftok.evaluation.config import EvaluationConfig, ExtractorConfig, GenerationEvaluationConfig
-from sftok.features.base import FeaturesConfig
 from sftok.generators.base import GeneratorConfig, GeneratorLossConfig
 from sftok.generators.maskgit import MaskGITConfig
 from sftok.losses.lpips import LpipsVGGConfig
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.metrics.base import MetricConfig
-from sftok.models.autoencoders.base import AutoencoderConfig
-from sftok.models.autoencoders.taming import TamingConfig
 from sftok.models.base import BackboneConfig
 from sftok.models.dino import DinoDiscriminatorConfig
 from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.maskgit_vqgan import VQGANConfig
-from sftok.quantizers.base import QuantizerConfig
-from sftok.quantizers.projected import ProjectedConfig
-from sftok.quantizers.vq import VQConfig
 from sftok.tokenizers.pixel import PixelTokenizerConfig
 from sftok.tokenizers.sftok import LatentTokenizerConfig, SFTokConfig
 from sftok.training.compiling import CompileMode
 from sftok.training.loop import TrainingConfig
 from sftok.training.optimizer import OptimizerConfig
-from sftok.training.semantic import SemanticConfig
 from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
-
-Overlay = Mapping[str, Any]
-"""Values by dotted key."""
 
 
 class TeacherRecipe(Config):
@@ -156,44 +146,6 @@ class EvaluationRecipe(SplitEvaluation):
     @property
     def _by_name(self) -> dict[str, ExtractorConfig]:
         return {name: each for each in reversed(self.extractors) for name in (each.reference, each.label)}
-
-
-class CodebookRecipe(Config):
-    """A frozen codebook: as many k-means centers of patch features for each class (VQGAN-LC)."""
-
-    features: FeaturesConfig
-    images_per_class: int = Field(default=1300, ge=1)
-    """The first of each class; 1300 are all of ImageNet's."""
-    seed: int = 0
-
-
-class PixelRecipe(Config):
-    """A tokenizer that is trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
-
-    Its steps and batches are the teacher's, so that the rows of a table differ in their parts alone. The
-    defaults are the tokenizer of LlamaGen.
-    """
-
-    autoencoder: AutoencoderConfig = TamingConfig()
-    quantizer: QuantizerConfig = VQConfig(codebook_size=16_384, initial_codes="unit")
-    latent_dim: int = Field(default=8, ge=1)
-    codebook: CodebookRecipe | None = None
-    """The given codes of a `projected` quantizer."""
-    semantic: SemanticConfig | None = None
-    """Supervision of the latents by a frozen network (ImageFolder)."""
-    steps: int = Field(default=300_000, ge=1)
-    training: TrainingConfig = TrainingConfig(batch_size=256)
-
-    @model_validator(mode="after")
-    def _has_its_codes(self) -> Self:
-        if isinstance(self.quantizer, ProjectedConfig) != (self.codebook is not None):
-            raise ValueError(
-                "the quantizer 'projected', and no other, needs codes that are given: set codebook, "
-                'for example to {"features": {"name": "clip"}}'
-            )
-        if self.semantic is not None:
-            self.semantic.check(self.latent_dim)
-        return self
 
 
 class GeneratorRecipe(Config):
@@ -345,26 +297,6 @@ class Recipe(Config):
                 "latent_dim": own.latent_dim,
             }
         )
-
-
-def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
-    """`values` (nested) with every dotted key of `changes` replaced; unknown keys are left for the record.
-
-    Another component's settings mean nothing to a new one: a changed `name` drops those that it replaces.
-    """
-    result = dict(values)
-    for dotted in sorted(changes, key=lambda key: not f".{key}".endswith(f".{NAME}")):
-        head, _, rest = dotted.partition(".")
-        value = changes[dotted]
-        if rest:
-            nested = result.get(head)
-            kept = nested if isinstance(nested, Mapping) else {}
-            if rest == NAME and kept.get(NAME) != value:
-                kept = {}
-            result[head] = overlay(kept, {rest: value})
-        else:
-            result[head] = value
-    return result
 
 
 def resolve(*overlays: Overlay) -> Recipe:

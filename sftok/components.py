@@ -32,6 +32,9 @@ from sftok.config import Config, ConfigError, choices_hint
 NAME = "name"
 """The key of a component's values that says which member of its family they configure."""
 
+Overlay = Mapping[str, Any]
+"""Values by dotted key."""
+
 
 class Component(Config):
     """The configuration of one exchangeable part.
@@ -152,6 +155,26 @@ class Component(Config):
             cls.member_of,
             serialization=core_schema.plain_serializer_function_ser_schema(_dump, info_arg=True),
         )
+
+
+def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
+    """`values` (nested) with every dotted key of `changes` replaced; unknown keys are left for the record.
+
+    Another component's settings mean nothing to a new one: a changed `name` drops those that it replaces.
+    """
+    result = dict(values)
+    for dotted in sorted(changes, key=lambda key: not f".{key}".endswith(f".{NAME}")):
+        head, _, rest = dotted.partition(".")
+        value = changes[dotted]
+        if rest:
+            nested = result.get(head)
+            kept = nested if isinstance(nested, Mapping) else {}
+            if rest == NAME and kept.get(NAME) != value:
+                kept = {}
+            result[head] = overlay(kept, {rest: value})
+        else:
+            result[head] = value
+    return result
 
 
 def _dump(component: Component, info: SerializationInfo) -> dict[str, Any]:

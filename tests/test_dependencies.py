@@ -25,6 +25,7 @@ FORBIDDEN = {
 """What no module of a package imports, directly."""
 
 LAYERS = (
+    {"pixel_recipe"},
     {"specs", "store", "recipe"},
     {"requests", "profiles", "paper", "artifacts"},
     {"planning", "records", "executors"},

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from experiments.artifacts.base import Artifact
 from experiments.artifacts.classifier import Classifier
 from experiments.artifacts.context import MODEL, Context
-from experiments.recipe import CodebookRecipe, Recipe
+from experiments.pixel_recipe import CodebookRecipe
+from experiments.recipe import Recipe
 from sftok.config import ConfigError
 from sftok.features.base import FeaturesConfig
 

@@ -21,7 +21,7 @@ QUANTITIES = (
     Quantity(
         name="parameters",
         label="Parameters",
-        meaning="weights of everything that encoding and decoding need, the codebook included",
+        meaning="trained weights of everything that encoding and decoding need",
     ),
     Quantity(
         name="encoding_rate",

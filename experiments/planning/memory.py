@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ from experiments.profiles import PROFILES
 from experiments.recipe import Recipe, resolve
 from sftok.data.batches import Batch
 from sftok.frozen import Frozen
+from sftok.generators.base import TokenShape
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 from sftok.tokenizers.sftok import SFTok
 from sftok.training.ema import WeightAverage
@@ -58,15 +59,15 @@ def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage, TrainingConfig]]:
         (3, "fine-tuning", recipe.stage3.training),
     ):
         tokenizer = SFTok.from_config(recipe.tokenizer_config())
-        num_codes = tokenizer.decoder.num_codes
-        yield name, stage_of(number, tokenizer, lambda batch, n=num_codes: _zeros(batch, n)), training
-    model: Any = recipe.generator.model.build(tokens, recipe.tokenizer.quantizer.codebook_size, 1000)
-    stage = GeneratorStage(model, lambda batch: _zeros(batch, tokens), recipe.generator.loss)
-    yield "generator", stage, recipe.generator.training
+        yield name, stage_of(number, tokenizer, _zeros(tokenizer.decoder.num_codes)), training
+    shape = TokenShape(num_tokens=tokens, vocabulary=recipe.tokenizer.quantizer.codebook_size)
+    model = recipe.generator.model.build(shape, 1000)
+    yield "generator", GeneratorStage(model, _zeros(tokens), recipe.generator.loss), recipe.generator.training
 
 
-def _zeros(batch: Batch, length: int) -> Tensor:
-    return torch.zeros(len(batch.indices), length, dtype=torch.int64)
+def _zeros(length: int) -> Callable[[Batch], Tensor]:
+    """Ids of the images of a batch, `[B, length]`."""
+    return lambda batch: torch.zeros(len(batch.indices), length, dtype=torch.int64)
 
 
 def _at(stage: Stage, training: TrainingConfig, side: int, images: int) -> int:

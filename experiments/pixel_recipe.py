@@ -1,0 +1,55 @@
+"""The configuration of a tokenizer that is trained on pixels."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from sftok.config import Config
+from sftok.features.base import FeaturesConfig
+from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.autoencoders.taming import TamingConfig
+from sftok.quantizers.base import QuantizerConfig
+from sftok.quantizers.projected import ProjectedConfig
+from sftok.quantizers.vq import VQConfig
+from sftok.training.loop import TrainingConfig
+from sftok.training.semantic import SemanticConfig
+
+
+class CodebookRecipe(Config):
+    """A frozen codebook: as many k-means centers of patch features for each class (VQGAN-LC)."""
+
+    features: FeaturesConfig
+    images_per_class: int = Field(default=1300, ge=1)
+    """The first of each class; 1300 are all of ImageNet's."""
+    seed: int = 0
+
+
+class PixelRecipe(Config):
+    """A tokenizer that is trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
+
+    Its steps and batches are the teacher's, so that the rows of a table differ in their parts alone. The
+    defaults are the tokenizer of LlamaGen.
+    """
+
+    autoencoder: AutoencoderConfig = TamingConfig()
+    quantizer: QuantizerConfig = VQConfig(codebook_size=16_384, initial_codes="unit")
+    latent_dim: int = Field(default=8, ge=1)
+    codebook: CodebookRecipe | None = None
+    """The given codes of a `projected` quantizer."""
+    semantic: SemanticConfig | None = None
+    """Supervision of the latents by a frozen network (ImageFolder)."""
+    steps: int = Field(default=300_000, ge=1)
+    training: TrainingConfig = TrainingConfig(batch_size=256)
+
+    @model_validator(mode="after")
+    def _has_its_codes(self) -> Self:
+        if isinstance(self.quantizer, ProjectedConfig) != (self.codebook is not None):
+            raise ValueError(
+                "the quantizer 'projected', and no other, needs codes that are given: set codebook, "
+                'for example to {"features": {"name": "clip"}}'
+            )
+        if self.semantic is not None:
+            self.semantic.check(self.latent_dim)
+        return self
