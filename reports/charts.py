@@ -174,9 +174,10 @@ def _scale_x(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
         axes.set_xscale("log" if axis.scale == "log" else "linear")
         axes.margins(x=0.06)
         if axis.scale == "log":
-            # Within a decade or two there are few powers of ten: 2 and 5 are named, too.
-            near = ticks[0] > 0 and ticks[-1] / ticks[0] < 100
-            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if near else (1,)))
+            # Within a decade or two there are few powers of ten: others are named, too.
+            span = ticks[-1] / ticks[0]
+            subs = range(1, 10) if span < 5 else (1, 2, 5) if span < 100 else (1,)
+            axes.xaxis.set_major_locator(LogLocator(subs=tuple(subs)))
             axes.xaxis.set_minor_locator(NullLocator())
             axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
 

@@ -38,6 +38,9 @@ JUDGES = ("lpips", "psnr")
 """The values that pictures are ordered by, the first that was measured."""
 
 THUMBNAIL = 96
+BOX = (0.1, 0.24, 0.88, 0.72)
+"""Of a histogram: left, bottom, width and height, as shares."""
+
 MAX_BINS = 40
 
 
@@ -316,4 +319,6 @@ def histogram(values: np.ndarray, label: str) -> Markup:
         axes.set_xlabel(label, parse_math=False)
         axes.set_ylabel("images", parse_math=False)
 
-    return Markup(render(paint, f"histogram {label} {counts.tolist()} {edges.tolist()}", size=(6.0, 2.0)))
+    return Markup(
+        render(paint, f"histogram {label} {counts.tolist()} {edges.tolist()}", size=(6.0, 2.2), box=BOX)
+    )

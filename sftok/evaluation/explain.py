@@ -89,10 +89,18 @@ VARIATIONS = (
         changed="images resized for the network bilinearly, without antialiasing",
         who="Inception graphs of 2015: torch-fidelity, pytorch-fid, ADM",
     ),
-    Variation(name="batch-1", changed="batches of 1 image", who="scripts that loop over files"),
-    Variation(name="batch-100", changed="batches of 100 images", who="common default"),
-    Variation(name="half", changed="half of the images", who="papers with 25,000 images"),
-    Variation(name="tenth", changed="a tenth of the images", who="papers with 5,000 images"),
+    Variation(
+        name="batch-1",
+        changed="batches of 1 image",
+        who="scripts that loop over files: ids or noise may depend on the batch",
+    ),
+    Variation(name="batch-100", changed="batches of 100 images", who="scripts with other batches, as above"),
+    Variation(
+        name="half",
+        changed="half of the images",
+        who="subsets: FID is biased by the number (Chong and Forsyth 2020)",
+    ),
+    Variation(name="tenth", changed="a tenth of the images", who="subsets, as above"),
 )
 
 

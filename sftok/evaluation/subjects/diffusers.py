@@ -147,7 +147,13 @@ def _load(location: str, dtype: torch.dtype) -> Any:
             raise SubjectError(f"{location}: is a {name}, not one of {', '.join(CLASSES)}")
         return (
             getattr(diffusers, name)
-            .from_pretrained(repository, subfolder=subfolder, use_safetensors=True, torch_dtype=dtype)
+            .from_pretrained(
+                repository,
+                subfolder=subfolder,
+                use_safetensors=True,
+                torch_dtype=dtype,
+                low_cpu_mem_usage=False,
+            )
             .eval()
         )
     except SubjectError:
