@@ -18,7 +18,7 @@ from reports.pictures import MAX_IMAGES, Examples, Gallery, class_names, galleri
 from reports.tables import Cell, Column, Group, Line, Table
 from sftok.calibration.report import LABELS, Mean, SpaceReport
 
-ORDER, TITLE = 30, "Calibration"
+ORDER, TITLE = 35, "Calibration"
 
 MIXED = "blurred_to_"
 

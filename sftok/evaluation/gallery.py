@@ -29,7 +29,9 @@ class Gallery:
         names = image_set.names or tuple(f"{place:06d}" for place in range(len(image_set)))
         labels = np.array(image_set.class_names)[image_set.labels(everything).numpy()]
         found = {"name": np.array(names), "label": labels}
-        return cls(image_set, found if ids is None else found | {"ids": ids.cpu().numpy()})
+        if ids is not None and not ids.is_floating_point():  # latents would be larger than the images
+            found["ids"] = ids.cpu().numpy()
+        return cls(image_set, found)
 
     def add(self, decoding: str, album: Album, values: Mapping[str, Tensor]) -> None:
         """The values of each image, and the best and the worst, under one decoding."""

@@ -16,7 +16,7 @@ BATCHES = "quantizer.batches"
 
 def lookup_free(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Add the state of a lookup-free quantizer, which has no weights."""
-    return {**tensors, BATCHES: torch.zeros((), dtype=torch.int64)}
+    return {**tensors, BATCHES: torch.zeros(())}
 
 
 def _record(tensors: Tensors) -> Record:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +42,9 @@ class VisionTransformerConfig(ExtractorConfig):
         with reading(self.label, path, f"fetch it: hf download timm/{self.timm_name}"):
             network = timm.create_model(self.timm_name, pretrained=False, img_size=SIDE)
             # It fits position embeddings of another image size.
-            network.load_state_dict(checkpoint_filter_fn(safetensors.torch.load_file(path), network))
+            network.load_state_dict(
+                checkpoint_filter_fn(safetensors.torch.load_file(path), cast(Any, network))
+            )
         device = torch.device(device)
         chunk = GPU_CHUNK if device.type != "cpu" else 8
         frozen = Embeddings(network.requires_grad_(False)).to(device).eval()

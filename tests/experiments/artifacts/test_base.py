@@ -32,6 +32,7 @@ class Thing(Artifact, kind="thing", version=3):
     count: int
     hint: str = ""
     before: Thing | None = None
+    beside: dict[str, Thing] = {}
 
     def make(self, context: Any) -> dict[str, Any]:
         return {}
@@ -92,6 +93,14 @@ def test_inputs_count_by_their_keys() -> None:
     assert first.identity["fields"]["before"] == thing(count=2).name
     assert first.key == thing(before=thing(count=2, label="other")).key
     assert [each.count for each in first.with_inputs()] == [2, 1]
+
+
+def test_inputs_in_a_mapping_count_by_their_keys_and_come_back() -> None:
+    made = thing(beside={"a b": thing(count=2), "c.d": thing(count=3)})
+    assert made.inputs == {"beside.a b": thing(count=2), "beside.c.d": thing(count=3)}
+    assert made.identity["fields"]["beside"] == {"a b": thing(count=2).name, "c.d": thing(count=3).name}
+    assert made.key != thing().key == thing(beside={}).key
+    assert load(each.stored() for each in made.with_inputs())[made.name].inputs == made.inputs
 
 
 def test_how_often_a_checkpoint_is_written_is_not_part_of_the_key() -> None:

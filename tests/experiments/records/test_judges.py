@@ -102,7 +102,8 @@ def test_a_metric_that_the_best_judge_lacks_is_judged_by_the_next(maker: StoreMa
     def only_in_classifier(row: str, seed: int) -> list[dict[str, Any]]:
         return [line("rfid", 2.0 + 0.01 * seed, CLASSIFIER, steps=8)]
 
-    run = judged(maker, report(LITE, 0.9), report(CLASSIFIER, 0.7), measure=only_in_classifier)
+    spaces = (report(LITE, 0.9), report(CLASSIFIER, 0.7))
+    run = judged(maker, *spaces, measure=only_in_classifier, references=())
     assert judge(run)[0].extractor == CLASSIFIER
 
 
