@@ -14,7 +14,7 @@ from sftok.decoding.guidance import GenerationConfig, guidance_scales, guide
 from sftok.generators.autoregressive import AutoregressiveGenerator
 from sftok.generators.base import Generator, GeneratorRecord
 
-IMAGES = 100
+IMAGES = 32
 CONFIG = GenerationConfig(guidance_scale=1.0)
 
 
@@ -52,5 +52,5 @@ def sample_without_cache(
 def test_sampling(benchmark: BenchmarkFixture, model: AutoregressiveGenerator, cached: bool) -> None:
     sample = model.sample if cached else lambda *given: sample_without_cache(model, *given)
     labels = torch.arange(IMAGES) % 10
-    ids = benchmark.pedantic(sample, (labels, CONFIG, seeded()), rounds=3, warmup_rounds=1)
+    ids = benchmark.pedantic(sample, (labels, CONFIG, seeded()), rounds=2, warmup_rounds=1)
     assert ids.shape == (IMAGES, model.num_tokens)
