@@ -52,4 +52,8 @@ class PixelRecipe(Config):
             )
         if self.semantic is not None:
             self.semantic.check(self.latent_dim)
+        parts = {"autoencoder": self.autoencoder, "quantizer": self.quantizer, "semantic": self.semantic}
+        branches = {name: part.branches for name, part in parts.items() if hasattr(part, "branches")}
+        if len(set(branches.values())) > 1:
+            raise ValueError(f"branches differ: {branches}; set all to the same number")
         return self

@@ -46,8 +46,10 @@ class DiffusionConfig(GeneratorConfig):
     def _has_a_schedule(self) -> Self:
         if self.beta_start >= self.beta_end:
             raise ValueError(f"beta_start {self.beta_start} is not below beta_end {self.beta_end}")
-        if self.sampling_steps > self.noise_levels:
-            raise ValueError(f"sampling_steps {self.sampling_steps} exceeds noise_levels {self.noise_levels}")
+        if self.sampling_steps >= self.noise_levels:  # LDM's steps start one level up
+            raise ValueError(
+                f"sampling_steps {self.sampling_steps} is not below noise_levels {self.noise_levels}"
+            )
         return self
 
     def check(self, tokens: TokenShape) -> None:

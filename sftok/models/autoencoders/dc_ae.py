@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from sftok.extras import require
 from sftok.models.autoencoders.base import AutoencoderConfig, to_grid, to_sequence
-from sftok.models.layers import check_heads
 from sftok.randomness import initialization_from
 
 BLOCKS = ("ResBlock", "EfficientViTBlock")
@@ -55,13 +54,16 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
                 )
         if self.attention_stages > stages:
             raise ValueError(f"attention_stages {self.attention_stages} is more than {stages} stages")
+        if min(self.channels) < 1:
+            raise ValueError(f"channels {list(self.channels)}: every stage needs at least 1")
         for fine, coarse in pairwise(self.channels):
             if coarse % 4 or 4 * fine % coarse or 4 * coarse % fine:
                 raise ValueError(
                     f"channels {list(self.channels)}: no shortcut without weights from {fine} to {coarse}"
                 )
         for width in self.channels[stages - self.attention_stages :]:
-            check_heads(width, self.head_dim)
+            if width % self.head_dim:
+                raise ValueError(f"head_dim {self.head_dim} does not divide {width} channels")
         return self
 
     @property
