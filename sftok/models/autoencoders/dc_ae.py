@@ -29,7 +29,7 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
     Attributes:
         channels: one width per stage, stage 0 at full resolution; each but the last halves the grid.
         encoder_blocks: blocks per stage; stage 0 may have none, and then only changes resolution.
-        decoder_blocks: the same of the decoder.
+        decoder_blocks: the same for the decoder.
         attention_stages: how many stages, the coarsest ones, have attention instead of residual blocks.
         head_dim: channels of an attention head.
         decoder_norm: of the decoder's residual blocks. The published f32c32-in-1.0 has "batch_norm" and ReLU
@@ -80,7 +80,7 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
         return self.grid(image_size) ** 2
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse latents that the shortcuts cannot have.
+        """Refuse latents that the shortcuts cannot take.
 
         Raises:
             ValueError: `latent_dim` does not divide the channels of the last stage.
