@@ -142,7 +142,7 @@ class Multiscale(nn.Module):
         """Quantize latents `[B, N, Dq]`; in training mode, drop scales as `generator` draws.
 
         Losses are means over images that keep a scale, and over branches. The codebook loss, which trains
-        codes and convolutions, is averaged over scales; the commitment loss is summed, as in the authors' code.
+        codes and convolutions, is averaged over scales; the commitment loss is summed, as the authors do.
 
         Raises:
             ValueError: in training mode with dropout there is no generator.
