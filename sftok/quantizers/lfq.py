@@ -7,6 +7,8 @@ loss keeps latents sure of their code and all codes in use. The defaults are Ope
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -31,6 +33,8 @@ class LFQConfig(QuantizerConfig, name="lfq"):
         entropy_boost: the entropy loss starts at `1 + entropy_boost` times its weight.
         boost_steps: training batches over which the boost falls linearly to zero.
     """
+
+    follows_batches: ClassVar[bool] = True
 
     bits: int = Field(default=18, ge=1, le=24)
     commitment_cost: float = Field(default=0.25, ge=0)

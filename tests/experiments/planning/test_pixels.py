@@ -90,6 +90,10 @@ def test_parts_that_do_not_fit_are_refused_before_any_work() -> None:
         ),
         ({"pixels.semantic": {"features": {"name": "classifier", "level": 9}}}, "no level 9"),
         (
+            {"pixels.quantizer": {"name": "residual"}, "pixels.training.gradient_accumulation": 2},
+            "the quantizer 'residual' changes with every batch",
+        ),
+        (
             {
                 "pixels.quantizer": {"name": "multiscale", "scales": [1, 2, 4], "branches": 4},
                 "pixels.semantic": {"features": {"name": "classifier"}},
@@ -98,6 +102,6 @@ def test_parts_that_do_not_fit_are_refused_before_any_work() -> None:
         ),
     ],
 )
-def test_features_that_do_not_fit_are_refused_before_any_work(overrides: Any, message: str) -> None:
+def test_parts_that_contradict_each_other_are_refused_before_any_work(overrides: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plan(row(), **overrides)
