@@ -58,7 +58,8 @@ class PixelRecipe(Config):
                 "an update; set training.gradient_accumulation to 1"
             )
         parts = {"autoencoder": self.autoencoder, "quantizer": self.quantizer, "semantic": self.semantic}
-        branches = {name: part.branches for name, part in parts.items() if hasattr(part, "branches")}
+        named = {name: getattr(part, "branches", None) for name, part in parts.items()}
+        branches = {name: number for name, number in named.items() if number is not None}
         if len(set(branches.values())) > 1:
-            raise ValueError(f"branches differ: {branches}; set all to the same number")
+            raise ValueError(f"branches differ: {branches}; set them to the same number")
         return self
