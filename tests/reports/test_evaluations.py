@@ -87,11 +87,11 @@ def test_a_line_for_each_decoding_the_best_first_and_marked(tmp_path: Path) -> N
 
 
 def test_numbers_of_two_protocols_never_share_a_table(tmp_path: Path) -> None:
-    evaluated(tmp_path, 0, "one", 4.0)
-    evaluated(tmp_path, 1, "other", 2.0, fingerprint="e" * 64, reference="train")
+    evaluated(tmp_path, 0, "earlier", 4.0)
+    evaluated(tmp_path, 1, "later", 2.0, fingerprint="e" * 64, reference="train")
     tables = re.findall(r"<table class=\"sticky dense sortable\">.*?</table>", page_of(tmp_path), re.DOTALL)
     assert len(tables) == 2
-    assert [("one" in table, "other" in table) for table in tables] == [(False, True), (True, False)]
+    assert [("earlier" in table, "later" in table) for table in tables] == [(False, True), (True, False)]
 
 
 def test_the_page_of_single_images_links_to_original_and_reconstruction(tmp_path: Path) -> None:
