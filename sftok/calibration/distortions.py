@@ -136,21 +136,23 @@ DISTORTIONS: Mapping[str, Distortion] = {
 }
 
 WRONG = {"same_class": 0.2, "other_class": 0.2}
-"""What is compared with blur at the same squared error: sharp images, a share of whose codes is wrong."""
+"""What is compared with blur at the same squared error: sharp images, a share of whose codes is wrong.
+
+The share is halved until there is such a blur: a few codes of a photograph change it more than any blur does.
+"""
 
 MIXED = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Shares of sharp but wrong images among blurred but right ones."""
 
 
-def matching_blur(images: Tensor, squared_error: float) -> float:
+def matching_blur(images: Tensor, squared_error: float) -> float | None:
     """The deviation, in image sides, at which blur changes images by that mean squared error.
 
-    Raises:
-        ValueError: not even a blur over a quarter of the image does.
+    None if not even a blur over a quarter of the image does.
     """
     low, high = 0.0, 0.25
     if (blurred(images, high) - images).square().mean() < squared_error:
-        raise ValueError("no blur changes the images as much as wrong codes do")
+        return None
     for _ in range(20):
         middle = (low + high) / 2
         # A kernel narrower than a hundredth of a pixel is none.

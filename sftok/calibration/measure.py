@@ -232,15 +232,19 @@ class _Bench:
         """Blurred images, a share of them replaced by sharp, wrong ones with the same squared error."""
         wrong_codes = DISTORTIONS[kind].apply
         source = self._source(torch.arange(min(len(self.pixels), 2 * self.config.batch_size)))
-        wrong = wrong_codes(source, WRONG[kind], generator(self.config.seed, "matching", kind))
-        error = float((wrong.clamp(0, 1) - source.images).square().mean())
-        deviation = matching_blur(source.images, error)
+        share, deviation = 2 * WRONG[kind], None
+        while deviation is None:
+            share /= 2
+            wrong = wrong_codes(source, share, generator(self.config.seed, "matching", kind))
+            error = float((wrong.clamp(0, 1) - source.images).square().mean())
+            deviation = matching_blur(source.images, error)
+        found = deviation
 
         def apply(source: Source, strength: float, draws: torch.Generator) -> Tensor:
-            wrong = wrong_codes(source, WRONG[kind], draws)
+            wrong = wrong_codes(source, share, draws)
             ranks = torch.rand(len(wrong), generator=draws).argsort().argsort()
             chosen = (ranks < round(strength * len(wrong)))[:, None, None, None]
-            return torch.where(chosen.to(wrong.device), wrong, blurred(source.images, deviation))
+            return torch.where(chosen.to(wrong.device), wrong, blurred(source.images, found))
 
         return apply
 

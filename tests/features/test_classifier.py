@@ -6,9 +6,9 @@ import pytest
 import torch
 from small_models import draw
 
+from sftok.config import ConfigError
 from sftok.features.base import FeaturesConfig
 from sftok.features.classifier import ClassifierFeatures
-from sftok.metrics.base import EvaluationError
 from sftok.models.classifier import Classifier, ClassifierConfig
 
 
@@ -33,10 +33,10 @@ def test_a_level_is_a_map_of_patches(level: int | None, patches: int, dim: int) 
 
 
 def test_a_level_that_is_not_there_is_refused_in_one_line() -> None:
-    with pytest.raises(EvaluationError, match="no level 4; it halves images 3 times"):
+    with pytest.raises(ConfigError, match="no level 4; it halves images 3 times"):
         ClassifierFeatures(classifier(), 4)
 
 
 def test_without_a_file_there_are_no_features() -> None:
-    with pytest.raises(EvaluationError, match="name the safetensors file"):
+    with pytest.raises(ConfigError, match="name the safetensors file"):
         FeaturesConfig.member_of("classifier").build()

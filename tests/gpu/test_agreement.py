@@ -23,7 +23,6 @@ from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Conf
 from sftok.evaluation.extractors.inception_v3 import InceptionV3Config
 from sftok.evaluation.reconstruction import evaluate
 from sftok.evaluation.reference import reference_features
-from sftok.generation import generate_ids
 from sftok.generators.maskgit import MaskGITGenerator
 from sftok.io.weights import save_tensors
 from sftok.metrics.fid import frechet_distance
@@ -93,8 +92,8 @@ def test_losses_and_gradients(device: torch.device, stage: str) -> None:
 def test_generated_ids(device: torch.device) -> None:
     model = perturbed(MaskGITGenerator.from_config(small_models.generator_record(16, 24, 4)), 0.1)
     labels, config = torch.arange(4), GenerationConfig(steps=8, temperature=0.0, guidance_scale=2.0)
-    expected = generate_ids(model, labels, config, seeded())
-    found = generate_ids(copy.deepcopy(model).to(device), labels.to(device), config, torch.Generator(device))
+    expected = model.sample(labels, config, seeded())
+    found = copy.deepcopy(model).to(device).sample(labels.to(device), config, torch.Generator(device))
     assert torch.equal(found.cpu(), expected)
 
 
