@@ -33,7 +33,7 @@ def test_each_generator_has_its_size_steps_and_speed(maker: StoreMaker) -> None:
     assert sampling.applies(run)
     assert not rates.applies(run), "bits per image are about tokenizers"
     first, other = sampling.table(run).groups[0].lines
-    assert cells(first)[:4] == ["diffusion", "0.704 M", "50", "13"]
+    assert cells(first)[:4] == ["diffusion", "704 k", "50", "13"]
     assert cells(other)[1:] == ["", "", "", ""]
     assert "Sampling steps" in sampling.render(run)
 
