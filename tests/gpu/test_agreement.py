@@ -150,6 +150,5 @@ def test_the_memory_of_an_evaluation_does_not_grow_with_its_images(
     tmp_path: Path, device: torch.device
 ) -> None:
     measured(60, tmp_path / "warm", device)
-    few, many = (measured(count, tmp_path / str(count), device) for count in (60, 240))
-    assert few > 0
-    assert many <= 1.2 * few
+    few, many = (measured(count, tmp_path / str(count), device) for count in (200, 800))
+    assert 0 < many < 2 * few, "how many batches are read ahead depends on the threads"
