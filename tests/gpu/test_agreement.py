@@ -151,4 +151,6 @@ def test_the_memory_of_an_evaluation_does_not_grow_with_its_images(
 ) -> None:
     measured(60, tmp_path / "warm", device)
     few, many = (measured(count, tmp_path / str(count), device) for count in (200, 800))
-    assert 0 < many < 2 * few, "how many batches are read ahead depends on the threads"
+    assert few > 0
+    # How many batches are alive at once on a CPU depends on its threads; a leak would be 30 batches more.
+    assert many <= (1.2 if device.type == "cuda" else 3) * few
