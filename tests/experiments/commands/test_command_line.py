@@ -42,6 +42,7 @@ OPTIONS = {
             "--quality",
             "--explain",
             "--bootstrap",
+            "--per-class",
             "--probe",
         ),
         *("--teacher", "--seed", "--steps", "--set", "--data", "--store", "--format"),
