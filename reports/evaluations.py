@@ -282,9 +282,22 @@ def _write_pictures(folder: Path, subject: MeasuredSubject) -> str | None:
         parts.append((name, judge, histogram(judged.to_numpy(), judge), pictures))
     if not parts:
         return None
-    text = template(f"{PAGE}_images", subject=subject, parts=parts, page=PAGE, refresh=None)
+    classes = {at: _class_rows(subject, numbers) for at, numbers in subject.classes.items()}
+    text = template(f"{PAGE}_images", subject=subject, parts=parts, classes=classes, page=PAGE, refresh=None)
     write_text(folder / f"{page}.html", text)
     return f"{page}.html"
+
+
+def _class_rows(
+    subject: MeasuredSubject, numbers: pd.DataFrame
+) -> tuple[list[str], list[tuple[str, tuple[Value, ...]]]]:
+    """The headings, and a line of cells for each class."""
+    metrics = subject.metrics
+    columns = [
+        _column([(value, np.nan) for value in numbers[name]], metrics[name.partition(" (")[0]])
+        for name in numbers
+    ]
+    return list(numbers), list(zip(map(str, numbers.index), zip(*columns, strict=True), strict=True))
 
 
 def _pictures(

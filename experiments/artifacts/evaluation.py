@@ -70,7 +70,7 @@ class Evaluation(Artifact, kind="evaluation"):
         return measured
 
     def make(self, context: Context) -> dict[str, Any]:
-        """Measure; `examples.npz` holds strips of originals and reconstructions."""
+        """Measure, in parts that a killed process resumes; `examples.npz` holds strips of images."""
         from sftok.evaluation.reconstruction import evaluate
 
         images = context.load_data(self.protocol.split)
@@ -88,6 +88,7 @@ class Evaluation(Artifact, kind="evaluation"):
             subject=measured.subject,
             include_real=self.tokenizer is None,
             on_progress=context.report,
+            parts=context.folder,
         )
         return keep(found, context.folder)
 

@@ -54,6 +54,8 @@ class Measurement(Artifact, kind="measurement"):
     reference: ReferenceConfig | None = None
     resamples: int = 0
     """Of the images, for confidence intervals."""
+    per_class: bool = False
+    """Whether each class has numbers of its own."""
     probe: bool = False
     """Whether the class is read off the token embeddings, too; trained on the training split."""
 
@@ -85,6 +87,7 @@ class Measurement(Artifact, kind="measurement"):
             on_progress=context.report,
             parts=context.folder,
             resamples=self.resamples,
+            per_class=self.per_class,
         )
         keep_images(found, context.folder)
         # No key holds what it is called and where it was, but people look for it here.

@@ -22,12 +22,7 @@ from sftok.training.stages.fine_tuning import FineTuningConfig
 from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 if TYPE_CHECKING:
-    import torch
-    from torch import Tensor
-
     from sftok.data.base import ImageSet
-    from sftok.evaluation.config import Precision
-    from sftok.generation import DecodeTokens
     from sftok.tokenizers.sftok import SFTok
     from sftok.training.stages.base import Stage
 
@@ -136,21 +131,6 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
         if kept_tokens is not None:
             tokenizer.quantizer = FirstTokens(tokenizer.quantizer, kept_tokens)
         return tokenizer
-
-    def open_decoder(
-        self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
-    ) -> DecodeTokens:
-        """Ids to images, as `decoding` says."""
-        from sftok.evaluation.tokenizers import decode_ids
-
-        assert decoding is not None
-        tokenizer: Any = self.open(context).to(device)
-
-        def decode(ids: Tensor, noise: torch.Generator) -> Tensor:
-            images, _ = decode_ids(tokenizer, ids, decoding, precision, noise)
-            return images
-
-        return decode
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train the stage."""

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from experiments.artifacts.base import Artifact
-from experiments.artifacts.context import MODEL, Context
+from experiments.artifacts.context import Context
+from experiments.artifacts.released import copy_weights
 from experiments.artifacts.tokenizer import TokenizerArtifact
 from experiments.recipe import Recipe
 from sftok.config import ConfigError
@@ -82,7 +83,7 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
         Raises:
             CheckpointError: the given weights are not those that the run was planned with.
         """
-        return self._copy(context, self.origin) if self.origin else self._train(context)
+        return copy_weights(context, self.origin, self.data[WEIGHTS]) if self.origin else self._train(context)
 
     def _train(self, context: Context) -> dict[str, Any]:
         from experiments.artifacts.training import train_model
@@ -93,19 +94,6 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
         network = MaskGITVQGAN(self.backbone, self.image_size, generator(self.seed, "initialisation"))
         images = context.load_data("train")
         return train_model(context, self, TeacherStage(network), network, network.record, images)
-
-    def _copy(self, context: Context, origin: str) -> dict[str, Any]:
-        from sftok.checkpoints import CheckpointError
-        from sftok.tokenizers.hub import identity, open_tokenizer
-
-        if not context.world.is_first:
-            return {}
-        network = open_tokenizer(origin)
-        if identity(network) != self.data[WEIGHTS]:
-            raise CheckpointError(
-                f"{origin}: the weights have changed since the run was planned; start it again"
-            )
-        return {"weights": network.save_weights(context.folder / MODEL)}
 
 
 def given_weights(recipe: Recipe) -> Mapping[str, str]:

@@ -48,6 +48,10 @@ class TokenizerArtifact(Artifact):
     def open_decoder(
         self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
     ) -> DecodeTokens:
-        """Ids to images; a tokenizer without steps has no `decoding` to choose."""
+        """Ids to images, as `decoding` says; None for a tokenizer without steps."""
         tokenizer = self.open(context).to(device)
-        return lambda ids, noise: tokenizer.decode(ids)
+        if decoding is None:
+            return lambda ids, noise: tokenizer.decode(ids)
+        from sftok.evaluation.tokenizers import decode_ids
+
+        return lambda ids, noise: decode_ids(tokenizer, ids, decoding, precision, noise)[0]

@@ -103,6 +103,7 @@ class MeasureOptions:
     probe: Annotated[
         bool, Parameter(help="also predict the class from the token embeddings: linear probe and kNN")
     ] = False
+    per_class: Annotated[bool, Parameter(help="also print the numbers of each class")] = False
     steps: Annotated[
         tuple[int, ...] | None,
         text_of(read_steps, metavar="A-B|A,B,...", help="numbers of decoding steps (default: 1,2,4,8,16)"),
@@ -139,7 +140,7 @@ def evaluate(
 ) -> None:
     """Measure a tokenizer on a split of a data set; a repeated call reads the stored numbers."""
     # Imported here: a wrong option is answered before torch is loaded.
-    from experiments.commands.measure import as_text, explained, measure, measure_samples, numbers
+    from experiments.commands.measure import as_text, by_class, explained, measure, measure_samples, numbers
     from experiments.commands.subjects import chosen_subject
 
     chosen = chosen_subject(checkpoint, subject)
@@ -155,3 +156,5 @@ def evaluate(
     measured = numbers(result)
     print(f"page: {wiring.build_evaluations(opened.root)}", file=sys.stderr)
     print(as_text(measured) if format == "text" else wiring.export(measured, format).rstrip())
+    if options.per_class and format == "text":
+        print(f"\n{by_class(measured).to_string(index=False)}")

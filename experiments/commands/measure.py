@@ -20,6 +20,7 @@ from experiments.executors.events import Event, Finished, Progress, Started, Wai
 from experiments.executors.inline import Runner
 from experiments.recipe import SplitEvaluation, overlay
 from experiments.records.frame import table
+from experiments.records.measurements import class_table, of_all_classes
 from experiments.store import Result, Store, StoreError
 from sftok.config import Config, ConfigError
 from sftok.data import DataConfig
@@ -84,6 +85,7 @@ def measure(subject: SubjectConfig, options: MeasureOptions, store: Store) -> Re
         content=ready.identity,
         reference=reference,
         resamples=options.bootstrap,
+        per_class=options.per_class,
         probe=options.probe,
     )
     decoded = _decoding(setting.evaluation) if opened.decoding else ""
@@ -150,8 +152,8 @@ def measure_samples(path: Path, options: MeasureOptions, store: Store) -> Result
         ConfigError, DataError, DeviceError: they cannot be measured as asked.
         StoreError: the evaluation failed.
     """
-    for option in ("steps", "explain", "bootstrap", "probe"):
-        if getattr(options, option):
+    for option in ("steps", "explain", "bootstrap", "per-class", "probe"):
+        if getattr(options, option.replace("-", "_")):
             raise ConfigError(f"--{option} is for what reconstructs images, not for samples")
     samples = read_plain_images(path)
     side = samples.image_size
@@ -205,8 +207,8 @@ def numbers(result: Result) -> pd.DataFrame:
     fingerprint = str(result.protocol["fingerprint"])
     lines = table([row.model_dump() | {"protocol": fingerprint} for row in result.rows])
     lines = lines.reindex(columns=dict.fromkeys(["steps", "temperature", *lines.columns]))
-    shown = ["steps", "temperature", "quality", "metric", "extractor", "value", "half_width", "n_images"]
-    shown.append("protocol")
+    shown = ["steps", "temperature", "quality", "class", "metric", "extractor", "value", "half_width"]
+    shown += ["n_images", "protocol"]
     return lines[[name for name in shown if name in lines]]
 
 
@@ -271,7 +273,8 @@ def _metrics() -> tuple[MetricConfig, ...]:
 
 
 def as_text(rows: pd.DataFrame) -> str:
-    """A line for each metric, a column for each number of steps or quality."""
+    """A line for each metric, a column for each number of steps or quality; without those of classes."""
+    rows = of_all_classes(rows)
     names: dict[tuple[str, Any], str] = {("", None): "any"}
     columns = pd.Series("any", index=rows.index)
     for coordinate, heading in (("steps", "T={:g}"), ("quality", "q={:g}")):
@@ -292,6 +295,13 @@ def as_text(rows: pd.DataFrame) -> str:
     table = table.reindex(index=order, columns=[name for name in names.values() if name in table])
     text = table.to_string(na_rep="", index_names=False)
     return f"{rows['n_images'].iloc[0]:,} images\n{text}"
+
+
+def by_class(rows: pd.DataFrame) -> pd.DataFrame:
+    """A line for each class, a column for each metric, at the last number of steps or quality."""
+    places = [name for name in ("steps", "quality") if name in rows and rows[name].notna().any()]
+    last = rows[(rows[places] == rows[places].max()).all(axis="columns")] if places else rows
+    return class_table(last).map(_short, na_action="ignore").reset_index()
 
 
 def _short(value: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -19,6 +20,14 @@ def run(
     ],
     /,
     *,
+    released: Annotated[
+        Path | None,
+        Parameter(
+            metavar="DIR",
+            help="measure the rows whose released weights are in DIR/ROW/, and train none; "
+            "with --dry-run, list what belongs there",
+        ),
+    ] = None,
     plan: PlanOptions = PlanOptions(),
     how: RunOptions = RunOptions(),
     executor: ExecutorOptions = ExecutorOptions(),
@@ -37,5 +46,11 @@ def run(
     from experiments.commands.execution import Execution
     from experiments.commands.plans import plan_all
 
+    if released is not None:
+        from experiments.planning.released import all_released
+
+        experiments = all_released(experiments, released)
+        if not any(each.trained_rows for each in experiments):
+            return 0 if how.dry_run else 1
     plans, data = plan_all(plan, experiments)
     return Execution(plans, data, how, executor, wiring).carry_out()

@@ -81,11 +81,13 @@ def _trained_in(recipes: Iterable[Recipe]) -> tuple[str, ...]:
 
 def _facts(plan: Plan, row: str) -> dict[str, str]:
     """What Table 1 says of a system, for the row as it is at this profile."""
-    recipe = plan.recipe_of(row)
-    if plan.experiment.row(row).subject == "teacher":
+    recipe, spec = plan.recipe_of(row), plan.experiment.row(row)
+    if spec.found is not None:
+        tokens, codes = spec.found.num_tokens, spec.found.vocabulary
+    elif spec.subject == "teacher":
         backbone = recipe.teacher.backbone
         tokens, codes = backbone.num_codes(recipe.data.image_size), backbone.codebook_size
-    elif plan.experiment.row(row).subject == "pixels":
+    elif spec.subject == "pixels":
         model = recipe.pixel_tokenizer_config()
         tokens, codes = model.num_tokens, model.codebook_size
     else:

@@ -14,6 +14,7 @@ from experiments.artifacts.generation import Generation
 from experiments.artifacts.generator import TrainGenerator
 from experiments.artifacts.guidance import Guidance
 from experiments.artifacts.pixels import TrainPixels
+from experiments.artifacts.released import Released
 from experiments.artifacts.sampling_speed import SamplingSpeed
 from experiments.artifacts.speed import Speed
 from experiments.artifacts.stage import TrainStage
@@ -63,7 +64,10 @@ def plan_row(
         return _plan_generation(row, recipe, seed, data, timed=speed_at is not None)
     named = f"{row.name}, seed {seed}"
     stages: Sequence[TokenizerArtifact]
-    if row.subject == "teacher":
+    if row.found is not None:
+        stages = [Released.plan(row, recipe)]
+        evaluation = Evaluation.plan(recipe, data, f"evaluation of {row.name}", None, stages[-1])
+    elif row.subject == "teacher":
         teacher = _measured_teacher(row, recipe, data)
         named = row.name if row.variants else "the teacher"
         stages, evaluation = [teacher], Evaluation.plan(recipe, data, f"evaluation of {named}", teacher)
@@ -78,7 +82,8 @@ def plan_row(
         Analysis.plan(name, evaluation, recipe, f"{name} of {named}") for name in analyses
     ]
     if speed_at is not None:
-        decoding = recipe.evaluation.decoding(speed_at) if row.subject == "tokenizer" else None
+        in_steps = row.subject == "tokenizer" if row.found is None else row.found.iterative
+        decoding = recipe.evaluation.decoding(speed_at) if in_steps else None
         measured.append(Speed.plan(recipe, data, f"speed of {named}", stages[-1], decoding))
     return PlannedRow(
         row=row.name, seed=seed, training=tuple(stages), evaluation=evaluation, analyses=tuple(measured)

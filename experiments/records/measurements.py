@@ -20,6 +20,9 @@ KINDS = ("measurement", "samples")
 COORDINATES = {"steps": "T", "quality": "q"}
 """What decodings of one subject differ in, and how it is written."""
 
+CLASS = "class"
+"""The coordinate of a number that is of one class alone."""
+
 log = logging.getLogger(__name__)
 
 
@@ -59,7 +62,24 @@ class MeasuredSubject:
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A line for each number: `at` (such as `T=8`, or empty), coordinates, metric, extractor, value."""
+        """A line for each number: `at` (such as `T=8`, or empty), coordinates, metric, extractor, value.
+
+        The numbers of single classes are not among them.
+        """
+        return of_all_classes(self._numbers)
+
+    @property
+    def classes(self) -> dict[str, pd.DataFrame]:
+        """The numbers of single classes, as `class_table`, by `at`."""
+        numbers = self._numbers
+        return {
+            str(at): class_table(own)
+            for at, own in numbers.groupby("at", sort=False)
+            if CLASS in own and own[CLASS].notna().any()
+        }
+
+    @property
+    def _numbers(self) -> pd.DataFrame:
         numbers = table([row.model_dump() for row in self.result.rows])
         return numbers.assign(at=[_place(line) for _, line in numbers.iterrows()])
 
@@ -72,6 +92,20 @@ class MeasuredSubject:
     def _subject(self) -> Mapping[str, Any]:
         found = getattr(self.result, "subject", {})
         return found if isinstance(found, Mapping) else {}
+
+
+def of_all_classes(numbers: pd.DataFrame) -> pd.DataFrame:
+    """The numbers that are not of a single class."""
+    return numbers[numbers[CLASS].isna()].drop(columns=CLASS) if CLASS in numbers else numbers
+
+
+def class_table(numbers: pd.DataFrame) -> pd.DataFrame:
+    """A line for each class, a column for each metric (with its feature space), of one decoding."""
+    of_classes = numbers[numbers[CLASS].notna()]
+    spaces = of_classes["extractor"].map(lambda space: f" ({space})" if space else "")
+    named = of_classes.assign(metric=of_classes["metric"] + spaces)
+    columns = list(dict.fromkeys(named["metric"]))
+    return named.pivot(index=CLASS, columns="metric", values="value")[columns].rename_axis(columns=None)
 
 
 def measured_subjects(store: Path) -> list[MeasuredSubject]:

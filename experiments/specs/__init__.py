@@ -1,7 +1,7 @@
 """What is asked for, as data: experiments with their rows and claims, studies, and sweeps."""
 
 from experiments.specs.claims import Claim, Comparison, Point
-from experiments.specs.experiment import Curve, Experiment, Gallery, Row, Setting
+from experiments.specs.experiment import Curve, Experiment, FoundWeights, Gallery, Row, Setting
 from experiments.specs.study import Choice, FloatRange, IntRange, MedianPruner, Objective, Sampler, Study
 from experiments.specs.tables import read_rows, read_settings
 
@@ -12,6 +12,7 @@ __all__ = [
     "Curve",
     "Experiment",
     "FloatRange",
+    "FoundWeights",
     "Gallery",
     "IntRange",
     "MedianPruner",

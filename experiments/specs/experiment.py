@@ -17,6 +17,30 @@ from sftok.config import Config, choices_hint
 Subject = Literal["tokenizer", "teacher", "pixels"]
 
 
+class Release(Config):
+    """The weights that the authors of a row's system have published."""
+
+    file: str
+    """As its authors call it."""
+    source: str
+    """Where to get it."""
+
+
+class FoundWeights(Config):
+    """A row's released weights, opened: the row is measured with them and not trained."""
+
+    path: str
+    content: str
+    """Hash of weights and configuration."""
+    image_size: int
+    num_tokens: int
+    vocabulary: int
+    iterative: bool
+    """Whether it decodes in steps."""
+    single_step: bool
+    """Whether its numbers stand beside those of iterative tokenizers at one step."""
+
+
 class Row(Config):
     """One line of a table: a name, and how its configuration differs from the profile."""
 
@@ -46,6 +70,10 @@ class Row(Config):
     """For a system that the paper does not have: it is shown below the others, as its authors publish it."""
     steps: int | None = Field(default=None, ge=1)
     """Decoding steps of the headline, if they are not the table's: 1 for a single-step tokenizer."""
+    release: Release | None = None
+    """None where none was published, or none that this package reads."""
+    found: FoundWeights | None = None
+    """Set by `run --released`."""
 
     @model_validator(mode="after")
     def _says_what_it_is(self) -> Self:

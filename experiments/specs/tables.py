@@ -25,6 +25,8 @@ def read_rows(
 ) -> tuple[Row, ...]:
     """The rows of a published table: name, label, the value of `metric`, a note, and a column for each fact.
 
+    `file` and `source` say which weights its authors have released, if this package reads them.
+
     Those in `trained` are run here, with these fields; the others are shown as published. A row that the
     paper does not have leaves the rest of its line empty.
     """
@@ -33,10 +35,13 @@ def read_rows(
         raise ValueError(f"{file} has no row {min(unknown)!r}")
     rows = []
     for line in lines:
-        name, label, value, note = (line.pop(key, "") for key in ("name", "label", metric, "note"))
+        name, label, value, note, file, source = (
+            line.pop(key, "") for key in ("name", "label", metric, "note", "file", "source")
+        )
         fields = {
             "name": name,
             "label": label,
+            "release": {"file": file, "source": source} if file else None,
             "published": {metric: float(value)} if value else {},
             "note": note,
             "apart": apart,

@@ -15,7 +15,10 @@ PREFERRED = (
     PICKLED_WEIGHTS_FILE,
     PICKLED_WEIGHTS_FILE + INDEX_SUFFIX,
 )
-SUFFIXES = (f".safetensors{INDEX_SUFFIX}", ".safetensors", f".bin{INDEX_SUFFIX}", ".bin", ".pt", ".pth")
+SUFFIXES = (
+    *(f".safetensors{INDEX_SUFFIX}", ".safetensors", f".bin{INDEX_SUFFIX}"),
+    *(".bin", ".pt", ".pth", ".ckpt", ".jit"),
+)
 """Of weight files and indices of shards, the preferred kind first."""
 
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
@@ -58,7 +61,7 @@ def _weights_in(folder: Path) -> Path:
         if found:
             names = ", ".join(path.name for path in found[:5])
             raise CheckpointError(f"{folder}: holds {len(found)} weight files ({names}); name one of them")
-    kinds = ".safetensors, .bin, .pt, .pth"
+    kinds = ".safetensors, .bin, .pt, .pth, .ckpt, .jit"
     raise CheckpointError(f"{folder}: holds no weight file ({WEIGHTS_FILE}, or one of {kinds})")
 
 

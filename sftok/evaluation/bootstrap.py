@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from sftok.evaluation.protocol import Row
 from sftok.metrics.accumulators import MeanOverImages
 from sftok.metrics.base import Metric, Reference
 from sftok.metrics.fid import FrechetDistance, frechet_distance
@@ -18,6 +19,19 @@ from sftok.metrics.linear_algebra import moments
 from sftok.randomness import generator
 
 NORMAL_95 = 1.959964
+
+
+def with_half_widths(
+    rows: Sequence[Row],
+    metrics: Sequence[Metric],
+    values: Mapping[str, Tensor],
+    resamples: int,
+    seed: int,
+    is_paired: bool,
+) -> list[Row]:
+    """The rows of `metrics`, each with its `half_width`, or None; see `half_widths`."""
+    widths = half_widths(metrics, values, resamples, seed, is_paired)
+    return [{**each, "half_width": widths.get((each["metric"], each["extractor"]))} for each in rows]
 
 
 def half_widths(

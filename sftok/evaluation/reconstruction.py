@@ -24,7 +24,7 @@ from torch import Tensor
 from sftok.data.base import ImageSet
 from sftok.data.batches import Batch, ordered_batches
 from sftok.device import to_device
-from sftok.evaluation.bootstrap import half_widths
+from sftok.evaluation.bootstrap import with_half_widths
 from sftok.evaluation.config import EvaluationConfig
 from sftok.evaluation.examples import NUM_EXAMPLES, balanced, of_classes
 from sftok.evaluation.extractors.base import Extractor, check_asked
@@ -40,6 +40,7 @@ from sftok.evaluation.passes import (
     unflattened,
     values_of,
 )
+from sftok.evaluation.per_class import rows_of_classes
 from sftok.evaluation.pixels import to_uint8
 from sftok.evaluation.protocol import (
     Evaluation,
@@ -73,6 +74,7 @@ def evaluate(
     on_progress: OnProgress = lambda fraction: None,
     parts: Path | None = None,
     resamples: int = 0,
+    per_class: bool = False,
 ) -> Evaluation:
     """Measure the reconstructions of `tokenizer`, at every number of steps if it decodes in steps.
 
@@ -90,6 +92,7 @@ def evaluate(
         on_progress: called with the fraction done.
         parts: a folder for files of finished parts of the images, from which a killed evaluation resumes.
         resamples: of the images, for confidence intervals (`half_width` of the rows); 0 for none.
+        per_class: whether means over images have a row for each class, too, with the coordinate `class`.
 
     Raises:
         EvaluationError: extractors or metrics that do not fit the configuration or the data, or
@@ -119,11 +122,10 @@ def evaluate(
         gallery.add(decoding.name, album, values)
         found = rows_of(metrics, subject, len(image_set), **decoding.coordinates)
         if resamples:
-            widths = half_widths(metrics, values, resamples, config.seed, bench.is_paired)
-            found = [
-                {**each, "half_width": widths.get((each["metric"], each["extractor"]))} for each in found
-            ]
+            found = with_half_widths(found, metrics, values, resamples, config.seed, bench.is_paired)
         rows += found
+        if per_class:
+            rows += rows_of_classes(metrics, values, image_set, subject, decoding.coordinates)
         progress.next_phase()
     rows += bench.rows_of_real() if include_real else []
     protocol = Protocol(

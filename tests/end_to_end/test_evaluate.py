@@ -286,3 +286,22 @@ def test_what_cannot_be_measured_is_refused_at_once(
     assert main(line) == 2
     assert named in capsys.readouterr().err
     assert not (tmp_path / "runs").exists()
+
+
+def test_numbers_of_classes_are_printed_and_on_the_page_of_the_subject(
+    checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--steps", "1,2", "--per-class"]
+    line += ["--store", str(tmp_path / "runs")]
+    assert main(line) == 0
+    overall, classes = capsys.readouterr().out.rstrip().split("\n\n")
+    assert "rfid" in overall
+    assert [row.split()[0] for row in classes.splitlines()[1:]] == ["class0", "class1"]
+    assert main([*line, "--format", "json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["class"] for row in rows} == {None, "class0", "class1"}
+    (page,) = (tmp_path / "runs" / "report").glob("evaluate-*.html")
+    assert "By class, T=2" in page.read_text()
+    (index,) = (tmp_path / "runs" / "report").glob("evaluate.html")
+    psnr = [row["value"] for row in rows if row["metric"] == "psnr" and row["class"] is None]
+    assert all(f"{value:.2f}" in index.read_text() or f"{value:.4f}" in index.read_text() for value in psnr)

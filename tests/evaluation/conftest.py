@@ -25,7 +25,7 @@ from sftok.tokenizers.sftok import SFTok
 
 SIDE, CLASSES = 16, 4
 
-ARGUMENTS = frozenset({"teacher", "on_progress", "parts", "resamples"})
+ARGUMENTS = frozenset({"teacher", "on_progress", "parts", "resamples", "per_class"})
 """Of an evaluation, beside its configuration."""
 
 

@@ -67,7 +67,7 @@ def test_every_weight_learns_and_the_loss_falls(config):
         loss.backward()
         assert all(weight.grad is not None for weight in generator.parameters())
         optimizer.step()
-        losses.append(float(loss))
+        losses.append(loss.item())
     assert losses[-1] < 0.8 * losses[0]
 
 

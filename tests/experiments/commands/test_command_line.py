@@ -26,7 +26,7 @@ RUN = {"EXPERIMENT", *PLANNING, "--store", "--dry-run", "--yes", *EXECUTOR}
 OPTIONS = {
     "list": {"--format"},
     "show": {"EXPERIMENT", *PLANNING, "--format"},
-    "run": RUN,
+    "run": {*RUN, "--released"},
     "sweep": {*RUN, "--grid", "--list"},
     "study": {"STUDY", *VALUES, "--trials", *EXECUTOR, "--store"},
     "status": {"EXPERIMENT", "--store", "--format"},
@@ -42,6 +42,7 @@ OPTIONS = {
             "--quality",
             "--explain",
             "--bootstrap",
+            "--per-class",
             "--probe",
         ),
         *("--teacher", "--seed", "--steps", "--set", "--data", "--store", "--format"),
