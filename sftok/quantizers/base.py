@@ -73,6 +73,8 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
     """Whether the zero vector can be a code; tail drop marks missing tokens by it."""
     continuous: ClassVar[bool] = False
     """Whether latents are kept as they are: then there are no ids, and latents stand in their place."""
+    follows_batches: ClassVar[bool] = False
+    """Whether its state changes with every training batch, so that an update must be a single batch."""
 
     if TYPE_CHECKING:  # a property here would shadow the field of a member
 

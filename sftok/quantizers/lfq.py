@@ -7,6 +7,8 @@ loss keeps latents sure of their code and all codes in use. The defaults are Ope
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -24,13 +26,15 @@ class LFQConfig(QuantizerConfig, name="lfq"):
         bits: channels of a latent. The entropy loss computes `2 ** bits` probabilities for every latent.
         commitment_cost: weight of the loss that pulls latents to their signs.
         entropy_weight: weight of the entropy loss, which is the weighted difference of both entropies.
-        sample_entropy_weight: of the mean entropy of a latent, which falls.
-        batch_entropy_weight: of the entropy of the whole batch, which rises.
+        sample_entropy_weight: weight of the mean entropy of a latent, which training lowers.
+        batch_entropy_weight: weight of the entropy of the whole batch, which training raises.
         entropy_temperature: divides the logits that the entropies are computed from.
         entropy_form: where the logarithm is kept finite.
         entropy_boost: the entropy loss starts at `1 + entropy_boost` times its weight.
-        boost_steps: batches of training until the boost has fallen, linearly, to zero.
+        boost_steps: training batches over which the boost falls linearly to zero.
     """
+
+    follows_batches: ClassVar[bool] = True
 
     bits: int = Field(default=18, ge=1, le=24)
     commitment_cost: float = Field(default=0.25, ge=0)
@@ -63,9 +67,9 @@ class LFQ(nn.Module):
     """Signs of latents, as -1 and 1; the first channel is the least significant bit, and 0 counts as -1."""
 
     batches: Tensor
-    """Batches of training so far, which decide the boost; saved with the weights, so that runs resume.
+    """Training batches so far, which decide the boost; saved with the weights, so that runs resume.
 
-    A float, as everything that a file of weights may hold."""
+    A float, because the averaged weights are floats."""
 
     def __init__(self, config: LFQConfig) -> None:
         super().__init__()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -35,6 +36,8 @@ class ResidualConfig(QuantizerConfig, name="residual"):
         restart_below: average usage (latents per depth and batch) below which a code is replaced by a
             residual of the batch; 0 restarts none.
     """
+
+    follows_batches: ClassVar[bool] = True
 
     codebook_size: int = Field(default=16384, ge=2)
     depth: int = Field(default=4, ge=1)
