@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -57,9 +57,12 @@ class PixelRecipe(Config):
                 f"the quantizer {self.quantizer.reference!r} changes with every batch, also within "
                 "an update; set training.gradient_accumulation to 1"
             )
-        parts = {"autoencoder": self.autoencoder, "quantizer": self.quantizer, "semantic": self.semantic}
-        named = {name: getattr(part, "branches", None) for name, part in parts.items()}
-        branches = {name: number for name, number in named.items() if number is not None}
+        parts: dict[str, Any] = {
+            "autoencoder": self.autoencoder,
+            "quantizer": self.quantizer,
+            "semantic": self.semantic,
+        }
+        branches = {name: part.branches for name, part in parts.items() if hasattr(part, "branches")}
         if len(set(branches.values())) > 1:
             raise ValueError(f"branches differ: {branches}; set them to the same number")
         return self

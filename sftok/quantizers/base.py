@@ -73,14 +73,17 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
     """Whether the zero vector can be a code; tail drop marks missing tokens by it."""
     continuous: ClassVar[bool] = False
     """Whether latents are kept as they are: then there are no ids, and latents stand in their place."""
-    follows_batches: ClassVar[bool] = False
-    """Whether its state changes with every training batch, so that an update must be a single batch."""
 
     if TYPE_CHECKING:  # a property here would shadow the field of a member
 
         @property
         def codebook_size(self) -> int:
             """Number of codes."""
+
+    @property
+    def follows_batches(self) -> bool:
+        """Whether every training batch changes its state, so that an update must be a single batch."""
+        return False
 
     def ids_per_image(self, num_latents: int) -> int:
         """Ids of an image with `num_latents` latents, K: more than latents for one with depth or chunks."""

@@ -7,8 +7,6 @@ loss keeps latents sure of their code and all codes in use. The defaults are Ope
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 import torch.nn.functional as F
 from pydantic import Field
@@ -34,8 +32,6 @@ class LFQConfig(QuantizerConfig, name="lfq"):
         boost_steps: training batches over which the boost falls linearly to zero.
     """
 
-    follows_batches: ClassVar[bool] = True
-
     bits: int = Field(default=18, ge=1, le=24)
     commitment_cost: float = Field(default=0.25, ge=0)
     entropy_weight: float = Field(default=0.1, ge=0)
@@ -50,6 +46,11 @@ class LFQConfig(QuantizerConfig, name="lfq"):
     def codebook_size(self) -> int:
         """The number of combinations of bits."""
         return 2**self.bits
+
+    @property
+    def follows_batches(self) -> bool:
+        """Whether it counts batches, for the boost."""
+        return self.entropy_boost > 0
 
     def check(self, token_dim: int, num_latents: int) -> None:
         """Refuse latents whose channels are not as many as the bits."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -37,13 +36,16 @@ class ResidualConfig(QuantizerConfig, name="residual"):
             residual of the batch; 0 restarts none.
     """
 
-    follows_batches: ClassVar[bool] = True
-
     codebook_size: int = Field(default=16384, ge=2)
     depth: int = Field(default=4, ge=1)
     commitment_cost: float = Field(default=0.25, ge=0)
     decay: float = Field(default=0.99, ge=0, lt=1)
     restart_below: float = Field(default=1.0, ge=0)
+
+    @property
+    def follows_batches(self) -> bool:
+        """Its codebook moves with every batch."""
+        return True
 
     def ids_per_image(self, num_latents: int) -> int:
         """`depth` ids for each latent; those of one latent are neighbors, the coarsest first."""

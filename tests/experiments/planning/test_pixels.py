@@ -95,6 +95,13 @@ def test_parts_that_do_not_fit_are_refused_before_any_work() -> None:
         ),
         (
             {
+                "pixels.quantizer": {"name": "lfq", "bits": 4, "entropy_boost": 2},
+                "pixels.training.gradient_accumulation": 2,
+            },
+            "the quantizer 'lfq' changes with every batch",
+        ),
+        (
+            {
                 "pixels.quantizer": {"name": "multiscale", "scales": [1, 2, 4], "branches": 4},
                 "pixels.semantic": {"features": {"name": "classifier"}},
             },
@@ -105,3 +112,8 @@ def test_parts_that_do_not_fit_are_refused_before_any_work() -> None:
 def test_parts_that_contradict_each_other_are_refused_before_any_work(overrides: Any, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         plan(row(), **overrides)
+
+
+def test_gradients_accumulate_around_quantizers_that_keep_no_count() -> None:
+    lfq = {"pixels.quantizer": {"name": "lfq", "bits": 4}, "pixels.training.gradient_accumulation": 2}
+    assert plan(row(), **lfq).rows[0].training[0].training.gradient_accumulation == 2  # type: ignore[attr-defined]
