@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Callable, Iterator
+from operator import methodcaller
 from typing import Any
 
 import torch
@@ -40,6 +41,8 @@ from sftok.training.stages.teacher import TeacherStage
 _FEW, _MORE = 2, 4
 """Images of the two batches."""
 
+_OF_PIXELS = methodcaller("startswith", "pixels.")
+
 _ALL_AT_WORK = 10**9
 """An update at which every optimizer of a stage works."""
 
@@ -52,21 +55,22 @@ def training_memory(recipe: Recipe) -> dict[str, int]:
     }
 
 
-def pixel_memory(profile: Profile) -> dict[str, int]:
-    """The most bytes that tensors take in a step of the tokenizers trained on pixels, by variant.
+def pixel_variants(profile: Profile) -> list[str]:
+    """The variants that are tokenizers trained on pixels."""
+    return [name for name, changes in profile.variants.items() if any(map(_OF_PIXELS, changes))]
+
+
+def pixel_memory(profile: Profile, variant: str) -> int:
+    """The most bytes that tensors take in a training step of a variant that is trained on pixels.
 
     The frozen network of a semantic loss, whose weights are not at hand, does not count.
     """
-    found = {}
-    for name, changes in profile.variants.items():
-        if any(key.startswith("pixels.") for key in changes):
-            recipe = resolve(profile.overlay | changes)
-            tokenizer = PixelTokenizer(recipe.pixel_tokenizer_config())
-            if isinstance(tokenizer.quantizer, Projected):
-                tokenizer.quantizer.load_codebook(torch.zeros_like(tokenizer.quantizer.source))
-            training = recipe.pixels.training
-            found[name] = _at(PixelStage(tokenizer), training, recipe.data.image_size, training.batch_size)
-    return found
+    recipe = resolve(profile.overlay | profile.variants[variant])
+    tokenizer = PixelTokenizer(recipe.pixel_tokenizer_config())
+    if isinstance(tokenizer.quantizer, Projected):
+        tokenizer.quantizer.load_codebook(torch.zeros_like(tokenizer.quantizer.source))
+    training = recipe.pixels.training
+    return _at(PixelStage(tokenizer), training, recipe.data.image_size, training.batch_size)
 
 
 def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage, TrainingConfig]]:
@@ -158,5 +162,7 @@ class _Counter(TorchDispatchMode):
 
 if __name__ == "__main__":
     chosen = PROFILES[sys.argv[1]]
-    for name, size in (training_memory(resolve(chosen.overlay)) | pixel_memory(chosen)).items():
-        print(f"{name:18} {size / 2**30:.1f} GiB")
+    for name, size in training_memory(resolve(chosen.overlay)).items():
+        print(f"{name:18} {size / 2**30:.1f} GiB", flush=True)
+    for name in pixel_variants(chosen):
+        print(f"{name:18} {pixel_memory(chosen, name) / 2**30:.1f} GiB", flush=True)

@@ -11,7 +11,6 @@ from typing import Self
 import torch
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from sftok.analysis.base import ACCURACY, AnalysisConfig
 from sftok.analysis.running import Number, RunningMeans
@@ -105,7 +104,8 @@ class StepStatistics:
 
 def _compare(log_probabilities: Tensor, last: Tensor, codes: Tensor, final: Tensor) -> dict[str, Tensor]:
     best = log_probabilities.argmax(-1)
-    truth = F.nll_loss(log_probabilities.transpose(1, 2), codes, reduction="none")
+    # Not `nll_loss`, which has no deterministic kernel for positions on a GPU.
+    truth = -log_probabilities.gather(-1, codes.unsqueeze(-1)).squeeze(-1)
     divergence = (last.exp() * (last - log_probabilities)).sum(-1)
     return {
         "kl_to_truth": truth,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from experiments.planning.memory import _Counter, training_memory
+from experiments.planning.memory import _Counter, pixel_memory, pixel_variants, training_memory
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 
@@ -28,6 +28,16 @@ def test_a_step_takes_at_least_weights_gradients_moments_and_average() -> None:
     found = training_memory(resolve(PROFILES["smoke"].overlay))
     assert set(found) == {"teacher", "alignment", "fine-tuning", "generator"}
     assert all(size > 0 for size in found.values())
+
+
+def test_a_tokenizer_trained_on_pixels_takes_more_with_every_image() -> None:
+    profile = PROFILES["smoke"]
+    assert {"vit-vqgan", "vqgan-lc", "open-magvit2", "dc-ae"} <= set(pixel_variants(profile))
+    assert "larger-decoder" not in pixel_variants(profile)
+    twice = 2 * resolve(profile.overlay).pixels.training.batch_size
+    larger = profile.model_copy(update={"overlay": {**profile.overlay, "pixels.training.batch_size": twice}})
+    for variant in ("vqgan-lc", "open-magvit2"):
+        assert 0 < pixel_memory(profile, variant) < pixel_memory(larger, variant)
 
 
 @pytest.mark.slow
