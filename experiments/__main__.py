@@ -39,9 +39,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _main(argv: Sequence[str]) -> int:
-    from experiments import commands
-    from experiments.specs.registry import Registry
+    from sftok.config import ConfigError
 
+    try:
+        from experiments import commands
+        from experiments.specs.registry import Registry
+    except ConfigError as error:  # a file beside the profiles that is not theirs
+        print(f"experiments: {error}", file=sys.stderr)
+        return 2
     wiring = commands.Wiring(
         argv=tuple(argv),
         registry=Registry(SPECS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
 
@@ -52,4 +52,17 @@ class PixelRecipe(Config):
             )
         if self.semantic is not None:
             self.semantic.check(self.latent_dim)
+        if self.quantizer.follows_batches and self.training.gradient_accumulation > 1:
+            raise ValueError(
+                f"the quantizer {self.quantizer.reference!r} changes with every batch, also within "
+                "an update; set training.gradient_accumulation to 1"
+            )
+        parts: dict[str, Any] = {
+            "autoencoder": self.autoencoder,
+            "quantizer": self.quantizer,
+            "semantic": self.semantic,
+        }
+        branches = {name: part.branches for name, part in parts.items() if hasattr(part, "branches")}
+        if len(set(branches.values())) > 1:
+            raise ValueError(f"branches differ: {branches}; set them to the same number")
         return self

@@ -81,7 +81,7 @@ def _places(axes: Axes, points: Sequence[Point]) -> list[tuple[float, float, str
         width = LETTER * len(point.name)
         candidates = [
             (x + side * 0.012, y + shift * LINE, "left" if side > 0 else "right")
-            for shift in (0, 0.8, -0.8, 1.6, -1.6, 2.4, -2.4)
+            for shift in (0, 1.02, -1.02, 2.04, -2.04, 3.06, -3.06)
             for side in (1, -1)
         ]
         boxes = [_box(place, width) for place in candidates]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ class Frozen:
 
     def on(self, device: torch.device) -> Any:
         """The module, moved to `device` if necessary, because moving a stage does not move it."""
-        parameter = next(self.module.parameters(), None)
-        if parameter is not None and parameter.device != device:
+        # Buffers, too: FSQ and residual quantization have no parameters.
+        tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
+        if tensor is not None and tensor.device != device:
             self.module.to(device)
         return self.module
 

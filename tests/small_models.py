@@ -58,7 +58,7 @@ def live_images(side: int) -> int:
     """Bytes of the float images of `side` pixels that are alive anywhere in this process."""
     found = {}
     for each in gc.get_objects():
-        if type(each) is torch.Tensor and each.dtype == torch.float32 and each.shape[2:] == (side, side):
+        if type(each) is torch.Tensor and each.dtype == torch.float32 and each.shape[1:] == (3, side, side):
             storage = each.untyped_storage()
             found[storage.data_ptr()] = storage.nbytes()
     return sum(found.values())

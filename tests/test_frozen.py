@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from sftok.frozen import Frozen
+from sftok.quantizers.fsq import FSQConfig
 
 
 class Owner(nn.Module):
@@ -27,3 +28,8 @@ def test_it_follows_its_inputs_to_their_device() -> None:
     held = Owner().held
     assert held(torch.ones(1, 2, device="meta")).device.type == "meta"
     assert all(parameter.device.type == "meta" for parameter in held.module.parameters())
+
+
+def test_a_module_without_parameters_follows_its_inputs_too() -> None:
+    held = Frozen(FSQConfig(levels=(3, 4)).build(2))
+    assert {buffer.device.type for buffer in held.on(torch.device("meta")).buffers()} == {"meta"}

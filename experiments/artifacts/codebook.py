@@ -36,7 +36,18 @@ class Codebook(Artifact, kind="codebook"):
 
     @classmethod
     def plan(cls, recipe: Recipe, own: CodebookRecipe, data: Mapping[str, str]) -> Codebook:
-        """The codebook of a recipe whose pixel tokenizer needs one."""
+        """The codebook of a recipe whose pixel tokenizer needs one.
+
+        Raises:
+            ConfigError: the quantizer expects features with another number of channels.
+        """
+        found = own.features.channels(recipe.classifier.channels)
+        wanted = recipe.pixels.quantizer.source_dim  # type: ignore[attr-defined]  # of a `projected` one
+        if found not in (None, wanted):
+            raise ConfigError(
+                f"pixels.quantizer.source_dim = {wanted}: features of {own.features.reference!r} have "
+                f"{found} channels; set it to {found}"
+            )
         return cls.planned(
             recipe,
             data,
@@ -60,8 +71,8 @@ class Codebook(Artifact, kind="codebook"):
         per_class, rest = divmod(self.codebook_size, images.num_classes)
         if rest or not per_class:
             raise ConfigError(
-                f"pixels.quantizer.codebook_size = {self.codebook_size}: not as many codes for each of the "
-                f"{images.num_classes} classes of {images.name}"
+                f"pixels.quantizer.codebook_size = {self.codebook_size}: must be a multiple of "
+                f"{images.num_classes}, the classes of {images.name}, which have equally many codes"
             )
         features = open_features(context, self.features, self.classifier)
         centers = []

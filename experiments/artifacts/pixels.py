@@ -37,7 +37,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
     """The given codes of the quantizer."""
     semantic: SemanticConfig | None = None
     classifier: Classifier | None = None
-    """What the semantic supervision comes from, if that is trained here."""
+    """The network behind the semantic supervision, if it is trained here."""
 
     @classmethod
     def plan(cls, row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> TrainPixels:
@@ -52,6 +52,8 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
                 "evaluation.kept_share at 1"
             )
         own = recipe.pixels
+        if own.semantic is not None:
+            own.semantic.features.channels(recipe.classifier.channels)  # refuses a level that is not there
         in_domain = own.semantic is not None and own.semantic.features.in_domain
         return cls.planned(
             recipe,
@@ -92,7 +94,6 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
 
     def make(self, context: Context) -> dict[str, Any]:
         """Train encoder, quantizer and decoder together."""
-
         from experiments.artifacts.training import train_model
         from sftok.io.weights import content_hash, load_tensors
         from sftok.randomness import generator

@@ -27,8 +27,12 @@ def summary(plan: Plan, costs: Costs) -> str:
         f"{len(plan.seeds)} seed{'s' * (len(plan.seeds) > 1)}: {len(plan.artifacts)} artifacts, "
         f"{shared} of them shared ({saved} saved by sharing{saved_time}), "
         f"{len(plan.artifacts) - len(costs)} done, "
-        f"{len(costs)} to make in about {readable(total(costs))}"
+        f"{len(costs)} to make in {_about(total(costs))}"
     )
+
+
+def _about(seconds: float | None) -> str:
+    return "an unknown time" if seconds is None else f"about {readable(seconds)}"
 
 
 def details(plan: Plan, store: Store, costs: Costs) -> str:

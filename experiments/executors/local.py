@@ -18,7 +18,7 @@ from typing import Any
 
 from experiments import artifacts
 from experiments.artifacts import Artifact
-from experiments.executors.events import Event, Failed, Finished, Listener, Progress, Started
+from experiments.executors.events import Event, Failed, Finished, Listener, Preparing, Progress, Started
 from experiments.executors.ledger import Submission, new_submission
 from experiments.executors.process import VISIBLE_GPUS, cores, threads_of, visible_gpus
 from experiments.executors.stop import Interrupted, Stop
@@ -109,6 +109,9 @@ class Watch:
         progress = self._store.progress(artifact)
         if progress and progress["updated"] > self._reported[artifact]:
             self._reported[artifact] = progress["updated"]
+            if what := progress.get("preparing"):
+                self._tell(Preparing(artifact, what))
+                return
             self._tell(Progress(artifact, progress["done"], progress["total"], progress["remaining_seconds"]))
 
     def _tell(self, event: Event) -> None:

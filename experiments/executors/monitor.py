@@ -28,9 +28,8 @@ class FileMonitor:
         on_preparing: Callable[[str], None] = lambda what: None,
     ):
         self.folder = folder
-        self.preparing = on_preparing
         self.should_stop = stop_requested
-        self._on_progress = on_progress
+        self._on_progress, self._on_preparing = on_progress, on_preparing
         self._curve = folder / METRICS
         self._first: tuple[float, int] | None = None
         self._written = 0.0
@@ -45,12 +44,12 @@ class FileMonitor:
         self._on_progress(done, total, remaining)
         if now - self._written >= WRITE_EVERY_SECONDS:
             self._written = now
-            # Only people read it: a full disk must not end the training here.
-            with contextlib.suppress(OSError):
-                write_json(
-                    self.folder / PROGRESS,
-                    {"done": done, "total": total, "remaining_seconds": remaining, "updated": time.time()},
-                )
+            self._write({"done": done, "total": total, "remaining_seconds": remaining})
+
+    def preparing(self, what: str) -> None:
+        """The next unit takes much longer than the others; `what` says why."""
+        self._on_preparing(what)
+        self._write({"preparing": what})
 
     def record(self, values: dict[str, Any]) -> None:
         """Append a line to the training curve."""
@@ -68,6 +67,11 @@ class FileMonitor:
         temporary = self._curve.with_suffix(".tmp")
         temporary.write_text("".join(kept))
         temporary.replace(self._curve)
+
+    def _write(self, progress: dict[str, Any]) -> None:
+        # Only people read it: a full disk must not end the training here.
+        with contextlib.suppress(OSError):
+            write_json(self.folder / PROGRESS, {**progress, "updated": time.time()})
 
 
 class SilentMonitor:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -19,11 +19,14 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from experiments.profiles import PROFILES
+from experiments.profiles.base import Profile
 from experiments.recipe import Recipe, resolve
 from sftok.data.batches import Batch
 from sftok.frozen import Frozen
 from sftok.generators.base import TokenShape
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
+from sftok.quantizers.projected import Projected
+from sftok.tokenizers.pixel import PixelTokenizer
 from sftok.tokenizers.sftok import SFTok
 from sftok.training.ema import WeightAverage
 from sftok.training.loop import TrainingConfig
@@ -31,6 +34,7 @@ from sftok.training.optimizer import adamw
 from sftok.training.precision import Precision, autocast
 from sftok.training.stages.base import Stage, Step
 from sftok.training.stages.generator import GeneratorStage
+from sftok.training.stages.pixels import PixelStage
 from sftok.training.stages.teacher import TeacherStage
 
 _FEW, _MORE = 2, 4
@@ -40,12 +44,29 @@ _ALL_AT_WORK = 10**9
 """An update at which every optimizer of a stage works."""
 
 
-def training_memory(recipe: Recipe) -> Mapping[str, int]:
+def training_memory(recipe: Recipe) -> dict[str, int]:
     """The most bytes that tensors take in a training step, by stage."""
     return {
         name: _at(stage, training, recipe.data.image_size, training.batch_size)
         for name, stage, training in _stages(recipe)
     }
+
+
+def pixel_memory(profile: Profile) -> dict[str, int]:
+    """The most bytes that tensors take in a step of the tokenizers trained on pixels, by variant.
+
+    The frozen network of a semantic loss, whose weights are not at hand, does not count.
+    """
+    found = {}
+    for name, changes in profile.variants.items():
+        if any(key.startswith("pixels.") for key in changes):
+            recipe = resolve(profile.overlay | changes)
+            tokenizer = PixelTokenizer(recipe.pixel_tokenizer_config())
+            if isinstance(tokenizer.quantizer, Projected):
+                tokenizer.quantizer.load_codebook(torch.zeros_like(tokenizer.quantizer.source))
+            training = recipe.pixels.training
+            found[name] = _at(PixelStage(tokenizer), training, recipe.data.image_size, training.batch_size)
+    return found
 
 
 def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage, TrainingConfig]]:
@@ -136,5 +157,6 @@ class _Counter(TorchDispatchMode):
 
 
 if __name__ == "__main__":
-    for name, size in training_memory(resolve(PROFILES[sys.argv[1]].overlay)).items():
-        print(f"{name:12} {size / 2**30:.1f} GiB")
+    chosen = PROFILES[sys.argv[1]]
+    for name, size in (training_memory(resolve(chosen.overlay)) | pixel_memory(chosen)).items():
+        print(f"{name:18} {size / 2**30:.1f} GiB")

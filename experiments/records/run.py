@@ -44,7 +44,7 @@ class ArtifactState(Config):
     error: str | None = None
     """Why it failed, or what is wrong with its files."""
     note: str | None = None
-    """Why it waits: the artifact that blocks it, or the state of its cluster job."""
+    """Why it waits: the artifact that blocks it, the state of its cluster job, or what delays it now."""
     seconds: float | None = None
     shared_by: int = 1
     """How many rows and seeds of the run use it."""
@@ -225,7 +225,7 @@ def _standing(
         if progress.get("total"):
             found["progress"] = progress["done"] / progress["total"]
             found["remaining_seconds"] = progress.get("remaining_seconds")
-        return found
+        return found | {"note": progress.get("preparing")}
     if error := damage or (store.failure(artifact) or {}).get("reason"):
         return {"status": "failed", "error": error}
     for upstream in (earlier[name] for name in artifact.inputs.values()):

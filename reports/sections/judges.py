@@ -184,7 +184,7 @@ def _side(report: SpaceReport) -> str:
         return "wrong images are worse"
     if all(mean.high < 0 for mean in means):
         return "blurred images are worse"
-    return "it depends on which codes are wrong which are worse"
+    return "neither is worse whichever codes are wrong"
 
 
 def _seeds(report: SpaceReport) -> Cell:

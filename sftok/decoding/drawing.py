@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sftok.decoding.cumulative import cumulative
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.unmask import add_gumbel
 
@@ -29,7 +30,7 @@ def filtered(logits: Tensor, config: GenerationConfig) -> Tensor:
         ordered, order = logits.sort(descending=True, stable=True)
         probabilities = ordered.softmax(-1)
         # Of more likely ids together; nothing is more likely than the first, which always stays.
-        before = probabilities.cumsum(-1).roll(1, -1)
+        before = cumulative(probabilities).roll(1, -1)
         before[:, 0] = 0
         logits = logits.masked_fill((before > config.top_p).gather(-1, order.argsort(-1)), -torch.inf)
     return logits

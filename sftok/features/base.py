@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -37,6 +38,14 @@ class FeaturesConfig(Component, family="features", package="sftok.features"):
 
     in_domain: ClassVar[bool] = False
     """Whether its weights are trained on the data at hand, and so have no usual place."""
+
+    def channels(self, classifier: Sequence[int]) -> int | None:
+        """Channels of a feature, F, for an in-domain classifier with these channels; None if unknown.
+
+        Raises:
+            ValueError: the classifier has no such features.
+        """
+        return None
 
     @abstractmethod
     def build(self, weights: Path | None = None) -> Features:

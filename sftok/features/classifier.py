@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from einops import rearrange
@@ -25,6 +26,17 @@ class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
 
     level: int | None = Field(default=None, ge=1)
 
+    def channels(self, classifier: Sequence[int]) -> int:
+        """Channels of the level, for a classifier with these channels, one number per level.
+
+        Raises:
+            ConfigError: it has no such level.
+        """
+        level = self.level or len(classifier)
+        if level > len(classifier):
+            raise ConfigError(f"classifier: no level {level}; it halves images {len(classifier)} times")
+        return classifier[level - 1]
+
     def build(self, weights: Path | None = None) -> ClassifierFeatures:
         """The features.
 
@@ -41,12 +53,9 @@ class ClassifierFeatures(Features):
 
     def __init__(self, classifier: Classifier, level: int | None = None) -> None:
         channels = classifier.config.channels
-        level = len(channels) if level is None else level
-        if level > len(channels):
-            raise ConfigError(f"classifier: no level {level}; it halves images {len(channels)} times")
+        self.dim = ClassifierFeaturesConfig(level=level).channels(channels)
         layers_per_level = len(classifier.body) // len(channels)
-        self.network = Frozen(classifier.body[: layers_per_level * level])
-        self.dim = channels[level - 1]
+        self.network = Frozen(classifier.body[: layers_per_level * (level or len(channels))])
 
     def pooled(self, images: Tensor) -> Tensor:
         """The mean over positions, `[B, F]`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sftok.features.base import FeaturesConfig
@@ -17,6 +18,10 @@ CLIP_FILE = "vit_large_patch14_clip_224.openai.safetensors"
 
 class CLIPConfig(FeaturesConfig, name="clip"):
     """CLIP ViT-L/14 behind the projection to 768 channels: 16x16 patches of images of 224 pixels."""
+
+    def channels(self, classifier: Sequence[int]) -> int:
+        """768, whatever the classifier is."""
+        return 768
 
     def build(self, weights: Path | None = None) -> ViTFeatures:
         """The features.

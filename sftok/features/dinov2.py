@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from sftok.features.base import FeaturesConfig
@@ -13,6 +14,10 @@ DINOV2_URL = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_
 
 class DINOv2Config(FeaturesConfig, name="dinov2"):
     """DINOv2-B with patches resized to 16 pixels, on images of 256, as ImageFolder has it."""
+
+    def channels(self, classifier: Sequence[int]) -> int:
+        """768, whatever the classifier is."""
+        return 768
 
     def build(self, weights: Path | None = None) -> ViTFeatures:
         """The features.

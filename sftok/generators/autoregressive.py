@@ -205,7 +205,7 @@ class AutoregressiveGenerator(Generator):
         guided = any(scale for each in scales for scale in each)
         if guided:
             labels = torch.cat([labels, torch.full_like(labels, self.null_class)])
-        # More rows than there are labels, so that each is rounded as in any larger batch.
+        # Padded to at least ROWS rows, so that each row is rounded as in any larger batch.
         missing = max(0, ROWS - len(labels))
         reader = _Reader(self)
         embedded, ids = self.class_embedding(F.pad(labels, (0, missing))), []

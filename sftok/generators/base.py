@@ -58,7 +58,7 @@ class TokenShape(Config):
 class GeneratorLossConfig(Config):
     """What generators are trained to do; the defaults are those of MaskGIT's release.
 
-    All of it is MaskGIT's; `GeneratorConfig.loss_settings` says what another generator reads.
+    MaskGIT reads all of them; `GeneratorConfig.loss_settings` says what another generator reads.
     """
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
@@ -96,7 +96,7 @@ class GeneratorConfig(Component, family="generator", package="sftok.generators")
         for name, field in type(loss).model_fields.items():
             if name not in self.loss_settings and getattr(loss, name) != field.default:
                 raise ValueError(
-                    f"loss.{name} means nothing to the generator {self.reference!r}; leave it out"
+                    f"loss.{name} has no effect on the generator {self.reference!r}; leave it out"
                 )
 
     def points(self, grid: GuidanceGrid, steps: int, mask_schedule: str) -> list[GenerationConfig]:

@@ -30,11 +30,10 @@ class DiffusionConfig(GeneratorConfig):
     """What all diffusion generators share; the defaults are LDM-4's.
 
     Attributes:
-        noise_levels: levels of noise, from which training draws and of which sampling takes a few.
+        noise_levels: levels of noise; training draws from all of them, sampling uses a few.
         beta_start: variance that the first level adds.
         beta_end: variance that the last level adds; square roots are spaced evenly between the two.
-        sampling_steps: steps of DDIM. They are not those of a `GenerationConfig`, which compared generators
-            share.
+        sampling_steps: steps of DDIM, which replace those of a `GenerationConfig`.
     """
 
     noise_levels: int = Field(default=1000, ge=2)
@@ -46,8 +45,10 @@ class DiffusionConfig(GeneratorConfig):
     def _has_a_schedule(self) -> Self:
         if self.beta_start >= self.beta_end:
             raise ValueError(f"beta_start {self.beta_start} is not below beta_end {self.beta_end}")
-        if self.sampling_steps > self.noise_levels:
-            raise ValueError(f"sampling_steps {self.sampling_steps} exceeds noise_levels {self.noise_levels}")
+        if self.sampling_steps >= self.noise_levels:  # LDM's steps start one level up
+            raise ValueError(
+                f"sampling_steps {self.sampling_steps} is not below noise_levels {self.noise_levels}"
+            )
         return self
 
     def check(self, tokens: TokenShape) -> None:
@@ -90,7 +91,7 @@ class DiffusionConfig(GeneratorConfig):
         """
 
     def schedule(self) -> DDIMScheduler:
-        """The levels of noise, as LDM samples them: DDIM ends at the first level, not at none."""
+        """The levels of noise, as LDM samples them: DDIM ends at the first level, not at zero noise."""
         require("diffusers")
         from diffusers import DDIMScheduler
 
@@ -160,7 +161,7 @@ class DiffusionGenerator(Generator):
         Arguments are those of `Generator.sample`; of `config`, guidance alone is read.
         """
         config = config.model_copy(update={"steps": self.config.sampling_steps})
-        # Of its own: a schedule keeps the steps that it was set to, and several threads sample.
+        # A new one: a schedule keeps the steps that it was set to, and several threads may sample at once.
         schedule = self.config.schedule()
         schedule.set_timesteps(config.steps)
         shape = (len(labels), self.latent_dim, self.side, self.side)

@@ -32,7 +32,7 @@ class UNetConfig(DiffusionConfig, name="diffusion-unet"):
     @model_validator(mode="after")
     def _divides(self) -> Self:
         for width in self.channels:
-            if width % self.norm_groups:
+            if width < 1 or width % self.norm_groups:
                 raise ValueError(f"norm_groups {self.norm_groups} does not divide {width} channels")
         for width in {*self.channels[1:], self.channels[-1]}:  # the middle attends, too
             if width % self.head_dim:

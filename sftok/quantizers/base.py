@@ -80,6 +80,11 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
         def codebook_size(self) -> int:
             """Number of codes."""
 
+    @property
+    def follows_batches(self) -> bool:
+        """Whether every training batch changes its state, so that an update must be a single batch."""
+        return False
+
     def ids_per_image(self, num_latents: int) -> int:
         """Ids of an image with `num_latents` latents, K: more than latents for one with depth or chunks."""
         return num_latents

@@ -1,7 +1,8 @@
 """FSQ: finite scalar quantization, each channel rounded to one of a few levels (arXiv 2309.15505).
 
-The codebook is implicit: every combination of levels is a code. Nothing is learned and there is no loss. With
-tanh, a shift for even numbers of levels and a straight-through rounding it is the authors' and COSMOS's.
+The codebook is implicit: every combination of levels is a code. Nothing is learned and there is no loss. As
+in the authors' code and COSMOS, tanh bounds the latents, which are shifted where the number of levels is
+even, and gradients pass straight through the rounding.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ class FSQ(nn.Module):
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Quantize latents `[B, K, Dq]`; each is alone, nothing is drawn, and all losses are zero."""
+        """Quantize latents `[B, K, Dq]`, each independently. Nothing is drawn, and all losses are zero."""
         with torch.autocast(latents.device.type, enabled=False):
             bounded = self.bound(latents.float())
             rounded = bounded + (bounded.round() - bounded).detach()

@@ -1,4 +1,4 @@
-"""No quantization: a Gaussian around each latent, drawn to the standard normal (the VAE of LDM-4).
+"""No quantization: a Gaussian for each latent, pulled towards the standard normal (the VAE of LDM-4).
 
 The encoder gives a mean and a log variance for every number of a latent. Training decodes a sample;
 evaluation and generators use the mean.
@@ -16,7 +16,7 @@ from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, QuantizerConfig, kept
 
 LOG_VARIANCES = (-30.0, 20.0)
-"""To which log variances are clamped, as in the authors' code."""
+"""The range to which log variances are clamped, as in the authors' code."""
 
 
 class GaussianConfig(QuantizerConfig, name="gaussian"):

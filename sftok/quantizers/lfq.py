@@ -24,12 +24,12 @@ class LFQConfig(QuantizerConfig, name="lfq"):
         bits: channels of a latent. The entropy loss computes `2 ** bits` probabilities for every latent.
         commitment_cost: weight of the loss that pulls latents to their signs.
         entropy_weight: weight of the entropy loss, which is the weighted difference of both entropies.
-        sample_entropy_weight: of the mean entropy of a latent, which falls.
-        batch_entropy_weight: of the entropy of the whole batch, which rises.
+        sample_entropy_weight: weight of the mean entropy of a latent, which training lowers.
+        batch_entropy_weight: weight of the entropy of the whole batch, which training raises.
         entropy_temperature: divides the logits that the entropies are computed from.
         entropy_form: where the logarithm is kept finite.
         entropy_boost: the entropy loss starts at `1 + entropy_boost` times its weight.
-        boost_steps: batches of training until the boost has fallen, linearly, to zero.
+        boost_steps: training batches over which the boost falls linearly to zero.
     """
 
     bits: int = Field(default=18, ge=1, le=24)
@@ -47,6 +47,11 @@ class LFQConfig(QuantizerConfig, name="lfq"):
         """The number of combinations of bits."""
         return 2**self.bits
 
+    @property
+    def follows_batches(self) -> bool:
+        """Whether it counts batches, for the boost."""
+        return self.entropy_boost > 0
+
     def check(self, token_dim: int, num_latents: int) -> None:
         """Refuse latents whose channels are not as many as the bits."""
         if self.bits != token_dim:
@@ -63,9 +68,9 @@ class LFQ(nn.Module):
     """Signs of latents, as -1 and 1; the first channel is the least significant bit, and 0 counts as -1."""
 
     batches: Tensor
-    """Batches of training so far, which decide the boost; saved with the weights, so that runs resume.
+    """Training batches so far, which decide the boost; saved with the weights, so that runs resume.
 
-    A float, as everything that a file of weights may hold."""
+    A float, because the averaged weights are floats."""
 
     def __init__(self, config: LFQConfig) -> None:
         super().__init__()

@@ -30,10 +30,10 @@ class MultiscaleConfig(QuantizerConfig, name="multiscale"):
         scales: sides of the grids of codes, coarsest first; the last is the side of the latents' grid.
         branches: equal parts of the channels, each quantized by itself.
         commitment_cost: weight of the loss that pulls latents to their partial sums, summed over scales.
-        smoothings: convolutions that the scales share, each those next to it.
+        smoothings: number of convolutions; neighboring scales share one.
         smoothing_ratio: share of the convolution's output in the smoothed codes.
         dropout: share of a training batch, from its first image on, that loses its finest scales.
-        fewest_scales: scales that such an image keeps at least; how many is drawn uniformly.
+        fewest_scales: the fewest scales that such an image keeps; the number is drawn uniformly.
     """
 
     codebook_size: int = Field(default=4096, ge=2)
@@ -141,8 +141,8 @@ class Multiscale(nn.Module):
     ) -> Quantized:
         """Quantize latents `[B, N, Dq]`; in training mode, drop scales as `generator` draws.
 
-        Losses are means over images that keep a scale, and over branches. The codebook loss is averaged over
-        scales and trains codes and convolutions; the commitment loss is summed over scales, as the authors'.
+        Losses are means over images that keep a scale, and over branches. The codebook loss, which trains
+        codes and convolutions, is averaged over scales; the commitment loss is summed, as the authors do.
 
         Raises:
             ValueError: in training mode with dropout there is no generator.
@@ -189,7 +189,7 @@ class Multiscale(nn.Module):
         scales = torch.full((whole,), len(config.scales))
         if self.training and config.dropout:
             if generator is None:
-                raise ValueError("multi-scale quantization draws the scales that stay: it needs a generator")
+                raise ValueError("multi-scale quantization draws the scales to keep: it needs a generator")
             # One draw for every image of all processes, though only the first images use it.
             bounds = (config.fewest_scales, len(config.scales) + 1)
             drawn = torch.randint(*bounds, (whole,), generator=generator, device=generator.device)

@@ -42,6 +42,11 @@ class ResidualConfig(QuantizerConfig, name="residual"):
     decay: float = Field(default=0.99, ge=0, lt=1)
     restart_below: float = Field(default=1.0, ge=0)
 
+    @property
+    def follows_batches(self) -> bool:
+        """Its codebook moves with every batch."""
+        return True
+
     def ids_per_image(self, num_latents: int) -> int:
         """`depth` ids for each latent; those of one latent are neighbors, the coarsest first."""
         return num_latents * self.depth

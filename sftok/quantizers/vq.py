@@ -33,8 +33,8 @@ class VQConfig(QuantizerConfig, name="vq"):
         commitment_cost: weight of the loss that pulls latents to their codes.
         codebook_cost: weight of the loss that pulls codes to their latents.
         use_l2_norm: whether latents and codes are compared, and decoded, at length 1.
-        straight_through: whose gradient the codes get, if latents are normalized: that of the normalized
-            latents, or that of the latents as they come.
+        straight_through: where the gradient of the chosen codes goes if latents are normalized: to the
+            normalized latents, or past the normalization to the latents as they come.
         initial_codes: uniform in [-1/V, 1/V], the same normalized to length 1, or standard normal.
         entropy_weight: weight of the entropy loss in training.
         entropy_temperature: divides the squared distances that the entropies are computed from.

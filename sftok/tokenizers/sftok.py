@@ -10,6 +10,7 @@ An ablation chooses or injects another part; it never adds a flag here.
 
 from __future__ import annotations
 
+import math
 from typing import ClassVar, Self
 
 import torch
@@ -26,6 +27,7 @@ from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.maskgit_vqgan import MASKGIT_VQGAN
 from sftok.quantizers.base import Quantizer, QuantizerConfig, check_ids, config_of
 from sftok.quantizers.optvq import OptVQConfig
+from sftok.quantizers.tail_drop import FirstTokens
 
 
 class LatentTokenizerConfig(Config):
@@ -170,6 +172,12 @@ class SFTok(Pretrained):
     def codebook_size(self) -> int:
         """Number of ids."""
         return self.quantizer.codebook_size
+
+    @property
+    def bits_per_image(self) -> float:
+        """Bits of the ids that images are decoded from, log2(V) each."""
+        kept = self.quantizer.kept if isinstance(self.quantizer, FirstTokens) else self.num_tokens
+        return min(kept, self.num_tokens) * math.log2(self.codebook_size)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:

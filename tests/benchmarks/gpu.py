@@ -3,9 +3,10 @@
     nox -s gpu_benchmark                         on a GPU, within 8 minutes
     nox -s gpu_benchmark -- --device cpu --tiny  shows on any machine, within a minute, that it runs
 
-Each time stands beside its arithmetic floor: the operations that PyTorch counts, at the rate that the card
-reaches on one large bf16 matrix product. `seconds_per_step` in the JSON are the costs of the gpu profile: as
-`experiments/profiles/gpu.benchmark.json` they tell `run --dry-run` how long a run will take.
+Each time stands beside its arithmetic floor: the operations of products, convolutions and attention, at the
+rate that the card reaches on one large product of matrices in the same number format. `seconds_per_step` in
+the JSON are the costs of the gpu profile: as `experiments/profiles/gpu.benchmark.json` they tell
+`run --dry-run` how long a run will take.
 """
 
 from __future__ import annotations
@@ -24,20 +25,22 @@ import torch
 sys.path[:0] = [str(Path(__file__).parents[1] / folder) for folder in (".", "training")]
 
 import gpu_items  # noqa: E402
-from gpu_items import Bench  # noqa: E402
+import gpu_training  # noqa: E402
+from gpu_bench import Bench, matrix_rates  # noqa: E402
 
 from sftok.device import describe_device, open_device  # noqa: E402
 
 ITEMS: dict[str, Callable[[Bench], Iterator[dict]]] = {
-    "matrix": gpu_items.matrix_rates,
-    "stage-2-b": partial(gpu_items.stage_2, size="sftok-b"),
+    "matrix": matrix_rates,
+    "stage-2-b": partial(gpu_training.stage_2, size="sftok-b"),
     "decoding": gpu_items.decoding,
-    "stage-3": gpu_items.stage_3,
+    "stage-3": gpu_training.stage_3,
     "evaluation": gpu_items.evaluation,
     "input": gpu_items.pipeline,
     "profile": gpu_items.profile,
-    "optimizer": gpu_items.optimizers,
-    "stage-2-l": partial(gpu_items.stage_2, size="sftok-l"),
+    "optimizer": gpu_training.optimizers,
+    "stage-2-l": partial(gpu_training.stage_2, size="sftok-l"),
+    "max-autotune": gpu_training.max_autotune,
 }
 """In the order of what matters if time runs out."""
 

@@ -60,6 +60,26 @@ def test_lazy_and_eager_reading_agree(train):
     assert [len(batch.images) for batch in ordered_batches(lazy, 6)] == [6, 6, 3]
 
 
+@pytest.mark.parametrize(
+    ("rates", "cores", "chosen"),
+    [
+        ([100, 180, 185, 400], 32, 4),  # 8 threads gain less than a tenth: 16 are not tried
+        ([100, 90], 32, 2),
+        ([100, 200, 400, 800], 4, 8),  # twice as many as there are cores, at most
+    ],
+)
+def test_threads_are_added_as_long_as_they_decode_faster(train, monkeypatch, caplog, rates, cores, chosen):
+    tried = iter(rates)
+    ends = (end for rate in tried for end in (0.0, 1 / rate))
+    monkeypatch.setattr(encoded, "MEASURED_IMAGES", 1)
+    monkeypatch.setattr(encoded.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(encoded.time, "perf_counter", lambda: next(ends))
+    with caplog.at_level(logging.INFO):
+        assert train.threads == chosen
+    best = rates[encoded.CANDIDATES.index(chosen)]
+    assert f"{chosen} threads decode {best} images a second" in caplog.text
+
+
 def test_the_number_of_decoding_threads_is_measured_once_and_changes_no_pixel(train, monkeypatch, caplog):
     small = replace(train, memory_budget=0)
     places = torch.arange(len(small))

@@ -123,7 +123,7 @@ def test_the_views_are_part_of_every_training_and_of_no_evaluation() -> None:
     plain = planned({"augmentation.views": 1})
     assert set(plain.artifacts) == set(planned({}).artifacts), "one view is the center crop"
     changed = planned({**VIEWS, "augmentation.views": 2})
-    assert viewed(changed.artifacts) == {"classifier", "teacher", "codes", "stage"}
+    assert viewed(changed.artifacts) == {"classifier", "judge", "teacher", "codes", "stage"}
     assert not set(changed.artifacts) & set(plain.artifacts)
 
 

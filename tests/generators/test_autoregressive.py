@@ -205,6 +205,6 @@ def test_sizes_that_do_not_divide_are_refused(changes, message):
 
 
 def test_settings_of_another_loss_are_refused():
-    with pytest.raises(ValueError, match=r"loss\.label_smoothing means nothing to the generator 'llamagen'"):
+    with pytest.raises(ValueError, match=r"loss\.label_smoothing has no effect on the generator 'llamagen'"):
         MODELS["llamagen"].check_loss(GeneratorLossConfig(label_smoothing=0.2))
     MODELS["llamagen"].check_loss(GeneratorLossConfig(class_drop=0.2))

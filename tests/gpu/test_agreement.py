@@ -150,6 +150,7 @@ def test_the_memory_of_an_evaluation_does_not_grow_with_its_images(
     tmp_path: Path, device: torch.device
 ) -> None:
     measured(60, tmp_path / "warm", device)
-    few, many = (measured(count, tmp_path / str(count), device) for count in (60, 240))
+    few, many = (measured(count, tmp_path / str(count), device) for count in (200, 800))
     assert few > 0
-    assert many <= 1.2 * few
+    # How many batches are alive at once on a CPU depends on its threads; a leak would be 30 batches more.
+    assert many <= (1.2 if device.type == "cuda" else 3) * few

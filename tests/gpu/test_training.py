@@ -9,16 +9,14 @@ from typing import Any
 
 import pytest
 import torch
-from parallel_worker import LEARNING, STAGES, batches, images
+from every_stage import EVERY_STAGE
+from parallel_worker import LEARNING, batches, images
 from small_models import TEACHER
 from small_training import Recorder, assert_resumes, run, tokenizer_stage
 
 from sftok.data.tokens import TokensOnTheFly
-from sftok.models.classifier import Classifier, ClassifierConfig
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
-from sftok.randomness import seeded_initialization
-from sftok.training.stages.base import Stage, Step
-from sftok.training.stages.classifier import ClassifierStage
+from sftok.training.stages.base import Step
 from sftok.training.stages.tokenizer import AlignmentConfig, AlignmentStage
 
 pytestmark = pytest.mark.gpu
@@ -27,19 +25,11 @@ STEPS, STOPPED_AFTER = 20, 13
 FORMATS = ("fp32", "tf32", "bf16", "fp16")
 
 
-def classifier() -> Stage:
-    with seeded_initialization(0):
-        return ClassifierStage(Classifier(ClassifierConfig(image_size=16, num_classes=2, channels=(4, 8))))
-
-
-ALL: dict[str, Callable[[], Stage]] = {**STAGES, "classifier": classifier}
-
-
 def cases() -> list[Any]:
     cheap = {("alignment", "bf16"), ("fine-tuning", "fp32"), ("generator", "fp16")}
     return [
         pytest.param(stage, precision, marks=[pytest.mark.stand_in] * ((stage, precision) in cheap))
-        for stage in ALL
+        for stage in EVERY_STAGE
         for precision in FORMATS
     ]
 
@@ -52,7 +42,7 @@ def test_a_stage_trains_and_resumes_bit_for_bit(
     number_format = "fp32" if precision == "tf32" else precision
     config = LEARNING.model_copy(update={"precision": number_format})
     trained = assert_resumes(
-        ALL[stage], tmp_path, STOPPED_AFTER, STEPS, source=batches, config=config, device=device
+        EVERY_STAGE[stage], tmp_path, STOPPED_AFTER, STEPS, source=batches, config=config, device=device
     )
     weights = trained.trained.state_dict().values()
     assert {weight.device.type for weight in weights} == {device.type}
@@ -67,7 +57,7 @@ def test_half_precision_and_tf32_learn_what_float32_learns(
     for each in ("fp32", precision):
         device, recorder = opened(tf32=each == "tf32"), Recorder()
         config = LEARNING.model_copy(update={"precision": each.replace("tf32", "fp32")})
-        run(ALL["warm-up"](), tmp_path / each, recorder, STEPS, batches, config, device)
+        run(EVERY_STAGE["warm-up"](), tmp_path / each, recorder, STEPS, batches, config, device)
         curves.append([line["loss"] for line in recorder.lines])
     exact, found = curves
     assert found == pytest.approx(exact, rel=0.05)
@@ -93,13 +83,13 @@ def test_codes_that_a_teacher_computes_ahead_are_those_of_the_batch(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stage", ["alignment", "generator"])
+@pytest.mark.parametrize("stage", ["alignment", "generator", "llamagen"])
 def test_a_compiled_stage_learns_the_same_under_the_same_names(
     tmp_path: Path, device: torch.device, stage: str
 ) -> None:
     curves, names = [], []
     for mode in ("none", "default"):
-        recorder, trained = Recorder(), ALL[stage]()
+        recorder, trained = Recorder(), EVERY_STAGE[stage]()
         run(trained, tmp_path / mode, recorder, 5, batches, LEARNING, device, compile=mode)  # type: ignore[arg-type]
         curves.append([line["loss"] for line in recorder.lines])
         names.append(list(trained.trained.state_dict()))
@@ -110,7 +100,7 @@ def test_a_compiled_stage_learns_the_same_under_the_same_names(
 
 @pytest.mark.stand_in
 def test_the_weights_move_at_every_step(tmp_path: Path, device: torch.device) -> None:
-    stage, seen = ALL["warm-up"](), []
+    stage, seen = EVERY_STAGE["warm-up"](), []
 
     class Watching(Recorder):
         def progress(self, done: int, total: int) -> None:

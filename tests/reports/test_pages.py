@@ -126,7 +126,7 @@ def test_smoke_numbers_are_marked_wherever_they_show(maker: StoreMaker, report: 
     assert "Smoke run: the numbers are meaningless." in html[: html.index("<h1>")]
     captions = re.findall(r"<caption[^>]*>.*?</caption>", html, flags=re.DOTALL)
     with_numbers = [text for text in captions if "images" not in text]
-    assert len(with_numbers) == 4
+    assert len(with_numbers) == 5
     assert all("numbers are meaningless" in text for text in with_numbers)
     assert report(run, name="index.html").count("smoke: meaningless") == 2
     assert "meaningless" in report(run, name="table4.tex")

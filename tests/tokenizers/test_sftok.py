@@ -9,6 +9,7 @@ from small_models import seeded, sftok_config
 from sftok.config import ConfigError
 from sftok.decoding.schedule import DecodingConfig, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
+from sftok.quantizers.tail_drop import FirstTokens
 from sftok.quantizers.vq import VQ, VQConfig
 from sftok.tokenizers.sftok import SIZES, SFTok, SFTokConfig
 
@@ -34,6 +35,13 @@ def test_ids_that_no_encoder_makes_are_refused(tokenizer, images):
         with pytest.raises(ValueError, match="this codebook has 0 to 31"):
             tokenizer.decode(wrong, GREEDY)
     assert tokenizer.decode(ids[:0], GREEDY).shape == images[:0].shape
+
+
+def test_tokens_that_are_not_decoded_take_no_bits():
+    tokenizer = SFTok.from_config(sftok_config())
+    assert tokenizer.bits_per_image == 4 * 5
+    tokenizer.quantizer = FirstTokens(tokenizer.quantizer, 1)
+    assert tokenizer.bits_per_image == 5
 
 
 def test_hard_and_soft_lookup_decode_codes_and_logits(tokenizer, images):

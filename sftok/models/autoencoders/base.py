@@ -22,7 +22,7 @@ class AutoencoderConfig(Component, family="autoencoder", package="sftok.models.a
         """Latents per image, N."""
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse images or latents that the networks cannot have.
+        """Refuse images or latents that the networks cannot take.
 
         Raises:
             ValueError: `image_size` pixels per side or `latent_dim` channels do not fit.

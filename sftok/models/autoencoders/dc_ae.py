@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from sftok.extras import require
 from sftok.models.autoencoders.base import AutoencoderConfig, to_grid, to_sequence
-from sftok.models.layers import check_heads
 from sftok.randomness import initialization_from
 
 BLOCKS = ("ResBlock", "EfficientViTBlock")
@@ -30,7 +29,7 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
     Attributes:
         channels: one width per stage, stage 0 at full resolution; each but the last halves the grid.
         encoder_blocks: blocks per stage; stage 0 may have none, and then only changes resolution.
-        decoder_blocks: the same of the decoder.
+        decoder_blocks: the same for the decoder.
         attention_stages: how many stages, the coarsest ones, have attention instead of residual blocks.
         head_dim: channels of an attention head.
         decoder_norm: of the decoder's residual blocks. The published f32c32-in-1.0 has "batch_norm" and ReLU
@@ -55,13 +54,16 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
                 )
         if self.attention_stages > stages:
             raise ValueError(f"attention_stages {self.attention_stages} is more than {stages} stages")
+        if min(self.channels) < 1:
+            raise ValueError(f"channels {list(self.channels)}: every stage needs at least 1")
         for fine, coarse in pairwise(self.channels):
             if coarse % 4 or 4 * fine % coarse or 4 * coarse % fine:
                 raise ValueError(
                     f"channels {list(self.channels)}: no shortcut without weights from {fine} to {coarse}"
                 )
         for width in self.channels[stages - self.attention_stages :]:
-            check_heads(width, self.head_dim)
+            if width % self.head_dim:
+                raise ValueError(f"head_dim {self.head_dim} does not divide {width} channels")
         return self
 
     @property
@@ -78,7 +80,7 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
         return self.grid(image_size) ** 2
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse latents that the shortcuts cannot have.
+        """Refuse latents that the shortcuts cannot take.
 
         Raises:
             ValueError: `latent_dim` does not divide the channels of the last stage.

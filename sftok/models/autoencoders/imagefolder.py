@@ -1,7 +1,7 @@
 """ImageFolder: latents of several branches by one Vision Transformer (arXiv 2410.01756, Section 3.2).
 
-Class token, patches and the learned latent tokens of every branch attend to each other in the encoder, and
-the latent tokens leave. The branches lie in the same places of the image: their latents are joined along
+Class token, patches and the learned latent tokens of every branch attend to each other in the encoder, which
+returns the latent tokens. The branches lie in the same places of the image: their latents are joined along
 channels, quantized branch by branch, and enter the decoder as one grid, beside a mask token for each patch.
 """
 
@@ -25,7 +25,7 @@ class ImageFolderConfig(AutoencoderConfig, name="imagefolder"):
     Attributes:
         patch_size: pixels per side of a patch.
         latent_grid: latents per side, whatever the number of patches.
-        branches: latents that lie in the same place, each of `latent_dim / branches` channels.
+        branches: latents at each position, each with `latent_dim / branches` channels.
         layer_scale: initial factors of what each layer adds. DINOv2's are small, and grow when it is trained.
     """
 
@@ -43,7 +43,7 @@ class ImageFolderConfig(AutoencoderConfig, name="imagefolder"):
         return self
 
     def num_latents(self, image_size: int) -> int:
-        """Latents per image, N, whatever its size; those of all branches in a place are one."""
+        """Latents per image, N, whatever its size; those of all branches at one position count as one."""
         return self.latent_grid**2
 
     def check(self, image_size: int, latent_dim: int) -> None:
@@ -85,7 +85,7 @@ class ScaledBlock(TransformerBlock):
 
 
 class Trunk(nn.Module):
-    """What both halves are: class token, positions of the patches, blocks and a norm."""
+    """What both halves share: class token, positions of the patches, blocks and a norm."""
 
     def __init__(self, config: ImageFolderConfig, grid: int, levels: int) -> None:
         super().__init__()

@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from sftok.decoding.cumulative import cumulative
 from sftok.device import to_device
 from sftok.training.contexts.base import Context, ContextConfig
 from sftok.training.stages.base import Step
@@ -30,6 +31,6 @@ class SampledConfig(ContextConfig, name="sampled"):
         replaced = to_device(step.uniform(codes.shape), codes.device) < self.replacement_ratio
         thresholds = to_device(step.uniform(codes.shape), codes.device).unsqueeze(-1)
         # The number of codes whose cumulative probability lies below the threshold is a draw.
-        cumulative = (first_logits() / self.temperature).softmax(-1).cumsum(-1)
-        drawn = (cumulative < thresholds).sum(-1).clamp_max(cumulative.shape[-1] - 1)
+        reached = cumulative((first_logits() / self.temperature).softmax(-1))
+        drawn = (reached < thresholds).sum(-1).clamp_max(reached.shape[-1] - 1)
         return torch.where(replaced, drawn, codes)

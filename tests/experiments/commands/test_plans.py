@@ -104,6 +104,8 @@ def test_a_batch_larger_than_the_training_split_is_refused_before_anything_is_ma
     (plan,), data = plan_all(options, [table4.EXPERIMENT])
     with pytest.raises(DataError, match=r"batch size \d+ exceeds the 10 training images; lower"):
         require_images(plan.artifacts, data)
-    smaller = tuple((f"{part}.training.batch_size", 4) for part in ("classifier", "stage1", "stage2"))
+    smaller = tuple(
+        (f"{part}.training.batch_size", 4) for part in ("classifier", "judges", "stage1", "stage2")
+    )
     (plan,), data = plan_all(replace(options, overrides=given + smaller), [table4.EXPERIMENT])
     require_images(plan.artifacts, data)

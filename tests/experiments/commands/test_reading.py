@@ -11,6 +11,7 @@ import pytest
 from stored_runs import StoreMaker
 
 from experiments.__main__ import main
+from experiments.store import PROGRESS, write_json
 
 sys.path.insert(0, str(Path(__file__).parent))
 from light import assert_light
@@ -24,6 +25,20 @@ def store(tmp_path: Path) -> Iterator[Path]:
     maker = StoreMaker(tmp_path / "runs")
     maker.run(seeds=(0, 1, 2))
     yield maker.store.root
+    maker.close()
+
+
+def test_status_shows_what_delays_a_running_artifact(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    maker = StoreMaker(tmp_path)
+    run = maker.run(seeds=(0,), progress="partial")
+    running = run.request.by_name[run.rows[1].training[1].name]
+    write_json(maker.store.work_folder(running) / PROGRESS, {"preparing": "compiling", "updated": 1.0})
+    assert main(["status", "--store", str(tmp_path)]) == 0
+    line = next(each for each in capsys.readouterr().out.splitlines() if running.name in each)
+    assert line.split()[0] == "running"
+    assert line.endswith("compiling")
     maker.close()
 
 

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 from making import SOURCE, Recorder, artifact, make_request
 
-from experiments.executors.local import WorkerError, run_locally
+from experiments.executors.events import Event, Preparing, Progress, Started
+from experiments.executors.local import Watch, WorkerError, run_locally
+from experiments.executors.monitor import FileMonitor
 from experiments.executors.stop import Interrupted, Stop
 from experiments.store import Store, StoreError, write_json
 
@@ -54,6 +56,21 @@ def test_each_worker_has_a_gpu_whatever_its_name(store: Store, monkeypatch: pyte
     ]
     assert run_locally(make_request(*asking), store, 2, [], Stop()) == {}
     assert {store.result(each).gpu for each in asking} == set(names)
+
+
+def test_what_a_worker_prepares_is_told_once_and_then_its_progress(store: Store) -> None:
+    compiled, told = artifact("stage", label="compiled"), list[Event]()
+    store.prepare()
+    watch = Watch([compiled], store, [told.append])
+    with store.lock(compiled):
+        store.open_work(compiled, compiled.identity)
+        monitor = FileMonitor(store.work_folder(compiled), lambda *call: None, lambda: False)
+        monitor.preparing("compiling")
+        watch.look()
+        watch.look()
+        monitor.progress(1, 4)
+        watch.look()
+    assert told == [Started(compiled), Preparing(compiled, "compiling"), Progress(compiled, 1, 4, None)]
 
 
 @pytest.mark.slow

@@ -52,6 +52,17 @@ def test_remaining_time_counts_from_the_resumed_step(tmp_path: Path, monkeypatch
     assert json.loads((tmp_path / "progress.json").read_text())["done"] == 60
 
 
+def test_what_delays_the_next_unit_is_in_the_file_until_that_unit_is_done(tmp_path: Path) -> None:
+    told: list[str] = []
+    watched = FileMonitor(tmp_path, lambda *call: None, lambda: False, told.append)
+    watched.preparing("compiling")
+    content = json.loads((tmp_path / "progress.json").read_text())
+    assert (content["preparing"], told) == ("compiling", ["compiling"])
+    assert "total" not in content
+    watched.progress(1, 100)
+    assert "preparing" not in json.loads((tmp_path / "progress.json").read_text())
+
+
 def test_a_full_disk_does_not_stop_the_progress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tried: list[Path] = []
 
@@ -62,8 +73,9 @@ def test_a_full_disk_does_not_stop_the_progress(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(monitor, "write_json", full)
     watched, seen = monitored(tmp_path)
     watched.progress(1, 2)
+    watched.preparing("compiling")
     assert seen == [(1, 2, None)]
-    assert tried == [tmp_path / "progress.json"]
+    assert tried == 2 * [tmp_path / "progress.json"]
 
 
 def test_work_without_checkpoints_stops_when_asked(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ def test_groups_have_one_kind_and_the_same_inputs() -> None:
 def test_a_snapshot_holds_the_code_and_its_commit(tmp_path: Path) -> None:
     path = take_snapshot(tmp_path)
     assert (path / "experiments" / "executors" / "inline.py").is_file()
-    assert (path / "sftok" / "models" / "tokenizer.py").is_file()
+    assert (path / "sftok" / "tokenizers" / "sftok.py").is_file()
     assert (path / COMMIT_FILE).read_text() == checkout_commit()
     assert take_snapshot(tmp_path) == path
     assert [each.name for each in tmp_path.iterdir()] == [path.name]

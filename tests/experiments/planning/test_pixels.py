@@ -69,3 +69,51 @@ def test_parts_that_do_not_fit_are_refused_before_any_work() -> None:
     wrong = row(pixels__autoencoder={"name": PATCHES, "patch_size": 5})
     with pytest.raises(ConfigError, match="not a multiple of patch_size 5"):
         plan(wrong)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            {
+                "pixels.quantizer": {"name": "projected", "codebook_size": 20, "source_dim": 31},
+                "pixels.codebook": {"features": {"name": "classifier", "level": 2}},
+            },
+            r"pixels.quantizer.source_dim = 31: features of 'classifier' have 32 channels",
+        ),
+        (
+            {
+                "pixels.quantizer": {"name": "projected", "codebook_size": 20, "source_dim": 32},
+                "pixels.codebook": {"features": {"name": "clip"}},
+            },
+            r"source_dim = 32: features of 'clip' have 768 channels",
+        ),
+        ({"pixels.semantic": {"features": {"name": "classifier", "level": 9}}}, "no level 9"),
+        (
+            {"pixels.quantizer": {"name": "residual"}, "pixels.training.gradient_accumulation": 2},
+            "the quantizer 'residual' changes with every batch",
+        ),
+        (
+            {
+                "pixels.quantizer": {"name": "lfq", "bits": 4, "entropy_boost": 2},
+                "pixels.training.gradient_accumulation": 2,
+            },
+            "the quantizer 'lfq' changes with every batch",
+        ),
+        (
+            {
+                "pixels.quantizer": {"name": "multiscale", "scales": [1, 2, 4], "branches": 4},
+                "pixels.semantic": {"features": {"name": "classifier"}},
+            },
+            r"branches differ: {'quantizer': 4, 'semantic': 2}",
+        ),
+    ],
+)
+def test_parts_that_contradict_each_other_are_refused_before_any_work(overrides: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        plan(row(), **overrides)
+
+
+def test_gradients_accumulate_around_quantizers_that_keep_no_count() -> None:
+    lfq = {"pixels.quantizer": {"name": "lfq", "bits": 4}, "pixels.training.gradient_accumulation": 2}
+    assert plan(row(), **lfq).rows[0].training[0].training.gradient_accumulation == 2  # type: ignore[attr-defined]

@@ -5,7 +5,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from experiments.planning.sources import DEVIATIONS, ENDINGS, SOURCES, source, source_at
+import pytest
+from plans import SPECS
+
+from experiments.commands.description import content
+from experiments.planning.sources import DEVIATIONS, ENDINGS, OF_VARIANTS, SOURCES, source, source_at
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 from sftok.config import flat
@@ -18,10 +22,18 @@ def test_every_value_of_the_paper_profile_has_a_source() -> None:
     assert not [key for key in PAPER if source(key) is None]
 
 
+@pytest.mark.parametrize("table", ["table1", "table2"])
+def test_every_value_of_every_system_has_a_source(table: str) -> None:
+    said = content(SPECS[table], None, PROFILES["paper"], {})["row_sources"]
+    missing = [(row, key) for row, keys in said.items() for key, text in keys.items() if text == "not said"]
+    assert missing == []
+
+
 def test_every_deviation_that_is_named_is_a_row() -> None:
     lines = (ROOT / "docs" / "deviations.md").read_text().splitlines()
     rows = {line.split("|")[1].strip() for line in lines if line.startswith("|")}
-    named = {text.partition(DEVIATIONS)[2] for text in (*SOURCES.values(), *ENDINGS.values())}
+    sources = (*SOURCES.values(), *ENDINGS.values(), *OF_VARIANTS.values())
+    named = {text.partition(DEVIATIONS)[2] for text in sources}
     assert named - {""} <= rows
 
 

@@ -126,7 +126,8 @@ def test_weights_come_from_the_generator_alone():
         ({"decoder_blocks": (0, 1)}, "decoder_blocks"),
         ({"attention_stages": 5}, "attention_stages 5 is more than 4 stages"),
         ({"channels": (8, 16, 18, 32)}, "no shortcut without weights from 16 to 18"),
-        ({"head_dim": 12}, "heads 12 does not divide width 16"),
+        ({"channels": (8, 0, 16, 32)}, r"channels \[8, 0, 16, 32\]: every stage needs at least 1"),
+        ({"head_dim": 12}, "head_dim 12 does not divide 16 channels"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(changes, message):
