@@ -104,6 +104,9 @@ def _explanation(
     """rFID under every variation of the protocol."""
     if options.reference is not None:
         raise ConfigError("--explain compares references itself; leave --reference out")
+    for option in ("bootstrap", "per-class", "probe"):
+        if getattr(options, option.replace("-", "_")):
+            raise ConfigError(f"--explain prints rFID alone; leave --{option} out")
     split = setting.evaluation.split
     artifact = Explanation(
         label=f"explanation of {subject.label}",

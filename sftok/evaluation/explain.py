@@ -60,34 +60,43 @@ VARIATIONS = (
     Variation(
         name="squashed",
         changed="reference resized to a square, not cropped",
-        who="showlab/D-AR issue 3: 2.2 instead of 1.5",
+        who="showlab/D-AR issue 3: uncropped originals, 2.2 instead of 1.5",
     ),
     Variation(
         name="train",
         changed="reference: training images",
-        who="ADM's reference batches, generation papers; LightningDiT issue 7",
+        who="MAR (LightningDiT issue 7: 1.22, 0.53 on validation); "
+        "ADM's batch (guided-diffusion issue 161: VAR 2.70, not 0.92; RAE issue 11: 1.90, not 0.58)",
     ),
-    Variation(name="rounded", changed="rounded to uint8, not truncated", who="torchvision's save_image"),
-    Variation(name="jpeg95", changed="reconstructions saved as JPEG 95", who="sample folders saved as .jpg"),
+    Variation(
+        name="rounded",
+        changed="rounded to uint8, not truncated",
+        who="torchvision's save_image, which adds 0.5",
+    ),
+    Variation(
+        name="jpeg95",
+        changed="reconstructions saved as JPEG 95",
+        who="folders saved as .jpg; effect in Parmar et al. 2022",
+    ),
     Variation(
         name="bilinear",
         changed="originals of the reference resized bilinearly",
-        who="torchvision's Resize without interpolation=BICUBIC",
+        who="torchvision's Resize by default",
     ),
     Variation(
         name="no-antialias",
         changed="originals of the reference resized without antialiasing",
-        who="OpenCV, and Resize on tensors with antialias=False",
+        who="OpenCV's resize, torch's interpolate by default (Parmar et al. 2022)",
     ),
     Variation(
         name="clean-fid",
         changed="images resized for the network by PIL (bicubic, antialiased)",
-        who="clean-fid (Parmar et al. 2022); VQGAN-LC's 2.62",
+        who="clean-fid (Parmar et al. 2022): VQGAN-LC's 2.62; LlamaGen issue 34: 2.11 for 2.19",
     ),
     Variation(
         name="tensorflow-resize",
         changed="images resized for the network bilinearly, without antialiasing",
-        who="Inception graphs of 2015: torch-fidelity, pytorch-fid, ADM",
+        who="TensorFlow's graph of 2015, as torch-fidelity (VQGAN's 4.9) and ADM's evaluator have it",
     ),
     Variation(
         name="batch-1",
@@ -98,9 +107,11 @@ VARIATIONS = (
     Variation(
         name="half",
         changed="half of the images",
-        who="subsets: FID is biased by the number (Chong and Forsyth 2020)",
+        who="subsets: FID is biased upwards by few images (Chong and Forsyth 2020)",
     ),
-    Variation(name="tenth", changed="a tenth of the images", who="subsets, as above"),
+    Variation(
+        name="tenth", changed="a tenth of the images", who="subsets, as above; DDCM issue 3: 1,000 of 50,000"
+    ),
 )
 
 

@@ -305,3 +305,12 @@ def test_numbers_of_classes_are_printed_and_on_the_page_of_the_subject(
     (index,) = (tmp_path / "runs" / "report").glob("evaluate.html")
     psnr = [row["value"] for row in rows if row["metric"] == "psnr" and row["class"] is None]
     assert all(f"{value:.2f}" in index.read_text() or f"{value:.4f}" in index.read_text() for value in psnr)
+
+
+@pytest.mark.parametrize("option", [["--bootstrap", "5"], ["--per-class"], ["--probe"]], ids="".join)
+def test_an_explanation_refuses_what_it_would_leave_out(
+    option: list[str], checkpoint: Path, images: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = ["evaluate", str(checkpoint), "--data", str(images), "--explain", *option]
+    assert main([*line, "--store", str(tmp_path / "runs")]) == 2
+    assert f"--explain prints rFID alone; leave {option[0]} out" in capsys.readouterr().err

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 
+SLOW = frozenset({"torch", "mlflow", "matplotlib", "optuna", "submitit"})
 
-def assert_light(arguments: list[str], *more: str) -> None:
-    """The command succeeds, and loads none of the slow libraries nor `more`."""
+
+def assert_light(arguments: list[str], *more: str, needed: str = "") -> None:
+    """The command succeeds, and loads none of the slow libraries but the one `needed`, nor `more`."""
     script = (
         "import sys; from experiments.__main__ import main; code = main(sys.argv[1:]); "
-        f"slow = {{'torch', 'mlflow', 'matplotlib', 'optuna', 'submitit', *{more}}} & sys.modules.keys(); "
+        f"slow = {sorted({*SLOW, *more} - {needed})}; slow = set(slow) & sys.modules.keys(); "
         "sys.exit(f'loaded: {slow}' if slow else code)"
     )
     command = [sys.executable, "-c", script, *arguments]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,9 @@ import pytest
 
 from experiments.__main__ import main
 from experiments.store import read_result
+
+sys.path.insert(0, str(Path(__file__).parent))
+from light import assert_light
 
 PROTOCOL = {
     "fingerprint": "f" * 64,
@@ -126,3 +130,9 @@ def test_an_evaluation_that_is_not_known_or_not_one_is_refused(
     evaluated(ours, "measurement-cc", 20.0)
     assert main(["compare", name, "measurement-aa", "--store", str(ours)]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_neither_needs_what_made_the_numbers(stores: tuple[Path, Path]) -> None:
+    ours, theirs = map(str, stores)
+    assert_light(["compare", "measurement-aa", "measurement-bb", "--store", theirs])
+    assert_light(["merge", theirs, "--store", ours], needed="matplotlib")  # it draws the page again

@@ -61,6 +61,10 @@ def test_a_log_is_read_without_the_libraries_that_wrote_it(tmp_path: Path) -> No
     assert_light(["logs", artifact.name, "--store", str(tmp_path)], "pandas")
 
 
+def test_nothing_to_cancel_is_found_without_torch(store: Path) -> None:
+    assert_light(["cancel", "table4", "--store", str(store)], "pandas", needed="submitit")
+
+
 def test_every_number_has_the_fingerprint_of_its_protocol(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
