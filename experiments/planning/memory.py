@@ -78,7 +78,9 @@ def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage, TrainingConfig]]:
     from sftok.training.measure import stage_of
 
     size, tokens = recipe.data.image_size, recipe.tokenizer.num_latent_tokens
-    yield "teacher", TeacherStage(MaskGITVQGAN(recipe.teacher.backbone, size)), recipe.teacher.training
+    teacher = TeacherStage(MaskGITVQGAN(recipe.teacher.backbone, size))
+    # An upper bound: convolutions in half precision take minutes on a CPU.
+    yield "teacher", teacher, recipe.teacher.training.model_copy(update={"precision": "fp32"})
     for number, name, training in (
         (2, "alignment", recipe.stage2.training),
         (3, "fine-tuning", recipe.stage3.training),
