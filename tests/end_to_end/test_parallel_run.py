@@ -27,7 +27,7 @@ def test_two_processes_run_a_table(tmp_path: Path) -> None:
     processes = {
         name.partition("-")[0]: result["provenance"]["processes"] for name, result in results.items()
     }
-    assert processes == {"classifier": 1, "teacher": 2, "codes": 1, "stage": 2, "evaluation": 1}
+    assert processes == {"classifier": 1, "judge": 1, "teacher": 2, "codes": 1, "stage": 2, "evaluation": 1}
     assert all(result["provenance"]["device"] == "cpu" for result in results.values())
     assert not any(list((tmp_path / name).iterdir()) for name in ("work", "locks", "failures"))
 
