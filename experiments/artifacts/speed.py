@@ -44,6 +44,7 @@ class Speed(Artifact, kind="speed"):
     """Size, and images per second; nothing depends on it, and another run measures other numbers.
 
     Rows of one run are measured in one process, one after the other, unless several workers share a machine.
+    All of them compute in float32, as most of them do in an evaluation.
     """
 
     tokenizer: TokenizerArtifact
@@ -71,7 +72,7 @@ class Speed(Artifact, kind="speed"):
             tokenizer=tokenizer,
             decoding=decoding,
             split=split,
-            precision=recipe.evaluation.precision,
+            precision="fp32",
         )
 
     def make(self, context: Context) -> dict[str, Any]:
