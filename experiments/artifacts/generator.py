@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     from sftok.generators.base import Generator
 
 
+MEASURED_IMAGES = 10_000
+"""Training images from whose latents a generator takes their deviation."""
+
+
 class TrainGenerator(Artifact, kind="generator", parallel=True):
     """A trained generator."""
 
@@ -49,7 +53,7 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
         network = self.model.build(self.shape, images.num_classes, noise)
         tokens = TokenCache(context.folder_of(self.tokens), len(images), self.num_tokens)
         if self.latent_dim is not None:
-            network.measure(tokens.first())
+            network.measure(tokens.spread(MEASURED_IMAGES))
         stage = GeneratorStage(network, tokens, self.loss)
         return train_model(context, self, stage, network, network.record, WithoutPixels(images))
 

@@ -177,9 +177,14 @@ class TokenCache:
         kind = np.int64 if self.description.codebook_size else np.float32
         return to_device(torch.from_numpy(np.stack(rows).astype(kind)), batch.images.device)
 
-    def first(self) -> Tensor:
-        """The ids or latents in the first file: those of the first images."""
-        return torch.from_numpy(self._ids(0, 0))
+    def spread(self, count: int) -> Tensor:
+        """The ids or latents of `count` images, or of all if there are fewer, at equal distances.
+
+        The first images of a folder may be of one class.
+        """
+        images = self.description.images
+        places = np.linspace(0, images - 1, min(count, images)).round().astype(int)
+        return torch.from_numpy(np.stack([self._row(int(place), 0) for place in places]))
 
     def counts(self) -> Tensor:
         """How often each id occurs in all views, int64 `[codebook_size]`."""

@@ -230,4 +230,6 @@ def test_latents_are_kept_to_the_last_bit(tmp_path: Path) -> None:
     cache = TokenCache(write(tmp_path, encoder=Latents()), len(IMAGES), 2)
     for batch in ordered_batches(IMAGES, 7):
         assert torch.equal(cache(batch), Latents().encode(batch.images))
-    assert cache.first().shape == (PER_FILE, 2, 2)
+    every = cache.spread(10**6)
+    assert every.shape == (len(IMAGES), 2, 2)
+    assert torch.equal(cache.spread(3), every[[0, 11, 22]]), "of all files, not of the first one"
