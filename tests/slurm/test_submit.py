@@ -55,7 +55,7 @@ def test_table4_has_the_same_bits_by_every_executor(lab: Lab, tmp_path: Path) ->
     queued, inline, local = (tmp_path / executor for executor in ("slurm", "inline", "local"))
     done = experiments(*arguments, queued, "--executor", "slurm")
     assert done.returncode == 0, done.stderr
-    assert "11 jobs queued" in done.stdout
+    assert "13 jobs queued" in done.stdout
     assert experiments(*arguments, inline).returncode == 0
     assert experiments(*arguments, local, "--executor", "local", "--workers", "2").returncode == 0
     again = experiments(*arguments, queued, "--executor", "slurm")
