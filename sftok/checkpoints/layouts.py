@@ -113,7 +113,7 @@ def _unwrapped(tensors: Tensors) -> Iterator[Tensors]:
 
 
 def _tokenizers(tensors: Tensors) -> Iterator[Tensors]:
-    """`tensors` and what they hold without wrappers, and then the tokenizer in a diffusion generator's file."""
+    """`tensors` without their wrappers, and the tokenizer alone where they are a diffusion generator's."""
     for unwrapped in _unwrapped(tensors):
         yield unwrapped
         if any(name.startswith(FIRST_STAGE) for name in unwrapped):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from dataclasses import replace
@@ -156,17 +157,17 @@ COMPVIS = (
     (r"mid_block\.attentions\.0\.to_", "mid.attn_1."),
     ("conv_norm_out", "norm_out"),
     ("conv_shortcut", "nin_shortcut"),
-    (r"decoder\.up\.(\d+)", lambda match: f"decoder.up.{2 - int(match[1])}"),
 )
 
 
 def as_compvis(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """KL f4, in the layout of diffusers, as CompVis' code lays it out."""
+    """A convolutional autoencoder in the layout of diffusers as CompVis' code lays it out."""
+    last = max(int(match[1]) for name in weights if (match := re.match(r"decoder\.up_blocks\.(\d+)", name)))
 
     def renamed(name: str) -> str:
         for pattern, replacement in COMPVIS:
             name = re.sub(pattern, replacement, name)
-        return name
+        return re.sub(r"(decoder\.up\.)(\d+)", lambda match: f"{match[1]}{last - int(match[2])}", name)
 
     return {
         renamed(name): tensor[..., None, None] if ".attentions." in name and tensor.dim() == 2 else tensor
@@ -180,18 +181,17 @@ def as_old_diffusers(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     return {pattern.sub(lambda match: old[match[0]], name): tensor for name, tensor in weights.items()}
 
 
-def test_the_names_made_for_compvis_are_those_of_the_release():
-    """The fixture of the next tests, not the package: else they would prove nothing."""
-    official = released("ldm_kl_f4").tensors
-    ours = {
-        name.replace(".network", "").removeprefix("encoder.quant").removeprefix("decoder.post"): tensor
-        for name, tensor in interpret(released("ldm_kl_f4")).tensors.items()
+def test_compvis_names_here_are_those_that_another_release_pairs_with_diffusers():
+    """MoVQ has these networks too; its authors' names and those of diffusers were paired by others."""
+    pairs = json.loads(gzip.decompress((REFERENCE / "keys_tokenizers.json.gz").read_bytes()))
+    shared = {
+        theirs: diffusers
+        for theirs, diffusers in pairs["movq_to_diffusers"].items()
+        if not re.search(r"quantize|norm_layer|conv_[yb]|(down|up)\.\d\.attn", theirs)
     }
-    ends = {"_conv.weight", "_conv.bias", "_quant_conv.weight", "_quant_conv.bias"}
-    renamed = as_compvis({name: tensor for name, tensor in ours.items() if name not in ends})
-    assert {name: tensor.shape for name, tensor in renamed.items()} == {
-        name: tensor.shape for name, tensor in official.items() if "quant_conv" not in name
-    }
+    assert len(shared) > 80
+    renamed = as_compvis({diffusers: torch.zeros(1) for diffusers in shared.values()})
+    assert list(renamed) == list(shared)
 
 
 SYSTEMS = {

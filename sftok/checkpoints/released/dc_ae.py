@@ -76,7 +76,9 @@ def record(tensors: Tensors) -> Record:
     return tokenizer(autoencoder(tensors), latent_dim, {"name": "identity"})
 
 
-_LAYER = r"(?:conv|conv[12]|norm|attn\.norm_out|attn\.to_[a-z_]+(?:\.\d+)?(?:\.proj_(?:in|out))?|conv_out\.\w+)"
+_LAYER = (
+    r"(?:conv|conv[12]|norm|attn\.norm_out|attn\.to_[a-z_]+(?:\.\d+)?(?:\.proj_(?:in|out))?|conv_out\.\w+)"
+)
 _TENSOR = r"(?:weight|bias|running_mean|running_var|num_batches_tracked)"
 
 LAYOUTS: Sequence[Layout] = (

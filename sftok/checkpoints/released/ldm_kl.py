@@ -1,4 +1,4 @@
-"""The Gaussian autoencoders of latent diffusion (KL f4), as CompVis released them and as diffusers lays them out.
+"""Gaussian autoencoders of latent diffusion (KL f4), as CompVis released them and as diffusers lays them out.
 
 Their latents are continuous. The names are converted to those of diffusers, whose networks this package uses.
 """
