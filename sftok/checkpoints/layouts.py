@@ -18,6 +18,16 @@ from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tenso
 WRAPPERS = ("module.", "_orig_mod.", "model.")
 """Prefixes that DistributedDataParallel, torch.compile and training frameworks put before every name."""
 
+FIRST_STAGE = "first_stage_model."
+"""The prefix of the tokenizer's tensors in the file of a latent-diffusion generator."""
+DIFFUSION = (
+    "model.diffusion_model.",
+    "model_ema.",
+    "cond_stage_model.",
+    *("betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "logvar", "scale_factor"),
+)
+"""How the other tensors of such a file begin: networks, and constants of the noise schedule."""
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -77,7 +87,7 @@ def interpret(file: WeightFile) -> Checkpoint:
 
 
 def _converted(file: WeightFile) -> tuple[str, Record, dict[str, Tensor]]:
-    for tensors in _unwrapped(file.tensors):
+    for tensors in _tokenizers(file.tensors):
         layout = next((layout for layout in layouts() if layout.matches(tensors)), None)
         if layout is None:
             continue
@@ -100,3 +110,22 @@ def _unwrapped(tensors: Tensors) -> Iterator[Tensors]:
     for prefix in WRAPPERS:
         if tensors and all(name.startswith(prefix) for name in tensors):
             yield from _unwrapped({name.removeprefix(prefix): tensor for name, tensor in tensors.items()})
+
+
+def _tokenizers(tensors: Tensors) -> Iterator[Tensors]:
+    """`tensors` without their wrappers, and the tokenizer alone where they are a diffusion generator's."""
+    for unwrapped in _unwrapped(tensors):
+        yield unwrapped
+        if any(name.startswith(FIRST_STAGE) for name in unwrapped):
+            yield from _unwrapped(_first_stage(unwrapped))
+
+
+def _first_stage(tensors: Tensors) -> Tensors:
+    """The tensors of the tokenizer by its own names; others are kept if unknown, for a rule to refuse."""
+    return {
+        name.removeprefix(FIRST_STAGE)
+        if name.startswith(FIRST_STAGE)
+        else f"{name} (beside {FIRST_STAGE}*)": tensor
+        for name, tensor in tensors.items()
+        if not name.startswith(DIFFUSION)
+    }

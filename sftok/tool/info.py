@@ -44,11 +44,12 @@ def describe(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def _text(found: dict[str, Any]) -> str:
-    size = found["image_size"]
+    size, codes = found["image_size"], found["codebook_size"]
+    source = f"from a codebook of {codes}" if codes else "continuous latents without ids"
     rows = {
         "architecture": found["architecture"],
         "images": f"{size} x {size}; {found['preprocessing']['transform']}; values in [0, 1]",
-        "tokens": f"{found['num_tokens']} per image, from a codebook of {found['codebook_size']}",
+        "tokens": f"{found['num_tokens']} per image, {source}",
         "decoding": ", ".join(f"{name} {value}" for name, value in found["decoding"].items()),
         **{f"{name} parameters": f"{count:,}" for name, count in found["parameters"].items()},
         "identity": found["identity"],

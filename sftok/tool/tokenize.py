@@ -30,6 +30,11 @@ def run(options: argparse.Namespace) -> None:
         raise ToolError(f"{output}: token files end in .npz, by which `reconstruct` knows them")
     files = find_images(options.images)
     tokenizer = open_tokenizer(options.checkpoint, options.seed, options.teacher)
+    if not tokenizer.codebook_size:
+        raise ToolError(
+            f"{options.checkpoint}: its latents are continuous, so there are no ids to write; "
+            "`reconstruct` and `evaluate` take it"
+        )
     device = place(tokenizer, options.device)
     batches = read_batches(files, tokenizer.image_size, options.batch_size, options.unreadable)
     kept, ids = [], []

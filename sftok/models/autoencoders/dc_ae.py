@@ -34,6 +34,10 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
         head_dim: channels of an attention head.
         decoder_norm: of the decoder's residual blocks. The published f32c32-in-1.0 has "batch_norm" and ReLU
             there; "rms_norm" (with SiLU) treats each image by itself.
+        resampling: "shuffle" moves space to channels and back. The published f32c32-sana-1.0 has
+            "convolution": with stride 2 on the way down, after nearest-neighbor upsampling on the way up.
+        attention_scales: kernel sizes of the depthwise convolutions that add further queries, keys and
+            values to attention; (5,) in f32c32-sana-1.0.
     """
 
     channels: tuple[int, ...] = Field(default=(128, 256, 512, 512, 1024, 1024), min_length=2)
@@ -42,6 +46,8 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
     attention_stages: int = Field(default=3, ge=0)
     head_dim: int = Field(default=32, ge=1)
     decoder_norm: Literal["rms_norm", "batch_norm"] = "rms_norm"
+    resampling: Literal["shuffle", "convolution"] = "shuffle"
+    attention_scales: tuple[int, ...] = ()
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
@@ -61,6 +67,8 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
                 raise ValueError(
                     f"channels {list(self.channels)}: no shortcut without weights from {fine} to {coarse}"
                 )
+        if any(scale < 1 or scale % 2 == 0 for scale in self.attention_scales):
+            raise ValueError(f"attention_scales {list(self.attention_scales)}: kernel sizes must be odd")
         for width in self.channels[stages - self.attention_stages :]:
             if width % self.head_dim:
                 raise ValueError(f"head_dim {self.head_dim} does not divide {width} channels")
@@ -130,7 +138,10 @@ class DCAEEncoder(nn.Module):
         self.padding = _padding(config, image_size)
         with initialization_from(generator):
             self.network = autoencoder_dc.Encoder(
-                in_channels=3, layers_per_block=config.encoder_blocks, **_common(config, latent_dim)
+                in_channels=3,
+                layers_per_block=config.encoder_blocks,
+                downsample_block_type="pixel_unshuffle" if config.resampling == "shuffle" else "conv",
+                **_common(config, latent_dim),
             )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -161,6 +172,7 @@ class DCAEDecoder(nn.Module):
                 layers_per_block=config.decoder_blocks,
                 norm_type=tuple(norms),
                 act_fn=tuple(ACTIVATIONS[norm] for norm in norms),
+                upsample_block_type="pixel_shuffle" if config.resampling == "shuffle" else "interpolate",
                 **_common(config, latent_dim),
             )
 
@@ -175,7 +187,7 @@ def _common(config: DCAEConfig, latent_dim: int) -> dict[str, Any]:
         "attention_head_dim": config.head_dim,
         "block_type": config.stage_kinds,
         "block_out_channels": config.channels,
-        "qkv_multiscales": ((),) * len(config.channels),
+        "qkv_multiscales": (config.attention_scales,) * len(config.channels),
     }
 
 

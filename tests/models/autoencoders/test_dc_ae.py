@@ -128,6 +128,7 @@ def test_weights_come_from_the_generator_alone():
         ({"channels": (8, 16, 18, 32)}, "no shortcut without weights from 16 to 18"),
         ({"channels": (8, 0, 16, 32)}, r"channels \[8, 0, 16, 32\]: every stage needs at least 1"),
         ({"head_dim": 12}, "head_dim 12 does not divide 16 channels"),
+        ({"attention_scales": (3, 4)}, r"attention_scales \[3, 4\]: kernel sizes must be odd"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(changes, message):
