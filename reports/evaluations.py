@@ -107,7 +107,7 @@ def write_evaluations(folder: Path, store: Path) -> Path | None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     pages = {
-        subject.name: page for subject in subjects if (page := _write_pictures(folder, subject)) is not None
+        subject.name: link for subject in subjects if (link := _write_pictures(folder, subject)) is not None
     }
     prints = dict.fromkeys(subject.fingerprint for subject in subjects)
     groups = [_group([each for each in subjects if each.fingerprint == one], pages) for one in prints]
