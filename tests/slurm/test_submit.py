@@ -70,7 +70,7 @@ def test_table4_has_the_same_bits_by_every_executor(lab: Lab, tmp_path: Path) ->
     assert (queued / "report" / "table4.html").exists()
     assert (queued / "mlflow.db").exists()
     assert numbers(queued) == numbers(inline) == numbers(local)
-    assert len(weights(inline)) == 6
+    assert len(weights(inline)) == 8
     assert weights(queued) == weights(inline) == weights(local)
     log = experiments("logs", "teacher", "--store", queued)
     assert "teacher: done in" in log.stdout
