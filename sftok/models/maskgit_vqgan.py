@@ -20,6 +20,7 @@ from sftok.checkpoints.pretrained import Pretrained
 from sftok.config import Config
 from sftok.distributed import SINGLE, World
 from sftok.models.base import BackboneConfig, PixelDecoder
+from sftok.models.convolutional import ConvolutionalShape
 from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 from sftok.quantizers.optvq import sinkhorn
 
@@ -30,37 +31,8 @@ At the released width, the output of the widest layer then takes a gigabyte, and
 """
 
 
-class VQGANConfig(BackboneConfig, name="maskgit-vqgan"):
-    """The shape of a VQGAN; encoder and decoder mirror each other. The defaults are the paper's teacher.
-
-    Attributes:
-        hidden_channels: channels at full resolution, before the multiplier.
-        channel_multipliers: one per resolution, finest first; each but the last halves the image.
-        num_res_blocks: residual blocks per resolution, and in the middle.
-        norm_groups: groups of every group norm.
-    """
-
-    hidden_channels: int = Field(default=128, ge=1)
-    channel_multipliers: tuple[int, ...] = Field(default=(1, 1, 2, 2, 4), min_length=1)
-    num_res_blocks: int = Field(default=2, ge=1)
-    norm_groups: int = Field(default=32, ge=1)
-
-    @model_validator(mode="after")
-    def _divides(self) -> Self:
-        for channels in (self.hidden_channels, *self.channels):
-            if channels < 1 or channels % self.norm_groups:
-                raise ValueError(f"norm_groups {self.norm_groups} does not divide {channels} channels")
-        return self
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels at each resolution, finest first."""
-        return tuple(self.hidden_channels * multiplier for multiplier in self.channel_multipliers)
-
-    @property
-    def factor(self) -> int:
-        """Pixels per side that one code covers."""
-        return 2 ** (len(self.channel_multipliers) - 1)
+class VQGANConfig(ConvolutionalShape, BackboneConfig, name="maskgit-vqgan"):
+    """The shape of a VQGAN; the default is the paper's teacher. Its middle has as many blocks as a level."""
 
     def build_encoder(self, generator: torch.Generator | None = None) -> VQGANEncoder:
         """The convolutional encoder, with weights drawn from `generator` (None: seed 0)."""

@@ -18,7 +18,7 @@ TRAINING = HERE.parent / "training" / "parallel_worker.py"
 STEPS = 4
 
 
-def torchrun(processes: int, name: str, script: Path, *arguments: object) -> None:
+def assert_torchrun_succeeds(processes: int, name: str, script: Path, *arguments: object) -> None:
     if name == "cuda" and torch.cuda.device_count() < processes:
         pytest.skip(f"{processes} GPUs are needed, there is {torch.cuda.device_count()}")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -31,7 +31,7 @@ def torchrun(processes: int, name: str, script: Path, *arguments: object) -> Non
 
 @pytest.mark.parametrize("processes", [1, 2])
 def test_every_exchange(name: str, processes: int) -> None:
-    torchrun(processes, name, HERE / "exchange_worker.py", name)
+    assert_torchrun_succeeds(processes, name, HERE / "exchange_worker.py", name)
 
 
 @pytest.mark.parametrize("stage", ["alignment", "fine-tuning"])
@@ -39,7 +39,7 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path, name: str, stage: 
     curves = []
     for processes in (1, 2):
         folder = tmp_path / str(processes)
-        torchrun(processes, name, TRAINING, stage, folder, STEPS)
+        assert_torchrun_succeeds(processes, name, TRAINING, stage, folder, STEPS)
         curves.append(json.loads((folder / stage / "curve.json").read_text()))
     assert len(curves[0]) == STEPS
     for one, two in zip(*curves, strict=True):

@@ -3,50 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Self
 
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from sftok.models.autoencoders.base import AutoencoderConfig
+from sftok.models.convolutional import ConvolutionalShape
 from sftok.models.layers import attend
 
 
-class ConvolutionalConfig(AutoencoderConfig):
-    """The sizes of both halves, which mirror each other.
-
-    Attributes:
-        hidden_channels: channels after the first convolution, before the multipliers.
-        channel_multipliers: one per level, level 0 at full resolution; each level but the last halves the
-            grid.
-        num_res_blocks: residual blocks per level.
-        norm_groups: groups of every group norm.
-    """
-
-    hidden_channels: int = Field(default=128, ge=1)
-    channel_multipliers: tuple[int, ...] = Field(default=(1, 1, 2, 2, 4), min_length=1)
-    num_res_blocks: int = Field(default=2, ge=1)
-    norm_groups: int = Field(default=32, ge=1)
-
-    @model_validator(mode="after")
-    def _groups_divide(self) -> Self:
-        for channels in (self.hidden_channels, *self.channels):
-            if channels < 1 or channels % self.norm_groups:
-                raise ValueError(f"norm_groups {self.norm_groups} does not divide {channels} channels")
-        return self
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of each level."""
-        return tuple(self.hidden_channels * multiplier for multiplier in self.channel_multipliers)
-
-    @property
-    def factor(self) -> int:
-        """Pixels per side that a latent covers."""
-        return 2 ** (len(self.channel_multipliers) - 1)
+class ConvolutionalConfig(ConvolutionalShape, AutoencoderConfig):
+    """A convolutional autoencoder."""
 
     def num_latents(self, image_size: int) -> int:
         """Latents per image, N."""

@@ -155,7 +155,7 @@ def test_a_server_that_is_away_loses_nothing(
     assert_complete(store, rows=1)
 
 
-def test_a_damaged_database_is_named_with_what_mends_it(store: Store, tmp_path: Path) -> None:
+def test_an_error_names_the_damaged_database_and_the_remedy(store: Store, tmp_path: Path) -> None:
     request = make_request(store)
     finish_row(store, request)
     assert sync(store, request) == 1
@@ -170,7 +170,7 @@ def test_a_damaged_database_is_named_with_what_mends_it(store: Store, tmp_path: 
     assert_complete(Store(tmp_path / "mended"), rows=1)
 
 
-def test_an_address_that_cannot_be_is_promised_nothing(tmp_path: Path) -> None:
+def test_an_invalid_address_promises_no_later_delivery(tmp_path: Path) -> None:
     store = Store(tmp_path / "what?")
     store.prepare()
     request = make_request(store)
@@ -179,7 +179,7 @@ def test_an_address_that_cannot_be_is_promised_nothing(tmp_path: Path) -> None:
         deliver(store, request)
 
 
-def test_a_damaged_log_is_named_and_keeps_no_other_row_back(store: Store) -> None:
+def test_a_damaged_log_is_named_and_other_rows_are_delivered(store: Store) -> None:
     request = make_request(store)
     for index in range(2):
         finish_row(store, request, index)
