@@ -3,9 +3,9 @@
 Paper: Table 1, Sections 1 and 4.2: rFID on ImageNet's validation images; SFTok-B and SFTok-L after all
 three stages, at 8 decoding steps. All of its systems are trained here under one protocol: the 2D ones on
 pixels, for the same steps on the same batches under the same loss; the 1D ones for the same steps against
-the same teacher, with stage 3 after it. TiTok-BL has no teacher and is trained as the 2D ones are. The
-table as printed is in `table1.tsv`; what others have published since is in `table1_newer.tsv`, shown and
-never compared.
+the same teacher, with stage 3 after it. TiTok-BL has no teacher and is trained as the 2D ones are, on as
+many images as TiTok-B sees in its three stages. The table as printed is in `table1.tsv`; what others have
+published since is in `table1_newer.tsv`, shown and never compared.
 
 Command: `python -m experiments run table1`
 Expected: about 3 minutes more for each 2D system at the cpu profile, on two cores.
@@ -30,7 +30,8 @@ EXPERIMENT = Experiment(
         "Mo-VQGAN several codes per position and norms that the codes modulate, ImageFolder two branches of "
         "multi-scale residual codes of which one is semantic, RQ-VAE residual codes, MaskBit lookup-free "
         "ones, COSMOS scalar ones and wavelet patches, VQGAN-LC projected clusters of features, LlamaGen a "
-        "large codebook of few channels, TiTok-BL 1D tokens without a teacher. Against the teacher's codes, "
+        "large codebook of few channels; TiTok-BL has 1D tokens without a teacher, and sees as many images as "
+        "TiTok-B. Against the teacher's codes, "
         "with the same steps and the same stage 3, whose losses the others lack: TiTok-B predicts all codes "
         "in one step, One-D-Piece does so from any number of its first tokens, SFTok-B in 8 steps; the -L "
         "have larger decoders."
