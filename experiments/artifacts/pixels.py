@@ -86,6 +86,12 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
             return TokenShape(num_tokens=self.num_tokens, latent_dim=self.model.latent_dim)
         return super().shape
 
+    @property
+    def on_grid(self) -> bool:
+        """Not if a place has several ids, or scales, or if the tokens are 1D."""
+        autoencoder = self.model.autoencoder
+        return autoencoder.on_grid and self.num_tokens == autoencoder.num_latents(self.model.image_size)
+
     def open(self, context: Context, kept_tokens: int | None = None) -> PixelTokenizer:
         """The finished tokenizer, frozen; it is always decoded from all ids."""
         from sftok.tokenizers.pixel import PixelTokenizer

@@ -71,6 +71,11 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
         """The number of different codes."""
         return self.backbone.codebook_size
 
+    @property
+    def on_grid(self) -> bool:
+        """Always: a code stands for a square of the image."""
+        return True
+
     def open(self, context: Context, kept_tokens: int | None = None) -> MaskGITVQGAN:
         """The finished teacher, frozen; it is always decoded from all codes."""
         from sftok.models.maskgit_vqgan import MaskGITVQGAN

@@ -41,6 +41,11 @@ class TokenizerArtifact(Artifact):
         """What a generator of its tokens makes."""
         return TokenShape(num_tokens=self.num_tokens, vocabulary=self.vocabulary)
 
+    @property
+    def on_grid(self) -> bool:
+        """Whether each place of a 2D grid has one token, in raster order."""
+        return False
+
     @abstractmethod
     def open(self, context: Context, kept_tokens: int | None = None) -> Any:
         """The finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""

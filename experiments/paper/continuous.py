@@ -15,10 +15,10 @@ EXPERIMENT = Experiment(
     title="Discrete and continuous tokenizers",
     source="Section 1",
     description=(
-        "The reconstructions of the two continuous tokenizers of Table 2, beside the discrete ones of Table 1 "
-        "that the claim is about: the 2D teacher, its rival with a larger codebook of few channels, and SFTok. "
-        "All but SFTok are trained on pixels with the same steps, batches and loss. A latent has no ids and so "
-        "no rate in bits; how many values each image is described by is part of its configuration."
+        "The reconstructions of the two continuous tokenizers of Table 2, beside those of discrete ones of "
+        "Table 1: the 2D teacher, LlamaGen's with a larger codebook of few channels, and SFTok. All but "
+        "SFTok are trained on pixels with the same steps, batches and loss. Continuous latents have no ids, and so "
+        "no rate in bits."
     ),
     rates=True,
     rows=(

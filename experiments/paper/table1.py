@@ -30,11 +30,10 @@ EXPERIMENT = Experiment(
         "Mo-VQGAN several codes per position and norms that the codes modulate, ImageFolder two branches of "
         "multi-scale residual codes of which one is semantic, RQ-VAE residual codes, MaskBit lookup-free "
         "ones, COSMOS scalar ones and wavelet patches, VQGAN-LC projected clusters of features, LlamaGen a "
-        "large codebook of few channels; TiTok-BL has 1D tokens without a teacher, and sees as many images as "
-        "TiTok-B. Against the teacher's codes, "
-        "with the same steps and the same stage 3, whose losses the others lack: TiTok-B predicts all codes "
-        "in one step, One-D-Piece does so from any number of its first tokens, SFTok-B in 8 steps; the -L "
-        "have larger decoders."
+        "large codebook of few channels; TiTok-BL has 1D tokens without a teacher, and sees as many images "
+        "as TiTok-B. Against the teacher's codes, with the same steps and the same stage 3, whose losses the "
+        "others lack: TiTok-B predicts all codes in one step, One-D-Piece does so from any number of its "
+        "first tokens, SFTok-B in 8 steps; the -L have larger decoders."
     ),
     facts=("Token length", "#Code"),
     rates=True,

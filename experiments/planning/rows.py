@@ -129,6 +129,11 @@ def _plan_generation(row: Row, recipe: Recipe, seed: int, data: Mapping[str, str
         recipe.generator.model.check(made)
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
+    if recipe.generator.model.on_grid and not source.on_grid:
+        raise ConfigError(
+            f"{name}: the generator {recipe.generator.model.reference!r} needs one token for each place of a "
+            "2D grid, and this tokenizer has other tokens; choose the generator 'maskgit'"
+        )
     generator = TrainGenerator.planned(
         recipe,
         data,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
-from typing import Self, cast
+from typing import ClassVar, Self, cast
 
 import torch
 import torch.nn.functional as F
@@ -47,6 +47,8 @@ class AutoregressiveConfig(GeneratorConfig):
         heads: attention heads; weights do not tell their number.
         dropout: of the embedded sequence and of residual branches in training.
     """
+
+    on_grid: ClassVar[bool] = True
 
     width: int = Field(default=1024, ge=1)
     depth: int = Field(default=24, ge=1)

@@ -74,6 +74,8 @@ class GeneratorConfig(Component, family="generator", package="sftok.generators")
 
     loss_settings: ClassVar[frozenset[str]] = frozenset({"class_drop"})
     """The fields of `GeneratorLossConfig` that its loss reads."""
+    on_grid: ClassVar[bool] = False
+    """Whether it needs one token for each place of a 2D grid."""
 
     def check(self, tokens: TokenShape) -> None:
         """Refuse tokens that the generator cannot make.

@@ -36,6 +36,8 @@ class DiffusionConfig(GeneratorConfig):
         sampling_steps: steps of DDIM, which replace those of a `GenerationConfig`.
     """
 
+    on_grid: ClassVar[bool] = True
+
     noise_levels: int = Field(default=1000, ge=2)
     beta_start: float = Field(default=0.0015, gt=0, lt=1)
     beta_end: float = Field(default=0.0195, gt=0, lt=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import ClassVar
 
 import torch
 from einops import rearrange
@@ -16,6 +17,9 @@ class AutoencoderConfig(Component, family="autoencoder", package="sftok.models.a
 
     Latents are a sequence `[B, N, D]`; those of a 2D tokenizer are its grid, row by row.
     """
+
+    on_grid: ClassVar[bool] = True
+    """False for a 1D tokenizer."""
 
     @abstractmethod
     def num_latents(self, image_size: int) -> int:

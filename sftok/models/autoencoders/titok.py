@@ -5,6 +5,8 @@ The networks are those of `sftok.models.titok_decoder`; here they are trained wi
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch
 from pydantic import Field
 from torch import nn
@@ -22,6 +24,8 @@ class TiTokAutoencoderConfig(AutoencoderConfig, name="titok"):
         num_latent_tokens: queries, each of which becomes a latent.
         patch_size: pixels per side of a patch that the decoder predicts.
     """
+
+    on_grid: ClassVar[bool] = False
 
     num_latent_tokens: int = Field(default=64, ge=1)
     encoder: EncoderConfig = ViTEncoderConfig()

@@ -181,6 +181,14 @@ def test_all_generators_take_the_same_steps_of_the_same_batches_and_the_same_gri
             {"subject": "pixels", "overrides": {"generator.model": {"name": "open-magvit2", "bits": [4, 5]}}},
             r"x: bits \[4, 5\] make 512 ids, and the tokenizer has 1024",
         ),
+        (
+            {"subject": "pixels", "variants": ("rq-vae", "llamagen-generator")},
+            "x: the generator 'llamagen' needs one token for each place of a 2D grid",
+        ),
+        (
+            {"overrides": {"tokenizer.num_latent_tokens": 4}, "variants": ("llamagen-generator",)},
+            "x: the generator 'llamagen' needs one token for each place of a 2D grid",
+        ),
     ],
 )
 def test_a_generator_of_other_tokens_is_refused_in_one_line(row: dict[str, Any], message: str) -> None:
