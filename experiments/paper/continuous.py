@@ -17,8 +17,8 @@ EXPERIMENT = Experiment(
     description=(
         "The reconstructions of the two continuous tokenizers of Table 2, beside those of discrete ones of "
         "Table 1: the 2D teacher, LlamaGen's with a larger codebook of few channels, and SFTok. All but "
-        "SFTok are trained on pixels with the same steps, batches and loss. Continuous latents have no ids, and so "
-        "no rate in bits."
+        "SFTok are trained on pixels with the same steps, batches and loss. Continuous latents have no "
+        "ids, and so no rate in bits."
     ),
     rates=True,
     rows=(

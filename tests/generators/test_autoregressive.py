@@ -145,7 +145,7 @@ def test_it_learns_what_a_class_looks_like(record):
     ids = (torch.arange(9) * 5 + 7 * torch.arange(3).unsqueeze(1)) % 32
     this = stage(Generator.from_config(record), ids[LABELS], class_drop=0.2)
     optimizer = torch.optim.Adam(this.trained.parameters(), lr=5e-3)
-    for index in range(200):
+    for index in range(300):  # of 200, rounding on some machines leaves one id wrong
         optimizer.zero_grad()
         this.losses("model", step(index))["loss"].backward()
         optimizer.step()
