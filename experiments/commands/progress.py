@@ -131,9 +131,10 @@ class ConsoleProgress:
 
 
 def _headline(result: Result, primary: str) -> str:
-    """The FID at each number of steps: `; rFID T=1: 4.567, T=8: 2.345`."""
+    """The FID at each number of steps: `; rFID T=1: 4.567, T=8: 2.345`, none of a calibration."""
     said = ""
     rows = [row.model_dump() for row in result.rows if row.extractor == primary]
+    rows = [row for row in rows if "distortion" not in row]
     for metric, label in (("rfid", "rFID"), ("gfid", "gFID")):
         values = [
             (f"T={row['steps']}: " if "steps" in row else "") + f"{row['value']:.3f}"

@@ -21,7 +21,12 @@ from experiments.store import Result
 RESULT = Result(
     provenance={"started": "2026-01-01T00:00:00+00:00", "seconds": 50.0},
     files={},
-    rows=[line("rfid", 2.5, "classifier", steps=8), line("rfid", 99.0, "other", steps=8), line("psnr", 20.0)],
+    rows=[
+        line("rfid", 2.5, "classifier", steps=8),
+        line("rfid", 99.0, "other", steps=8),
+        line("rfid", 7.0, "classifier", distortion="blur", strength=1.0),
+        line("psnr", 20.0),
+    ],
 )
 DATA = {"train": "a" * 64, "validation": "b" * 64, "test": "c" * 64}
 
