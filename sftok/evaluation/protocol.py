@@ -100,10 +100,11 @@ class Evaluation:
 
 
 def rows_of(metrics: Iterable[Metric], subject: str, n_images: int, **coordinates: object) -> list[Row]:
-    """The numbers of `metrics`, all at the same coordinates."""
+    """The numbers of `metrics`, all at the same coordinates; some are of fewer than the `n_images` seen."""
     return [
-        row(subject, name, metric.extractor, value, n_images, **coordinates)
+        row(subject, name, metric.extractor, value, number, **coordinates)
         for metric in metrics
+        for number in (min(n_images, metric.most_images or n_images),)
         for name, value in metric.compute().items()
     ]
 

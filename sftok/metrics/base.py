@@ -153,6 +153,8 @@ class Metric(ABC):
     """The feature space of its numbers; empty if they have none."""
     reads_pixels: bool = True
     """Whether `update` needs images and originals: an evaluation with such a metric cannot be resumed."""
+    most_images: int | None = None
+    """Its numbers are of the first so many images; None: of all."""
 
     def __init__(self) -> None:
         self.reset()

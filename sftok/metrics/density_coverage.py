@@ -54,12 +54,13 @@ class DensityCoverage(OfFeatures):
 
     def __init__(self, reference: Reference, neighbors: int = 5, images: int | None = None) -> None:
         super().__init__(reference)
-        self.neighbors, self.images = neighbors, images
+        self.neighbors, self.most_images = neighbors, images
 
     @reproducible
     def compute(self) -> dict[str, float]:
         """`density`, 1 where images lie as densely as real ones do, and `coverage` in [0, 1]."""
-        real, images = self.reference.features[: self.images], self.features[: self.images]
+        real = self.reference.features[: self.most_images]
+        images = self.features[: self.most_images]
         hits, covered = 0, 0
         for rows in real.split(_ROWS_AT_ONCE):
             # An image is its own nearest neighbor.

@@ -44,7 +44,7 @@ class PrecisionRecall(OfFeatures):
 
     def __init__(self, reference: Reference, images: int | None = None) -> None:
         super().__init__(reference)
-        self.images = images
+        self.most_images = images
 
     @reproducible
     def compute(self) -> dict[str, float]:
@@ -52,8 +52,8 @@ class PrecisionRecall(OfFeatures):
         from torch_fidelity.metric_prc import prc_features_to_metric
 
         shares = prc_features_to_metric(
-            self.features[: self.images],
-            self.reference.features[: self.images],
+            self.features[: self.most_images],
+            self.reference.features[: self.most_images],
             prc_batch_size=_PAIRS_AT_ONCE,
             save_cpu_ram=True,
             verbose=False,

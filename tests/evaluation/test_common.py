@@ -10,7 +10,9 @@ import torch
 from sftok.evaluation.config import EvaluationError
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.metrics.base import Measured, Metric, MetricConfig, Setup
+from sftok.metrics.density_coverage import DensityCoverageConfig
 from sftok.metrics.kid import KIDConfig
+from sftok.metrics.precision_recall import PrecisionRecallConfig
 from sftok.metrics.quantity import Quantity
 
 
@@ -51,6 +53,14 @@ def test_a_result_is_json_and_describes_every_number(run):
 )
 def test_precision_and_settings_of_metrics_are_part_of_the_protocol(run, changes):
     assert run(**changes).protocol.fingerprint != run().protocol.fingerprint
+
+
+def test_a_number_of_fewer_images_says_so(run):
+    found = run(metrics=(PrecisionRecallConfig(images=12), DensityCoverageConfig(images=10**6)))
+    counts = {row["metric"]: row["n_images"] for row in found.rows}
+    assert counts.pop("precision") == counts.pop("recall") == 12
+    (seen,) = {counts[name] for name in ("density", "coverage")}
+    assert seen > 12
 
 
 def test_progress_rises_to_one(run):
