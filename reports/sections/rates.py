@@ -56,9 +56,11 @@ def table(run: Run) -> Table:
         )
         lines.append(Line(row.label, texts(cells), muted=not row.trained))
     caption = (
-        "Bits per image as published and here; parameters of everything that encodes and decodes; images "
-        "per second of both, measured in this run; the share of the codebook that occurs in the evaluated "
-        "images; training time per seed. Means over seeds."
+        "Bits per image as published and here; parameters of all that encodes and decodes, as far as "
+        "gradients train them (a codebook that follows averages, as RQ-VAE's, or is given, as VQGAN-LC's, "
+        "does not count); images per second of both, measured in this run; the share of the codebook that "
+        "occurs in the evaluated images, of several codebooks together; training time per seed. Means over "
+        "seeds."
     )
     return Table(
         caption,
