@@ -1,8 +1,8 @@
-"""What stage 2 shows at visible positions, in your own way: sampled instead of most likely predictions.
+"""A context of your own: in stage 2, visible positions show sampled predictions, not the most likely ones.
 
     python -m experiments run own_context.py
 
-The row of SFVR is Table 4's, artifact for artifact: whoever has run Table 4 trains only the new row.
+The SFVR row is Table 4's and shares all its artifacts: if you have run Table 4, only the new row is trained.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SampledContextConfig(ContextConfig):
         return self.sample
 
     def sample(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
-        """Codes `[B, N]` for the teacher's `codes`; draws come from `step`, so that runs can be resumed."""
+        """Codes `[B, N]` to replace the teacher's `codes`; drawn from `step`, so that runs can be resumed."""
         probabilities = (first_logits() / self.temperature).softmax(-1)  # [B, N, V]
         thresholds = step.uniform(codes.shape).to(codes.device).unsqueeze(-1)
         return (probabilities.cumsum(-1) < thresholds).sum(-1).clamp_max(probabilities.shape[-1] - 1)

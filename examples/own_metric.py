@@ -1,9 +1,9 @@
-"""A metric of your own, with a chart of its own: how sharp are reconstructions, compared with the originals?
+"""A metric of your own, with its own chart: how sharp are reconstructions, compared with the originals?
 
     python -m experiments run own_metric.py
 
-Its numbers stand in the tables, the exports and MLflow like all others, and claims can be made about them.
-The section at the end of this file adds a chart to the experiment's page.
+Its numbers appear in the tables, the exports and MLflow like all others, and claims can compare them. The
+section at the end of this file adds a chart to the experiment's page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sftok.metrics.quantity import Quantity
 
 
 class SharpnessConfig(MetricConfig):
-    """The metric describes itself: whoever shows or judges its numbers knows no more than this."""
+    """The metric describes itself: reports and verdicts read nothing else about it."""
 
     quantities = (
         Quantity(
@@ -39,7 +39,7 @@ class SharpnessConfig(MetricConfig):
 
 
 class Sharpness(MeanOverImages):
-    """The mean over images of a ratio: 1 is as sharp as the original, 0 is flat."""
+    """The mean over images of a ratio: 1 means as sharp as the original, 0 means flat."""
 
     name = "sharpness"
 
@@ -51,7 +51,7 @@ class Sharpness(MeanOverImages):
 
 
 def slope(images: Tensor) -> Tensor:
-    """Mean absolute difference of neighboring pixels of images `[B, 3, H, W]`: `[B]`."""
+    """The mean absolute difference between neighboring pixels of images `[B, 3, H, W]`: `[B]`."""
     return images.diff(dim=-1).abs().mean((1, 2, 3)) + images.diff(dim=-2).abs().mean((1, 2, 3))
 
 
@@ -94,7 +94,7 @@ class SharpnessChart:
         return not select(run.frame, metric="sharpness").empty
 
     def render(self, run: Run) -> Markup:
-        """`run.frame` has one line per number; `row_chart` draws a line for each row over seeds."""
+        """`run.frame` has one line per number; `row_chart` draws one curve per row, over seeds."""
         numbers = select(run.frame, metric="sharpness")
         chart = row_chart(run, numbers, "steps", Axis("decoding steps", "powers"), "sharpness")
         note = Note("1 is as sharp as the originals.", "small")

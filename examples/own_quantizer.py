@@ -3,7 +3,8 @@
     python -m experiments run own_quantizer.py
 
 A part is two classes: a configuration, which a row names, and the module that it builds. The hash of this
-file is part of the keys of what it defines: change it, and only the rows that use it are trained again.
+file is part of the keys of everything that uses its parts: if you edit it, only rows with these parts are
+trained again.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class OwnFSQConfig(QuantizerConfig):
 
 
 class OwnFSQ(nn.Module):
-    """Rounds each channel to one of its levels, with odd numbers of levels for brevity."""
+    """Rounds each channel to one of its levels; for brevity, the numbers of levels must be odd."""
 
     def __init__(self, config: OwnFSQConfig) -> None:
         super().__init__()

@@ -1,10 +1,10 @@
-"""A tokenizer of your own, measured like every other: which numbers does it get?
+"""A tokenizer of your own, measured like any other.
 
     python -m experiments evaluate --tokenizer own_tokenizer.py
 
-It can be any object with the two methods below. Replace them by yours: load your model in `build`, and
-convert between its range and [0, 1] here. A method `reconstruct(images)` alone is enough for something
-without tokens.
+It can be any object with the methods `encode` and `decode`. Replace them with yours: load your model in
+`build`, and convert between its value range and [0, 1] here. For something without tokens, a method
+`reconstruct(images)` alone is enough.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ PATCH, LEVELS = 4, 16
 
 
 class Averages(nn.Module):
-    """The average gray of every patch of 4 x 4 pixels, rounded to 16 levels."""
+    """The average gray of every patch of 4 x 4 pixels, rounded to one of 16 levels."""
 
     codebook_size = LEVELS
-    """Optional: with it there are bits per image and the usage of the codebook."""
+    """Optional: adds bits per image and codebook usage."""
 
     def encode(self, images: Tensor) -> Tensor:
         """Images `[B, 3, H, W]` in [0, 1] to ids `[B, H/4, W/4]`; any shape will do."""
