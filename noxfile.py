@@ -1,7 +1,7 @@
-"""What CI runs: `nox -s tests`, `nox -s lint types smoke`, and longer jobs that a person starts.
+"""Nox sessions: `nox -s tests` and `nox -s lint types smoke` run in CI; the longer ones are started by hand.
 
-torch alone fills gigabytes, so no session makes an environment of its own: all use the one that nox itself
-runs in. `python3 -m venv .venv && .venv/bin/pip install -e '.[dev]'` makes it.
+No session creates its own environment, because torch alone takes gigabytes: all use the one that nox runs in.
+Create it with `python3 -m venv .venv && .venv/bin/pip install -e '.[dev]'`.
 """
 
 from __future__ import annotations
@@ -23,39 +23,39 @@ REQUIRED = ("sftok", "pytest", "pytest-benchmark", "pytest-timeout", "hypothesis
 
 @nox.session
 def tests(session: nox.Session) -> None:
-    """Every test; what follows `--` goes to pytest."""
+    """Run all tests; arguments after `--` go to pytest."""
     python(session, "-m", "pytest", *session.posargs)
 
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and format; changes nothing."""
+    """Check style and format without changing anything."""
     python(session, "-m", "ruff", "check")
     python(session, "-m", "ruff", "format", "--check")
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """The type checker over sftok and experiments."""
+    """Type-check sftok and experiments."""
     python(session, "-m", "mypy")
 
 
 @nox.session
 def smoke(session: nox.Session) -> None:
-    """Every spec of the registry at the smoke profile, in a store of its own."""
+    """Run every spec of the registry at the smoke profile, in a temporary store."""
     with tempfile.TemporaryDirectory(prefix="sftok-smoke-") as store:
         run_everything(session, "--profile", "smoke", "--store", store)
 
 
 @nox.session
 def reproduce_all(session: nox.Session) -> None:
-    """Every spec in one plan; `nox -s reproduce_all -- --profile cpu --seeds 3` and so on."""
+    """Run every spec in one plan, e.g. `nox -s reproduce_all -- --profile cpu --seeds 3`."""
     run_everything(session, *session.posargs)
 
 
 @nox.session
 def benchmarks(session: nox.Session) -> None:
-    """A training step, a decode and an evaluation pass, and how the variants of each compare."""
+    """Time a training step, a decode and an evaluation pass, and compare the variants of each."""
     with tempfile.TemporaryDirectory(prefix="sftok-benchmarks-") as folder:
         report = Path(folder) / "benchmarks.json"
         options = ("--benchmark-enable", "--benchmark-only", "--benchmark-group-by=func", "--timeout=0")
@@ -73,20 +73,20 @@ def benchmarks(session: nox.Session) -> None:
 
 @nox.session
 def gpu(session: nox.Session) -> None:
-    """Everything that a GPU must do; `nox -s gpu -- --device cpu` runs the same tests on the CPU."""
+    """Run the GPU tests; `nox -s gpu -- --device cpu` runs the same tests on the CPU."""
     name = device(session)
     python(session, "-m", "pytest", "tests/gpu", "--device", name, "--timeout=0", *without_device(session))
 
 
 @nox.session
 def gpu_benchmark(session: nox.Session) -> None:
-    """Speed and memory on a GPU, as a table and as JSON; see tests/benchmarks/gpu.py for its options."""
+    """Measure speed and memory on a GPU, as a table and JSON; see tests/benchmarks/gpu.py for its options."""
     name = device(session)
     python(session, "tests/benchmarks/gpu.py", "--device", name, *without_device(session))
 
 
 def device(session: nox.Session) -> str:
-    """Where to run: on the GPU unless `--device cpu` is given; says so first."""
+    """Return the device to run on (the GPU unless `--device cpu` is given) and log it."""
     options = list(session.posargs)
     name = options[options.index("--device") + 1] if "--device" in options else "cuda"
     # Imported here: the other sessions should not wait for torch.
@@ -102,7 +102,7 @@ def device(session: nox.Session) -> str:
 
 
 def without_device(session: nox.Session) -> list[str]:
-    """The other options of a session."""
+    """The session's options without `--device`."""
     options = list(session.posargs)
     if "--device" in options:
         del options[options.index("--device") : options.index("--device") + 2]
@@ -110,12 +110,12 @@ def without_device(session: nox.Session) -> list[str]:
 
 
 def run_everything(session: nox.Session, *options: str) -> None:
-    """All specs at once: what several need is made once, and what fails keeps nothing else from running."""
+    """Run all specs in one plan: shared artifacts are made once; failures do not stop independent ones."""
     python(session, "-m", "experiments", "run", "all", "--yes", *options)
 
 
 def print_ratios(measured: list[dict]) -> None:
-    """How variants compare, by the fastest round of each; and what a benchmark noted itself."""
+    """Print the notes of each benchmark, and how its variants compare by their fastest rounds."""
     variants: dict[str, dict[str, float]] = {}
     for benchmark in measured:
         name, _, variant = benchmark["name"].partition("[")

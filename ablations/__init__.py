@@ -1,1 +1,1 @@
-"""Questions that the paper does not ask, in the same form as its tables: data, one file each."""
+"""Experiments beyond the paper, specified like its tables: as data, one file each."""

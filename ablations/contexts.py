@@ -1,6 +1,6 @@
-"""Most likely or sampled predictions as context?
+"""Should the context in training be the most likely predictions or sampled ones?
 
-In decoding the visible codes are samples, while SFVR trains on the most likely ones.
+During decoding the visible codes are samples, while SFVR trains on the most likely ones.
 
 Command: `python -m experiments run contexts`
 Expected: after `run table4` the cpu profile takes about five minutes more on two cores.

@@ -1,9 +1,9 @@
-"""Is it information or computation that a decoder gains from its own predictions?
+"""Does a decoder gain information or computation from its own predictions?
 
-Appendix C takes the gain for the mutual information of a code and the predicted ones. But predictions
-made from the tokens alone tell nothing about the true codes beyond these tokens: given Z_q the two are
-independent, and their mutual information is zero. True codes do carry information. What is left to gain from
-the own codes is the computing of a further pass, which a deeper decoder has as well.
+Appendix C equates the gain with the mutual information between a code and the predicted ones. But predictions
+made from the tokens alone say nothing about the true codes beyond these tokens: given Z_q the two are
+independent, and their mutual information is zero. True codes do carry information. All that a decoder can
+gain from its own codes is the computation of another pass, which a deeper decoder performs as well.
 
 Command: `python -m experiments run information`
 Expected: shares every artifact with `appendix_c`.

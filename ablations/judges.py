@@ -1,11 +1,11 @@
-"""Which feature spaces can be trusted to judge?
+"""Which feature spaces can be trusted to judge image quality?
 
-Images are made worse in ways whose order is known: a growing share of the teacher's codes is replaced, or
-blur, JPEG, noise, shift and contrast grow. A space in which FID does not follow is no judge. The rule that
-picks the primary space from this is in docs/protocol.md.
+Images are degraded in steps of known order: a growing share of the teacher's codes is replaced, or blur,
+JPEG compression, noise, shift or contrast increases. A space whose FID does not increase with the degradation
+is not a reliable judge. docs/protocol.md has the rule that selects the primary space from these results.
 
 Command: `python -m experiments run judges`
-Expected: at the cpu profile about 20 minutes on two cores, most of them for networks of further seeds.
+Expected: about 20 minutes on two cores at the cpu profile, mostly for the networks with other seeds.
 """
 
 from experiments.specs import Experiment, Row

@@ -1,11 +1,11 @@
 """Which learning rate and weight decay suit the small tokenizer?
 
 Table 6 of the paper has 1e-4 and 1e-4 for SFTok-B at 256x256; a model of half a million parameters on small
-images may want others. Both are searched for stages 1 and 2 together. A trial whose loss on the teacher's
-codes is above the median of the others at the same step is pruned: the loss is the same in every trial.
+images may need other values. Both are searched for stages 1 and 2 together. A trial is pruned when its loss
+on the teacher's codes exceeds the median of the other trials at the same step; all trials use the same loss.
 
 Command: `python -m experiments study learning-rate`
-Expected: a trial at the cpu profile trains a tokenizer anew, about five minutes on two cores.
+Expected: each trial at the cpu profile trains a new tokenizer, in about five minutes on two cores.
 """
 
 from experiments.specs import FloatRange, MedianPruner, Sampler, Study

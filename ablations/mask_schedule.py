@@ -1,10 +1,11 @@
-"""Which mask schedule should stage 2 train with, and does it matter that the decoding has the same?
+"""Which mask schedule should stage 2 train with, and should decoding use the same one?
 
-The paper follows MaskGIT, whose code draws training masks and reveals codes by the arccos. Here both are
-searched. Nothing is pruned: a schedule that masks less has a lower loss without being a better one.
+The paper follows MaskGIT, whose code uses the arccos schedule both to draw training masks and to reveal
+codes. Here both are searched. Nothing is pruned: a schedule that masks less has a lower loss without being
+better.
 
 Command: `python -m experiments study mask-schedule`
-Expected: six trainings at most, about five minutes each at the cpu profile; every pair is measured once.
+Expected: at most six training runs, about five minutes each at the cpu profile; every pair is measured once.
 """
 
 from experiments.specs import Choice, Sampler, Study

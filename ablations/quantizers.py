@@ -1,4 +1,4 @@
-"""Which quantizer? FSQ has no codebook to learn and none to collapse.
+"""Which quantizer works best? FSQ has no codebook to learn, and none that can collapse.
 
 Command: `python -m experiments run quantizers`
 Expected: after `run table4` the cpu profile takes about five minutes more on two cores.

@@ -1,10 +1,10 @@
 """How should a trained tokenizer be decoded?
 
-The temperature of the Gumbel noise, the schedule by which codes are revealed, and whether the last step's
-codes are taken hard or as the expectation of their embeddings. Every trial decodes the same tokenizer.
+The study searches the temperature of the Gumbel noise, the schedule by which codes are revealed, and whether
+the last step uses hard codes or the expectation of their embeddings. All trials decode the same tokenizer.
 
 Command: `python -m experiments study sampling`
-Expected: one tokenizer is trained; a trial then takes less than a minute at the cpu profile.
+Expected: one tokenizer is trained; each trial then takes less than a minute at the cpu profile.
 """
 
 from experiments.specs import Choice, FloatRange, Sampler, Study

@@ -1,11 +1,11 @@
-"""Does stage 3 pay? The same tokenizer before and after fine-tuning towards pixels.
+"""Is stage 3 worth its cost? Compares a tokenizer before and after fine-tuning towards pixels.
 
 Paper: Section 3.3, "Fine-tuning Stage", says that it "significantly improves" the reconstructions; SFTok-B
-goes from rFID 4.33 (Table 4) to 1.44 (Table 1). The row with stage 3 is the row without it, trained on:
-its extra steps are the point of the comparison, not an oversight.
+goes from rFID 4.33 (Table 4) to 1.44 (Table 1). The row with stage 3 continues the training of the row
+without it: its extra steps are the point of the comparison, not an oversight.
 
 Command: `python -m experiments run stage3`
-Expected: after `run table4` only stage 3 itself is new.
+Expected: after `run table4` only stage 3 itself remains to be trained.
 """
 
 from experiments.specs import Claim, Experiment, Row
@@ -53,7 +53,7 @@ EXPERIMENT = Experiment(
             source="Section 3.3, Tables 1 and 4",
             order="stages-1-2-3@8 < stages-1-2@8",
         ),
-        # The row of stage 3 is decoded otherwise than the one before it; these two hold the lookup fixed.
+        # The rows of the claim above are decoded with different lookups; these two hold the lookup fixed.
         Claim(
             name="stage-3-improves-rfid-of-hard-codes",
             text="Fine-tuning towards pixels improves rFID, both decoded with hard codes",

@@ -1,1 +1,1 @@
-"""The harness: a declarative registry of experiments, a planner, a runner, a store, and what shows them."""
+"""The harness: a declarative registry of experiments, a planner, a runner, a store, tracking and commands."""

@@ -1,7 +1,7 @@
-"""The top: `python -m experiments`. It wires specs, planning, running, tracking and reports together.
+"""Entry point: `python -m experiments`. Wires specs, planning, running, tracking and reports together.
 
-Nothing imports this module. Exit codes: 0 everything asked for is done, 1 some of it failed (or nobody reads
-what is printed any more), 2 the input is wrong, 130 stopped by a signal (the same command resumes).
+Nothing imports this module. Exit codes: 0 everything requested is done, 1 some of it failed (or the reader of
+the output has gone), 2 the input is wrong, 130 stopped by a signal (the same command resumes).
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv = sys.argv[1:] if argv is None else argv
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # An output that cannot encode "±" gets its code point; no command fails because of it.
+        # Where the output cannot encode "±", print an escape sequence instead of failing.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         return _main(argv)
     except KeyboardInterrupt:
-        # Also while modules are imported, which takes seconds.
+        # Also raised while modules are imported, which takes seconds.
         print(f"{' '.join(argv[:1])}: stopped", file=sys.stderr)
         return 130
 
@@ -44,7 +44,7 @@ def _main(argv: Sequence[str]) -> int:
     try:
         from experiments import commands
         from experiments.specs.registry import Registry
-    except ConfigError as error:  # a file beside the profiles that is not theirs
+    except ConfigError as error:  # an invalid file among the profiles
         print(f"experiments: {error}", file=sys.stderr)
         return 2
     wiring = commands.Wiring(
@@ -64,7 +64,7 @@ def _main(argv: Sequence[str]) -> int:
     return 1 if reader_left() else code
 
 
-# What follows imports `reports` where it is used: most commands need none of it.
+# The functions below import `reports` on use, because most commands do not need it.
 
 
 def _build_report(store: Path, runs: Sequence[Run]) -> Path:

@@ -1,4 +1,4 @@
-"""The configuration of a tokenizer that is trained on pixels."""
+"""Configuration of a tokenizer trained on pixels."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ from sftok.training.semantic import SemanticConfig
 
 
 class CodebookRecipe(Config):
-    """A frozen codebook: as many k-means centers of patch features for each class (VQGAN-LC)."""
+    """A frozen codebook of k-means centers of patch features, equally many for each class (VQGAN-LC)."""
 
     features: FeaturesConfig
     images_per_class: int = Field(default=1300, ge=1)
-    """The first of each class; 1300 are all of ImageNet's."""
+    """The first images of each class; 1300 covers all of ImageNet's."""
     seed: int = 0
 
 
 class PixelRecipe(Config):
-    """A tokenizer that is trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
+    """A tokenizer trained on pixels in one stage, without a teacher: the 2D systems of Table 1.
 
-    Its steps and batches are the teacher's, so that the rows of a table differ in their parts alone. The
-    defaults are the tokenizer of LlamaGen.
+    Steps and batch size equal the teacher's, so that the rows of a table differ only in their parts. The
+    defaults are LlamaGen's tokenizer.
     """
 
     autoencoder: AutoencoderConfig = TamingConfig()
     quantizer: QuantizerConfig = VQConfig(codebook_size=16_384, initial_codes="unit")
     latent_dim: int = Field(default=8, ge=1)
     codebook: CodebookRecipe | None = None
-    """The given codes of a `projected` quantizer."""
+    """The fixed codes of a `projected` quantizer."""
     semantic: SemanticConfig | None = None
     """Supervision of the latents by a frozen network (ImageFolder)."""
     steps: int = Field(default=300_000, ge=1)
@@ -47,7 +47,7 @@ class PixelRecipe(Config):
     def _has_its_codes(self) -> Self:
         if isinstance(self.quantizer, ProjectedConfig) != (self.codebook is not None):
             raise ValueError(
-                "the quantizer 'projected', and no other, needs codes that are given: set codebook, "
+                "codebook must be set if the quantizer is 'projected', and only then; "
                 'for example to {"features": {"name": "clip"}}'
             )
         if self.semantic is not None:

@@ -1,7 +1,7 @@
-"""The resolved configuration of one row: everything that decides its numbers.
+"""The resolved configuration of one row: everything that determines its numbers.
 
-The defaults are the paper profile: SFTok-B at 256x256, Table 6. A profile overlays them, a spec's row
-overlays the profile, `--set` overlays both. Keys are dotted: `stage2.context.replacement_ratio`.
+The defaults are the paper profile: SFTok-B at 256x256, Table 6. A profile overrides them, a spec's row
+overrides the profile, and `--set` overrides both. Keys are dotted: `stage2.context.replacement_ratio`.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from sftok.training.stages.tokenizer import AlignmentConfig, TokenizerLossConfig
 
 
 class TeacherRecipe(Config):
-    """The MaskGIT-VQGAN and its training; one teacher serves all rows and seeds, as in the paper."""
+    """The MaskGIT-VQGAN and its training; all rows and seeds share one teacher, as in the paper."""
 
     checkpoint: str | None = Field(default=None, min_length=1)
-    """The weights of a teacher that is trained already (a file, folder or hub id), such as the released one;
-    then nothing below is trained, and the sizes must be its own."""
+    """Weights of a trained teacher (a file, folder or hub id), such as the released one. If given, no teacher
+    is trained, and the sizes must match the weights."""
     backbone: BackboneConfig = VQGANConfig()
     seed: int = 0
     steps: int = Field(default=300_000, ge=1)
@@ -54,7 +54,7 @@ class TeacherRecipe(Config):
 
 
 class ClassifierRecipe(Config):
-    """The in-domain classifier, whose features and logits are a space for rFID and IS."""
+    """The in-domain classifier, whose features and logits serve as a feature space for rFID and IS."""
 
     channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
     seed: int = 0
@@ -64,18 +64,18 @@ class ClassifierRecipe(Config):
 
 
 class JudgesRecipe(Config):
-    """How the other feature spaces are trained that learn from the training images."""
+    """Training of the other feature spaces that learn from the training images."""
 
     seed: int = 1
-    """Another than the classifier's."""
+    """Differs from the classifier's."""
     steps: int = Field(default=1500, ge=1)
     training: TrainingConfig = TrainingConfig(batch_size=256)
 
 
 class WarmUpRecipe(Config):
-    """Stage 1: everything masked, for `steps` of the tokenizer's steps.
+    """Stage 1: everything is masked, for `steps` of the tokenizer's steps.
 
-    `all` of them make a single-step tokenizer (TiTok): it never sees a visible position.
+    `all` makes a single-step tokenizer (TiTok), which never sees a visible position.
     """
 
     steps: Annotated[int, Field(ge=0)] | Literal["all"] = 200_000
@@ -89,7 +89,7 @@ class AlignmentRecipe(AlignmentConfig):
 
 
 class FineTuningRecipe(FineTuningConfig):
-    """Stage 3: both decoders towards pixels."""
+    """Stage 3: fine-tuning of both decoders towards pixels."""
 
     steps: int = Field(default=1_000_000, ge=1)
     perceptual: PerceptualConfig = LpipsVGGConfig()
@@ -115,12 +115,12 @@ class SplitEvaluation(EvaluationConfig):
 
 
 class EvaluationRecipe(SplitEvaluation):
-    """How a row is measured, and which of its numbers counts."""
+    """How a row is measured, and which feature space its verdicts use."""
 
     primary_extractor: str = "inception-v3-compat"
-    """The feature space of the headline verdicts: the name or the label of one of `extractors`."""
+    """The feature space of the headline verdicts: the name or label of one of `extractors`."""
     kept_share: float = Field(default=1.0, gt=0, le=1)
-    """The share of the latent tokens that is decoded, from the first on; for tokenizers of any length."""
+    """The share of the latent tokens to decode, starting with the first; for tokenizers of any length."""
 
     @model_validator(mode="after")
     def _measures_in_its_primary_space(self) -> Self:
@@ -133,7 +133,7 @@ class EvaluationRecipe(SplitEvaluation):
 
     @property
     def protocol(self) -> SplitEvaluation:
-        """What decides the numbers of an evaluation."""
+        """The settings that determine the numbers of an evaluation."""
         return SplitEvaluation.model_validate(
             {name: getattr(self, name) for name in SplitEvaluation.model_fields}
         )
@@ -149,10 +149,10 @@ class EvaluationRecipe(SplitEvaluation):
 
 
 class GeneratorRecipe(Config):
-    """The generator and its training; ids and classes give the rest of its shape.
+    """The generator and its training; the rest of its shape follows from the ids and classes.
 
-    The paper says "as MaskGIT" (Sections 3.3, 4.3) and gives no value but the 8 steps: the defaults of this
-    record and the next are the release's (see docs/deviations.md).
+    The paper says "as MaskGIT" (Sections 3.3, 4.3) and gives no value but the 8 steps: the defaults here and
+    in `GenerationRecipe` are the release's (see docs/deviations.md).
     """
 
     model: GeneratorConfig = MaskGITConfig(dropout=0.1)
@@ -169,20 +169,20 @@ class GeneratorRecipe(Config):
 
 
 class GenerationRecipe(Config):
-    """How images are generated and measured; feature spaces, precision and seed are the evaluation's."""
+    """How images are generated and measured; feature spaces, precision and seed come from the evaluation."""
 
     steps: int = Field(default=8, ge=1)
-    """Of the generator."""
+    """Sampling steps of the generator."""
     mask_schedule: str = "arccos"
     decoding_steps: int = Field(default=8, ge=1)
-    """Of the tokenizer's decoder; a single-step tokenizer takes one, and the teacher has none."""
+    """Decoding steps of the tokenizer; a single-step tokenizer takes one, and the teacher has none."""
     metrics: tuple[MetricConfig, ...] = GenerationEvaluationConfig().metrics
     grid: GuidanceGrid = GuidanceGrid()
-    """Among which guidance and temperature are chosen, the same for all rows."""
+    """The grid from which guidance and temperature are chosen, the same for all rows."""
     choice_split: Literal["validation", "train"] = "train"
-    """The images that the choice is made on; the test images are no choice."""
+    """The images that the choice is made on; the test images are not allowed."""
     choice_images: int = Field(default=10_000, ge=2)
-    """Samples at each point of the grid."""
+    """Number of samples at each point of the grid."""
     example_classes: int = Field(default=10, ge=1)
     examples_per_class: int = Field(default=8, ge=1)
 
@@ -193,39 +193,39 @@ class GenerationRecipe(Config):
 
 
 class Recipe(Config):
-    """One row, resolved."""
+    """The resolved configuration of one row."""
 
     device: DeviceName = "cuda"
-    """Where everything is computed; what is missing is an error, never replaced. In no artifact's key."""
+    """Where everything is computed; a missing device is an error. Not part of any artifact's key."""
     tf32: bool = True
-    """Whether a GPU may compute float32 products in TF32 (Table 6). In no artifact's key."""
+    """Whether a GPU may compute float32 products in TF32 (Table 6). Not part of any artifact's key."""
     compile: CompileMode = "none"
-    """What `torch.compile` may do in training; compiled networks round differently. In no artifact's key."""
+    """How training uses `torch.compile`, which rounds differently. Not part of any artifact's key."""
     data: DataConfig = DataConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
-    """How training looks at its images; evaluations see the centre crops. In no key where it is inactive."""
+    """Augmentation of the training images; evaluations use center crops. Not part of a key when inactive."""
     teacher: TeacherRecipe = TeacherRecipe()
     classifier: ClassifierRecipe = ClassifierRecipe()
     judges: JudgesRecipe = JudgesRecipe()
     calibration: CalibrationConfig = CalibrationConfig()
-    """How the feature spaces are put to the test."""
+    """How the feature spaces are calibrated."""
     tokenizer: LatentTokenizerConfig = LatentTokenizerConfig()
     loss: TokenizerLossConfig = TokenizerLossConfig()
     tokenizer_steps: int = Field(default=1_000_000, ge=1)
-    """Stages 1 and 2 together, the same for every row of a table: equal total steps (paper 4.4)."""
+    """Steps of stages 1 and 2 together, equal for every row of a table (paper 4.4)."""
     stage1: WarmUpRecipe = WarmUpRecipe()
     stage2: AlignmentRecipe = AlignmentRecipe()
     stage3: FineTuningRecipe = FineTuningRecipe()
     fine_tuned: bool = False
     """Whether stage 3 follows; Tables 3, 4 and Figure 8 are about the first two stages."""
     tail_drop: bool = False
-    """Whether training drops a random tail of the latent tokens (One-D-Piece): images of any length."""
+    """Whether training drops a random tail of the latent tokens (One-D-Piece), for a variable length."""
     pixels: PixelRecipe = PixelRecipe()
     evaluation: EvaluationRecipe = EvaluationRecipe()
     generator: GeneratorRecipe = GeneratorRecipe()
     generation: GenerationRecipe = GenerationRecipe()
     analysis: dict[str, AnalysisConfig] = {"steps": StepsConfig(), "contexts": ContextsConfig()}
-    """How Figure 4a and Appendix C are measured; split, temperature and schedule are the evaluation's."""
+    """How Figure 4a and Appendix C are measured; split, temperature and schedule come from the evaluation."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
@@ -254,26 +254,26 @@ class Recipe(Config):
 
     @property
     def single_step(self) -> bool:
-        """Whether the tokenizer only ever learns to predict everything at once."""
+        """Whether the tokenizer only learns to predict all codes at once."""
         return self.alignment_steps == 0
 
     @property
     def views(self) -> AugmentationConfig:
-        """The augmentation, without settings that change nothing: they must change no key either."""
+        """The augmentation; settings without effect are reset, so that they do not change keys."""
         return self.augmentation if self.augmentation.active else AugmentationConfig()
 
     @property
     def codes_are_cached(self) -> bool:
-        """Whether the teacher's codes are kept, a set for each view; views without end have none to keep."""
+        """Whether the teacher's codes are cached, one set per view; impossible with unlimited views."""
         return not self.augmentation.active or self.augmentation.views is not None
 
     @property
     def kept_tokens(self) -> int:
-        """The latent tokens that are decoded in the evaluation: a share of them, and at least one."""
+        """Number of latent tokens that the evaluation decodes: `kept_share` of them, at least one."""
         return max(1, round(self.evaluation.kept_share * self.tokenizer.num_latent_tokens))
 
     def tokenizer_config(self) -> SFTokConfig:
-        """The tokenizer's model: its own parts, the images' size and the teacher's pixel decoder."""
+        """The tokenizer's model: its own parts, the image size and the teacher's pixel decoder."""
         return SFTokConfig.model_validate(
             {
                 **dict(self.tokenizer),
@@ -283,7 +283,7 @@ class Recipe(Config):
         )
 
     def pixel_tokenizer_config(self) -> PixelTokenizerConfig:
-        """The model of a tokenizer that is trained on pixels.
+        """The model of a tokenizer trained on pixels.
 
         Raises:
             ConfigError: its parts do not fit each other or the images.

@@ -1,4 +1,4 @@
-"""What was asked for, on disk: all that a reader needs, without planning again and without torch.
+"""Stored requests: a plan on disk, readable without planning again and without torch.
 
 `status`, reports, MLflow and cluster jobs read the same file, `<store>/requests/<experiment>.<profile>.json`.
 """
@@ -22,67 +22,67 @@ log = logging.getLogger(__name__)
 VERSION = 2
 
 GPU_FLOPS = 33e12
-"""Useful operations per second of one GPU: a fifth of an RTX 4090's peak in fp16 (165e12, dense)."""
+"""Useful operations per second of one GPU: a fifth of an RTX 4090's dense fp16 peak (165e12)."""
 
 
 class StoredRow(BaseModel, frozen=True, extra="forbid"):
-    """A row at one seed, by the names of its artifacts."""
+    """A row at one seed, as the names of its artifacts."""
 
     row: str
     seed: int
     training: tuple[str, ...]
-    """Its training stages, in order."""
+    """The training stages, in order."""
     evaluation: str
     analyses: tuple[str, ...] = ()
 
     @property
     def measurements(self) -> tuple[str, ...]:
-        """What measures it: the evaluation, and the analyses that the experiment asks for."""
+        """The artifacts that measure the row: its evaluation and the analyses of the experiment."""
         return (self.evaluation, *self.analyses)
 
 
 class StoredRequest(BaseModel, frozen=True, extra="forbid"):
-    """A plan, and how it came about."""
+    """A plan, and the command that requested it."""
 
     version: int = VERSION
     command: str
-    """The line that a person can type again."""
+    """The command line, ready to be typed again."""
     data: str
     """Name and size of the data set."""
     requested: str
-    """ISO time."""
+    """Time of the request, in ISO format."""
     experiment: Experiment
     profile: str
     meaningless: bool
-    """True for the smoke profile: its numbers say only that the code runs."""
+    """True for the smoke profile, whose numbers show only that the code runs."""
     threads: int | None
     seeds: tuple[int, ...]
     overrides: dict[str, Any]
     recipe: dict[str, Any]
-    """The configuration without the rows' own changes."""
+    """The configuration without the changes of single rows."""
     recipes: dict[str, dict[str, Any]]
     """The configuration of each row."""
     primary_extractor: str
-    """Label of the feature space that the profile names for its headline verdicts, before any result."""
+    """Label of the feature space that the profile chose for its headline verdicts before any result."""
     calibration: StoredArtifact | None = None
-    """What puts the feature spaces to the test; it need not be among the artifacts of this request."""
+    """The calibration of the feature spaces, which need not be among the artifacts of this request."""
     trained_in: tuple[str, ...] = ()
-    """Labels of the feature spaces whose network a row's training uses as well."""
+    """Labels of the feature spaces whose network is also used to train a row."""
     metrics: dict[str, dict[str, Any]]
-    """How each metric that is measured, published or claimed describes itself."""
+    """The self-description of each metric that is measured, published or claimed."""
     facts: dict[str, dict[str, str]]
-    """What each row is at this profile, by the headings of `Experiment.facts`: its tokens, its codes."""
+    """Facts about each row at this profile, such as its tokens, by the headings of `Experiment.facts`."""
     settings: tuple[dict[str, Any], ...] = ()
-    """The published configuration beside the profile's own, for an experiment that has settings."""
+    """The published configuration next to the profile's, for an experiment that has settings."""
     costs: dict[str, dict[str, dict[str, float]]] = {}
     """Counted operations by row and stage, for an experiment whose costs are a result."""
     source: dict[str, str] = {}
     """The file of an experiment from outside the package: `name`, `path` and `sha256`."""
     artifacts: tuple[StoredArtifact, ...]
-    """Inputs before what is made from them, each once."""
+    """Each artifact once, inputs before the artifacts made from them."""
     rows: tuple[StoredRow, ...]
     reference: str | None
-    """The evaluation of the teacher itself and of the real images."""
+    """Name of the evaluation of the teacher itself and of the real images."""
 
     @property
     def name(self) -> str:
@@ -95,7 +95,7 @@ class StoredRequest(BaseModel, frozen=True, extra="forbid"):
         return {artifact.name: artifact for artifact in self.artifacts}
 
     def needed_by(self, row: StoredRow) -> tuple[StoredArtifact, ...]:
-        """All artifacts that a row needs, in the order of the request."""
+        """The artifacts that a row needs, in the order of the request."""
         needed: set[str] = set()
         left = list(row.measurements)
         while left:
@@ -107,28 +107,28 @@ class StoredRequest(BaseModel, frozen=True, extra="forbid"):
 
     @functools.cached_property
     def users(self) -> Counter[str]:
-        """How many rows and seeds use each artifact, directly or through others."""
+        """Number of rows and seeds that use each artifact, directly or indirectly."""
         return Counter(artifact.name for row in self.rows for artifact in self.needed_by(row))
 
     def save(self, store: Path) -> Path:
-        """Write the request; it replaces an earlier one for the same experiment and profile."""
+        """Write the request, replacing an earlier one for the same experiment and profile."""
         path = store / "requests" / f"{self.name}.{self.profile}.json"
         self.write(path)
         return path
 
     def write(self, path: Path) -> None:
-        """Write the request to `path`, and beside it a copy of the user's own file, if there is one."""
+        """Write the request to `path`, next to a copy of the user's own file, if there is one."""
         if self.source:
             keep_copy(self.source, path.parent)
         write_json(path, self.model_dump(mode="json"))
 
     @classmethod
     def load(cls, path: Path) -> StoredRequest:
-        """The request in a file.
+        """Read a request from a file.
 
         Raises:
             StoreError: the file is damaged, or another version of this package wrote it.
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no such file.
         """
         remedy = "delete it and run the command again: finished artifacts are kept"
         content = read_json(path, remedy)
@@ -147,7 +147,7 @@ class StoredRequest(BaseModel, frozen=True, extra="forbid"):
 
 
 def stored_requests(store: Path) -> list[StoredRequest]:
-    """All requests of a store, the latest first; a line says which of them cannot be read."""
+    """All requests of a store, latest first; unreadable ones are logged and left out."""
     requests = []
     for path in sorted((store / "requests").glob("*.json")):
         try:

@@ -1,4 +1,4 @@
-"""Line charts: from a table of points to inline SVG, with a description in words."""
+"""Line charts: a table of points as inline SVG, with a description in words."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from reports.figures import DASHES, MARKERS, MUTED, NOTE, NUM_COLORS, SERIES, re
 from reports.numbers import MINUS
 
 POINTS = ("line", "index", "x", "y", "half_width", "end")
-"""Columns of what `line_chart` draws.
+"""Columns of the points that `line_chart` draws.
 
-`line` names the line that a point belongs to, `index` picks its color, marker and dashes, `half_width` is
-half the width of the interval (missing if there is none), and `end` marks where a training stage ends.
+`line` names the line that a point belongs to, `index` selects its color, marker and dashes, `half_width` is
+half the width of the interval (missing if there is none), and `end` marks the end of a training stage.
 """
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The horizontal axis: its label and scale, and what goes with them.
+    """The horizontal axis: its label, its scale and related settings.
 
     Attributes:
-        label: what it shows.
-        scale: `powers` and `even` have a tick at each value; `marked` and `log` hold a few points, and
-            `linear` long curves, whose points have no marks.
-        start: where a linear axis begins.
-        least_span: the vertical axis shows at least this much, in the unit of the values.
+        label: label of the axis.
+        scale: `powers` and `even` have a tick at each value; `marked` and `log` are for a few points, and
+            `linear` is for long curves without markers.
+        start: start of a linear axis.
+        least_span: minimum span of the vertical axis, in the unit of the values.
     """
 
     label: str
@@ -46,7 +46,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Chart:
-    """A drawing with its words; `alternative` is for those who cannot see it."""
+    """A drawing with its texts; `alternative` describes it for readers who cannot see it."""
 
     title: str
     subtitle: str
@@ -63,15 +63,15 @@ def row_chart(
     subtitle: str,
     references: Mapping[str, float] | None = None,
 ) -> Chart | None:
-    """A line for each row of the experiment over the column `x`: means over seeds with their intervals.
+    """A line for each row of the experiment over the column `x`: means over seeds with intervals.
 
     Args:
-        run: gives the rows their places and labels.
+        run: the run, which defines the order and labels of rows.
         frame: numbers of one metric.
-        x: the column of the horizontal axis.
-        axis: its scale.
-        subtitle: what tells this chart from others of the metric.
-        references: values by name that bound the lines.
+        x: column of the horizontal axis.
+        axis: settings of the horizontal axis.
+        subtitle: text that distinguishes the chart from others of the metric.
+        references: reference values by name, drawn as horizontal lines.
 
     Returns:
         None if no row has a finite number.
@@ -96,7 +96,7 @@ def row_chart(
 def line_chart(
     title: str, subtitle: str, points: pd.DataFrame, axis: Axis, references: Mapping[str, float]
 ) -> Chart | None:
-    """The finite of `points` (columns `POINTS`) as lines; None if there are none."""
+    """Draw the finite `points` (columns `POINTS`) as lines; returns None if there are none."""
     points = points[np.isfinite(points[["x", "y"]].astype(float)).all(axis="columns")].sort_values(
         ["index", "line", "x"], kind="stable"
     )
@@ -115,7 +115,7 @@ def line_chart(
         axes.set_xlabel(axis.label, parse_math=False)
         axes.grid(visible=False, axis="x")
 
-    # Names of lines are words of the page. Fixed margins line up the axes of neighboring charts.
+    # Line names are text of the page, not of the drawing. Fixed margins align the axes of neighboring charts.
     identity = f"{axis} {references} {points.drop(columns='line').to_csv(index=False)}"
     svg = render(paint, identity, box=(0.12, 0.15, 0.75 if references else 0.87, 0.83))
     said = f"{title} {subtitle} over {axis.label}. {'; '.join(words)}."
@@ -174,7 +174,7 @@ def _scale_x(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
         axes.set_xscale("log" if axis.scale == "log" else "linear")
         axes.margins(x=0.06)
         if axis.scale == "log":
-            # Within a decade or two there are few powers of ten: others are named, too.
+            # A decade or two has few powers of ten, so other values are labeled, too.
             span = ticks[-1] / ticks[0]
             subs = range(1, 10) if span < 5 else (1, 2, 5) if span < 100 else (1,)
             axes.xaxis.set_major_locator(LogLocator(subs=tuple(subs)))
@@ -183,12 +183,12 @@ def _scale_x(axes: Axes, points: pd.DataFrame, axis: Axis) -> None:
 
 
 def _scale_y(axes: Axes, points: pd.DataFrame, least_span: float, references: Mapping[str, float]) -> None:
-    """Limits that keep the lines readable: wide bands and far references are cut off rather than followed."""
+    """Set limits that keep the lines readable, cutting off wide bands and distant references."""
     low, high = points["y"].min(), points["y"].max()
     span = (high - low) or 0.1 * abs(high) or 1.0
     half = points["half_width"].fillna(0).astype(float).clip(upper=span)
     low, high = min(low, (points["y"] - half).min()), max(high, (points["y"] + half).max())
-    # Differences of less than a hundredth are not blown up: constant curves stay flat, ticks short.
+    # Differences below one percent are not magnified, so that constant curves look flat and ticks stay short.
     least_span = max(least_span, 0.01 * max(abs(low), abs(high)))
     if high - low < least_span:
         low, high = (low + high - least_span) / 2, (low + high + least_span) / 2
@@ -196,15 +196,15 @@ def _scale_y(axes: Axes, points: pd.DataFrame, least_span: float, references: Ma
     near = {name: y for name, y in references.items() if low - 2 * span <= y <= high + 2 * span}
     low, high = min([low, *near.values()]), max([high, *near.values()])
     margin = 0.07 * ((high - low) or span)
-    # A reference beyond the limits is named in a strip of its own at the edge.
+    # A reference beyond the limits is named in its own strip at the edge.
     above = [f"↑ {name} {y:.3g}" for name, y in references.items() if name not in near and y > high]
     below = [f"↓ {name} {y:.3g}" for name, y in references.items() if name not in near and y < low]
     axes.set_ylim(low - margin * (2.2 if below else 1), high + margin * (2.2 if above else 1))
     if 0 < max(abs(low), abs(high)) < 1e-3:
-        # In the ticks, because a common power of ten would stand above the axes, where there is no room.
+        # In the ticks, because there is no room above the axes for a common power of ten.
         axes.yaxis.set_major_formatter(lambda value, _: f"{value:.1e}" if value else "0")
     for notes, place, anchor in ((above, 0.99, "top"), (below, 0.02, "bottom")):
-        # In one line: two labels at one edge would cover each other.
+        # In one line, because two labels at one edge would overlap.
         axes.text(0.99, place, "   ".join(notes), ha="right", va=anchor, transform=axes.transAxes, **NOTE)
     _draw_references(axes, near, room=high - low + 2 * margin)
 
@@ -214,5 +214,5 @@ def _draw_references(axes: Axes, near: Mapping[str, float], room: float) -> None
     for name, y in near.items():
         anchor = "center_baseline" if not crowded else "bottom" if y == max(near.values()) else "top"
         axes.axhline(y, color=MUTED, linewidth=1.1, dashes=(4, 3))
-        # Outside the axes, where no line can run through it.
+        # Outside the axes, so that no line crosses the label.
         axes.text(1.015, y, name, va=anchor, transform=axes.get_yaxis_transform(), **NOTE)

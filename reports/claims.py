@@ -1,4 +1,4 @@
-"""Verdicts as they are shown: comparisons in words and numbers, and small plots of their intervals."""
+"""Verdicts for display: comparisons in words and numbers, and small plots of their intervals."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from experiments.specs import Claim
 from reports.numbers import decimals_for, decimals_that_tell_zero, fixed, rough_duration
 
 MARKS: dict[Outcome, str] = {"agrees": "✓", "disagrees": "✗", "inconclusive": "≈", "pending": "…"}
-"""A sign for each outcome, so that color is never the only difference."""
+"""A symbol for each outcome, so that color is never the only difference."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """An interval for a plot from -1 to 1 with zero in the middle; `low` and `high` are None for one seed."""
+    """An interval for a plot from -1 to 1; `low` and `high` are None for a single seed."""
 
     mean: float
     low: float | None
     high: float | None
     claimed_side: int
-    """-1 if the claim is about the left half, +1 if about the right."""
+    """-1 if the claim is on the left half, +1 if on the right."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One comparison in words: of what, in the paper, and here; texts without a number are empty."""
+    """The texts of one comparison: its sides, and the differences in the paper and here; empty if unknown."""
 
     left: str
     right: str
     at: str
-    """Where both sides are measured, if it is the same place: `T=8`."""
+    """The coordinates that both sides share, e.g. `T=8`."""
     published: str
     difference: str
     interval: str
@@ -45,12 +45,12 @@ class Compared:
 
 
 def by_claim(run: Run) -> list[tuple[Claim, list[Verdict]]]:
-    """The claims of a run with their verdicts, that in the primary feature space first."""
+    """The claims of a run with their verdicts, the one in the primary feature space first."""
     return [(claim, list(verdicts)) for claim, verdicts in groupby(judge(run), key=lambda each: each.claim)]
 
 
 def compared(run: Run, verdict: Verdict) -> list[Compared]:
-    """The comparisons of a verdict, with equal decimals and plots of one scale."""
+    """The comparisons of a verdict, with equal decimals and plots on one scale."""
     known = [item.difference for item in verdict.comparisons if item.difference]
     ends = [end for item in known for end in _ends(item)]
     decimals = decimals_that_tell_zero(decimals_for(known), [*(item.mean for item in known), *ends])
@@ -59,30 +59,30 @@ def compared(run: Run, verdict: Verdict) -> list[Compared]:
 
 
 def found(run: Run, verdict: Verdict) -> str:
-    """The differences of a verdict in one line; empty if there is none yet."""
+    """The differences of a verdict in one line; empty if there are none yet."""
     parts = (f"{item.difference} {item.interval}".strip() for item in compared(run, verdict))
     return "; ".join(filter(None, parts))
 
 
 def tally(verdicts: Iterable[Verdict]) -> dict[Outcome, int]:
-    """How many claims have which verdict in the primary feature space; outcomes without any are left out."""
+    """Number of claims per outcome in the primary feature space; outcomes without claims are left out."""
     counts = Counter(verdict.outcome for verdict in verdicts if verdict.primary)
     return {outcome: counts[outcome] for outcome in MARKS if counts[outcome]}
 
 
 def remedy_of(verdicts: Sequence[Verdict]) -> Remedy | None:
-    """What would decide the claims that lack seeds in the primary feature space; None if none does."""
+    """The remedy for claims that lack seeds in the primary feature space; None if there are none."""
     return next((verdict.remedy for verdict in verdicts if verdict.primary and verdict.remedy), None)
 
 
 def remedy_words(remedy: Remedy) -> str:
-    """`3 seeds, about 20 min more`: what a remedy takes, to be followed by its command."""
-    cost = "for as yet unknown time" if remedy.seconds is None else f"{rough_duration(remedy.seconds)} more"
+    """The cost of a remedy, e.g. `3 seeds, about 20 min more`."""
+    cost = "time unknown" if remedy.seconds is None else f"{rough_duration(remedy.seconds)} more"
     return f"{remedy.seeds} seeds, {cost}"
 
 
 def sentence(reason: str) -> str:
-    """A reason as a sentence."""
+    """Turn a reason into a sentence."""
     return f"{reason[0].upper()}{reason[1:]}."
 
 
@@ -103,7 +103,7 @@ def _compared(run: Run, item: ComparisonResult, decimals: int, reach: float) -> 
 
 
 def _sides(run: Run, item: ComparisonResult) -> tuple[str, str, str]:
-    """The two sides in words, and where both are measured if it is the same place."""
+    """The two sides in words, and the coordinates that both share."""
     points = (item.comparison.left, item.comparison.right)
     left, right = (point.coordinates for point in points)
     shared = {key: value for key, value in left.items() if right.get(key) == value}
@@ -117,7 +117,7 @@ def _sides(run: Run, item: ComparisonResult) -> tuple[str, str, str]:
 
 
 def _published(run: Run, item: ComparisonResult) -> str:
-    """The same difference in the paper, whose values hold at the headline's steps of their rows only."""
+    """The difference in the paper, whose values apply only at the headline's number of steps."""
     values = []
     for point in (item.comparison.left, item.comparison.right):
         if point.coordinates not in ({}, {"steps": run.experiment.steps_of(point.row)}):

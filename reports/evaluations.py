@@ -1,6 +1,6 @@
-"""The page of everything that `evaluate` has measured in a store, and a page of single images for each.
+"""The page of all evaluations by `evaluate` in a store, and a page of single images for each.
 
-Only numbers of one protocol stand in one table. The pages load nothing; their one script sorts tables.
+Each table has numbers of only one protocol. The pages load nothing; their only script sorts tables.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from sftok.metrics.quantity import Quantity
 
 PAGE = "evaluate"
 PUBLISHED_SPACE = "inception-v3-compat"
-"""Of the published numbers."""
+"""The feature space of the published numbers."""
 
 FIRST = ("rfid", "gfid", "is", "psnr", "ssim", "lpips", "bits_per_pixel", "bits_per_image")
-"""The order of the columns; what is not named comes after."""
+"""The first columns in order; all others follow."""
 
 JUDGES = ("lpips", "psnr")
-"""The values that pictures are ordered by, the first that was measured."""
+"""Metrics by which pictures are ordered; the first one that was measured is used."""
 
 THUMBNAIL = 96
 BOX = (0.1, 0.24, 0.88, 0.72)
-"""Of a histogram: left, bottom, width and height, as shares."""
+"""Axes of a histogram: left, bottom, width and height, as shares of the figure."""
 
 MAX_BINS = 40
 
@@ -54,7 +54,7 @@ class Heading:
 
 @dataclass(frozen=True)
 class Value:
-    """A cell: its text, and the number to sort by (None: last)."""
+    """A cell: its text, and the number to sort by (None sorts last)."""
 
     text: str
     sort: float | None
@@ -63,7 +63,7 @@ class Value:
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of the table: a subject with one decoding."""
+    """A row of the table: a subject with one decoding."""
 
     label: str
     title: str
@@ -75,7 +75,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Group:
-    """Everything under one protocol."""
+    """All evaluations under one protocol."""
 
     fingerprint: str
     data: str
@@ -87,7 +87,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Picture:
-    """An original and its reconstruction: thumbnails, and files of both."""
+    """Thumbnails and files of an original and its reconstruction."""
 
     name: str
     value: str
@@ -96,11 +96,11 @@ class Picture:
 
 
 def write_evaluations(folder: Path, store: Path) -> Path | None:
-    """Write the pages of what was evaluated in `store` into `folder`; None if nothing was.
+    """Write the pages of the evaluations in `store` to `folder`; returns None if there are none.
 
     Args:
-        folder: the store's `report`; it is created.
-        store: its root.
+        folder: the store's `report` folder, which is created.
+        store: root folder of the store.
     """
     subjects = measured_subjects(store)
     if not subjects:
@@ -118,7 +118,7 @@ def write_evaluations(folder: Path, store: Path) -> Path | None:
 
 
 def short(label: str) -> str:
-    """The end of a path, or the whole of what is none."""
+    """The last parts of a path; other labels are unchanged."""
     parts = PurePath(label).parts
     return label if len(parts) < 3 else "/".join(("…", *parts[-2:]))
 
@@ -155,7 +155,7 @@ def _entries(
     headings: Sequence[Heading],
     pages: dict[str, str],
 ) -> Iterator[Entry]:
-    """A line for each subject and decoding; a number that no decoding changes stands in all of them."""
+    """A row for each subject and decoding; numbers that do not depend on decoding appear in all of them."""
     lines: list[tuple[MeasuredSubject, str, dict[tuple[str, str], tuple[float, float]]]] = []
     for subject in subjects:
         own = frame[frame["subject"] == subject.name]
@@ -186,7 +186,7 @@ def _entries(
 
 
 def _rank(cells: Sequence[Value], headings: Sequence[Heading]) -> tuple[float, ...]:
-    """The best rFID or gFID first."""
+    """Sort key that puts the best rFID or gFID first."""
     found = [
         cell.sort
         for cell, heading in zip(cells, headings, strict=True)
@@ -196,7 +196,7 @@ def _rank(cells: Sequence[Value], headings: Sequence[Heading]) -> tuple[float, .
 
 
 def _column(numbers: Sequence[tuple[float, float] | None], quantity: Quantity) -> list[Value]:
-    """Values with half the widths of their intervals (NaN without) as cells; the best is marked."""
+    """Cells from values and half-widths of their intervals (NaN for none); the best is marked."""
     given = [number[0] for number in numbers if number is not None and np.isfinite(number[0])]
     decimals = (
         0 if max(map(abs, given), default=0) >= 1000 else 2 if max(map(abs, given), default=0) >= 10 else 4
@@ -215,7 +215,7 @@ def _column(numbers: Sequence[tuple[float, float] | None], quantity: Quantity) -
 def _charts(
     frame: pd.DataFrame, subjects: Sequence[MeasuredSubject], metrics: dict[str, Quantity]
 ) -> Iterator[Chart]:
-    """rFID over steps, and over bits per pixel, in each feature space."""
+    """Charts of rFID over bits per pixel and over steps, in each feature space."""
     labels = {each.name: f"{short(each.label)} ({each.name[-4:]})" for each in subjects}
     index = {each.name: place for place, each in enumerate(subjects)}
     bits = frame[frame["metric"] == "bits_per_pixel"].set_index(["subject", "at"])["value"]
@@ -249,7 +249,7 @@ def _drawn(chart: Chart | None) -> Iterator[Chart]:
 
 
 def published_references() -> dict[str, float]:
-    """rFID of the paper's systems on ImageNet: the best, the worst, and SFTok-L."""
+    """Published rFID on ImageNet of the paper's best system and of SFTok-L."""
     lines = {
         line["label"]: float(line["rfid"])
         for line in read_table("experiments.paper", "table1.tsv")
@@ -260,7 +260,7 @@ def published_references() -> dict[str, float]:
 
 
 def _write_pictures(folder: Path, subject: MeasuredSubject) -> str | None:
-    """The page of single images of a subject; None if it has none."""
+    """Write the page of single images of a subject; returns None if it has none."""
     page = f"{PAGE}-{subject.name}"
     if (folder / f"{page}.html").exists():  # a finished evaluation never changes
         return f"{page}.html"
@@ -291,7 +291,7 @@ def _write_pictures(folder: Path, subject: MeasuredSubject) -> str | None:
 def _class_rows(
     subject: MeasuredSubject, numbers: pd.DataFrame
 ) -> tuple[list[str], list[tuple[str, tuple[Value, ...]]]]:
-    """The headings, and a line of cells for each class."""
+    """The headings, and a row of cells for each class."""
     metrics = subject.metrics
     columns = [
         _column([(value, np.nan) for value in numbers[name]], metrics[name.partition(" (")[0]])
@@ -324,7 +324,7 @@ def _thumbnail(image: Images) -> str:
 
 
 def histogram(values: np.ndarray, label: str) -> Markup:
-    """How many images have which value."""
+    """A histogram of the values of single images."""
     counts, edges = np.histogram(values, bins=min(MAX_BINS, max(5, len(values) // 10)))
 
     def paint(axes: Axes) -> None:

@@ -12,21 +12,21 @@ from reports.tables import Cell, Column, Line
 
 
 def to_csv(frame: pd.DataFrame) -> str:
-    """A header and the lines of the frame; what is missing is empty, floats keep every digit."""
-    if "value" in frame:  # a number that was measured is never missing, also if it is not a number
+    """The frame as CSV with a header; missing values are empty, and floats keep every digit."""
+    if "value" in frame:  # a measured value is never missing, even if it is NaN
         frame = frame.assign(value=frame["value"].astype(object).where(frame["value"].notna(), "nan"))
     return frame.to_csv(index=False, lineterminator="\n")
 
 
 def to_json(frame: pd.DataFrame) -> str:
-    """An array with one object for each line; what is missing or not finite is null, as JSON has no NaN."""
+    """An array with one object per row; missing and non-finite values are null, because JSON has no NaN."""
     records = [{name: _plain(value) for name, value in record.items()} for record in frame.to_dict("records")]
     return json.dumps(records, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def to_latex(run: Run) -> str:
     """The headline table for a paper: `booktabs`, mean ± 95 % interval over seeds, best values bold."""
-    # Sections can draw, and commands that print numbers need not wait for Matplotlib.
+    # Imported here, because sections import Matplotlib, which commands that print numbers do not need.
     from reports.sections.results import headline
 
     table = headline(run)
@@ -52,7 +52,7 @@ def to_latex(run: Run) -> str:
 
 
 def escape_latex(text: str) -> str:
-    """`text` so that LaTeX prints it as it is; line breaks become spaces."""
+    """Escape `text` for LaTeX; line breaks become spaces."""
     return "".join(_LATEX.get(character, character) for character in " ".join(text.split()))
 
 

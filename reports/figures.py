@@ -1,4 +1,4 @@
-"""Drawings of Matplotlib as inline SVG that follows the colors of the page, light and dark."""
+"""Matplotlib drawings as inline SVG that follows the light and dark colors of the page."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
-"""Marker of the i-th row: color is never the only difference."""
+"""Marker of the i-th row, so that color is never the only difference."""
 
 DASHES: tuple[tuple[float, ...], ...] = ((), (5, 2), (1, 1.5), (5, 2, 1, 2))
-"""Line pattern, the same for every full round through the colors."""
+"""Line patterns, one for each cycle through the colors."""
 
 NUM_COLORS = len(MARKERS)
 
-# Stand-ins that matplotlib accepts; `_themed` turns each into a CSS variable of the page.
+# Placeholder colors that Matplotlib accepts; `_themed` turns each into a CSS variable of the page.
 MUTED, GRID = "#0000f1", "#0000f2"
 SERIES = tuple(f"#0000{index:02x}" for index in range(1, NUM_COLORS + 1))
 _VARIABLES = {MUTED: "--muted", GRID: "--grid"} | {
@@ -50,7 +50,7 @@ _STYLE: dict[Any, Any] = {
 MAX_DRAWN = 512
 
 _drawn: dict[str, str] = {}
-"""Drawings by identity: a page is rebuilt after every artifact, and most of its charts stay the same."""
+"""Cached drawings by identity, because pages are rebuilt after every artifact with mostly the same charts."""
 
 NOTE: dict[str, Any] = {"color": MUTED, "fontsize": 9.2, "parse_math": False}
 
@@ -61,12 +61,12 @@ def render(
     size: tuple[float, float] = (4.6, 3.0),
     box: tuple[float, float, float, float] = (0.12, 0.15, 0.87, 0.83),
 ) -> str:
-    """An `<svg>` element without fonts, titles and metadata: what `paint` draws into axes at `box`.
+    """Draw with `paint` into axes at `box`; returns an `<svg>` element without fonts, titles and metadata.
 
     Args:
         paint: draws into the axes.
-        identity: all that decides the drawing. It is not drawn again, and the ids in it are made from this.
-        size: of the figure, in inches.
+        identity: everything that determines the drawing; used for caching and for ids within the SVG.
+        size: size of the figure in inches.
         box: left, bottom, width and height of the axes, as shares of the figure.
     """
     if identity in _drawn:
@@ -85,19 +85,19 @@ def render(
 
 
 def style() -> contextlib.AbstractContextManager[None]:
-    """The block in which Matplotlib draws as the page does."""
+    """The block in which Matplotlib uses the page's style."""
     return matplotlib.rc_context(_STYLE | {"svg.hashsalt": "sftok"})
 
 
 def to_svg(figure: Figure, identity: str) -> str:
-    """The figure as an `<svg>` element; the ids in it are made from `identity`."""
+    """The figure as an `<svg>` element, with ids derived from `identity`."""
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     return _themed(buffer.getvalue(), "chart-" + hashlib.sha256(identity.encode()).hexdigest()[:10])
 
 
 def swatch(index: int) -> str:
-    """A small `<svg>` for the legend: the line and marker of the series at `index`."""
+    """A small `<svg>` for the legend, with the line and marker of the series at `index`."""
     shapes = {
         "o": '<circle cx="14" cy="6" r="3.6"/>',
         "s": '<rect x="10.7" y="2.7" width="6.6" height="6.6"/>',

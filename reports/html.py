@@ -1,4 +1,4 @@
-"""From parts to HTML. Jinja escapes every value; the only markup passed through is what reports draw."""
+"""Renders parts as HTML. Jinja escapes every value; only markup created by reports passes through."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ class Note:
 
 @dataclass(frozen=True)
 class Charts:
-    """Charts side by side under one legend, which is left out where another part has it."""
+    """Charts side by side under one legend, which is empty if another part has it."""
 
     charts: tuple[Chart, ...]
     legend: tuple[tuple[int, str], ...] = ()
     wide: bool = False
-    """Whether each has a line of its own."""
+    """Whether each chart takes a full line."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """Names with values."""
+    """A list of names and values."""
 
     items: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """Parts that are folded under a summary."""
+    """Parts folded under a summary."""
 
     summary: str
     parts: tuple[Part, ...]
@@ -58,7 +58,7 @@ Part = Note | Charts | Facts | Fold | Table | Gallery | Markup
 
 
 def section(run: Run, title: str, *parts: Part) -> Markup:
-    """A section of a page: a heading, and its parts in order."""
+    """A section of a page: a heading followed by its parts."""
     body = Markup("").join(_show(part, smoke(run)) for part in parts)
     return Markup("<h2>{}</h2>\n{}").format(title, body)
 
@@ -69,17 +69,17 @@ def rows_legend(run: Run) -> tuple[tuple[int, str], ...]:
 
 
 def smoke(run: Run) -> str:
-    """What every caption of a run adds whose numbers mean nothing."""
+    """The warning that captions add for a run with meaningless numbers."""
     return " Smoke run: these numbers are meaningless." if run.request.meaningless else ""
 
 
 def template(name: str, **values: Any) -> str:
-    """The template of that name, filled in."""
+    """Render the named template."""
     return environment().get_template(f"{name}.html.j2").render(**values)
 
 
 def as_text(value: object) -> str:
-    """A value of a stored record in one line."""
+    """Format a value of a stored record in one line."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {as_text(part)}" for key, part in value.items())
     if isinstance(value, list | tuple):
@@ -88,13 +88,13 @@ def as_text(value: object) -> str:
 
 
 def config_text(config: Mapping[str, Any]) -> str:
-    """A configuration as indented JSON; what JSON has no word for is shown as Python prints it."""
+    """A configuration as indented JSON; values unknown to JSON are shown as Python prints them."""
     return json.dumps(config, indent=2, default=str, ensure_ascii=False)
 
 
 @cache
 def environment() -> Environment:
-    """Jinja with this package's templates and filters."""
+    """The Jinja environment with this package's templates and filters."""
     made = Environment(
         loader=PackageLoader("reports"),
         autoescape=True,

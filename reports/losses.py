@@ -13,16 +13,16 @@ from experiments.records.training_log import logged
 from reports.charts import POINTS, Axis, Chart, line_chart
 
 MAX_POINTS = 120
-"""Points of a smoothed curve: each is the mean of its bin of steps."""
+"""Maximum number of points of a smoothed curve, each the mean of a bin of steps."""
 
 MAX_LINES = 20_000
-"""Lines of a log that are parsed; of a longer one every k-th."""
+"""Maximum number of log lines to parse; of a longer log, only every k-th line is read."""
 
 
 def loss_chart(
     run: Run, title: str, subtitle: str, quantity: str, stages: tuple[str, ...], half: bool = False
 ) -> Chart | None:
-    """A logged quantity of every row and seed, the given stages one after another; None before any step.
+    """A chart of a logged quantity for every row and seed, over the given stages; None before any step.
 
     With `half`, only the second half of the steps is shown.
     """
@@ -32,7 +32,7 @@ def loss_chart(
 
 
 def smoothed(points: NDArray[np.float64], max_points: int = MAX_POINTS) -> NDArray[np.float64]:
-    """Means of at most `max_points` bins of consecutive points `[n, 2]`; what is not finite is left out."""
+    """Means of at most `max_points` bins of consecutive points `[n, 2]`, without non-finite values."""
     finite = points[np.isfinite(points[:, 1])]
     size = -(-len(finite) // max_points) or 1
     starts = np.arange(0, len(finite), size)
@@ -44,7 +44,7 @@ def smoothed(points: NDArray[np.float64], max_points: int = MAX_POINTS) -> NDArr
 
 @lru_cache(maxsize=4)
 def _curves(run: Run, quantity: str, stages: tuple[str, ...]) -> pd.DataFrame:
-    """The points of every row and seed, each stage beginning where the one before ended."""
+    """The points of every row and seed; each stage starts where the previous one ended."""
     rows = [row.name for row in run.experiment.trained_rows]
     lines: list[tuple[str, int, float, float, None, bool]] = []
     for state in run.rows:

@@ -1,4 +1,4 @@
-"""Numbers as text: as many digits as they carry, a true minus sign, durations and sizes at a glance."""
+"""Formats numbers with significant digits and a true minus sign, and durations and sizes for reading."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ MINUS = "−"
 
 
 def decimals_for(estimates: Iterable[Estimate]) -> int:
-    """One number of decimals for a whole column: about three digits, and enough to see each interval.
+    """The number of decimals for a whole column: about three digits, and enough to show each interval.
 
-    Of a column of small numbers the largest keeps two digits, down to the fifth decimal: a difference that is
-    there does not read as zero.
+    In a column of small numbers the largest keeps two digits, up to five decimals, so that a difference does
+    not read as zero.
     """
     listed = list(estimates)
     magnitudes = [abs(item.mean) for item in listed if math.isfinite(item.mean)]
@@ -28,7 +28,7 @@ def decimals_for(estimates: Iterable[Estimate]) -> int:
 
 
 def decimals_that_tell_zero(decimals: int, values: Iterable[float]) -> int:
-    """`decimals`, or as many more (up to five in all) as it takes that only a zero reads as one."""
+    """`decimals`, increased up to five if a nonzero value would otherwise read as zero."""
     small = min((abs(value) for value in values if value and math.isfinite(value)), default=1.0)
     while decimals < 5 and not float(f"{small:.{decimals}f}"):
         decimals += 1
@@ -36,7 +36,7 @@ def decimals_that_tell_zero(decimals: int, values: Iterable[float]) -> int:
 
 
 def fixed(value: float, decimals: int, signed: bool = False) -> str:
-    """`value` with that many decimals; `signed` shows a plus as well."""
+    """Format `value` with that many decimals; `signed` also shows a plus."""
     if not math.isfinite(value):
         return "nan" if math.isnan(value) else "∞" if value > 0 else f"{MINUS}∞"
     text = f"{value:{'+' if signed else ''}.{decimals}f}"
@@ -44,13 +44,13 @@ def fixed(value: float, decimals: int, signed: bool = False) -> str:
 
 
 def plus_minus(item: Estimate, decimals: int) -> str:
-    """`2.18 ± 0.04`, or the mean alone where there is no interval, or no seed that changes the value."""
+    """Format as `2.18 ± 0.04`, or only the mean if there is no interval or it has no width."""
     mean = fixed(item.mean, decimals)
     return mean if not item.half_width else f"{mean} ± {fixed(item.half_width, decimals)}"
 
 
 def duration(seconds: float) -> str:
-    """`8.2 s`, `12 min 05 s`, `3 h 20 min` or `2 d 4 h`."""
+    """Format a duration: `8.2 s`, `12 min 05 s`, `3 h 20 min` or `2 d 4 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
     whole = round(seconds)
@@ -66,7 +66,7 @@ def duration(seconds: float) -> str:
 
 
 def rough_duration(seconds: float) -> str:
-    """A duration as an estimate deserves it: `under a minute`, `about 12 min`, `about 7 years`."""
+    """Format an estimated duration: `under a minute`, `about 12 min`, `about 7 years`."""
     if seconds < 60:
         return "under a minute"
     if seconds < 5400:
@@ -79,5 +79,5 @@ def rough_duration(seconds: float) -> str:
 
 
 def byte_size(n_bytes: float) -> str:
-    """`512 MB`, `1.9 GB`."""
+    """Format a size: `512 MB`, `1.9 GB`."""
     return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:.0f} MB"

@@ -1,7 +1,7 @@
 """Pages: self-contained HTML, written atomically.
 
-A page holds everything it shows (styles, charts, images) and loads nothing. Only the page of evaluated
-tokenizers runs a script, which sorts its tables.
+A page contains everything it shows (styles, charts, images) and loads nothing. Only the page of evaluated
+tokenizers has a script, which sorts its tables.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sftok.metrics.quantity import Quantity
 
 
 class Entry:
-    """A run with the name of its page, as the overview lists it."""
+    """A run in the overview, with the name of its page."""
 
     def __init__(self, run: Run, name: str) -> None:
         verdicts = judge(run)
@@ -36,12 +36,12 @@ class Entry:
 
 
 def write_report(folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] = ()) -> Path:
-    """Write all pages and exports of `runs` and `studies` into `folder`; returns the path of `index.html`.
+    """Write all pages and exports of `runs` and `studies` to `folder`; returns the path of `index.html`.
 
     Args:
-        folder: the store's `report`; it is created.
-        runs: of which the latest of each experiment and profile is shown.
-        studies: each has a page of its own.
+        folder: the store's `report` folder, which is created.
+        runs: runs, of which the latest of each experiment and profile is shown.
+        studies: studies, each shown on its own page.
     """
     folder.mkdir(parents=True, exist_ok=True)
     latest = latest_runs(runs)
@@ -60,7 +60,7 @@ def write_report(folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] 
                 ".csv": to_csv(run.frame),
                 ".tex": to_latex(run),
             }
-            # The latest request also has the page that bears the table's name alone.
+            # The latest request also gets the page named only after the table.
             for name in {entry.name: None} | ({table: None} if run is of_table[0] else {}):
                 for ending, text in files.items():
                     _write(folder / f"{name}{ending}", text)
@@ -74,9 +74,9 @@ def write_report(folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] 
 
 
 def latest_runs(runs: Sequence[Run]) -> list[Run]:
-    """The latest request of each table and profile: in the paper's order, the latest of a table first.
+    """The latest request of each table and profile, in the paper's order, with a table's latest first.
 
-    Of requests made at the same moment, the one that comes first in `runs` counts as the latest.
+    Of requests made at the same time, the first one in `runs` counts as the latest.
     """
     newest: dict[tuple[str, str], Run] = {}
     for run in sorted(runs, key=_requested, reverse=True):
@@ -85,7 +85,7 @@ def latest_runs(runs: Sequence[Run]) -> list[Run]:
 
 
 def render_page(entry: Entry, names: dict[str, str], own: Sequence[Section]) -> str:
-    """The page of one run; `names` are those of the same table's pages by profile, `own` its own sections."""
+    """The page of one run; `names` are the table's pages by profile, `own` the experiment's own sections."""
     run = entry.run
     shown = [section for section in sections.ordered(own) if section.applies(run)]
     return template(
@@ -99,9 +99,9 @@ def render_page(entry: Entry, names: dict[str, str], own: Sequence[Section]) -> 
 
 
 def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = (), evaluated: bool = False) -> str:
-    """The overview of all claims, tables and studies; the scale is said once if all have the same.
+    """The overview of all claims, tables and studies; a scale common to all is stated once.
 
-    With `evaluated`, it links to the page of what `evaluate` has measured.
+    With `evaluated`, it links to the page of evaluations.
     """
     scales = {(entry.run.request.profile, entry.run.request.data): entry.run for entry in entries}
     counts: Counter[Outcome] = Counter()
@@ -128,7 +128,7 @@ def _requested(run: Run) -> datetime:
 
 
 def _write(path: Path, text: str) -> None:
-    """Replace the file in one step: a reader sees the old page or the new one, never half of one."""
+    """Replace the file atomically, so that readers never see a partial page."""
     temporary = unfinished(path)
     try:
         temporary.write_text(text, encoding="utf-8")

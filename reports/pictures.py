@@ -1,4 +1,4 @@
-"""Images as strips in a page, from the `examples.npz` that an evaluation leaves in its folder."""
+"""Strips of images for a page, from the `examples.npz` of an evaluation."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from experiments.store import EXAMPLES
 from sftok.io.arrays import read_arrays
 
 SUBJECTS = ("teacher", "pixels", "tokenizer")
-"""What evaluations call the reconstruction of a tokenizer without steps."""
+"""Names that evaluations give to reconstructions without decoding steps."""
 
 MAX_IMAGES = 10
 MAX_WIDTH = 128
 """Display width of a large image in CSS pixels."""
 
 LOSSLESS_UP_TO = 64
-"""Images up to this height are shown pixel by pixel; larger ones as JPEG at their own size."""
+"""Images up to this height are shown as enlarged PNG; larger ones as JPEG at their own resolution."""
 
 UNREADABLE = (OSError, ValueError, KeyError, IndexError)
-"""What a damaged or foreign `examples.npz` raises, when it is read or when its arrays are used."""
+"""Exceptions from reading or using a damaged or foreign `examples.npz`."""
 
 Images = NDArray[np.uint8]
 """`[n, 3, H, W]`."""
@@ -39,28 +39,28 @@ Examples = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Strip:
-    """Images side by side, with a name."""
+    """A named row of images."""
 
     name: str
     uri: str
     alternative: str
     width: int
-    """Display width in CSS pixels; of small images, a whole multiple of their own."""
+    """Display width in CSS pixels, an integer multiple of the original for small images."""
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Strips below each other."""
+    """A column of strips."""
 
     label: str
     strips: tuple[Strip, ...] = ()
     columns: tuple[str, ...] = ()
-    """What stands over the images; empty if there is nothing to say."""
+    """Headings above the images; may be empty."""
     pixelated: bool = False
     words: str = ""
-    """What is to be said beside the label."""
+    """Text next to the label."""
     problem: str = ""
-    """Why there are no strips, if the file cannot be read."""
+    """Why the file cannot be read, in which case there are no strips."""
     open: bool = True
 
     @property
@@ -72,9 +72,9 @@ class Gallery:
 def galleries(
     run: Run, measures: str, draw: Callable[[RowState, str, Examples], Gallery]
 ) -> Iterator[Gallery]:
-    """What `draw` makes of the examples of each finished row at the run's first seed.
+    """Apply `draw` to the examples of each finished row at the run's first seed.
 
-    A file that cannot be read has a gallery that says so.
+    An unreadable file gives a gallery that reports the problem.
     """
     for state in run.rows:
         wanted = run.experiment.row(state.row).measures == measures
@@ -89,21 +89,21 @@ def galleries(
 
 
 def read_examples(state: RowState) -> Examples:
-    """The examples of a finished row; one of `UNREADABLE` if they are damaged."""
+    """Read the examples of a finished row; raises one of `UNREADABLE` if they are damaged."""
     if state.evaluation.folder is None:
         raise KeyError("the evaluation has no folder")
     return read_arrays(state.evaluation.folder / EXAMPLES)
 
 
 def unreadable(label: str, error: Exception) -> Gallery:
-    """What stands in the place of pictures that cannot be shown."""
+    """The gallery shown in place of unreadable pictures."""
     return Gallery(label, problem=f"{EXAMPLES} cannot be read: {error}")
 
 
 def gallery(
     label: str, lines: Sequence[tuple[str, Images]], columns: tuple[str, ...] = (), words: str = ""
 ) -> Gallery:
-    """Lines of images with a name each."""
+    """A gallery of named rows of images."""
     height, own_width = lines[0][1].shape[2:]
     small = height <= LOSSLESS_UP_TO
     width = own_width * (64 // height) if small else min(own_width, MAX_WIDTH)
@@ -115,10 +115,10 @@ def gallery(
 
 
 def step_names(examples: Examples) -> list[str]:
-    """The names of the reconstructions: `T1`, `T2` ... by steps, or the one of a tokenizer without steps.
+    """The names of the reconstructions: `T1`, `T2` ... by steps, or the single one without steps.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there are no reconstructions.
     """
     names = sorted((name for name in examples if re.fullmatch(r"T\d+", name)), key=lambda name: int(name[1:]))
     if not names:
@@ -129,12 +129,12 @@ def step_names(examples: Examples) -> list[str]:
 
 
 def step_label(name: str) -> str:
-    """What a page calls the reconstruction of that name: `T=8`."""
+    """The label of a reconstruction on a page, e.g. `T=8`."""
     return f"T={name[1:]}" if re.fullmatch(r"T\d+", name) else "reconstruction"
 
 
 def class_names(examples: Examples, count: int) -> tuple[str, ...]:
-    """The classes of the first `count` images; none if there are no labels."""
+    """The class names of the first `count` images; empty if there are no labels."""
     if "labels" not in examples:
         return ()
     labels = [int(label) for label in examples["labels"][:count]]
@@ -143,10 +143,10 @@ def class_names(examples: Examples, count: int) -> tuple[str, ...]:
 
 
 def data_uri(images: Images) -> str:
-    """The images side by side, as a `data:` address.
+    """The images side by side, as a `data:` URI.
 
     Raises:
-        ValueError: not uint8 `[n, 3, H, W]`.
+        ValueError: the array is not uint8 `[n, 3, H, W]`.
     """
     if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8 or not len(images):
         raise ValueError(f"expected uint8 [n,3,H,W], got {images.dtype} {list(images.shape)}")

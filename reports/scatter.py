@@ -1,4 +1,4 @@
-"""A chart of named points: what each system reaches at its rate."""
+"""A chart of named points: the quality of each system over its rate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from reports.charts import Chart
 from reports.figures import MUTED, NOTE, SERIES, render
 
 SIZE = (9.4, 4.4)
-"""Of the figure, in inches: as wide as a page, or names would cover each other."""
+"""Size of the figure in inches: as wide as a page, because names would overlap otherwise."""
 
 LETTER, LINE = 0.0085, 0.05
 """Width of a letter and height of a line, as shares of the axes."""
@@ -25,7 +25,7 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True)
 class Point:
-    """A system; one that stands apart is drawn hollow."""
+    """A system; one set `apart` is drawn hollow."""
 
     name: str
     x: float
@@ -34,7 +34,7 @@ class Point:
 
 
 def scatter_chart(title: str, subtitle: str, points: Iterable[Point], x_label: str) -> Chart | None:
-    """Positive finite `points` over two logarithmic axes, each with its name; None if there are none."""
+    """Draw positive finite `points` with names on logarithmic axes; returns None if there are none."""
     shown = [point for point in points if _is_positive(point.x) and _is_positive(point.y)]
     if not shown:
         return None
@@ -70,7 +70,7 @@ def _ticks(axes: Axes) -> None:
 
 
 def _places(axes: Axes, points: Sequence[Point]) -> list[tuple[float, float, str]]:
-    """Where each name goes: to the right of its point, or where no other name or point is covered."""
+    """Place each name next to its point, if possible without covering other names or points."""
     at = [
         tuple(axes.transAxes.inverted().transform(axes.transData.transform((point.x, point.y))))
         for point in points

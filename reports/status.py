@@ -1,4 +1,4 @@
-"""How far a run is: what is done, what is running, and how long the rest may take."""
+"""The status of a run: what is done, what is running, and how long the rest may take."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ REFRESH_SECONDS = 20
 
 @dataclass(frozen=True)
 class RunStatus:
-    """The state of a run in a word, a sentence and a share."""
+    """The state of a run as a word, a sentence and a fraction."""
 
     word: str
-    """`complete`, `running`, `waiting` or `failed`: also the name of its style."""
+    """`complete`, `running`, `waiting` or `failed`; also the name of the style."""
     sentence: str
     fraction: float
     running: tuple[ArtifactState, ...]
     refresh: int | None
-    """Seconds after which the page reloads itself; None if no more will come."""
+    """Seconds after which the page reloads itself; None if nothing more will change."""
 
 
 def run_status(run: Run) -> RunStatus:
@@ -44,9 +44,9 @@ def run_status(run: Run) -> RunStatus:
 
 
 def remaining_seconds(artifacts: Sequence[ArtifactState]) -> float | None:
-    """Seconds of work left, one artifact after another; None while some kind has not been timed yet.
+    """Seconds of work left, one artifact after another; None while a kind has no timing yet.
 
-    A waiting artifact without an estimate of its own takes as long as the others of its kind did.
+    A waiting artifact without its own estimate is expected to take as long as others of its kind.
     """
     known: defaultdict[str, list[float]] = defaultdict(list)
     for state in artifacts:

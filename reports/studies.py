@@ -1,4 +1,4 @@
-"""What a study's page shows: its history, what mattered, every trial, and the best one to run."""
+"""The content of a study's page: history, importances, all trials, and the best one to run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sftok.metrics.quantity import Quantity
 
 @dataclass(frozen=True)
 class Picture:
-    """A chart with its words."""
+    """A chart with its texts."""
 
     title: str
     svg: str
@@ -22,7 +22,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class TrialLine:
-    """A row of the table of trials: the trial, and its numbers in words."""
+    """A row of the table of trials: the trial and its formatted numbers."""
 
     trial: TrialRecord
     value: str
@@ -32,12 +32,12 @@ class TrialLine:
 
 @dataclass(frozen=True)
 class StudyView:
-    """A study as its page and the overview show it."""
+    """A study for its page and the overview."""
 
     run: StudyRun
     metric: Quantity
     word: str
-    """`complete`, `running` or `waiting`: also the name of its style."""
+    """`complete`, `running` or `waiting`; also the name of the style."""
     sentence: str
     pictures: tuple[Picture, ...]
     trials: tuple[TrialLine, ...]
@@ -90,7 +90,7 @@ def _short(value: object) -> str:
 def _pictures(run: StudyRun, metric: Quantity, counts: Counter[str]) -> tuple[Picture, ...]:
     if not counts["complete"]:
         return ()
-    # Imported here: Optuna takes seconds to import, and most stores have no study.
+    # Imported here, because Optuna takes seconds to import, and most stores have no study.
     from reports.study_figures import draw
 
     values = ", ".join(

@@ -25,18 +25,18 @@ from reports.figures import GRID, MUTED, SERIES, style, to_svg
 PARALLEL = "Parallel coordinates"
 
 COLORS = "cool"
-"""From better to worse trials, or from earlier to later ones: readable on light and on dark pages."""
+"""Color map from better to worse or earlier to later trials, readable on light and dark pages."""
 
 _MARKERS = {"pruned": "|", "failed": "x"}
 
 _SIZES, _WIDE = {"History": (4.6, 3.0), "Importance": (4.6, 2.0)}, (9.4, 3.2)
-"""In inches."""
+"""Sizes of figures in inches."""
 
 _drawn: dict[str, str] = {}
 
 
 def draw(run: StudyRun, label: str) -> dict[str, str]:
-    """The charts of a study with complete trials: `<svg>` by title; `label` is the objective's."""
+    """The charts of a study with complete trials, as `<svg>` by title; `label` names the objective."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(direction="minimize" if run.study.objective.lower_is_better else "maximize")
     study.add_trials(from_records(run))
@@ -64,13 +64,13 @@ def _history(run: StudyRun, study: optuna.Study, label: str) -> Any:
 
 
 def _svg(title: str, plot: Callable[[], Any], identity: str) -> str:
-    """What `plot` draws; each chart once, as the page is built again after every trial."""
+    """Draw with `plot`; results are cached, because the page is rebuilt after every trial."""
     if identity not in _drawn:
-        # Optuna draws with `pyplot`, which must not open windows.
+        # Optuna uses `pyplot`, which must not open windows.
         matplotlib.use("agg")
         names_are_text: dict[Any, Any] = {"text.parse_math": False, "savefig.bbox": "tight"}
         with style(), matplotlib.rc_context(names_are_text), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of charts that are experimental, or of a single value
+            warnings.simplefilter("ignore")  # about experimental charts and single values
             figure = np.ravel(plot())[0].figure
             figure.set_size_inches(_SIZES.get(title, _WIDE))
             _restyle(figure, grid=title != PARALLEL)
@@ -80,7 +80,7 @@ def _svg(title: str, plot: Callable[[], Any], identity: str) -> str:
 
 
 def _restyle(figure: Figure, grid: bool) -> None:
-    """Undo the style that Optuna draws in."""
+    """Replace Optuna's style by the page's."""
     figure.suptitle("")
     for axes in figure.axes:
         axes.set_title("")

@@ -1,4 +1,4 @@
-"""Tables as text: what the pages and LaTeX show, built from the numbers of a run."""
+"""Tables of text for pages and LaTeX, built from the numbers of a run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.numbers import decimals_for, plus_minus
 
 @dataclass(frozen=True)
 class Cell:
-    """One value as text; empty if there is none. `note` stands below it in small print."""
+    """One value as text, empty if there is none; `note` appears below it in small print."""
 
     text: str = ""
     best: bool = False
@@ -25,7 +25,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A heading with small print below it; `words` are set to the left."""
+    """A heading with small print below it; columns of `words` are left-aligned."""
 
     name: str
     notes: tuple[str, ...] = ()
@@ -44,7 +44,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Group:
-    """Lines that belong together, under a heading of their own if it is not empty."""
+    """Lines that belong together, under a heading unless it is empty."""
 
     heading: str
     lines: tuple[Line, ...]
@@ -52,20 +52,20 @@ class Group:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; the first of its columns heads the labels of the lines."""
+    """A table, whose first column has the labels of the lines."""
 
     caption: str
     columns: tuple[Column, ...]
     groups: tuple[Group, ...]
     heads: tuple[tuple[str, int], ...] = ()
-    """Headings over several columns each, with how many."""
+    """Headings with the number of columns that each spans."""
     dense: bool = True
     best: str = "best"
-    """What the marked cells are."""
+    """The meaning of the marked cells."""
 
 
 def texts(values: Iterable[str]) -> tuple[Cell, ...]:
-    """Cells that are nothing but text."""
+    """Cells of plain text."""
     return tuple(Cell(value) for value in values)
 
 
@@ -80,7 +80,7 @@ def number_cells(
 
 
 def best(values: Mapping[str, float], direction: int) -> set[str]:
-    """The names of the best finite value; none without a direction or a rival."""
+    """The names with the best finite value; empty without a direction or a rival."""
     finite = {name: value for name, value in values.items() if math.isfinite(value)}
     if direction == 0 or len(finite) < 2:
         return set()
@@ -89,16 +89,16 @@ def best(values: Mapping[str, float], direction: int) -> set[str]:
 
 
 def pivot(run: Run, frame: pd.DataFrame, over: str, heading: str, caption: str) -> Table:
-    """Every number of `frame`: a column for each value of `over`, lines by row, grouped by metric.
+    """All numbers of `frame`, with a column for each value of `over` and lines by row, grouped by metric.
 
-    Where a metric is measured at further coordinates, each combination has a group of its own.
+    If a metric is measured at other coordinates, each combination has its own group.
 
     Args:
-        run: gives metrics and rows their labels.
-        frame: numbers.
+        run: the run, which defines the labels of metrics and rows.
+        frame: the numbers.
         over: a coordinate.
-        heading: of its columns, with `{}` for the value; a number without one stands under "any".
-        caption: of the table.
+        heading: heading of the columns, with `{}` for the value; numbers without one are under "any".
+        caption: caption of the table.
     """
     others = [
         name for name in coordinates(frame) if name not in (over, "temperature") and frame[name].notna().any()

@@ -35,10 +35,10 @@ MEANINGLESS = "the numbers of this profile mean nothing"
 
 
 def verdict_frame(runs: Iterable[Run]) -> pd.DataFrame:
-    """One line for each comparison of each claim in each feature space.
+    """One row for each comparison of each claim in each feature space.
 
     `left`, `sign` and `right` are as in the spec, `difference` is left - right with the interval `low` to
-    `high`, `verdict` is on the whole claim and `outcome` on this comparison. Seeds are separated by spaces.
+    `high`, `verdict` is for the whole claim and `outcome` for this comparison. Seeds are separated by spaces.
     """
     lines = []
     for run, verdict in ((each, verdict) for each in runs for verdict in judge(each)):
@@ -69,12 +69,12 @@ def verdict_json(runs: Iterable[Run]) -> str:
 
 
 def verdict_text(runs: Sequence[Run]) -> str:
-    """For a terminal: each claim with its mark, its differences, the reason, and what would decide it."""
+    """Text for a terminal: each claim with its mark, differences, reason and remedy."""
     return "\n\n".join("\n".join(_text(run)) for run in runs) + "\n"
 
 
 def verdict_markdown(runs: Iterable[Run]) -> str:
-    """One line for each claim, in the primary feature space."""
+    """A Markdown table with one line per claim, in the primary feature space."""
     lines = [
         "| where | claim | found here: first minus second | seeds | verdict |",
         "| --- | --- | --- | --- | --- |",
@@ -91,14 +91,14 @@ def verdict_markdown(runs: Iterable[Run]) -> str:
                     str(verdict.seeds),
                     _word(verdict) + caution,
                 )
-                # A bar would end a cell, and so would a line break.
+                # A bar or a line break would end a cell.
                 escaped = (" ".join(cell.split()).replace("|", r"\|") for cell in cells)
                 lines.append(f"| {' | '.join(escaped)} |")
     return "\n".join(lines) + "\n"
 
 
 def _written(point: Point) -> str:
-    """A point in the grammar of the specs: `sfvr:accuracy@step=8`."""
+    """A point in the notation of specs, e.g. `sfvr:accuracy@step=8`."""
     parts = (f"{'' if key == 'steps' else f'{key}='}{value}" for key, value in point.coordinates.items())
     return "@".join(filter(None, (f"{point.row}:{point.metric}", ",".join(parts))))
 
@@ -123,11 +123,11 @@ def _text(run: Run) -> Iterator[str]:
                 paper = f"; in the paper {item.published}" if item.published else ""
                 yield f"      {sides}: {number}{paper}"
     if remedy := remedy_of(judge(run)):
-        yield f"  to decide what lacks seeds: {remedy_words(remedy)}: {remedy.command}"
+        yield f"  to decide claims that lack seeds: {remedy_words(remedy)}: {remedy.command}"
 
 
 def _word(verdict: Verdict) -> str:
-    """The outcome; of one seed, which can decide nothing, the way it points."""
+    """The outcome, or the direction of the difference for one seed, which cannot decide anything."""
     sides = [item.toward for item in verdict.comparisons]
     if verdict.outcome == "inconclusive" and verdict.seeds == 1 and all(map(math.isfinite, sides)):
         way = "as claimed" if min(sides) > 0 else "the other way" if min(sides) < 0 else "level"

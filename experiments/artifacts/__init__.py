@@ -1,4 +1,4 @@
-"""Kinds of artifacts, one per file: what decides their content, what they are made from, and how."""
+"""Kinds of artifacts, one per file: what determines their content, their inputs, and how they are made."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An analysis of a trained tokenizer: what each decoding step knows, or what a context is worth."""
+"""An analysis of a trained tokenizer, such as what each decoding step knows or what a context is worth."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sftok.analysis.base import AnalysisConfig
 
 
 class Analysis(Artifact, kind="analysis"):
-    """The numbers of one analysis."""
+    """The result of one analysis."""
 
     analysis: AnalysisConfig
     split: str

@@ -1,8 +1,8 @@
-"""An artifact: a typed record of all that decides its content, and how it is made.
+"""An artifact: a typed record of everything that determines its content, and how it is made.
 
-Its key is a hash of its kind and version, of its fields that differ from their defaults, and of the keys of
-the artifacts among them. So a new field with a default changes no key, and equal keys mean equal content.
-Change a default, or what the code computes, only together with the version of the kind.
+The key is a hash of the kind, its version, the fields that differ from their defaults, and the keys of the
+input artifacts. Hence a new field with a default changes no key, and equal keys mean equal content. Raise the
+version of the kind whenever a default or the computation changes.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from sftok.config import Config, ConfigError, choices_hint
 KEY_LENGTH = 16
 
 _NOT_IN_WORKLOAD = frozenset({"seed", "loss", "steps", "optimizer", "optimizers", "ema_decay", "log_every"})
-"""Fields that do not change how long a unit of work takes, beside those that are not in the key."""
+"""Fields that do not affect the time per unit of work, besides those that are not in the key."""
 
 
 class Artifact(Config):
-    """One artifact; a subclass is a kind and lives in the file of that name.
+    """One artifact; each subclass is a kind and lives in the file of that name.
 
     Attributes:
-        kind: in the folder's name.
-        version: of the code that makes it; raise it when what it computes changes.
+        kind: name of the kind, a part of the folder's name.
+        version: version of the code that makes it; raise it when the result of that code changes.
         parallel: whether several processes make it together.
-        label: for people.
-        device: where it is made; another machine rounds differently, and nothing else depends on it.
+        label: human-readable description.
+        device: device on which it is made; it affects only rounding.
         tf32: whether a GPU may round the inputs of float32 products.
-        compile: what `torch.compile` may do in training, which rounds differently.
-        data: fingerprints of what it reads, by split.
+        compile: how training uses `torch.compile`, which rounds differently.
+        data: fingerprints of the data it reads, by split.
     """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"label", "device", "tf32", "compile"})
@@ -67,13 +67,13 @@ class Artifact(Config):
     def planned(
         cls, place: Placed, data: Mapping[str, str], label: str, split: str = "train", /, **fields: Any
     ) -> Self:
-        """The artifact with `fields` that is made at `place`, a recipe, from one split of `data`."""
+        """The artifact with `fields`, made where `place` (a recipe) says, from one split of `data`."""
         where = {"device": place.device, "tf32": place.tf32, "compile": place.compile}
         return cls(label=label, data={split: data[split]}, **where, **fields)
 
     @abstractmethod
     def make(self, context: Context) -> dict[str, Any]:
-        """Write its files to `context.folder` and return what `result.json` holds beside them."""
+        """Write its files to `context.folder` and return the content of `result.json`."""
 
     @property
     def units(self) -> int:
@@ -82,22 +82,22 @@ class Artifact(Config):
 
     @property
     def network(self) -> Config | None:
-        """What it trains; its size decides how long the artifacts that use it take."""
+        """Configuration of the network it trains; its size determines how long dependent artifacts take."""
         return getattr(self, "model", None)
 
     @property
     def stage(self) -> str:
-        """What it does, more closely than its kind: `warm-up`, `alignment`, `evaluation`."""
+        """What it does, more specific than its kind: `warm-up`, `alignment`, `evaluation`."""
         return self.kind
 
     @functools.cached_property
     def identity(self) -> dict[str, Any]:
-        """What the key is a hash of."""
+        """The content that the key hashes."""
         return {"kind": self.kind, "version": self.version, "fields": _deciding(self, own=True)}
 
     @functools.cached_property
     def key(self) -> str:
-        """The first 16 hex digits of the SHA-256 of all that decides the content."""
+        """The first 16 hex digits of the SHA-256 of `identity`."""
         return _hash(self.identity)
 
     @property
@@ -107,7 +107,7 @@ class Artifact(Config):
 
     @functools.cached_property
     def inputs(self) -> dict[str, Artifact]:
-        """The artifacts that it is made from, by role: a field, or `field.name` in a mapping of them."""
+        """The artifacts it is made from, by role: a field's name, or `field.name` for a mapping of them."""
         found: dict[str, Artifact] = {}
         for field, value in self:
             if isinstance(value, Artifact):
@@ -122,7 +122,7 @@ class Artifact(Config):
         return {role.partition(".")[0] for role in self.inputs}
 
     def with_inputs(self) -> list[Artifact]:
-        """All that it is made from, inputs before what needs them, and itself last."""
+        """Its direct and indirect inputs, each before the artifacts that need it, and itself last."""
         ordered: dict[Artifact, None] = {}
         for upstream in self.inputs.values():
             ordered |= dict.fromkeys(upstream.with_inputs())
@@ -130,29 +130,29 @@ class Artifact(Config):
 
     @functools.cached_property
     def workload(self) -> str:
-        """Equal for artifacts whose units take equally long: equal sizes, models and data."""
+        """A hash of sizes, models and data, equal for artifacts whose units take equally long."""
         models = {role: _deciding(each.network) for role, each in self.inputs.items()}
         own = _deciding(self, own=True, omitted=_NOT_IN_WORKLOAD | self._input_fields)
         return _hash({"kind": self.kind, "fields": own, "models": models})
 
     def components(self) -> Iterator[Component]:
-        """The exchangeable parts that it is made with."""
+        """The interchangeable components in its configuration."""
         yield from _components(self)
 
     @property
     def training_batch(self) -> int | None:
-        """Images of a training batch, if it trains."""
+        """Number of images in a training batch; None if it does not train."""
         training = getattr(self, "training", None)
         return None if training is None else int(training.batch_size)
 
     @property
     def images(self) -> int:
-        """Training images that it sees in all."""
+        """Number of training images it sees in total."""
         training = getattr(self, "training", None)
         return 0 if training is None else self.units * training.batch_size * training.gradient_accumulation
 
     def stored(self) -> StoredArtifact:
-        """As a request holds it."""
+        """The form in which a request stores it."""
         return StoredArtifact(
             name=self.name,
             kind=self.kind,
@@ -175,17 +175,17 @@ class Artifact(Config):
 
 
 def all_kinds() -> dict[str, type[Artifact]]:
-    """Every kind of artifact, by name: each file of this package may define one."""
+    """Every kind of artifact by name; each file of this package may define one."""
     for module in pkgutil.iter_modules(importlib.import_module("experiments.artifacts").__path__):
         importlib.import_module(f"experiments.artifacts.{module.name}")
     return Artifact.kinds
 
 
 def load(stored: Iterable[StoredArtifact]) -> dict[str, Artifact]:
-    """The records of stored artifacts, by name; inputs come before what is made from them.
+    """Rebuild stored artifacts, by name; inputs must come before the artifacts made from them.
 
     Raises:
-        ConfigError: a kind is unknown, or the code of today makes something else of a record.
+        ConfigError: a kind is unknown, or the current code gives a record another key.
     """
     artifacts: dict[str, Artifact] = {}
     for each in stored:
@@ -217,7 +217,7 @@ def _kind(kind: str) -> type[Artifact]:
 
 
 def _deciding(value: Any, own: bool = False, omitted: frozenset[str] | set[str] = frozenset()) -> Any:
-    """`value` as JSON, without fields at their defaults and those that change no result."""
+    """`value` as JSON, without fields at their defaults and fields that do not affect the result."""
     if isinstance(value, Artifact) and not own:
         return value.name
     if isinstance(value, BaseModel):
@@ -238,7 +238,7 @@ def _deciding_fields(record: BaseModel, omitted: frozenset[str] | set[str]) -> d
     left_out = getattr(record, "not_in_key", frozenset()) | omitted
     for name, field in type(record).model_fields.items():
         value = getattr(record, name)
-        # A name tells records of one kind apart whatever its default.
+        # A name distinguishes records of one kind, even at its default.
         if name in left_out or (name != NAME and value == field.get_default(call_default_factory=True)):
             continue
         fields[name] = _deciding(value, omitted=omitted)

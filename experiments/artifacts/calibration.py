@@ -1,4 +1,4 @@
-"""The calibration of a protocol's feature spaces: does FID follow distortions whose order is known?"""
+"""The calibration of a protocol's feature spaces: does FID increase with distortions of known order?"""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from sftok.evaluation.extractors.base import ExtractorConfig
 
 
 class Calibration(Artifact, kind="calibration"):
-    """What each feature space says of images that were made worse in known ways."""
+    """The response of each feature space to images degraded in known ways."""
 
     settings: CalibrationConfig
     split: str
@@ -26,7 +26,7 @@ class Calibration(Artifact, kind="calibration"):
     classifier: Classifier | None = None
     judges: dict[str, Judge] = {}
     further_seeds: dict[str, Artifact] = {}
-    """The same networks, trained with other seeds; by label and number."""
+    """The same networks trained with other seeds, by label and number."""
 
     @classmethod
     def plan(cls, recipe: Recipe, data: Mapping[str, str]) -> Calibration:
@@ -51,7 +51,7 @@ class Calibration(Artifact, kind="calibration"):
         )
 
     def make(self, context: Context) -> dict[str, Any]:
-        """Distort and measure; `examples.npz` holds strips of each distortion."""
+        """Distort and measure images; `examples.npz` holds strips of each distortion."""
         from sftok.calibration.measure import METRICS, calibrate
         from sftok.metrics.base import describe
 

@@ -1,4 +1,4 @@
-"""The evaluation of somebody else's tokenizer: a checkpoint under the full protocol."""
+"""The evaluation of a third-party tokenizer: a checkpoint measured under the full protocol."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.recipe import SplitEvaluation
 
 
 class Checkpoint(Artifact, kind="checkpoint"):
-    """The reconstructions of a checkpoint; without its teacher there is no code accuracy."""
+    """The reconstructions of a checkpoint; code accuracy is not measured, because it needs the teacher."""
 
     not_in_key: ClassVar[frozenset[str]] = Artifact.not_in_key | {"reference", "teacher_reference"}
 
@@ -19,16 +19,16 @@ class Checkpoint(Artifact, kind="checkpoint"):
     content: str
     """Hash of the weights and the configuration."""
     reference: str
-    """Where the checkpoint is: a moved file keeps its key."""
+    """Location of the checkpoint; not in the key, so the file may move."""
     weights_seed: int
-    """Of random weights."""
+    """Seed of random weights."""
     teacher_reference: str | None = None
 
     def make(self, context: Context) -> dict[str, Any]:
         """Measure the tokenizer.
 
         Raises:
-            CheckpointError: its file has changed since it was requested.
+            CheckpointError: the checkpoint has changed since it was requested.
         """
         from sftok.checkpoints import CheckpointError
         from sftok.evaluation.reconstruction import evaluate
@@ -43,5 +43,5 @@ class Checkpoint(Artifact, kind="checkpoint"):
         found = evaluate(
             tokenizer.to(device), images, self.protocol, extractors, context.cache, on_progress=context.report
         )
-        # No key holds where it was, but people look for it here.
+        # The location is in no key; it is recorded here for people.
         return keep(found, context.folder) | {"opened_from": self.reference}

@@ -1,4 +1,4 @@
-"""The in-domain classifier, whose features and logits are a space for rFID and IS."""
+"""The in-domain classifier, whose features and logits serve as a feature space for rFID and IS."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Classifier(Artifact, kind="classifier"):
 
     @classmethod
     def plan(cls, recipe: Recipe, data: Mapping[str, str], further_seeds: int = 0) -> Classifier:
-        """The classifier of a recipe, or the one whose seed is so many further on."""
+        """The classifier of a recipe, with `further_seeds` added to its seed."""
         own = dict(recipe.classifier) | {"seed": recipe.classifier.seed + further_seeds}
         seen = {"image_size": recipe.data.image_size, "augmentation": recipe.views}
         label = "in-domain classifier" + (f", seed {own['seed']}" if further_seeds else "")

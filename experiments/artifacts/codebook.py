@@ -1,4 +1,4 @@
-"""A frozen codebook of clustered features (VQGAN-LC): as many k-means centers for every class."""
+"""A frozen codebook of clustered features (VQGAN-LC), with equally many k-means centers per class."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from sftok.features.base import Features
 
 CODES = "codes"
-"""The name of the tensor `[V, F]`."""
+"""Name of the codebook tensor `[V, F]`."""
 
 BATCH_SIZE = 100
 
 
 class Codebook(Artifact, kind="codebook"):
-    """Centers of the patch features of training images, class by class."""
+    """K-means centers of the patch features of training images, class by class."""
 
     features: FeaturesConfig
     codebook_size: int
@@ -61,7 +61,7 @@ class Codebook(Artifact, kind="codebook"):
         """Cluster the features.
 
         Raises:
-            ConfigError: classes do not divide the codes.
+            ConfigError: the codebook size is not a multiple of the number of classes.
         """
         import torch
 
@@ -72,7 +72,7 @@ class Codebook(Artifact, kind="codebook"):
         if rest or not per_class:
             raise ConfigError(
                 f"pixels.quantizer.codebook_size = {self.codebook_size}: must be a multiple of "
-                f"{images.num_classes}, the classes of {images.name}, which have equally many codes"
+                f"{images.num_classes}, the number of classes of {images.name}, which have equally many codes"
             )
         features = open_features(context, self.features, self.classifier)
         centers = []
@@ -87,7 +87,7 @@ class Codebook(Artifact, kind="codebook"):
         }
 
     def _patches(self, context: Context, features: Features, images: ImageSet) -> Iterator[Tensor]:
-        """Of each class in turn, the features of its first images, `[n, F]`."""
+        """Yield, class by class, the patch features of its first images, `[n, F]`."""
         import torch
 
         device = context.open_device(self)
@@ -106,12 +106,12 @@ class Codebook(Artifact, kind="codebook"):
         from sklearn.cluster import KMeans
         from threadpoolctl import threadpool_limits
 
-        # On several threads, the order of the sums changes from run to run.
+        # With several threads, the order of summation changes from run to run.
         with threadpool_limits(1):
             found = KMeans(count, n_init=1, random_state=self.seed).fit(patches.numpy())
         return torch.from_numpy(found.cluster_centers_).float()
 
 
 def open_features(context: Context, wanted: FeaturesConfig, classifier: Classifier | None) -> Features:
-    """The features; the weights of the in-domain classifier are an artifact."""
+    """Build the feature extractor; the weights of the in-domain classifier come from its artifact."""
     return wanted.build(context.folder_of(classifier) / MODEL if classifier is not None else None)

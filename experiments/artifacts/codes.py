@@ -1,4 +1,4 @@
-"""The teacher's codes of the training images, computed once; and any frozen encoder's ids."""
+"""The teacher's codes of the training images, computed once, and a helper that any frozen encoder uses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from sftok.tokenizers.sftok import SFTok
 
 BATCH_SIZE = 500
-"""Images that are read together; the models take what fits of them at a time."""
+"""Number of images read together; models split them into batches that fit."""
 
 
 class Codes(Artifact, kind="codes"):
-    """The codes of every training image in each of its views."""
+    """The codes of each view of every training image."""
 
     teacher: Teacher
     augmentation: AugmentationConfig = AugmentationConfig()
@@ -47,7 +47,7 @@ def write_ids(
     write_tokens(
         encoder.to(device), images, context.folder, BATCH_SIZE, on_progress, augmentation=shown, device=device
     )
-    if encoder.codebook_size == 0:  # latents in the place of ids
+    if encoder.codebook_size == 0:  # continuous latents instead of ids
         return {"images": len(images)}
     counts = TokenCache(context.folder, len(images), encoder.num_tokens, shown).counts()
     return {

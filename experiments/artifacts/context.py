@@ -1,4 +1,4 @@
-"""What an artifact is given to make itself."""
+"""The context in which an artifact is made."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PROGRESS_UNITS = 1000
 
 
 class Placed(Protocol):
-    """An artifact, as far as it says where it is made."""
+    """The fields of an artifact that say where it is made."""
 
     @property
     def device(self) -> str:
@@ -36,29 +36,28 @@ class Placed(Protocol):
 
     @property
     def compile(self) -> str:
-        """What `torch.compile` may do in training."""
+        """How training uses `torch.compile`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """A folder to write to, and where inputs, data and caches are.
+    """The folder to write to, and access to inputs, data and caches.
 
-    Of several processes that make an artifact together the first alone writes; the folders are the same for
-    all.
+    When several processes make an artifact together, all have the same folders and only the first one writes.
     """
 
     folder: Path
-    """Where the files of the artifact go."""
+    """The folder for the artifact's files."""
     store: Store
     load_data: Callable[[str], ImageSet]
-    """The image set of a split."""
+    """Loads the image set of a split."""
     monitor: Monitor
     world: World = SINGLE
     """The processes that make the artifact together."""
 
     @property
     def cache(self) -> Path:
-        """A folder shared by all artifacts, for files that are named by their content."""
+        """A folder shared by all artifacts, for files named by their content."""
         return self.store.root / "cache"
 
     def folder_of(self, finished: Named) -> Path:
@@ -66,10 +65,10 @@ class Context:
         return self.store.folder(finished)
 
     def report(self, fraction: float) -> None:
-        """Say how far work without checkpoints is; the place where it can be stopped.
+        """Report the progress of work without checkpoints, which can be stopped at this point.
 
         Raises:
-            TrainingInterrupted: the runner was asked to stop; what is in no file yet starts again next time.
+            TrainingInterrupted: the runner was asked to stop; work not yet saved starts over next time.
         """
         if self.monitor.should_stop():
             kept = any(path for name in (TOKENS, PARTS) for path in self.folder.glob(f"{name}*"))
@@ -86,7 +85,7 @@ class Context:
         Raises:
             DeviceError: it does not exist.
         """
-        # Imported here: what is loaded before an artifact is made must not wait for torch.
+        # Imported here, because modules loaded before an artifact is made must not wait for torch.
         from sftok.device import DeviceName, open_device
 
         device = cast("DeviceName", artifact.device)

@@ -1,4 +1,4 @@
-"""An evaluation of a tokenizer's reconstructions, or without one of the teacher's and of real images."""
+"""An evaluation of a tokenizer's reconstructions or, without a tokenizer, of the teacher and real images."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ class Evaluation(Artifact, kind="evaluation"):
 
     protocol: SplitEvaluation
     kept_tokens: int | None = None
-    """The latent tokens that are decoded, from the first on; None for all."""
+    """How many latent tokens are decoded, starting with the first; None for all."""
     teacher: Teacher | None = None
-    """The one whose codes the tokenizer predicts, or that is measured itself."""
+    """The teacher whose codes the tokenizer predicts, or which is measured itself."""
     tokenizer: TokenizerArtifact | None = None
     classifier: Classifier | None = None
     judges: dict[str, Judge] = {}
-    """The other feature spaces that are trained on the data, by label."""
+    """The other feature spaces trained on the data, by label."""
 
     @classmethod
     def plan(
@@ -64,13 +64,13 @@ class Evaluation(Artifact, kind="evaluation"):
 
     @property
     def measured(self) -> TokenizerArtifact:
-        """The tokenizer that is measured; the teacher if there is no other."""
+        """The tokenizer to measure; the teacher if there is none."""
         measured = self.tokenizer or self.teacher
         assert measured is not None
         return measured
 
     def make(self, context: Context) -> dict[str, Any]:
-        """Measure, in parts that a killed process resumes; `examples.npz` holds strips of images."""
+        """Measure in parts, so that a killed process can resume; `examples.npz` holds strips of images."""
         from sftok.evaluation.reconstruction import evaluate
 
         images = context.load_data(self.protocol.split)
@@ -100,7 +100,7 @@ def build_extractors(
     device: torch.device,
     judges: Mapping[str, Artifact] = MappingProxyType({}),
 ) -> list[Extractor]:
-    """The feature spaces; the weights of those that are trained on the data are artifacts."""
+    """Build the feature spaces; the weights of those trained on the data are artifacts."""
     trained = {"classifier": classifier, **judges}
     weights = {label: context.folder_of(each) / MODEL for label, each in trained.items() if each is not None}
     return [extractor.build(device, weights.get(extractor.label)) for extractor in wanted]
@@ -120,7 +120,7 @@ def save_examples(examples: Mapping[str, np.ndarray], folder: Path) -> None:
 
 
 def keep_images(found: Found, folder: Path) -> None:
-    """Write a table with a line for each image, and the best and the worst images."""
+    """Write a table with one row per image, and the best and worst images."""
     import numpy as np
     import pandas as pd
 

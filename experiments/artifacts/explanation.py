@@ -1,4 +1,4 @@
-"""rFID of the same reconstructions under the protocols that people use."""
+"""rFID of the same reconstructions under the protocols in common use."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sftok.evaluation.subjects.base import SubjectConfig
 
 
 class Explanation(Artifact, kind="explanation"):
-    """A number for each change of the protocol, in the first feature space of `protocol`."""
+    """rFID under each variation of the protocol, in the first feature space of `protocol`."""
 
     not_in_key: ClassVar[frozenset[str]] = Artifact.not_in_key | {"subject"}
 

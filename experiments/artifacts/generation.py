@@ -1,4 +1,4 @@
-"""The evaluation of a generator, under the guidance that was chosen for it."""
+"""The evaluation of a generator under the guidance chosen for it."""
 
 from __future__ import annotations
 

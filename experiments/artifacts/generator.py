@@ -1,4 +1,4 @@
-"""A generator of the tokens of a tokenizer, or of the teacher's codes (Section 3.3, Table 2)."""
+"""A generator of a tokenizer's tokens or of the teacher's codes (Section 3.3, Table 2)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 MEASURED_IMAGES = 10_000
-"""Training images from whose latents a generator takes their deviation."""
+"""Number of training images used to estimate the standard deviation of the latents."""
 
 
 class TrainGenerator(Artifact, kind="generator", parallel=True):
@@ -27,7 +27,7 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
     num_tokens: int
     vocabulary: int | None
     latent_dim: int | None = None
-    """Channels of a token, if it is continuous."""
+    """Channels of a continuous token; None for discrete tokens."""
     loss: GeneratorLossConfig
     training: TrainingConfig
     steps: int
@@ -37,7 +37,7 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
 
     @property
     def shape(self) -> TokenShape:
-        """The tokens that it makes."""
+        """The shape of the tokens it generates."""
         return TokenShape(num_tokens=self.num_tokens, vocabulary=self.vocabulary, latent_dim=self.latent_dim)
 
     def make(self, context: Context) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class TrainGenerator(Artifact, kind="generator", parallel=True):
 
 
 def load_generator(context: Context, generator: TrainGenerator) -> Generator:
-    """A finished generator, frozen."""
+    """Load a finished generator, frozen."""
     from sftok.generators.hub import open_generator
 
     return open_generator(context.folder_of(generator)).requires_grad_(False)

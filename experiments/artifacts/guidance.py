@@ -1,4 +1,4 @@
-"""The choice of a generator's guidance and temperature, on images that are not those of its evaluation."""
+"""The choice of a generator's guidance and temperature, made on images other than those of its evaluation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from sftok.evaluation.extractors.base import ExtractorConfig
 
 
 class Guidance(Artifact, kind="guidance"):
-    """The gFID of every point of a grid."""
+    """gFID at every point of a grid, and the best point."""
 
     grid: GuidanceGrid
     steps: int
-    """Of the sampling, T."""
+    """Number of sampling steps, T."""
     mask_schedule: str
     decoding: DecodingConfig | None
-    """How ids are decoded; None for a tokenizer without steps, which has no choice."""
+    """How ids are decoded; None for a tokenizer without decoding steps."""
     split: str
     extractor: ExtractorConfig
     num_images: int
@@ -73,11 +73,11 @@ class Guidance(Artifact, kind="guidance"):
 
     @property
     def units(self) -> int:
-        """One: its steps are those of the sampling."""
+        """Always 1, because `steps` counts sampling steps."""
         return 1
 
     def make(self, context: Context) -> dict[str, Any]:
-        """Sample at every point; the result has all of them, and the one with the lowest gFID."""
+        """Sample at every point; the result holds all points and the one with the lowest gFID."""
         from sftok.evaluation.config import GenerationEvaluationConfig
         from sftok.evaluation.guidance_choice import choose_guidance
         from sftok.randomness import derived_seed
@@ -96,7 +96,7 @@ class Guidance(Artifact, kind="guidance"):
                 extractors=(self.extractor,),
                 batch_size=self.batch_size,
                 precision=self.precision,
-                # Other noise than the evaluation's: no reported sample took part in the choice.
+                # Noise that differs from the evaluation's, so that no reported sample influences the choice.
                 seed=derived_seed(self.seed, "guidance"),
             ),
             extractor,

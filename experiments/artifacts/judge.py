@@ -1,4 +1,4 @@
-"""A network trained on the data to be a feature space beside the in-domain classifier."""
+"""A network trained on the data as a feature space, in addition to the in-domain classifier."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sftok.training.loop import TrainingConfig
 
 
 class Judge(Artifact, kind="judge"):
-    """A trained feature space; its configuration says what it learns from."""
+    """A trained feature space; its configuration names the training objective."""
 
     extractor: ExtractorConfig
     image_size: int
@@ -26,14 +26,14 @@ class Judge(Artifact, kind="judge"):
 
     @classmethod
     def plan(cls, extractor: TrainedConfig, recipe: Recipe, data: Mapping[str, str], seed: int) -> Judge:
-        """The network of `extractor`, trained as the recipe's judges are."""
+        """The network of `extractor`, trained with the recipe's settings for judges."""
         fields = dict(recipe.judges) | {"image_size": recipe.data.image_size, "augmentation": recipe.views}
         label = f"{extractor.label}, seed {seed}"
         return cls.planned(recipe, data, label, **fields | {"extractor": extractor, "seed": seed})
 
     @property
     def network(self) -> ExtractorConfig:
-        """Its size decides how long a step takes."""
+        """The extractor, whose size determines how long a step takes."""
         return self.extractor
 
     def make(self, context: Context) -> dict[str, Any]:
@@ -61,9 +61,9 @@ def trained_spaces(
 
     Args:
         extractors: the feature spaces.
-        recipe: how networks are trained.
-        data: the fingerprints of the splits.
-        further_seeds: added to the seeds that the recipe names.
+        recipe: training settings of the networks.
+        data: fingerprints of the splits.
+        further_seeds: added to the recipe's seeds.
     """
     in_domain = [extractor for extractor in extractors if extractor.in_domain]
     judges = {

@@ -1,4 +1,4 @@
-"""The evaluation of anything that reconstructs images: a checkpoint, somebody's object, a codec, files."""
+"""The evaluation of anything that reconstructs images: a checkpoint, a user's object, a codec, files."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from sftok.evaluation.tokenizers import Reconstructor, Tokenizer
 
 
 class ReferenceConfig(Config):
-    """What features are compared with, in place of those of the originals."""
+    """The reference whose features replace those of the originals."""
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"path"})
 
     split: str | None = None
-    """Of the same data set."""
+    """A split of the same data set."""
     path: str | None = None
-    """A folder of images, or ADM's `.npz`."""
+    """A folder of images or one of ADM's `.npz` files."""
     content: str
-    """Hash of the images or the statistics."""
+    """Hash of the images or statistics."""
 
     def open(self, context: Context, image_size: int) -> OtherReference:
-        """The reference; images of a folder are resized and cropped to `image_size`.
+        """Open the reference; images of a folder are resized and cropped to `image_size`.
 
         Raises:
-            DataError: it cannot be read.
+            DataError: the reference cannot be read.
         """
         from sftok.evaluation.reference import SetReference, open_reference
 
@@ -48,22 +48,22 @@ class Measurement(Artifact, kind="measurement"):
 
     protocol: SplitEvaluation
     subject: SubjectConfig
-    """Where it is: what was moved keeps its key."""
+    """Location of the subject; not in the key, so it may move."""
     content: str
-    """Its identity: what decides the reconstructions."""
+    """Identity of the subject, which determines the reconstructions."""
     reference: ReferenceConfig | None = None
     resamples: int = 0
-    """Of the images, for confidence intervals."""
+    """Number of bootstrap resamples of the images, for confidence intervals."""
     per_class: bool = False
-    """Whether each class has numbers of its own."""
+    """Whether each class is also measured separately."""
     probe: bool = False
-    """Whether the class is read off the token embeddings, too; trained on the training split."""
+    """Whether to also predict the class from the token embeddings; trained on the training split."""
 
     def make(self, context: Context) -> dict[str, Any]:
         """Measure the subject.
 
         Raises:
-            SubjectError: it has changed since it was requested.
+            SubjectError: the subject has changed since it was requested.
         """
         import torch
 
@@ -90,7 +90,7 @@ class Measurement(Artifact, kind="measurement"):
             per_class=self.per_class,
         )
         keep_images(found, context.folder)
-        # No key holds what it is called and where it was, but people look for it here.
+        # Name and location are in no key; they are recorded here for people.
         opened = {"kind": type(self.subject).reference, "label": self.subject.label}
         result = keep(found, context.folder) | {"subject": opened, "data": images.name}
         return _probed(result, subject.measured, context, self.protocol) if self.probe else result
@@ -99,7 +99,7 @@ class Measurement(Artifact, kind="measurement"):
 def _probed(
     result: dict[str, Any], measured: Tokenizer | Reconstructor, context: Context, protocol: SplitEvaluation
 ) -> dict[str, Any]:
-    """The result with the accuracies of a linear probe and of nearest neighbors."""
+    """Add the accuracies of a linear probe and of nearest neighbors to the result."""
     from sftok.evaluation.probe import QUANTITIES, embedding_of, probe
     from sftok.evaluation.protocol import row
 

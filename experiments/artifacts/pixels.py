@@ -1,4 +1,4 @@
-"""A tokenizer trained on pixels in one stage: the systems of Table 1 that have no teacher."""
+"""A tokenizer trained on pixels in one stage: the systems of Table 1 without a teacher."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
     seed: int
     augmentation: AugmentationConfig = AugmentationConfig()
     codebook: Codebook | None = None
-    """The given codes of the quantizer."""
+    """The fixed codes of the quantizer, if it has them."""
     semantic: SemanticConfig | None = None
     classifier: Classifier | None = None
-    """The network behind the semantic supervision, if it is trained here."""
+    """The network that provides the semantic supervision, if it is trained here."""
 
     @classmethod
     def plan(cls, row: Row, recipe: Recipe, seed: int, data: Mapping[str, str]) -> TrainPixels:
@@ -53,7 +53,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
             )
         own = recipe.pixels
         if own.semantic is not None:
-            own.semantic.features.channels(recipe.classifier.channels)  # refuses a level that is not there
+            own.semantic.features.channels(recipe.classifier.channels)  # refuses a level that does not exist
         in_domain = own.semantic is not None and own.semantic.features.in_domain
         return cls.planned(
             recipe,
@@ -71,29 +71,29 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
 
     @property
     def num_tokens(self) -> int:
-        """Ids of an image, K."""
+        """Number of ids per image, K."""
         return self.model.num_tokens
 
     @property
     def vocabulary(self) -> int:
-        """The number of different ids; 0 if it is continuous."""
+        """Number of different ids; 0 for continuous latents."""
         return self.model.codebook_size
 
     @property
     def shape(self) -> TokenShape:
-        """What a generator of its ids, or of its latents, makes."""
+        """The shape of its ids or latents, which a generator learns."""
         if self.model.quantizer.continuous:
             return TokenShape(num_tokens=self.num_tokens, latent_dim=self.model.latent_dim)
         return super().shape
 
     @property
     def on_grid(self) -> bool:
-        """Not if a place has several ids, or scales, or if the tokens are 1D."""
+        """False for 1D tokens and for several ids or scales per place."""
         autoencoder = self.model.autoencoder
         return autoencoder.on_grid and self.num_tokens == autoencoder.num_latents(self.model.image_size)
 
     def open(self, context: Context, kept_tokens: int | None = None) -> PixelTokenizer:
-        """The finished tokenizer, frozen; it is always decoded from all ids."""
+        """Load the finished tokenizer, frozen; it is always decoded from all ids."""
         from sftok.tokenizers.pixel import PixelTokenizer
 
         return PixelTokenizer.from_pretrained(context.folder_of(self)).requires_grad_(False)
@@ -113,7 +113,7 @@ class TrainPixels(TokenizerArtifact, kind="pixels", parallel=True):
         stage = PixelStage(network, self._semantic_loss(context))
         result = train_model(context, self, stage, network, network.record, context.load_data("train"))
         if stage.semantic is not None and context.world.is_first:
-            # The key holds its name alone, so that a machine without the file can read the store.
+            # The key holds only the network's name, so that a machine without the file can read the store.
             network = stage.semantic.features.network.module
             result["networks"] = {"semantic": content_hash(network.state_dict())}
         return result

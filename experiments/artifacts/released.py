@@ -1,4 +1,4 @@
-"""A tokenizer that its authors trained: its weights under this package's names, in place of a training."""
+"""A tokenizer trained by its authors: the weights are converted to this package's names, not trained."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 class Released(TokenizerArtifact, kind="released"):
-    """The tokenizer of a file, whichever of the package's architectures it is."""
+    """A tokenizer read from a file, of any of the package's architectures."""
 
     not_in_key = Artifact.not_in_key | {"origin"}
 
     origin: str
-    """Where the file is: a moved one keeps its key."""
+    """Location of the file; not in the key, so the file may move."""
     content: str
     """Hash of the weights and the configuration."""
     tokens: int
@@ -32,7 +32,7 @@ class Released(TokenizerArtifact, kind="released"):
         """The tokenizer of a row whose weights were found.
 
         Raises:
-            ConfigError: it takes images of another size than the recipe's, or a share of its ids is wanted.
+            ConfigError: its image size is not the recipe's, or the recipe asks for a share of its ids.
         """
         found = row.found
         assert found is not None
@@ -55,16 +55,16 @@ class Released(TokenizerArtifact, kind="released"):
 
     @property
     def num_tokens(self) -> int:
-        """Ids of an image."""
+        """Number of ids per image."""
         return self.tokens
 
     @property
     def vocabulary(self) -> int:
-        """The number of different ids."""
+        """Number of different ids."""
         return self.codes
 
     def open(self, context: Context, kept_tokens: int | None = None) -> Tokenizer:
-        """The tokenizer, frozen; it is always decoded from all ids."""
+        """Load the tokenizer, frozen; it is always decoded from all ids."""
         from sftok.tokenizers.hub import open_tokenizer
 
         return open_tokenizer(context.folder_of(self) / MODEL).requires_grad_(False)
@@ -73,16 +73,16 @@ class Released(TokenizerArtifact, kind="released"):
         """Copy the weights under this package's names.
 
         Raises:
-            CheckpointError: they are not those that the run was planned with.
+            CheckpointError: the weights have changed since the run was planned.
         """
         return copy_weights(context, self.origin, self.content)
 
 
 def copy_weights(context: Context, origin: str, content: str) -> dict[str, Any]:
-    """Save the weights at `origin`, whose identity must be `content`, with the artifact.
+    """Copy the weights at `origin`, whose identity must be `content`, into the artifact's folder.
 
     Raises:
-        CheckpointError: they have changed, or cannot be read any more.
+        CheckpointError: the weights have changed, or can no longer be read.
     """
     from sftok.checkpoints import CheckpointError
     from sftok.tokenizers.hub import identity, open_tokenizer

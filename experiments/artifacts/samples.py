@@ -1,4 +1,4 @@
-"""The evaluation of generated images that were saved."""
+"""The evaluation of saved generated images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sftok.evaluation.samples import SamplesConfig
 
 
 class SplitSamplesConfig(SamplesConfig):
-    """The protocol of generated images, and the split they are compared with."""
+    """The protocol for generated images, and the split they are compared with."""
 
     split: Literal["train", "validation", "test"] = "test"
 
 
 class Samples(Artifact, kind="samples"):
-    """Generated images against a reference."""
+    """Generated images, compared with a reference."""
 
     not_in_key: ClassVar[frozenset[str]] = Artifact.not_in_key | {"location"}
 
@@ -34,7 +34,7 @@ class Samples(Artifact, kind="samples"):
         """Measure the samples.
 
         Raises:
-            DataError: they have changed since they were requested.
+            DataError: the samples have changed since they were requested.
         """
         from sftok.data.base import DataError
         from sftok.data.plain_images import read_plain_images

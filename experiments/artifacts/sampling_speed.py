@@ -1,4 +1,4 @@
-"""How fast a generator samples images, and how large it is (Table 2)."""
+"""Sampling speed and size of a generator (Table 2)."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ SAMPLING = (
 
 
 class SamplingSpeed(Artifact, kind="sampling_speed"):
-    """Size, steps, and images per second; nothing depends on it, and another run measures other numbers."""
+    """Size, steps and images per second; no artifact depends on it, and its numbers vary between runs."""
 
     batch_size: int = 64
     precision: Precision
@@ -50,7 +50,7 @@ class SamplingSpeed(Artifact, kind="sampling_speed"):
         return cls.planned(recipe, data, label, precision=precision, guidance=guidance)
 
     def make(self, context: Context) -> dict[str, Any]:
-        """Sample and decode one batch a few times."""
+        """Sample and decode one batch several times."""
         import torch
 
         from sftok.decoding.guidance import GenerationConfig

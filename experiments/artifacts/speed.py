@@ -1,4 +1,4 @@
-"""How fast a tokenizer encodes and decodes images (Table 1)."""
+"""Encoding and decoding speed of a tokenizer (Table 1)."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ QUANTITIES = (
 
 
 class Speed(Artifact, kind="speed"):
-    """Size, and images per second; nothing depends on it, and another run measures other numbers.
+    """Size and images per second; no artifact depends on it, and its numbers vary between runs.
 
-    Rows of one run are measured in one process, one after the other, unless several workers share a machine.
-    All of them compute in float32, as most of them do in an evaluation.
+    The rows of a run are measured sequentially in one process, unless several workers share a machine. All of
+    them compute in float32, as most do in an evaluation.
     """
 
     tokenizer: TokenizerArtifact
@@ -62,7 +62,7 @@ class Speed(Artifact, kind="speed"):
         tokenizer: TokenizerArtifact,
         decoding: DecodingConfig | None,
     ) -> Speed:
-        """The speed of `tokenizer` on images of the evaluation."""
+        """The speed of `tokenizer` on images of the evaluation's split."""
         split = recipe.evaluation.split
         return cls.planned(
             recipe,
@@ -76,7 +76,7 @@ class Speed(Artifact, kind="speed"):
         )
 
     def make(self, context: Context) -> dict[str, Any]:
-        """Encode and decode one batch a few times."""
+        """Encode and decode one batch several times."""
         import torch
 
         images = context.load_data(self.split)

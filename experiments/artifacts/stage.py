@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from sftok.training.stages.base import Stage
 
 _SINGLE_STEP = DecodingConfig(steps=1, temperature=0.0)
-"""How a tokenizer is decoded whose decoder was trained without visible codes."""
+"""Decoding of a tokenizer whose decoder was trained without visible codes."""
 
 
 class WarmUp(Config):
@@ -38,7 +38,7 @@ class WarmUp(Config):
 
 
 class Alignment(Config):
-    """Stage 2: some positions are visible, and show what the context says."""
+    """Stage 2: some positions are visible and show codes of the context."""
 
     name: Literal["alignment"] = "alignment"
     loss: TokenizerLossConfig
@@ -46,7 +46,7 @@ class Alignment(Config):
 
 
 class FineTuning(Config):
-    """Stage 3: both decoders towards pixels, of a tokenizer that decodes in several steps or in one."""
+    """Stage 3: both decoders are trained towards pixels, for multi-step or single-step decoding."""
 
     name: Literal["fine-tuning", "single-step-fine-tuning"]
     fine_tuning: FineTuningConfig
@@ -66,15 +66,15 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
     augmentation: AugmentationConfig = AugmentationConfig()
     teacher: Teacher | None = None
     codes: Codes | None = None
-    """None where the teacher encodes the images at every step."""
+    """None if the teacher encodes the images at every step."""
     start: TrainStage | None = None
-    """The stage before."""
+    """The previous stage."""
 
     @classmethod
     def plan(
         cls, row: Row, recipe: Recipe, seed: int, teacher: Teacher, data: Mapping[str, str]
     ) -> list[TrainStage]:
-        """The stages of a tokenizer in order, each from the one before, as far as the recipe has them."""
+        """The stages of the recipe in order, each starting from the previous one."""
         stages: list[TrainStage] = []
         common = {
             "model": recipe.tokenizer_config(),
@@ -94,7 +94,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
             codes = Codes.planned(recipe, data, "teacher codes", teacher=teacher, augmentation=shown)
         first = {"teacher": teacher, "codes": codes}
         if recipe.warm_up_steps:
-            # Rows without variants share their warm-up, so none of them gives it its name.
+            # Rows without variants share their warm-up, so it is not named after one of them.
             shared = f"warm-up of {row.name}" if row.variants else "warm-up"
             label = row.name if recipe.single_step else shared
             add(label, WarmUp(loss=recipe.loss), recipe.stage1.training, recipe.warm_up_steps, **first)
@@ -123,7 +123,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
         return self.objective.name
 
     def open(self, context: Context, kept_tokens: int | None = None) -> SFTok:
-        """The finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""
+        """Load the finished tokenizer, frozen; it decodes only its first `kept_tokens`, if given."""
         from sftok.quantizers.tail_drop import FirstTokens
         from sftok.tokenizers.sftok import SFTok
 
@@ -143,13 +143,13 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
         stage = self._build(context, tokenizer, images)
         result = train_model(context, self, stage, tokenizer, tokenizer.record, images)
         if isinstance(stage, FineTuningStage) and context.world.is_first:
-            # The key holds their names alone, so that a machine without the files can read the store.
+            # The key holds only the networks' names, so that a machine without the files can read the store.
             networks = stage.networks.items()
             result["networks"] = {loss: content_hash(each.module.state_dict()) for loss, each in networks}
         return result
 
     def _starting_tokenizer(self, context: Context) -> SFTok:
-        """What the stage before left, or fresh weights around the teacher's pixel decoder."""
+        """The result of the previous stage, or fresh weights around the teacher's pixel decoder."""
         from sftok.randomness import generator
         from sftok.tokenizers.sftok import SFTok
 
@@ -161,7 +161,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
         return tokenizer
 
     def _build(self, context: Context, tokenizer: SFTok, images: ImageSet) -> Stage:
-        """The stage of this objective; it also says how its tokenizer is decoded from here on."""
+        """Build the stage of this objective, and set how its tokenizer is decoded from now on."""
         from sftok.quantizers.tail_drop import TailDrop
         from sftok.randomness import generator
         from sftok.training.stages import fine_tuning as stage_3
@@ -171,7 +171,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
         objective = self.objective
         if isinstance(objective, FineTuning):
             single = objective.name == "single-step-fine-tuning"
-            # Stage 3 trains the soft lookup, so that is how its tokenizer is decoded.
+            # Stage 3 trains the soft lookup, so its tokenizer is decoded with it.
             decoding = _SINGLE_STEP if single else DecodingConfig()
             tokenizer.decoding = decoding.model_copy(update={"final_lookup": "soft"})
             kind = stage_3.SingleStepFineTuningStage if single else stage_3.FineTuningStage
@@ -192,7 +192,7 @@ class TrainStage(TokenizerArtifact, kind="stage", parallel=True):
         return AlignmentStage(*parts, objective.loss, objective.alignment)
 
     def _teacher_codes(self, context: Context, images: ImageSet) -> Any:
-        """The codes of the very views that the encoder sees: cached, or computed at every step."""
+        """The codes of the same views that the encoder sees, cached or computed at every step."""
         from experiments.artifacts.training import views
         from sftok.data.tokens import TokenCache, TokensOnTheFly
 

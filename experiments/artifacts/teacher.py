@@ -1,4 +1,4 @@
-"""The teacher, a 2D tokenizer whose codes the decoder learns: trained here, or given as weights."""
+"""The teacher, a 2D tokenizer whose codes the decoder learns to predict: trained here or given as weights."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
 WEIGHTS = "teacher"
-"""Beside the splits of the data: the fingerprint of given weights."""
+"""Name under which the data fingerprints hold the fingerprint of given weights."""
 
 
 class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
@@ -31,18 +31,18 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
     image_size: int
     backbone: BackboneConfig
     training: TrainingConfig | None = None
-    """None for weights that are given."""
+    """None for given weights."""
     steps: int = 0
     seed: int = 0
     augmentation: AugmentationConfig = AugmentationConfig()
     origin: str | None = None
-    """Where given weights are; their hash is among `data`."""
+    """Location of given weights, whose hash is in `data`."""
 
     @classmethod
     def plan(
         cls, recipe: Recipe, data: Mapping[str, str], label: str = "teacher", given: bool = True
     ) -> Teacher:
-        """The teacher of a recipe, one for all seeds; without `given`, it is trained in any case."""
+        """The teacher of a recipe, shared by all seeds; with `given=False` it is always trained."""
         own, size = recipe.teacher, recipe.data.image_size
         if given and own.checkpoint is not None:
             return cls.planned(
@@ -63,21 +63,21 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
 
     @property
     def num_tokens(self) -> int:
-        """Codes of an image."""
+        """Number of codes per image."""
         return self.backbone.num_codes(self.image_size)
 
     @property
     def vocabulary(self) -> int:
-        """The number of different codes."""
+        """Number of different codes."""
         return self.backbone.codebook_size
 
     @property
     def on_grid(self) -> bool:
-        """Always: a code stands for a square of the image."""
+        """Always True: each code stands for a square of the image."""
         return True
 
     def open(self, context: Context, kept_tokens: int | None = None) -> MaskGITVQGAN:
-        """The finished teacher, frozen; it is always decoded from all codes."""
+        """Load the finished teacher, frozen; it is always decoded from all codes."""
         from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
         return MaskGITVQGAN.from_pretrained(context.folder_of(self)).requires_grad_(False)
@@ -86,7 +86,7 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
         """Train the teacher, or copy the given weights under this package's names.
 
         Raises:
-            CheckpointError: the given weights are not those that the run was planned with.
+            CheckpointError: the given weights have changed since the run was planned.
         """
         return copy_weights(context, self.origin, self.data[WEIGHTS]) if self.origin else self._train(context)
 
@@ -102,11 +102,11 @@ class Teacher(TokenizerArtifact, kind="teacher", parallel=True):
 
 
 def given_weights(recipe: Recipe) -> Mapping[str, str]:
-    """The fingerprint of the weights at `teacher.checkpoint`; nothing where the teacher is trained.
+    """The fingerprint of the weights at `teacher.checkpoint`; empty if the teacher is trained.
 
     Raises:
-        CheckpointError: they cannot be found, or are damaged.
-        ConfigError: they are not a teacher, or one of another size than the recipe's.
+        CheckpointError: the weights cannot be found, or are damaged.
+        ConfigError: they are not a teacher's, or their sizes differ from the recipe's.
     """
     checkpoint = recipe.teacher.checkpoint
     if checkpoint is None:

@@ -1,4 +1,4 @@
-"""What every trained tokenizer offers to whatever is made from it, whichever way it was trained."""
+"""The interface of all trained tokenizers, independent of how they were trained."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 
 class TokenizerArtifact(Artifact):
-    """An artifact that leaves a tokenizer: images to ids, or to continuous latents, and back.
+    """An artifact that produces a tokenizer, which maps images to ids or continuous latents and back.
 
     Attributes:
-        subject: what the numbers of its evaluation are of.
+        subject: the subject of its rows of results, `tokenizer` for most.
     """
 
     subject: ClassVar[str] = "tokenizer"
@@ -29,31 +29,31 @@ class TokenizerArtifact(Artifact):
     @property
     @abstractmethod
     def num_tokens(self) -> int:
-        """Ids of an image."""
+        """Number of ids per image."""
 
     @property
     @abstractmethod
     def vocabulary(self) -> int:
-        """The number of different ids."""
+        """Number of different ids."""
 
     @property
     def shape(self) -> TokenShape:
-        """What a generator of its tokens makes."""
+        """The shape of its tokens, which a generator learns."""
         return TokenShape(num_tokens=self.num_tokens, vocabulary=self.vocabulary)
 
     @property
     def on_grid(self) -> bool:
-        """Whether each place of a 2D grid has one token, in raster order."""
+        """Whether each place of a 2D grid has exactly one token, in raster order."""
         return False
 
     @abstractmethod
     def open(self, context: Context, kept_tokens: int | None = None) -> Any:
-        """The finished tokenizer, frozen; decoded from its first `kept_tokens` alone, if given."""
+        """Load the finished tokenizer, frozen; it decodes only its first `kept_tokens`, if given."""
 
     def open_decoder(
         self, context: Context, decoding: DecodingConfig | None, precision: Precision, device: torch.device
     ) -> DecodeTokens:
-        """Ids to images, as `decoding` says; None for a tokenizer without steps."""
+        """A function from ids to images; `decoding` is None for a tokenizer without decoding steps."""
         tokenizer = self.open(context).to(device)
         if decoding is None:
             return lambda ids, noise: tokenizer.decode(ids)

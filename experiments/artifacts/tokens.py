@@ -1,4 +1,4 @@
-"""A tokenizer's ids of the training images, which a generator learns."""
+"""A tokenizer's ids of the training images, on which a generator is trained."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sftok.data.augmentation import AugmentationConfig
 
 
 class Tokens(Artifact, kind="tokens"):
-    """The ids of every training image, seen as its center crop."""
+    """The ids of the center crop of every training image."""
 
     tokenizer: TokenizerArtifact
 

@@ -1,4 +1,4 @@
-"""How every kind that is trained is trained: the loop, and the weights it leaves."""
+"""Training shared by all trained kinds: runs the loop and saves the weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Trained(Protocol):
-    """What an artifact says of its training."""
+    """The fields of an artifact that is trained."""
 
     training: TrainingConfig
     steps: int
@@ -33,17 +33,17 @@ class Trained(Protocol):
 
 
 def views(augmentation: AugmentationConfig) -> AugmentationConfig | None:
-    """The views of the training images; None where they are the center crops."""
+    """The augmentation of the training images; None for center crops."""
     return augmentation if augmentation.active else None
 
 
 def train_model(
     context: Context, artifact: Artifact, stage: Stage, model: nn.Module, record: BaseModel, images: ImageSet
 ) -> dict[str, Any]:
-    """Train `stage` on `images`, and write the weights of `model` with the record to rebuild it from.
+    """Train `stage` on `images`, and save the weights of `model` with the record that rebuilds it.
 
     Returns:
-        What `result.json` says of it; empty in all processes but the first.
+        The content of `result.json`; empty in all processes but the first.
     """
     trained: Trained = artifact  # type: ignore[assignment]
     training = trained.training
@@ -67,7 +67,7 @@ def train_model(
     )
     if not context.world.is_first:
         return {}
-    # `from_pretrained` and `open_tokenizer` read the architecture; a classifier is opened by neither.
+    # `from_pretrained` and `open_tokenizer` read the architecture; neither opens a classifier.
     metadata = {
         "architecture": getattr(model, "architecture", "classifier"),
         "config": json.dumps(record.model_dump(mode="json")),

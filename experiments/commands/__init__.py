@@ -1,7 +1,8 @@
 """The commands of `python -m experiments`, one file each; `dispatch` turns their errors into exit codes.
 
-A command is a function whose signature is its command line. Its module is imported when it is called, and the
-function imports what is slow (torch, MLflow, Matplotlib): `--help` and a wrong option answer at once.
+A command is a function whose signature defines its command line. Its module is imported when the command is
+called, and slow libraries (torch, MLflow, Matplotlib) inside the function, so that `--help` and errors in
+options appear at once.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ COMMANDS = {
     "status": ("status:status", "show what is done, running, waiting or failed, and why"),
     "report": ("report:report", "rebuild the HTML pages from the stored results"),
     "evaluate": ("evaluate:evaluate", "measure a tokenizer, a codec or images under the full protocol"),
-    "compare": ("compare:compare", "print two evaluations side by side, and what their protocols differ in"),
+    "compare": ("compare:compare", "print two evaluations side by side, and how their protocols differ"),
     "merge": ("merge:merge", "copy the results of other stores into one"),
     "results": ("results:results", "print the stored numbers, one per line"),
     "verdicts": ("verdicts:verdicts", "print the verdict on each claim"),
@@ -43,7 +44,7 @@ COMMANDS = {
     "retry": ("retry:retry", "queue failed cluster jobs again; they resume"),
     "collect": ("collect:collect", "update the report and MLflow with the results of cluster jobs"),
 }  # fmt: skip
-"""Where each command is, and what it does in a line."""
+"""The location of each command, and a one-line summary."""
 
 DETAILS = {
     "sweep": "Replaces the rows of EXPERIMENT by one row per combination of values. Changes that all its "
@@ -69,7 +70,7 @@ _FAILURES = (
 _INTERRUPTIONS = ("experiments.executors.stop:Interrupted",)
 
 _WRONG_PLACE = (errno.ENAMETOOLONG, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP)
-"""Errors of the system that name a path which a person chose, or put something in the way of."""
+"""System errors about a path that the user chose or blocked."""
 
 
 def application(help_formatter: Any = "plain") -> App:
@@ -96,8 +97,8 @@ def application(help_formatter: Any = "plain") -> App:
 
 
 def _help_formatter() -> DefaultFormatter:
-    """Two columns without frames."""
-    # Imported here: only help needs Rich, and it takes a tenth of a second.
+    """A formatter for help in two columns without frames."""
+    # Imported here, because only help needs Rich, which takes a tenth of a second to import.
     from cyclopts.help import DefaultFormatter, PanelSpec
     from rich.box import Box
 
@@ -108,7 +109,7 @@ def _help_formatter() -> DefaultFormatter:
 def dispatch(argv: Sequence[str], wiring: Wiring) -> int:
     """Run the command of a command line and return the exit code.
 
-    An error that a person can fix is one line on stderr; a bug keeps its traceback.
+    Errors that a user can fix are printed as one line on stderr; bugs keep their traceback.
     """
     command = argv[0] if argv else ""
     try:
@@ -138,7 +139,7 @@ def _run(argv: Sequence[str], wiring: Wiring) -> int:
 
 
 def _wording(error: CycloptsError) -> str:
-    """What is wrong with the command line, in a line."""
+    """Describe an error in the command line, in one line."""
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"unexpected argument {error.unused_tokens[0]!r}"
     if isinstance(error, MissingArgumentError) and error.argument is not None:
@@ -147,7 +148,7 @@ def _wording(error: CycloptsError) -> str:
 
 
 def _code(error: Exception) -> tuple[int | None, str]:
-    """The exit code of an error that a person can fix (None for a bug), and what to say."""
+    """The exit code (None for a bug) and the message of an error."""
     for names, code in ((_INPUT_ERRORS, WRONG_INPUT), (_FAILURES, FAILED), (_INTERRUPTIONS, INTERRUPTED)):
         if isinstance(error, _loaded(names)):
             return code, str(error)
@@ -162,7 +163,7 @@ def _code(error: Exception) -> tuple[int | None, str]:
 
 
 def _loaded(names: Sequence[str]) -> tuple[type[Exception], ...]:
-    """The classes of those modules that are loaded; no other can have been raised."""
+    """The exception classes whose modules are loaded; others cannot have been raised."""
     places = [name.split(":") for name in names]
     return tuple(getattr(sys.modules[module], name) for module, name in places if module in sys.modules)
 

@@ -1,4 +1,4 @@
-"""`cancel`: ends the cluster jobs of an experiment, except those that another one waits for."""
+"""`cancel`: cancels the cluster jobs of an experiment, except those that another experiment waits for."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from experiments.store import Store, StoredArtifact
 
 
 def cancel(experiment: KnownExperiment, /, *, store: StorePath = DEFAULT_STORE, wiring: Wired) -> None:
-    """Cancel; what is finished stays, and what runs writes a checkpoint first."""
-    # Imported here: wrong options are answered before submitit is loaded.
+    """Cancel the jobs; finished artifacts are kept, and running jobs write a checkpoint first."""
+    # Imported here, so that wrong options are reported before submitit is loaded.
     from experiments.executors import slurm
 
     opened = Store(store)
     name = chosen_requests(opened, wiring.registry, experiment)[0].name
-    # All requests of that name: other profiles, seeds and values have jobs of their own.
+    # All requests of that name, because other profiles, seeds and values have their own jobs.
     submissions = ledger.submissions(opened)
     everything = [*stored_requests(opened.root), *submissions.values()]
     ours = _live(

@@ -1,4 +1,4 @@
-"""A plan as cluster jobs, and what a person reads about them."""
+"""Submits a plan as cluster jobs and describes them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def submit_all(
     requests: Sequence[StoredRequest], artifacts: Iterable[Artifact], store: Store, cluster: Cluster
 ) -> None:
-    """Queue what is missing and say so; nothing is queued if Slurm would refuse any of it.
+    """Queue jobs for missing artifacts and print them; nothing is queued if Slurm would refuse any of them.
 
     Raises:
         SlurmError: Slurm would refuse a job, or does not answer.
@@ -28,14 +28,14 @@ def submit_all(
     from experiments.executors import slurm
 
     slurm.check(artifacts, cluster, store.root / "submissions")
-    # One after the other: a later one depends on jobs that an earlier one has queued.
+    # In order, because later requests depend on jobs that earlier ones have queued.
     for request in requests:
         request.save(store.root)
         print(describe(slurm.submit(request, store, cluster), request.name, store.root))
 
 
 def describe(submitted: Submitted, experiment: str, store: Path) -> str:
-    """What was queued, and what to type next."""
+    """Describe what was queued and which commands follow."""
     elsewhere = store.absolute() != DEFAULT_STORE.absolute()
     where = f"{experiment} --store {shlex.quote(str(store))}" if elsewhere else experiment
     lines = [

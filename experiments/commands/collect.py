@@ -1,4 +1,4 @@
-"""`collect`: updates the report with what cluster jobs made since, and sends new results to MLflow."""
+"""`collect`: updates the report with new results of cluster jobs and sends them to MLflow."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from experiments.tracking import delivery
 def collect(
     experiment: KnownExperiment | None = None, /, *, store: StorePath = DEFAULT_STORE, wiring: Wired
 ) -> int:
-    """Update the report and send missing results to MLflow; the exit code is 1 if something failed."""
+    """Update the report and send missing results to MLflow; returns 1 if anything failed."""
     opened = Store(store)
     requests = chosen_requests(opened, wiring.registry, experiment)
     refresh_all(opened, [artifact for request in requests for artifact in request.artifacts])

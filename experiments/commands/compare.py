@@ -1,4 +1,4 @@
-"""`compare`: two evaluations side by side, with the differences of their protocols."""
+"""`compare`: prints two evaluations side by side, with the differences of their protocols."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from experiments.store import Store
 from sftok.config import ConfigError, choices_hint, flat
 
 KnownEvaluation = Annotated[
-    str, Parameter(help="the name of an artifact (its beginning is enough), or what was evaluated")
+    str, Parameter(help="the name of an artifact (or its beginning), or what was evaluated")
 ]
 
 
@@ -29,7 +29,7 @@ def compare(
     format: Literal["text", "csv", "json"] = "text",
     wiring: Wired,
 ) -> None:
-    """Print the numbers of two evaluations side by side; on stderr, what their protocols differ in."""
+    """Print the numbers of two evaluations side by side and, on stderr, how their protocols differ."""
     subjects = measured_subjects(Store(store).root)
     one, other = (_found(name, subjects) for name in (a, b))
     differences = protocol_differences(one.protocol, other.protocol)
@@ -46,7 +46,7 @@ def compare(
 
 
 def side_by_side(one: MeasuredSubject, other: MeasuredSubject) -> pd.DataFrame:
-    """A line for each metric, feature space and decoding that either has, with second minus first."""
+    """One row per metric, feature space and decoding of either; the difference is second minus first."""
     keys = ["metric", "extractor", "at"]
     left, right = (each.frame.set_index(keys)["value"] for each in (one, other))
     order = left.index.append(right.index).drop_duplicates()
@@ -55,7 +55,7 @@ def side_by_side(one: MeasuredSubject, other: MeasuredSubject) -> pd.DataFrame:
 
 
 def protocol_differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """The fields of two protocols that are not equal, by dotted key; a field that one lacks is None."""
+    """The fields in which two protocols differ, by dotted key; a missing field is None."""
     left, right = flat(dict(one)), flat(dict(other))
     names = [name for name in dict.fromkeys([*left, *right]) if name != "fingerprint"]
     return {name: (left.get(name), right.get(name)) for name in names if left.get(name) != right.get(name)}

@@ -1,4 +1,4 @@
-"""What `show` says about an experiment: its rows, its configuration, and where each value is from."""
+"""The output of `show`: an experiment's rows, its configuration, and the source of each value."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from sftok.config import flat
 def content(
     experiment: Experiment, costs: Experiment | None, profile: Profile, overlay: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """All that `show` prints, as JSON; `costs` is the experiment with the published GPU hours."""
+    """The JSON output of `show`; `costs` is the experiment with the published GPU hours."""
     recipe = resolve(profile.overlay, overlay)
     recipes = {
         row.name: resolve(profile.overlay, profile.overlay_of(row), overlay)
@@ -54,7 +54,7 @@ def content(
 def _row_sources(
     row: Row, own: Mapping[str, Any], base: Mapping[str, Any], profile: Profile
 ) -> dict[str, str]:
-    """The source of each value in which a row differs from the base of its table."""
+    """The source of each value in which a row differs from its table's base configuration."""
     paper = PROFILES["paper"]
     at_paper = flat(resolve(paper.overlay, paper.overlay_of(row)).model_dump(mode="json"))
     shared = flat(base)
@@ -66,7 +66,7 @@ def _row_sources(
 
 
 def _gpu_hours(recipes: Mapping[str, Recipe], costs: Experiment | None) -> dict[str, Any]:
-    """Estimated hours of each row, and the published ones of the rows that Table 5 has."""
+    """Estimated hours of each row, and published ones for the rows of Table 5."""
     published = {row.name: row.published for row in costs.rows} if costs else {}
     return {
         name: {"estimated": gpu_hours(recipe), "published": published.get(name, {})}
@@ -75,7 +75,7 @@ def _gpu_hours(recipes: Mapping[str, Recipe], costs: Experiment | None) -> dict[
 
 
 def text(experiment: Experiment, profile: Profile, content: Mapping[str, Any]) -> Iterator[str]:
-    """The same for people, line by line."""
+    """The text output of `show`, line by line."""
     yield f"{experiment.name}: {experiment.title}\n{experiment.source}\n\n{experiment.description}\n"
     yield from map(_row, experiment.rows)
     yield from (f"\n  claim {claim.name}: {claim.text} ({claim.source})" for claim in experiment.claims)

@@ -1,4 +1,4 @@
-"""A plan as a dry run prints it: a summary, and a line for each artifact."""
+"""The output of a dry run: a summary of the plan, and one line per artifact."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from experiments.planning.plan import Plan
 from experiments.store import Store
 
 SEEDS_IN_FULL = 3
-"""With more of them, artifacts that differ in nothing but the seed share a line."""
+"""With more seeds, artifacts that differ only in the seed share a line."""
 
 
 def summary(plan: Plan, costs: Costs) -> str:
-    """What is asked for, what is shared, and what is to be made in what time."""
+    """Summarize the plan: its artifacts, how many are shared, and the estimated time for the missing ones."""
     saved = plan.unshared_count - len(plan.artifacts)
     shared = sum(plan.users[artifact] > 1 for artifact in plan.artifacts)
-    # What the rows would take longer if each made its own, of what is still to be made.
+    # The extra time that the missing artifacts would take if rows did not share them.
     again = sum((cost or 0.0) * max(0, plan.users[artifact] - 1) for artifact, cost in costs.items())
     saved_time = f", {readable(again)} of work" if again else ""
     return (
@@ -36,7 +36,7 @@ def _about(seconds: float | None) -> str:
 
 
 def details(plan: Plan, store: Store, costs: Costs) -> str:
-    """What each artifact is, its cost, and what it is made from."""
+    """Describe each artifact: its label, its cost and its inputs."""
     if len(plan.seeds) <= SEEDS_IN_FULL:
         return "\n".join(_line(plan, artifact, store, costs) for artifact in plan.artifacts)
     named = _without_seed(plan)
@@ -81,7 +81,7 @@ def _shared_line(plan: Plan, label: str, members: Iterable[Artifact], costs: Cos
 
 
 def _without_seed(plan: Plan) -> dict[Artifact, str]:
-    """The labels, without the seed, of what each seed has of its own."""
+    """The labels, without the seed, of the artifacts that each seed makes for itself."""
     return {
         artifact: artifact.label.removesuffix(f", seed {row.seed}")
         for row in plan.rows

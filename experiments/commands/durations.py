@@ -1,4 +1,4 @@
-"""Times as people read them."""
+"""Human-readable durations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`evaluate`: a checkpoint under the full protocol, as a row of numbers."""
+"""`evaluate`: measures a tokenizer, a codec or images under the full protocol."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from experiments.store import Store
 
 
 def read_steps(text: str) -> tuple[int, ...]:
-    """`1-16` is 1, 2, ..., 16; `1,2,4` is these."""
+    """Parse numbers of steps: a range such as `1-16`, or a list such as `1,2,4`."""
     try:
         if "-" in text:
             first, last = (int(part) for part in text.split("-"))
@@ -39,14 +39,14 @@ def read_steps(text: str) -> tuple[int, ...]:
 
 
 def read_qualities(text: str) -> tuple[int, ...]:
-    """`10,50,90` as numbers."""
+    """Parse a list of numbers such as `10,50,90`."""
     return tuple(whole_number(part, least=0) for part in text.split(","))
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class SubjectOptions:
-    """What is measured, if not a checkpoint."""
+    """Options that choose and open the subject to measure."""
 
     tokenizer: Annotated[
         str | None,
@@ -82,19 +82,19 @@ class SubjectOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class MeasureOptions:
-    """How it is measured."""
+    """Options for how the subject is measured."""
 
     reference: Annotated[
         str | None,
         Parameter(
             metavar="SPLIT|DIR|FILE.npz",
-            help="what features are compared with: train or validation, a folder of images, or ADM's "
+            help="reference for the features: train or validation, a folder of images, or ADM's "
             "reference batch (default: the images themselves)",
         ),
     ] = None
     explain: Annotated[
         bool,
-        Parameter(help="print rFID under the protocols that people use instead: why is mine another one?"),
+        Parameter(help="print rFID under other common protocols instead, to explain differing numbers"),
     ] = False
     bootstrap: Annotated[
         int,
@@ -138,8 +138,8 @@ def evaluate(
     format: Literal["text", "csv", "json"] = "text",
     wiring: Wired,
 ) -> None:
-    """Measure a tokenizer on a split of a data set; a repeated call reads the stored numbers."""
-    # Imported here: a wrong option is answered before torch is loaded.
+    """Measure a tokenizer on a split of a data set; a repeated call prints the stored numbers."""
+    # Imported here, so that wrong options are reported before torch is loaded.
     from experiments.commands.measure import as_text, by_class, explained, measure, measure_samples, numbers
     from experiments.commands.subjects import chosen_subject
 

@@ -1,4 +1,4 @@
-"""Carries plans out: prints them, or makes, tracks and reports what is missing."""
+"""Carries out plans: prints them, or makes missing artifacts, tracks them and reports the results."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ASK_ABOVE_SECONDS = 2 * 3600.0
 
 
 class Execution:
-    """Plans of one profile, the data that they are for, and how to carry them out."""
+    """Carries out plans that share a profile and data."""
 
     def __init__(
         self,
@@ -55,11 +55,11 @@ class Execution:
         self._stop = Stop()
 
     def carry_out(self) -> int:
-        """Print the plan, or make what is missing; the exit code is 1 if anything is missing afterwards.
+        """Print the plan, or make the missing artifacts; returns 1 if any are still missing afterwards.
 
         Raises:
             Interrupted: a signal asked to stop.
-            DataError, DeviceError, MissingWeightsError, StoreError, SlurmError: something is missing.
+            DataError, DeviceError, MissingWeightsError, StoreError, SlurmError: a requirement is not met.
         """
         if self._how.dry_run:
             return self._print_plan()
@@ -70,7 +70,7 @@ class Execution:
             if world.size == 1:
                 return self._lead(world)
             if world.is_first:
-                # The launcher's SIGTERM after a failure elsewhere must not cut short what is said about it.
+                # The launcher's SIGTERM after a failure elsewhere must not cut short the report on it.
                 with self._stop.on_signals((signal.SIGTERM,)), leading(world):
                     return self._lead(world)
             with self._stop.on_signals():
@@ -111,7 +111,7 @@ class Execution:
         return self._conclude(asked, failures)
 
     def _conclude(self, asked: Sequence[StoredRequest], failures: Mapping[Artifact, str]) -> int:
-        """Say what failed or is missing, what would decide the claims, and where the pages are."""
+        """Print what failed or is missing, how to decide open claims, and where the pages are."""
         for artifact, reason in failures.items():
             print(f"failed: {artifact.label} ({artifact.name}): {reason}", file=sys.stderr)
         runs = [load_run(self._store, request) for request in asked]
@@ -121,13 +121,13 @@ class Execution:
         return 1 if failures or holes else 0
 
     def _requests(self) -> list[StoredRequest]:
-        """The request for everything, and one for each experiment."""
+        """The combined request, followed by one request per experiment."""
         data = self._data.describe(self._plan.recipe.evaluation.split)
         source = self._wiring.registry.source
         return [new_request(each, self._wiring.argv, data, source) for each in (self._plan, *self._plans)]
 
     def _is_shown(self, request: StoredRequest) -> bool:
-        """Whether the same was asked for before, and has a page."""
+        """Whether an identical request is stored and has a page."""
         with contextlib.suppress(FileNotFoundError, StoreError):
             file = f"{request.name}.{request.profile}.json"
             known = StoredRequest.load(self._store.root / "requests" / file)
@@ -138,8 +138,8 @@ class Execution:
     def _make(
         self, work: StoredRequest, asked: Sequence[StoredRequest], costs: Costs, world: World
     ) -> dict[Artifact, str]:
-        """Make what is missing while bars, pages and MLflow follow; why artifacts failed or were blocked."""
-        # Imported here: a dry run needs none of it, and it loads pandas.
+        """Make the missing artifacts, updating bars, pages and MLflow; returns the reasons of failures."""
+        # Imported here, because it loads pandas, which a dry run does not need.
         from experiments.commands.live import LiveReport
 
         for request in asked:
@@ -161,7 +161,7 @@ class Execution:
             else:
                 failures = self._runner(listeners, world).run(self._plan.artifacts)
         except BaseException:
-            # A page that cannot be written either must not hide what ended the run.
+            # If the page cannot be written either, that must not hide why the run ended.
             live.try_rebuild()
             raise
         finally:
@@ -174,7 +174,7 @@ class Execution:
         return Runner(self._store, self._data.load, listeners, self._stop, world=world)
 
     def _workers(self) -> int:
-        """How many artifacts are made at the same time."""
+        """Number of artifacts that are made concurrently."""
         if self._executor.executor != "local":
             return 1
         from experiments.executors.local import default_workers
@@ -193,7 +193,7 @@ class Execution:
 
 
 def agreed(costs: Costs) -> bool:
-    """Whether to begin: a person is asked if it takes long, or if nobody can say how long."""
+    """Whether to start; asks the user if the run takes long or an unknown time."""
     known = sum(cost for cost in costs.values() if cost is not None)
     unknown = sum(cost is None for cost in costs.values())
     if (known <= ASK_ABOVE_SECONDS and not unknown) or not sys.stdin.isatty():
@@ -208,10 +208,10 @@ def agreed(costs: Costs) -> bool:
 
 
 def what_would_decide(run: Run) -> str:
-    """Lines on the claims that lack seeds, with the command that adds them; empty if there are none."""
+    """Lines about claims that need more seeds, with the command that adds them; empty if there are none."""
     if run.request.meaningless:
         return ""
-    # Imported here: it loads pandas.
+    # Imported here, because it loads pandas.
     from experiments.records.verdicts import judge
 
     lacking = [verdict for verdict in judge(run) if verdict.primary and verdict.remedy is not None]
@@ -223,7 +223,7 @@ def what_would_decide(run: Run) -> str:
 
 
 def _missing(runs: Sequence[Run], except_for: Iterable[Artifact]) -> bool:
-    """Name what is not finished although nothing failed: its files were damaged or deleted meanwhile."""
+    """Print artifacts that are unfinished without a failure, because their files were damaged or deleted."""
     known = {artifact.name for artifact in except_for}
     missing = {
         state.name: state

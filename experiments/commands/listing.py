@@ -1,4 +1,4 @@
-"""`list`: the experiments and the studies by name."""
+"""`list`: lists the experiments and studies by name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from experiments.commands.wiring import Wired
 
 
 def list_specs(*, format: Literal["text", "json"] = "text", wiring: Wired) -> None:
-    """Print the name, title and source of every experiment, and of every study below."""
+    """Print the name, title and source of every experiment, followed by every study."""
     experiments, studies = wiring.registry.experiments(), wiring.registry.studies()
     if format == "json":
         fields = {"name", "kind", "title", "source"}

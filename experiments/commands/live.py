@@ -1,4 +1,4 @@
-"""Keeps the pages and MLflow up to date while results come."""
+"""Keeps the pages and MLflow up to date during a run."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from experiments.store import Store
 from experiments.tracking import delivery
 
 REPORT_EVERY_SECONDS = 60.0
-"""At most this often while nothing but progress happens."""
+"""Minimum interval between builds while only progress is reported."""
 
 PAUSE = 20
-"""Between builds, in times that a build takes: pages never cost more than a twentieth of a run."""
+"""Pause between builds as a multiple of a build's duration: pages take at most a twentieth of a run."""
 
 log = logging.getLogger(__name__)
 
 
 class LiveReport:
-    """A listener that rebuilds the pages and delivers rows of its requests to MLflow."""
+    """A listener that rebuilds the pages and sends finished rows to MLflow."""
 
     def __init__(self, store: Store, wiring: Wiring, requests: Sequence[StoredRequest]):
         self._store, self._wiring, self._requests = store, wiring, requests
         self._built = self._pause = 0.0
 
     def __call__(self, event: Event) -> None:
-        """Show what happened; progress only now and then."""
+        """Update pages and MLflow after an event; progress alone updates them only occasionally."""
         if isinstance(event, Waiting):
             return
         if isinstance(event, Finished):
@@ -47,7 +47,7 @@ class LiveReport:
         self._pause = PAUSE * (self._built - started)
 
     def try_rebuild(self) -> None:
-        """Build the pages; hours of training must not be lost because a page could not be drawn."""
+        """Build the pages; errors are logged, because a failing page must not cost hours of training."""
         try:
             self.rebuild()
         except OSError as error:
@@ -56,7 +56,7 @@ class LiveReport:
             log.exception("the report could not be built now; the run continues")
 
     def track(self, measurement: str | None = None) -> None:
-        """Deliver finished rows to MLflow, those with a measurement or all."""
+        """Send finished rows to MLflow: those with `measurement`, or all."""
         for request in self._requests:
             if measurement is None or any(measurement in row.measurements for row in request.rows):
                 delivery.sync(self._store, load_run(self._store, request))

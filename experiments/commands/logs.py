@@ -1,4 +1,4 @@
-"""`logs`: what the job of an artifact printed."""
+"""`logs`: prints the log of an artifact's job."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def logs(
     lines: Annotated[Positive | None, Parameter(help="print only the last N lines (default: all)")] = None,
     store: StorePath = DEFAULT_STORE,
 ) -> None:
-    """Print the log of an artifact's latest job; without a job, why it failed."""
+    """Print the log of an artifact's latest job or, without a job, why it failed."""
     opened = Store(store)
     found = _named(artifact, opened)
     job = job_of(opened, found)
@@ -41,7 +41,7 @@ def logs(
 
 
 def read_log(store: Store, job: JobRecord) -> str | None:
-    """What a job printed; None if it has not started to."""
+    """The log of a job; None if it has not printed anything yet."""
     path: Path = store.root / job.log
     try:
         return path.read_text(errors="replace")

@@ -1,4 +1,4 @@
-"""Measures what `evaluate` was asked to, and prints the numbers."""
+"""Carries out `evaluate`: measures the subject and formats the numbers."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ SPLITS = ("train", "validation", "test")
 
 
 class MeasurementSetting(Config):
-    """What `--set` reaches here."""
+    """The settings that `--set` can change."""
 
     device: DeviceName = "cpu"
     tf32: bool = True
@@ -121,7 +121,7 @@ def _explanation(
 
 
 def explained(result: Result) -> pd.DataFrame:
-    """One line for each variation: what changed, the number, the difference, and who measures like that."""
+    """One row per variation: the change, the number, the difference, and who uses this protocol."""
     values = {str(row.model_dump()["variation"]): row for row in result.rows}
     base = values[PROTOCOL.name].value
     lines = [
@@ -140,7 +140,7 @@ def explained(result: Result) -> pd.DataFrame:
 
 
 class SamplesSetting(Config):
-    """What `--set` reaches for generated images."""
+    """The settings that `--set` can change for generated images."""
 
     device: DeviceName = "cpu"
     tf32: bool = True
@@ -149,7 +149,7 @@ class SamplesSetting(Config):
 
 
 def measure_samples(path: Path, options: MeasureOptions, store: Store) -> Result:
-    """Compare generated images with a split or with another reference, unless the numbers are stored.
+    """Compare generated images with a split or another reference, unless the numbers are stored.
 
     Raises:
         ConfigError, DataError, DeviceError: they cannot be measured as asked.
@@ -157,7 +157,7 @@ def measure_samples(path: Path, options: MeasureOptions, store: Store) -> Result
     """
     for option in ("steps", "explain", "bootstrap", "per-class", "probe"):
         if getattr(options, option.replace("-", "_")):
-            raise ConfigError(f"--{option} is for what reconstructs images, not for samples")
+            raise ConfigError(f"--{option} is for reconstructions, not for samples")
     samples = read_plain_images(path)
     side = samples.image_size
     metrics = SamplesConfig.model_fields["metrics"].get_default()
@@ -194,7 +194,7 @@ def _made(artifact: Artifact, data: DataSets, store: Store, remark: str = "") ->
 
 
 def _reference(given: str, data: DataSets, config: DataConfig) -> ReferenceConfig:
-    """What features are compared with.
+    """The reference for the features.
 
     Raises:
         DataError: it cannot be read.
@@ -206,7 +206,7 @@ def _reference(given: str, data: DataSets, config: DataConfig) -> ReferenceConfi
 
 
 def numbers(result: Result) -> pd.DataFrame:
-    """One line for each number, with the fingerprint of the protocol."""
+    """One row per number, with the fingerprint of the protocol."""
     fingerprint = str(result.protocol["fingerprint"])
     lines = table([row.model_dump() | {"protocol": fingerprint} for row in result.rows])
     lines = lines.reindex(columns=dict.fromkeys(["steps", "temperature", *lines.columns]))
@@ -216,16 +216,16 @@ def numbers(result: Result) -> pd.DataFrame:
 
 
 def _decoding(evaluation: SplitEvaluation) -> str:
-    """What the rows do not say about it: `decoded with temperature 0, schedule arccos, soft lookup; `."""
+    """Decoding settings that the rows lack: `decoded with temperature 0, schedule arccos, soft lookup; `."""
     how = f"temperature {evaluation.temperature:g}, schedule {evaluation.schedule}"
     return f"decoded with {how}, {evaluation.final_lookup} lookup; "
 
 
 def _setting(options: MeasureOptions, opened: Opened) -> MeasurementSetting:
-    """The defaults for a subject, decoded as it says it is, under `--data`, `--steps` and `--set`.
+    """The defaults for a subject and its own decoding, overridden by `--data`, `--steps` and `--set`.
 
     Raises:
-        ConfigError: they contradict each other, or the size of the images is not known.
+        ConfigError: the options contradict each other, or the image size is unknown.
     """
     chosen = set_and_data(options.overrides, options.data)
     if options.steps is not None:
@@ -235,7 +235,7 @@ def _setting(options: MeasureOptions, opened: Opened) -> MeasurementSetting:
     side = opened.image_size or chosen.get("data.image_size")
     if side is None:
         if chosen.get("data.source", "fashion-mnist") != "fashion-mnist":
-            raise ConfigError("the size of the images is not known; say it, e.g. --set data.image_size=256")
+            raise ConfigError("the image size is unknown; set it, e.g. --set data.image_size=256")
         side = FASHION_MNIST_SIDE
     protocol = SplitEvaluation(extractors=_extractors(side), metrics=_metrics(), **opened.decoding)
     values = {"data": DataConfig(image_size=side).model_dump(), "evaluation": protocol.model_dump()}
@@ -253,7 +253,7 @@ def _setting(options: MeasureOptions, opened: Opened) -> MeasurementSetting:
 
 
 def _extractors(image_size: int) -> tuple[ExtractorConfig, ...]:
-    """The feature spaces whose weights are at hand; a line for each that is left out."""
+    """The feature spaces whose weights are available; prints those left out."""
     side = max(size for size in RESOLUTIONS if size <= max(64, image_size))
     found: tuple[ExtractorConfig, ...] = (EfficientNetLite0Config.model_validate({"resolution": side}),)
     try:
@@ -265,7 +265,7 @@ def _extractors(image_size: int) -> tuple[ExtractorConfig, ...]:
 
 
 def _metrics() -> tuple[MetricConfig, ...]:
-    """The metrics of reconstructions whose weights are at hand; a line for each that is left out."""
+    """The metrics of reconstructions whose weights are available; prints those left out."""
     found = (*SplitEvaluation.model_fields["metrics"].get_default(), RateConfig())
     try:
         LPIPSConfig().check_weights()
@@ -276,7 +276,7 @@ def _metrics() -> tuple[MetricConfig, ...]:
 
 
 def as_text(rows: pd.DataFrame) -> str:
-    """A line for each metric, a column for each number of steps or quality; without those of classes."""
+    """One line per metric and one column per number of steps or quality, over all classes."""
     rows = of_all_classes(rows)
     names: dict[tuple[str, Any], str] = {("", None): "any"}
     columns = pd.Series("any", index=rows.index)
@@ -301,7 +301,7 @@ def as_text(rows: pd.DataFrame) -> str:
 
 
 def by_class(rows: pd.DataFrame) -> pd.DataFrame:
-    """A line for each class, a column for each metric, at the last number of steps or quality."""
+    """One row per class and one column per metric, at the highest number of steps or quality."""
     places = [name for name in ("steps", "quality") if name in rows and rows[name].notna().any()]
     last = rows[(rows[places] == rows[places].max()).all(axis="columns")] if places else rows
     return class_table(last).map(_short, na_action="ignore").reset_index()
@@ -312,7 +312,7 @@ def _short(value: float) -> str:
 
 
 def _tell(event: Event) -> None:
-    """One line at the start and the end; a bar would hide what is printed."""
+    """Print a line at the start and end; a progress bar would hide other output."""
     match event:
         case Started(artifact):
             print(f"{artifact.label}: started", file=sys.stderr)

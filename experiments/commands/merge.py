@@ -1,4 +1,4 @@
-"""`merge`: the results of other stores, made on other machines, into one."""
+"""`merge`: copies the results of other stores, e.g. from other machines, into one."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def merge(
 ) -> int:
     """Copy finished artifacts and requests of other stores into --store.
 
-    Of two results with one key but other numbers the store keeps its own, and both machines are reported.
+    If two results have the same key but different numbers, the store keeps its own, and both machines are
+    reported.
     """
     opened, conflicts = Store(store), 0
     for other in stores:
         if not (other / "artifacts").is_dir():
-            raise StoreError(f"{other}: no store (it has no folder artifacts)")
+            raise StoreError(f"{other}: not a store (it has no artifacts folder)")
     opened.prepare()
     for other in stores:
         copied = equal = 0
@@ -65,7 +66,7 @@ def _readable(folder: Path) -> Result | None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """A reader sees the whole artifact or none; a damaged one is replaced."""
+    """Copy an artifact atomically, replacing a damaged one."""
     draft = unfinished(target)
     try:
         shutil.copytree(source, draft)
@@ -77,7 +78,7 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def _copy_requests(source: Path, target: Path) -> int:
-    """Those of experiments that were not requested here, with the files of the user's own that they name."""
+    """Copy requests for experiments not requested here, with the user's own files that they name."""
     found = 0
     for path in sorted((source / "requests").glob("*")) if (source / "requests").is_dir() else ():
         if path.is_file() and not (target / "requests" / path.name).exists():
@@ -89,7 +90,7 @@ def _copy_requests(source: Path, target: Path) -> int:
 
 
 def _difference(ours: Result, theirs: Result) -> str:
-    """The first number in which two results of one key differ; empty if there is none."""
+    """The first number in which two results with the same key differ; empty if there is none."""
     one, other = ({_identity(row.model_dump()): row.value for row in each.rows} for each in (ours, theirs))
     for place in dict.fromkeys([*one, *other]):
         if one.get(place) != other.get(place) and not (_is_nan(one.get(place)) and _is_nan(other.get(place))):

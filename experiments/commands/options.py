@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their values are read."""
+"""Options shared by several commands, and parsers for their values."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sftok.config import ConfigError, overlap
 
 DEFAULT_STORE = Path("runs")
 MOST_SEEDS = 100
-"""As a number of seeds: a larger one is most likely meant as a seed."""
+"""Maximum number of seeds; a larger number was most likely meant as a seed."""
 
 LARGEST_SEED = 2**63 - 1
-"""Random generators take 63 bits."""
+"""Random generators accept seeds of 63 bits."""
 
 ProfileName = Literal["smoke", "cpu", "gpu", "paper"]
 
 
 def text_of(read: Callable[[str], Any], *, repeatable: bool = False, **more: Any) -> Parameter:
-    """An option whose value `read` takes from its text; a repeatable one collects them in a tuple."""
+    """An option whose text `read` parses; a repeatable option collects its values in a tuple."""
 
     def convert(type_: Any, tokens: Sequence[Token]) -> Any:
         values = tuple(read(token.value) for token in tokens)
@@ -36,14 +36,14 @@ def text_of(read: Callable[[str], Any], *, repeatable: bool = False, **more: Any
 
 
 def whole_number(text: str, least: int = 1) -> int:
-    """`text` as a whole number of at least `least` that fits into 63 bits, as a seed must."""
+    """Parse a whole number of at least `least` that fits into 63 bits, as seeds must."""
     if not text.isascii() or not text.isdigit() or not least <= int(text) <= LARGEST_SEED:
         raise ValueError(f"{text!r}: give a whole number from {least} to {LARGEST_SEED}")
     return int(text)
 
 
 def read_seeds(text: str) -> tuple[int, ...]:
-    """`3` is seeds 0, 1, 2; `4,7` is seeds 4 and 7; `4,` is seed 4 alone."""
+    """Parse seeds: `3` means 0, 1 and 2; `4,7` means 4 and 7; `4,` means only 4."""
     if text.isdigit() and int(text) > MOST_SEEDS:
         raise ValueError(
             f"{text!r} means {text} seeds; the limit is {MOST_SEEDS}. "
@@ -61,7 +61,7 @@ def read_seeds(text: str) -> tuple[int, ...]:
 
 
 def read_assignment(text: str) -> tuple[str, Any]:
-    """`stage1.steps=500` as key and value; the value is JSON, or else the text itself."""
+    """Parse `stage1.steps=500` into key and value; a value that is not JSON is kept as text."""
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         raise ValueError(f"{text!r}: write KEY=VALUE, e.g. device=cpu")
@@ -69,7 +69,7 @@ def read_assignment(text: str) -> tuple[str, Any]:
 
 
 def read_value(text: str) -> Any:
-    """JSON, or else the text itself."""
+    """Parse JSON; other text is returned as it is."""
     try:
         return json.loads(text)
     except ValueError:
@@ -80,7 +80,7 @@ def assigned(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     """The `--set` pairs as an overlay.
 
     Raises:
-        ConfigError: a key is set twice, or within another.
+        ConfigError: a key is set twice, or contains another.
     """
     keys = [key for key, _ in pairs]
     if twice := sorted({key for key in keys if keys.count(key) > 1}):
@@ -124,7 +124,7 @@ ClusterFile = Annotated[
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ValueOptions:
-    """The scale, and what is changed of it."""
+    """Options for the profile and changes to its values."""
 
     profile: Annotated[ProfileName, Parameter(help="scale of the experiment")] = "cpu"
     overrides: Assignments = ()
@@ -142,7 +142,7 @@ class ValueOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class PlanOptions(ValueOptions):
-    """What is planned, beside the experiment itself."""
+    """Options for the plan of an experiment."""
 
     seeds: Annotated[
         tuple[int, ...],
@@ -159,7 +159,7 @@ class PlanOptions(ValueOptions):
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class ExecutorOptions:
-    """Where the work is done."""
+    """Options for where the work is done."""
 
     executor: Annotated[
         Literal["inline", "local", "slurm"],
@@ -175,10 +175,10 @@ class ExecutorOptions:
     cluster: ClusterFile = None
 
     def check(self, profile: str) -> None:
-        """Refuse options of another executor than the chosen one, and a cluster file with mistakes.
+        """Refuse options that do not apply to the chosen executor, and an invalid cluster file.
 
         Raises:
-            ConfigError: names the option or the file's key.
+            ConfigError: names the option or the key of the file.
         """
         if self.workers is not None and self.executor != "local":
             raise ConfigError("--workers is for --executor local")
@@ -193,7 +193,7 @@ class ExecutorOptions:
 @Parameter(name="*", show_default=None)
 @dataclass(frozen=True, kw_only=True)
 class RunOptions:
-    """How a plan is carried out."""
+    """Options for how a plan is carried out."""
 
     store: StorePath = DEFAULT_STORE
     dry_run: Annotated[bool, Parameter(help="print the plan and its cost, then stop", show_default=False)] = (
@@ -207,7 +207,7 @@ class RunOptions:
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
 class StudyOptions(ValueOptions):
-    """How a study is carried out."""
+    """Options for how a study is carried out."""
 
     trials: Annotated[
         Positive | None, Parameter(help="total number of trials (default: the study's own)")

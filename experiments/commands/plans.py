@@ -1,4 +1,4 @@
-"""From options to a plan: shared by the commands that plan."""
+"""Builds plans from options, for all commands that plan."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from sftok.data import DataError
 GIVEN_TEACHER = "teacher.checkpoint"
 
 STAND_INS = {"train": "", "validation": "", "test": "", WEIGHTS: ""}
-"""Fingerprints for finding wrong values before the data is read, which may take minutes."""
+"""Placeholder fingerprints, to find wrong values before the data is read, which may take minutes."""
 
 
 def chosen_overlay(options: ValueOptions) -> dict[str, Any]:
-    """`--overlay`, `--set` and `--data` as one overlay; a later one overrides an earlier one.
+    """`--overlay`, `--set` and `--data` combined into one overlay; later options take precedence.
 
-    Objects are taken apart: `stage1={"steps": 500}` leaves the rest of stage 1 as it is.
+    Objects are split into keys: `stage1={"steps": 500}` leaves the rest of stage 1 unchanged.
 
     Raises:
-        ConfigError: two of them set overlapping keys.
+        ConfigError: the keys of two options overlap.
         DataError: `--data` is not a folder.
     """
     chosen = {} if options.overlay is None else overlay_file(options.overlay)
     chosen |= set_and_data(options.overrides, options.data)
     _refuse_overlaps(chosen)
     teacher = flat(chosen).get(GIVEN_TEACHER)
-    with contextlib.suppress(OSError):  # no name that a file can have
+    with contextlib.suppress(OSError):  # not a valid file name
         if isinstance(teacher, str) and teacher and Path(teacher).exists():
-            # Jobs and workers start elsewhere.
+            # Jobs and workers start in other folders.
             chosen[GIVEN_TEACHER] = str(Path(teacher).absolute())
     return chosen
 
@@ -66,10 +66,10 @@ def plan_all(
     experiments: Sequence[Experiment],
     check: Callable[[Plan], None] = lambda _: None,
 ) -> tuple[list[Plan], DataSets]:
-    """The plans of `experiments` and the data that they are for; `check` may refuse one before data is read.
+    """The plans of `experiments` and their data; `check` may refuse a plan before the data is read.
 
     Raises:
-        ConfigError: an unknown key, a value out of range, or what `check` raises.
+        ConfigError: a key is unknown, a value is out of range, or `check` refuses a plan.
         DataError: the data cannot be used.
     """
     profile, overlay = PROFILES[options.profile], chosen_overlay(options)
@@ -86,10 +86,10 @@ def plan_all(
 
 
 def require_images(artifacts: Iterable[Artifact], data: DataSets) -> None:
-    """Refuse to train on fewer images than a batch has: found here, not hours later.
+    """Refuse batches larger than the training split now rather than hours later.
 
     Raises:
-        DataError: names the artifact and both numbers.
+        DataError: a batch is too large; names the artifact and both numbers.
     """
     images = data.size("train")
     for artifact in artifacts:
@@ -105,7 +105,7 @@ def overlay_file(path: Path) -> dict[str, Any]:
     """The values of a JSON file, by dotted key.
 
     Raises:
-        ConfigError: there is no such file, or it is not an object of values.
+        ConfigError: the file is missing, or does not hold one JSON object.
     """
     try:
         values = json.loads(path.read_text(), object_pairs_hook=_each_once)

@@ -1,4 +1,4 @@
-"""`report`: the pages, from what is stored."""
+"""`report`: rebuilds the pages from the stored results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from experiments.store import Store
 def report(
     experiment: KnownExperiment | None = None, /, *, store: StorePath = DEFAULT_STORE, wiring: Wired
 ) -> int:
-    """Rebuild all pages and print where they are; EXPERIMENT names the one to print."""
+    """Rebuild all pages and print the path of the index, or of EXPERIMENT's page."""
     opened = Store(store)
     page = "index"
     evaluated = wiring.build_evaluations(opened.root)

@@ -1,4 +1,4 @@
-"""`results`: the stored numbers, one a line."""
+"""`results`: prints the stored numbers, one per line."""
 
 from __future__ import annotations
 

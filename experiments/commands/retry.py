@@ -1,4 +1,4 @@
-"""`retry --failed`: queues again what failed on the cluster, and what that blocked."""
+"""`retry --failed`: resubmits artifacts that failed on the cluster and those they blocked."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def retry(
     store: StorePath = DEFAULT_STORE,
     wiring: Wired,
 ) -> None:
-    """Submit again with today's code; a `--cluster` file replaces the resources of the last submission."""
+    """Resubmit with the current code; a `--cluster` file replaces the resources of the last submission."""
     from experiments.artifacts.base import load
     from experiments.executors import slurm
     from experiments.executors.ledger import last_submission

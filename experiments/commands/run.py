@@ -1,4 +1,4 @@
-"""`run`: plan, make what is missing, track it and report it."""
+"""`run`: plans an experiment, makes missing artifacts, tracks them and builds the report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.commands.options import ExecutorOptions, PlanOptions, RunOption
 from experiments.commands.wiring import Wired
 
 ALL = "all"
-"""The name under which every experiment is meant."""
+"""The name that stands for every experiment."""
 
 
 def run(
@@ -33,16 +33,16 @@ def run(
     executor: ExecutorOptions = ExecutorOptions(),
     wiring: Wired,
 ) -> int:
-    """Make everything that the experiment needs and that is not there yet.
+    """Make all missing artifacts of the experiment.
 
-    Started in several processes (torchrun), the first does so and the others help it to train.
+    When started in several processes (torchrun), the first one runs the plan and the others join in training.
     """
     executor.check(plan.profile)
     registry = wiring.registry
     experiments = (
         list(registry.experiments().values()) if experiment == ALL else [registry.experiment(experiment)]
     )
-    # Imported here: a wrong option or name is answered before torch is loaded.
+    # Imported here, so that a wrong option or name is reported before torch is loaded.
     from experiments.commands.execution import Execution
     from experiments.commands.plans import plan_all
 

@@ -1,4 +1,4 @@
-"""Carries a study out: does trials in this process and further ones, or in jobs of a cluster."""
+"""Carries out a study: runs trials in this process and in further ones, or in cluster jobs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
-    """Do trials until all have ended; the exit code is 1 if none of them gave a number."""
+    """Run trials until all have ended; returns 1 if none of them produced a number."""
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     base = wiring.registry.experiment(found.experiment)
     if found.row not in [row.name for row in base.trained_rows]:
@@ -84,7 +84,7 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
     write = _writer(wiring, search, journal, store, folder, data.describe(SPLIT), budget, named)
     write()
     if cluster is not None:
-        # Imported here: all other commands would wait for submitit, too.
+        # Imported here, so that other uses do not wait for submitit.
         from experiments.executors.study_job import submit_workers
 
         named_by = str(copy_of(search.source, folder)) if search.source else found.name
@@ -116,7 +116,7 @@ def carry_out(found: Study, options: StudyOptions, wiring: Wiring) -> int:
 
 
 class Shown:
-    """The progress of one trial at a time: a trial that is pruned or stopped finishes none of its bars."""
+    """Shows one trial at a time, because a pruned or stopped trial leaves its progress bars unfinished."""
 
     def __init__(self, store: Store):
         self._store = store
@@ -124,7 +124,7 @@ class Shown:
         self._latest: ConsoleProgress | None = None
 
     def listeners(self, trial: Trial, planned: Plan) -> list[Listener]:
-        """Remove the bars of the last trial, and say which one starts."""
+        """Remove the bars of the previous trial, and print which one starts."""
         self.close()
         values = ", ".join(
             f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}"
@@ -136,13 +136,13 @@ class Shown:
         return [self._latest]
 
     def close(self) -> None:
-        """Leave the terminal clean."""
+        """Remove the progress bars."""
         if self._latest is not None:
             self._latest.close()
 
 
 def _cluster(options: StudyOptions) -> Cluster | None:
-    """The resources of a study's jobs; None if it is done here."""
+    """The resources of a study's jobs; None if the study runs on this machine."""
     if options.executor == "slurm":
         return load_cluster(options.cluster, options.profile)
     if options.cluster is not None:
@@ -151,7 +151,7 @@ def _cluster(options: StudyOptions) -> Cluster | None:
 
 
 def _named(options: StudyOptions, search: Search) -> list[str]:
-    """Store, data and values as a command line: what another process needs to do the same."""
+    """Store, data and values as command-line options, for another process of the same study."""
     named = ["--store", str(options.store)]
     own = dict(search.overrides)
     if options.data is not None:

@@ -1,4 +1,4 @@
-"""`show`: an experiment as text or JSON, with its configuration resolved."""
+"""`show`: prints an experiment and its resolved configuration as text or JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.commands.options import PlanOptions
 from experiments.commands.wiring import Wired
 
 COSTS = "table5"
-"""The experiment that has the published GPU hours."""
+"""The experiment with the published GPU hours."""
 
 
 def show(
@@ -22,10 +22,10 @@ def show(
     format: Literal["text", "json"] = "text",
     wiring: Wired,
 ) -> None:
-    """Print what would be run; nothing but the specs is read."""
+    """Print what would be run; reads only the specs."""
     found = wiring.registry.experiment(experiment)
     costs = wiring.registry.experiments().get(COSTS)
-    # Imported here: an unknown name is answered before torch is loaded.
+    # Imported here, so that an unknown name is reported before torch is loaded.
     from experiments.commands.description import content, text
     from experiments.commands.plans import chosen_overlay
     from experiments.profiles import PROFILES

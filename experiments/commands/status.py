@@ -1,4 +1,4 @@
-"""`status`: every artifact of the stored requests as it stands."""
+"""`status`: prints the state of every artifact of the stored requests."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def status(
     format: Literal["text", "json"] = "text",
     wiring: Wired,
 ) -> int:
-    """Print the state of one experiment, or of everything that was asked for in this store."""
+    """Print the state of one experiment, or of all requests in this store."""
     opened = Store(store)
     studies = [] if experiment else stored_studies(opened.root)
     if studies and not any((opened.root / "requests").glob("*.json")):
@@ -60,7 +60,7 @@ def _as_json(run: Run) -> dict[str, Any]:
 
 
 def _replaced(store: Store, requests: Sequence[StoredRequest]) -> list[StoredArtifact]:
-    """What was submitted under the names of `requests`, but is asked for by none of them any more."""
+    """Artifacts submitted under the names of `requests` that none of them needs any more."""
     names = {request.name for request in requests}
     asked = {artifact.name for request in requests for artifact in request.artifacts}
     earlier = [request for request in submissions(store).values() if request.name in names]
@@ -69,7 +69,7 @@ def _replaced(store: Store, requests: Sequence[StoredRequest]) -> list[StoredArt
 
 
 def _live(store: Store, artifacts: Iterable[StoredArtifact]) -> list[tuple[StoredArtifact, JobRecord]]:
-    """Those that are not finished and for which Slurm had a job when it was asked last."""
+    """The unfinished artifacts for which Slurm last reported a live job."""
     unfinished = [artifact for artifact in artifacts if not store.is_done(artifact)]
     return [(artifact, job) for artifact, job in jobs_of(store, unfinished).items() if job.state in LIVE]
 
@@ -101,7 +101,7 @@ def _line(artifact: ArtifactState) -> str:
 
 
 def _last_words(store: Store, artifact: StoredArtifact) -> list[str]:
-    """The end of the job's log, or of the traceback where there is no job."""
+    """The end of the job's log, or of the traceback if there is no job."""
     job = job_of(store, artifact)
     text = read_log(store, job) if job is not None else (store.failure(artifact) or {}).get("traceback")
     return [line for line in (text or "").splitlines() if line.strip()][-LOG_LINES:]

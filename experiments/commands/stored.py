@@ -1,4 +1,4 @@
-"""From options to stored requests: shared by the commands that look at what was asked for."""
+"""Finds stored requests from options, for all commands that read them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KnownExperiment = Annotated[
 
 
 class Chosen(list[StoredRequest]):
-    """Stored requests, the latest first; `unreadable` are the files of others that were meant, too."""
+    """Stored requests, latest first; `unreadable` are matching files that cannot be read."""
 
     unreadable: tuple[Path, ...] = ()
 
@@ -33,10 +33,10 @@ class Chosen(list[StoredRequest]):
 def chosen_requests(
     store: Store, registry: Registry, experiment: str | None = None, profile: str | None = None
 ) -> Chosen:
-    """The stored requests of an experiment (or of all) at a profile (or at any).
+    """The stored requests of an experiment (default: all) at a profile (default: any).
 
     Raises:
-        ConfigError: there is no such experiment.
+        ConfigError: the experiment is unknown.
         StoreError: it was not run here, or all of its requests are damaged.
     """
     requests = found = stored_requests(store.root)
@@ -60,9 +60,9 @@ def chosen_requests(
 def not_run(
     store: Store, experiment: str | None, profile: str | None = None, profiles: Sequence[str] = ()
 ) -> StoreError:
-    """Says that an experiment (or anything) was not run in the store, and what to type.
+    """The error that an experiment (or any) was not run in the store, with the command that runs it.
 
-    `profiles` are those at which it was run, if not at `profile`.
+    `profiles` are the other profiles at which it was run.
     """
     if profiles:
         what = f"{experiment} was" if experiment else "experiments were"
@@ -76,7 +76,7 @@ def not_run(
 
 
 def concluded(runs: Iterable[Run], unreadable: Sequence[Path] = ()) -> int:
-    """Name the artifacts of `runs` that failed; the exit code is 1 if any did, or a request is unreadable."""
+    """Print the failed artifacts of `runs`; returns 1 if there are any, or if a request is unreadable."""
     failed = {
         artifact.name: artifact for run in runs for artifact in run.artifacts if artifact.status == "failed"
     }
@@ -86,7 +86,7 @@ def concluded(runs: Iterable[Run], unreadable: Sequence[Path] = ()) -> int:
 
 
 def refresh_all(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
-    """Bring the store up to what Slurm knows of the artifacts' jobs; says so if that cannot be done."""
+    """Update the store with the state of the artifacts' Slurm jobs; prints a line if that is impossible."""
     from experiments.executors.queue import SlurmError
     from experiments.executors.watch import refresh
 
@@ -95,7 +95,7 @@ def refresh_all(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
     except SlurmError as error:
         print(f"Slurm does not answer ({error}); showing what the store knows", file=sys.stderr)
     except OSError as error:
-        # Somebody else's store may be looked at, too.
+        # The store may belong to another user.
         if error.errno not in (*CANNOT_WRITE, errno.EPERM):
             raise
         print(f"cannot write to {store.root} ({error.strerror}); showing what it knows", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`study`: a search for the best values, shared by as many processes as are started."""
+"""`study`: searches for the best values; any number of processes may share the search."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def study(
     options: StudyOptions = StudyOptions(),
     wiring: Wired,
 ) -> int:
-    """Do trials until all are over; the exit code is 1 if none of them gave a number."""
+    """Run trials until all have ended; returns 1 if none of them produced a number."""
     found = wiring.registry.study(study)
-    # Imported here: a wrong option or name is answered before torch and Optuna are loaded.
+    # Imported here, so that a wrong option or name is reported before torch and Optuna are loaded.
     from experiments.commands.search import carry_out
 
     return carry_out(found, options, wiring)

@@ -1,4 +1,4 @@
-"""From the options of `evaluate` to what is measured."""
+"""Finds the subject that the options of `evaluate` name."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sftok.evaluation.subjects.diffusers import is_diffusers
 
 CODEC = "codec:"
 BUILD = "build"
-"""The function of a module that is called if none is named."""
+"""The function to call if a module is given without one."""
 
 DIFFUSERS = "diffusers:"
 KINDS = "CHECKPOINT, --tokenizer, --reconstructions or --samples"
@@ -22,14 +22,14 @@ OF_KIND = {
     "quality": ("codec", "codec:NAME"),
     "teacher": ("checkpoint", "a checkpoint"),
 }
-"""The options that one kind alone has, and what to call that kind."""
+"""Options that apply to only one kind of subject, with the kind and its description."""
 
 
 def chosen_subject(checkpoint: str | None, options: SubjectOptions) -> SubjectConfig | Path:
-    """What a command line asks to measure; a path is of generated images.
+    """The subject to measure, or the path of generated images.
 
     Raises:
-        ConfigError: nothing or several things are named, or an option is of another kind.
+        ConfigError: not exactly one subject is given, or an option does not apply to it.
     """
     named = (checkpoint, options.tokenizer, options.reconstructions, options.samples)
     if (given := sum(each is not None for each in named)) != 1:
@@ -60,7 +60,7 @@ def _values(checkpoint: str | None, options: SubjectOptions) -> dict[str, Any]:
 
 
 def _imported(given: str) -> str:
-    """`MODULE:NAME` for a module or a file; a file is imported under its name."""
+    """`MODULE:NAME` for a module or a file; a file is imported first."""
     place, _, name = given.partition(":")
     if place.endswith(".py"):
         place = import_file(Path(place)).__name__

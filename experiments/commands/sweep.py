@@ -1,4 +1,4 @@
-"""`sweep`: an experiment defined on the command line, over a grid or a list of configuration values."""
+"""`sweep`: runs an experiment over a grid or a list of configuration values from the command line."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from experiments.commands.wiring import Wired
 
 
 def read_grid(text: str) -> tuple[str, list[Any]]:
-    """`stage2.replacement_ratio=0,0.5,1` as the key and its values; none may occur twice."""
+    """Parse `stage2.replacement_ratio=0,0.5,1` into the key and its values, which must be distinct."""
     key, equals, values = text.partition("=")
     parts = _split(values)
     if not equals or not key.strip() or not all(parts):
@@ -28,7 +28,7 @@ def read_grid(text: str) -> tuple[str, list[Any]]:
 
 
 def read_combination(text: str) -> dict[str, Any]:
-    """`stage1.steps=500,tokenizer_steps=4000` as values by key."""
+    """Parse `stage1.steps=500,tokenizer_steps=4000` into values by key."""
     pairs = [read_assignment(part) for part in _split(text)]
     _refuse_repeated(text, [key for key, _ in pairs])
     return dict(pairs)
@@ -63,12 +63,12 @@ def sweep(
     executor: ExecutorOptions = ExecutorOptions(),
     wiring: Wired,
 ) -> int:
-    """Make what the combinations need; the request is stored under the sweep's own name."""
+    """Make the artifacts of all combinations; the request is stored under the sweep's own name."""
     from experiments.specs.sweep import combinations, swept_experiment
 
     executor.check(plan.profile)
     swept = swept_experiment(wiring.registry.experiment(experiment), combinations(grid, listed))
-    # Imported here: a wrong option or name is answered before torch is loaded.
+    # Imported here, so that a wrong option or name is reported before torch is loaded.
     from experiments.commands.execution import Execution
     from experiments.commands.plans import plan_all
     from experiments.planning.plan import refuse_incomparable
@@ -84,7 +84,7 @@ def _refuse_repeated(text: str, parts: list[str]) -> None:
 
 
 def _split(text: str) -> list[str]:
-    """`text` at its commas, but not at those within brackets, braces or quotes."""
+    """Split `text` at its commas, except within brackets, braces and quotes."""
     parts, depth, quoted = [""], 0, False
     for character in text:
         quoted ^= character == '"'

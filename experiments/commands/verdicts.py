@@ -1,4 +1,4 @@
-"""`verdicts`: what the stored numbers say about each claim."""
+"""`verdicts`: prints the verdict on each claim from the stored numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def verdicts(
     format: Literal["text", "csv", "json", "markdown"] = "text",
     wiring: Wired,
 ) -> int:
-    """Print the verdicts on the latest run (at `--profile`) of an experiment, or of each one in the store."""
+    """Print the verdicts on the latest run (at `--profile`) of one experiment or of each in the store."""
     opened = Store(store)
     requests = chosen_requests(opened, wiring.registry, experiment, profile)
     latest = {request.name: request for request in reversed(requests)}

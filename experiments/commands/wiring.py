@@ -1,4 +1,7 @@
-"""What the top hands to the commands, so that `experiments` imports neither `reports` nor `ablations`."""
+"""The interface through which the entry point gives commands access to reports and specs.
+
+Thus `experiments` imports neither `reports` nor `ablations`.
+"""
 
 from __future__ import annotations
 
@@ -19,19 +22,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """What was typed, where the specs are, and how pages are made."""
+    """The command line, the registry of specs, and the functions that write pages."""
 
     argv: tuple[str, ...]
     registry: Registry
     build_report: Callable[[Path, Sequence[Run]], Path]
-    """Writes the pages of a store and returns that of all tables."""
+    """Writes the pages of a store and returns the path of the index."""
     build_evaluations: Callable[[Path], Path | None]
-    """Writes the pages of what `evaluate` has measured in a store and returns the first, if there is any."""
+    """Writes the pages of a store's evaluations by `evaluate` and returns the first page, if any."""
     export: Callable[[pd.DataFrame, str], str]
-    """A table of numbers as text: `csv` or `json`."""
+    """Formats a table of numbers as `csv` or `json`."""
     export_verdicts: Callable[[Sequence[Run], str], str]
-    """The verdicts on the claims of some runs: `text`, `csv`, `json` or `markdown`."""
+    """Formats the verdicts on the claims of runs as `text`, `csv`, `json` or `markdown`."""
 
 
 Wired = Annotated[Wiring, Parameter(parse=False)]
-"""A command's parameter that the command line does not see."""
+"""A parameter of a command that is not part of the command line."""

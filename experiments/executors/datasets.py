@@ -1,4 +1,4 @@
-"""The data of a run: each split is loaded once, when it is first needed."""
+"""The data of a run; each split is loaded once, on first use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class DataSets:
         """The images of `split`: train, validation or test.
 
         Raises:
-            DataError: they cannot be used; the message says what, where and what to do.
+            DataError: the images cannot be used; the message says why, where and what to do.
         """
         if split not in self._loaded:
             self._loaded[split] = load(self.config, cast(Split, split))
@@ -34,7 +34,7 @@ class DataSets:
         return len(self.load(split))
 
     def describe(self, split: str) -> str:
-        """Name and sizes, for people."""
+        """Name and sizes of the data, in readable form."""
         train, other = self.load("train"), self.load(split)
         return (
             f"{train.name}, {self.config.image_size}x{self.config.image_size}: "

@@ -1,4 +1,4 @@
-"""What happens to artifacts while they are made; a listener is any callable that takes an event."""
+"""Events during the making of artifacts; a listener is any callable that takes an event."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from experiments.store import Result
 
 @dataclass(frozen=True)
 class Started:
-    """The artifact is being made."""
+    """Work on the artifact has started."""
 
     artifact: Artifact
 
 
 @dataclass(frozen=True)
 class Progress:
-    """`done` of `total` units of it are made; `remaining` seconds are left (None while unknown)."""
+    """`done` of `total` units are complete; `remaining` seconds are left (None while unknown)."""
 
     artifact: Artifact
     done: int
@@ -29,7 +29,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Preparing:
-    """Its next unit takes much longer than the others; `what` says why."""
+    """The next unit takes much longer than the others; `what` says why."""
 
     artifact: Artifact
     what: str
@@ -45,7 +45,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """The attempt failed, or an input did."""
+    """The attempt or one of its inputs failed."""
 
     artifact: Artifact
     reason: str
@@ -53,7 +53,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Another process makes the artifact: `owner` has its `host` and `pid`."""
+    """Another process is making the artifact; `owner` has its `host` and `pid`."""
 
     artifact: Artifact
     owner: Mapping[str, Any]

@@ -1,14 +1,14 @@
-"""Makes artifacts in this process: each one that is not in the store yet, inputs first, once.
+"""Makes artifacts in this process: each one that is missing from the store, once, inputs first.
 
-Failures are recorded and never taken for results; what does not depend on a failed artifact is still made. An
-artifact that another process is making is left to it, and waited for only when nothing else can be done. The
-first Ctrl-C (or SIGTERM) writes a checkpoint and stops.
+Failures are recorded and never mistaken for results; artifacts that do not depend on a failed one are still
+made. An artifact that another process is making is left to it, and awaited only when nothing else remains.
+The first Ctrl-C (or SIGTERM) writes a checkpoint and stops.
 
-A run may have several processes (torchrun). The first one locks, writes and reports as a single one does. It
-announces every artifact that is made in parallel, and the others do their share (`Runner.follow`). If one
-process fails alone, the others wait for it in the middle of an exchange: the run ends with its reason, which
-it has recorded, because on a GPU the others may wait where no Python runs. A failure that all processes have
-in common leaves them together, and the run continues.
+A run may have several processes (torchrun). The first one locks, writes and reports like a single process. It
+announces every artifact that is made in parallel, and the others do their share (`Runner.follow`). If only
+one process fails, the others are stuck in a collective operation, on a GPU possibly outside Python: the run
+ends with the reason that the failed process has recorded. After a failure common to all processes they remain
+in step, and the run continues.
 """
 
 from __future__ import annotations
@@ -50,13 +50,13 @@ if TYPE_CHECKING:
 POLL_SECONDS = 1.0
 
 COMMON_FAILURE_TIMEOUT = timedelta(seconds=10)
-"""A failure that all processes have in common reaches them within this time of each other."""
+"""Processes reach a failure common to all of them within this time of each other."""
 
 log = logging.getLogger(__name__)
 
 
 class ProcessesLostError(WorldBroken):
-    """The processes of a run lost contact during an artifact: nothing more can run in parallel."""
+    """The processes of a run lost contact during an artifact, so nothing more can run in parallel."""
 
     def __init__(self, artifact: Artifact, reason: str):
         super().__init__(f"{artifact.label}: {reason}; the processes lost contact, so the run ends")
@@ -75,26 +75,26 @@ class Runner:
         world: World = SINGLE,
         prepare: Callable[[], object] = lambda: None,
     ):
-        """Prepare to make artifacts.
+        """Initialize the runner.
 
         Args:
-            store: where they are and will be.
+            store: the store of the artifacts.
             load_data: loads the images of a split.
-            listeners: told what happens.
-            stop: asked between steps whether to stop.
+            listeners: called with each event.
+            stop: checked between steps for a request to stop.
             world: the processes that make parallel kinds together.
             prepare: called before an artifact is made.
         """
         self.store, self.world, self.stop = store, world, stop or Stop()
         self._load_data, self._listeners, self._prepare = load_data, list(listeners), prepare
         self._waited_for: set[Artifact] = set()
-        """Whose other maker has been reported."""
+        """Artifacts made by another process, for which `Waiting` has been reported."""
 
     def run(self, artifacts: Sequence[Artifact]) -> dict[Artifact, str]:
-        """Make all of `artifacts`, whose inputs are among them or finished.
+        """Make all of `artifacts`, whose inputs must be among them or finished.
 
         Returns:
-            Why artifacts failed or are blocked.
+            The reasons why artifacts failed or are blocked.
 
         Raises:
             Interrupted: a signal asked to stop.
@@ -115,7 +115,7 @@ class Runner:
         return failures
 
     def _settle(self, artifact: Artifact, failures: dict[Artifact, str]) -> bool:
-        """Make the artifact or find out why not; False if another process is making it."""
+        """Make the artifact or record why not; returns False if another process is making it."""
         reason = blocked_by(artifact, failures)
         if reason is not None:
             self._tell(Failed(artifact, reason))
@@ -128,9 +128,9 @@ class Runner:
         return True
 
     def ensure(self, artifact: Artifact) -> str | None:
-        """Make one artifact unless it is finished; its inputs must be. Returns why it failed, if it did.
+        """Make one artifact whose inputs are finished, if necessary; returns why it failed, if it did.
 
-        Unlike `run` it leaves signals to the caller.
+        Unlike `run`, it leaves signals to the caller.
 
         Raises:
             Interrupted, ProcessesLostError, StoreError: see `run`.
@@ -142,10 +142,10 @@ class Runner:
             time.sleep(POLL_SECONDS)
 
     def _attempt(self, artifact: Artifact) -> tuple[bool, str | None]:
-        """Make the artifact unless it is finished or locked; never waits.
+        """Make the artifact unless it is finished or locked, without waiting.
 
         Returns:
-            Whether it is settled, and why it failed.
+            Whether the artifact is settled, and why it failed.
         """
         if self.store.is_done(artifact):
             return True, None
@@ -161,12 +161,11 @@ class Runner:
         return ours, None
 
     def make(self, artifact: Artifact) -> str | None:
-        """Make an artifact that this process has locked; returns why it failed, or None when it is finished.
+        """Make an artifact that this process has locked; returns why it failed, or None if it is finished.
 
         Raises:
-            Interrupted: asked to stop; the work folder has a checkpoint.
-            ProcessesLostError: the processes lost contact; if during this artifact, its failure is
-                recorded.
+            Interrupted: a stop was requested; the work folder has a checkpoint.
+            ProcessesLostError: the processes lost contact; a failure during this artifact is recorded.
             StoreError: the store cannot be written to.
         """
         self._tell(Started(artifact))
@@ -233,13 +232,13 @@ class Runner:
         )
 
     def _make_together(self, artifact: Artifact, context: Context) -> dict[str, Any]:
-        """Make the artifact, as the other processes do, and wait until all of them are through."""
+        """Make the artifact together with the other processes, and wait until all of them have finished."""
         try:
             self._prepare()
             result = artifact.make(context)
             context.world.meet()
         except Exception as error:
-            # Every process that was asked to stop does so, however long it takes.
+            # All processes were asked to stop and will do so, however long it takes.
             timeout = None if isinstance(error, TrainingInterrupted) else COMMON_FAILURE_TIMEOUT
             with contextlib.suppress(WorldBroken):
                 context.world.meet(timeout)
@@ -248,10 +247,10 @@ class Runner:
 
     def _fail(self, artifact: Artifact, error: Exception) -> str | None:
         if self.store.is_done(artifact) and not self.world.broken:
-            # This process was suspended and lost its lock; another one has finished the same content.
+            # This process was suspended and lost its lock; another one has finished identical content.
             self._tell(Finished(artifact, self._result(artifact)))
             return None
-        # Losing the others is the consequence of a failure of theirs, which they have recorded if they could.
+        # Losing the other processes results from a failure of theirs, which they have recorded if possible.
         reason = note_failure(artifact, self.store, error, first=isinstance(error, WorldBroken))
         self._tell(Failed(artifact, reason))
         if self.world.broken:
@@ -264,17 +263,17 @@ class Runner:
             "is intact; free some space and run the same command again"
         )
         if self.world.size > 1:
-            # The others will only see that this process is gone. A file this small may still fit.
+            # The other processes only see that this one is gone. A file this small may still fit.
             with contextlib.suppress(OSError):
                 self.store.record_failure(artifact, {"reason": reason, "traceback": ""})
         return StoreError(reason)
 
     def follow(self, artifacts: Iterable[Artifact]) -> None:
-        """Do the share of a further process in whatever the first one announces, until that one is through.
+        """Do this process's share of each artifact that the first process announces, until it has finished.
 
         Raises:
             WorldBroken: the first process is gone.
-            ProcessesLostError: this process failed alone, or another one did.
+            ProcessesLostError: this process or another one failed alone.
         """
         me = f"process {self.world.rank} of {self.world.size}"
         by_name = {artifact.name: artifact for artifact in artifacts}
@@ -304,19 +303,19 @@ class Runner:
 
 @contextlib.contextmanager
 def leading(world: World) -> Iterator[None]:
-    """The block in which the first process leads the others; it dismisses them however the block ends."""
+    """The block in which the first process leads the others; they are dismissed however it ends."""
     try:
         yield
     finally:
-        # What ended the block must not be hidden by what became of the others.
+        # An error of the other processes must not hide the one that ended the block.
         with contextlib.suppress(WorldBroken):
             world.announce(None)
 
 
 def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: bool, who: str = "") -> str:
-    """Record the exception that is being handled; returns the reason that the store has then.
+    """Record the exception being handled; returns the reason in the store afterwards.
 
-    With `first`, a reason that is there already stands. `who` names the process.
+    With `first`, an existing reason is kept. `who` names the process.
     """
     first_line = f"{who}{out_of_memory(error) or f'{type(error).__name__}: {error}'}".splitlines()[0]
     reason = first_line + _remedy(first_line, artifact, store)
@@ -332,7 +331,7 @@ def note_failure(artifact: Artifact, store: Store, error: Exception, *, first: b
 
 
 def _remedy(reason: str, artifact: Artifact, store: Store) -> str:
-    """What to do if a file of an input is what failed."""
+    """The remedy if a file of an input caused the failure."""
     for folder in map(store.folder, artifact.inputs.values()):
         if f"{folder}{os.sep}" in reason:
             return f" (to compute it again, delete the folder {folder} and run again)"
@@ -342,7 +341,7 @@ def _remedy(reason: str, artifact: Artifact, store: Store) -> str:
 def _device(artifact: Artifact) -> str:
     if artifact.device == "cpu":
         return artifact.device
-    # Imported here: what is made on the CPU without torch should not wait for its import.
+    # Imported here, because artifacts made without torch should not wait for its import.
     from sftok.device import DeviceName, describe_device
 
     return describe_device(cast("DeviceName", artifact.device))

@@ -1,9 +1,8 @@
-"""A cluster job: makes one artifact of a stored request, by name.
+"""A cluster job, which makes one artifact of a stored request, given by name.
 
-It depends on nothing but the store and the code snapshot. Told to stop (preempted, or out of time), it writes
-a checkpoint and puts itself back into the queue; the next attempt resumes and ends with the same bits.
-submitit's own requeue (a `checkpoint` method) would not do: it checkpoints inside the signal handler, in the
-middle of a step.
+It depends only on the store and the code snapshot. When told to stop (preempted, or out of time), it writes a
+checkpoint and requeues itself; the next attempt resumes and produces the same bits. submitit's own requeue (a
+`checkpoint` method) is unsuitable, because it checkpoints inside the signal handler, in the middle of a step.
 """
 
 from __future__ import annotations
@@ -34,16 +33,16 @@ from experiments.store import CHECKPOINT, TOKENS, Store
 from sftok.distributed import World, joined
 
 SLACK_SECONDS = 90
-"""Slurm's notice may come a minute early, and a job starts before its process does."""
+"""Tolerance for Slurm's notice, which may come a minute early, and for the start of the process."""
 
 FIRST_PORT, PORTS = 20_000, 20_000
-"""The master's port is the job's id modulo `PORTS` above the first: jobs that share a node never share it."""
+"""The master's port is `FIRST_PORT` plus the job's id modulo `PORTS`, which differs for jobs on one node."""
 
 LINE_EVERY_SECONDS = 60.0
 
 
 class JobError(RuntimeError):
-    """The artifact could not be made; the reason is in the store, too."""
+    """The artifact could not be made; the reason is also in the store."""
 
 
 class Limits(TypedDict):
@@ -56,12 +55,12 @@ class Limits(TypedDict):
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """What every job knows; pickled when it is submitted, so it holds nothing but names and numbers."""
+    """Fields of every job, which is pickled for submission and therefore holds only names and numbers."""
 
     minutes: int
-    """How long one attempt may take."""
+    """Time limit of one attempt."""
     notice_seconds: int
-    """How long before the end of that Slurm tells the job to stop."""
+    """How long before the time limit Slurm tells the job to stop."""
     max_requeues: int
 
     @staticmethod
@@ -75,7 +74,7 @@ class Job:
 
     @contextlib.contextmanager
     def clock(self, stop: Callable[[], None]) -> Iterator[None]:
-        """Call `stop` when the notice is due: Slurm's own is lost if the process has just started."""
+        """Call `stop` when the notice is due, because Slurm's is lost if the process has just started."""
         timer = threading.Timer(60 * self.minutes - self.notice_seconds, stop)
         timer.daemon = True
         timer.start()
@@ -85,7 +84,7 @@ class Job:
             timer.cancel()
 
     def why_not_requeue(self) -> str | None:
-        """Why the job should not go back into the queue, if it was stopped too often."""
+        """The reason not to requeue the job, if it was stopped too often."""
         restarts = int(os.environ.get("SLURM_RESTART_COUNT", 0))
         if restarts < self.max_requeues:
             return None
@@ -104,9 +103,9 @@ class ArtifactJob(Job):
         """Make the artifact.
 
         Raises:
-            JobError: it cannot be made.
-            WorldBroken: it cannot, because the processes of the job lost contact.
-            SystemExit: told to stop; the job is back in the queue, if Slurm still wants it.
+            JobError: the artifact cannot be made.
+            WorldBroken: the processes of the job lost contact.
+            SystemExit: the job was told to stop, and is back in the queue unless Slurm has ended it.
         """
         started = time.time()
         if "SLURM_PROCID" in os.environ:
@@ -146,7 +145,7 @@ class ArtifactJob(Job):
             self._give_up(artifact, store, reason)
 
     def _requeue(self, artifact: Artifact, store: Store, started: float) -> NoReturn:
-        """Go back into the queue, unless that would never end."""
+        """Requeue the job, unless it would never finish."""
         reason = self.why_not_requeue()
         out_of_time = time.time() - started >= 60 * self.minutes - self.notice_seconds - SLACK_SECONDS
         if reason is None and out_of_time and not _has_saved_since(started, store.work_folder(artifact)):
@@ -165,13 +164,13 @@ class ArtifactJob(Job):
 
 
 def _has_saved_since(started: float, folder: Path) -> bool:
-    """Whether this attempt saved anything that the next one resumes from: a checkpoint, or files of ids."""
+    """Whether this attempt saved something to resume from: a checkpoint, or files of ids."""
     saved = [folder / CHECKPOINT, *folder.glob(f"{TOKENS}*")]
     return any(path.exists() and path.stat().st_mtime >= started for path in saved)
 
 
 def print_event() -> Callable[[Event], None]:
-    """A listener that writes the job's log: plain lines with the time of day, progress once a minute."""
+    """A listener that writes the job's log as lines with the time of day; progress appears once a minute."""
     printed = time.monotonic()
 
     def listen(event: Event) -> None:

@@ -1,6 +1,6 @@
-"""Which job makes which artifact: `<store>/jobs/` has a small file per artifact, about its latest job.
+"""The latest job of each artifact, one small file each in `<store>/jobs/`.
 
-The jobs themselves read none of this; it is for `status`, `logs`, `cancel` and `retry`.
+The jobs themselves do not read these files; `status`, `logs`, `cancel` and `retry` do.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ class JobRecord(Config):
     """Slurm's id: `12`, or `12_3` in an array."""
     submission: str
     log: str
-    """Its path below the store, which may be moved."""
+    """Path relative to the store, which may be moved."""
     memory: str | None
     minutes: int
     submitted: str
     state: str = "PENDING"
-    """What Slurm said last."""
+    """The state that Slurm last reported."""
     reason: str = ""
     explained: bool = False
-    """Whether the reason of its end has been recorded; then no other one is made up for it."""
+    """Whether the reason of its end is already recorded."""
 
     @property
     def note(self) -> str:
-        """For people: `job 12: pending (Priority)`."""
+        """Human-readable state, e.g. `job 12: pending (Priority)`."""
         state = "starting" if self.state == "RUNNING" else self.state.lower()
         return f"job {self.job}: {state}" + (f" ({self.reason})" if self.reason else "")
 
@@ -53,12 +53,12 @@ class Submission:
 
     @property
     def name(self) -> str:
-        """Time and experiment."""
+        """The folder's name: time and experiment."""
         return self.folder.name
 
     @property
     def request(self) -> Path:
-        """What was asked for: a copy, as a later request must not change what queued jobs do."""
+        """A copy of the request, so that a later one does not change what queued jobs do."""
         return self.folder / "request.json"
 
     @property
@@ -68,20 +68,20 @@ class Submission:
 
     @property
     def withdrawn(self) -> Path:
-        """A file that exists once the jobs were canceled: nobody waits for them any more."""
+        """A file that marks the jobs as canceled: nothing waits for them any more."""
         return self.folder / "withdrawn"
 
     def cluster(self) -> dict[str, Any] | None:
-        """The resources it was submitted with, as `Cluster.dump` gives them; None if not to Slurm."""
+        """The resources of the submission, as from `Cluster.dump`; None if it did not go to Slurm."""
         return read_json(self.folder / "cluster.json")
 
     def save_cluster(self, content: dict[str, Any]) -> None:
-        """Keep the resources, for a retry."""
+        """Save the resources, for a retry."""
         write_json(self.folder / "cluster.json", content)
 
 
 def new_submission(store: Store, request: StoredRequest) -> Submission:
-    """Create the folder of a submission of `request`, with the user's own file, if it has one."""
+    """Create the folder for a submission of `request`, including the user's own file, if there is one."""
     stem = f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{request.name}"
     for number in range(1000):
         submission = Submission(store.root / "submissions" / (f"{stem}-{number}" if number else stem))
@@ -93,7 +93,7 @@ def new_submission(store: Store, request: StoredRequest) -> Submission:
 
 
 def submissions(store: Store) -> dict[Submission, StoredRequest]:
-    """Everything that was submitted to Slurm, the oldest first; also what a later request has replaced.
+    """All submissions to Slurm, oldest first, including those that a later request has replaced.
 
     Submissions whose request is damaged or of another version of this package are left out.
     """
@@ -114,31 +114,31 @@ def last_submission(store: Store, experiment: str, profile: str) -> Submission |
 
 
 def record(store: Store, artifact: Named, job: JobRecord) -> None:
-    """Note the artifact's latest job."""
+    """Record the artifact's latest job."""
     path = _path(store, artifact)
     path.parent.mkdir(exist_ok=True)
     write_json(path, job.model_dump())
 
 
 def forget(store: Store, artifact: Named) -> None:
-    """Delete the note about the artifact's job."""
+    """Delete the record of the artifact's job."""
     _path(store, artifact).unlink(missing_ok=True)
 
 
 def job_of(store: Store, artifact: Named) -> JobRecord | None:
-    """The artifact's latest job, if it ever had one."""
+    """The artifact's latest job; None if it never had one."""
     content = read_json(_path(store, artifact))
     return None if content is None else JobRecord.build(content)
 
 
 def jobs_of(store: Store, artifacts: Iterable[AnyArtifact]) -> dict[AnyArtifact, JobRecord]:
-    """The latest jobs of those artifacts that ever had one."""
+    """The latest jobs of the artifacts that have had one."""
     return {artifact: job for artifact in artifacts if (job := job_of(store, artifact)) is not None}
 
 
 @contextlib.contextmanager
 def submitting(store: Store) -> Iterator[None]:
-    """The block in which this process alone decides what to submit to Slurm from this store.
+    """The block in which only this process may submit jobs to Slurm from this store.
 
     Raises:
         StoreError: another process is in such a block.

@@ -1,8 +1,8 @@
-"""The local executor: a bounded number of workers on this machine.
+"""The local executor: a fixed number of workers on this machine.
 
 Each worker is a process that imports the libraries once and makes one artifact after another. The workers
-share the cores, and each gets one of the GPUs, if there are any. A worker that dies costs the artifact that
-it was making; another worker takes its place.
+share the cores, and each gets one of the GPUs, if there are any. If a worker dies, the artifact that it was
+making fails, and another worker takes its place.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ POLL_SECONDS = 0.2
 
 
 class WorkerError(RuntimeError):
-    """Workers exit before they compute anything; the message quotes one of them."""
+    """Workers exit before they compute anything; the message quotes one of their logs."""
 
 
 def run_locally(
     request: StoredRequest, store: Store, workers: int, listeners: Iterable[Listener], stop: Stop
 ) -> dict[Artifact, str]:
-    """Make all artifacts of `request` in `workers` processes; returns why artifacts failed or are blocked.
+    """Make all artifacts of `request` in `workers` processes; returns the reasons of failed or blocked ones.
 
     Raises:
         Interrupted: a signal asked to stop; every worker has written a checkpoint.
@@ -62,22 +62,22 @@ def run_locally(
 
 
 def default_workers(threads: int | None) -> int:
-    """One worker for each GPU; without GPUs, as many as the cores can feed with `threads` each."""
+    """One worker per GPU or, without GPUs, as many as the cores allow with `threads` each."""
     return max(1, len(visible_gpus()) or cores() // (threads or cores()))
 
 
 class Watch:
-    """Follows the store and tells the listeners what changes in it."""
+    """Watches the store and reports changes to the listeners."""
 
     def __init__(self, artifacts: Iterable[Artifact], store: Store, listeners: Iterable[Listener]):
         self._store, self._listeners = store, list(listeners)
         self._remaining = Remaining((each for each in artifacts if not store.is_done(each)), store)
         self._reported: dict[Artifact, float] = {}
-        """When the progress that was reported last was written, of those that have started."""
+        """For each artifact that has started, when the last reported progress was written."""
 
     @property
     def failures(self) -> dict[Artifact, str]:
-        """Why artifacts failed or are blocked."""
+        """The reasons why artifacts failed or are blocked."""
         return self._remaining.failures
 
     @property
@@ -86,7 +86,7 @@ class Watch:
         return list(self._remaining.artifacts)
 
     def look(self) -> bool:
-        """Look once; False when everything is settled."""
+        """Look once; returns False when everything is settled."""
         for artifact in self._remaining.settle():
             if artifact in self.failures:
                 self._tell(Failed(artifact, self.failures[artifact]))
@@ -120,7 +120,7 @@ class Watch:
 
 
 class WorkerPool:
-    """The workers: started, replaced when they die, stopped."""
+    """Starts the workers, replaces dead ones and stops them."""
 
     def __init__(self, store: Store, submission: Submission, size: int, threads: int | None):
         self._store, self._submission = store, submission
@@ -128,16 +128,16 @@ class WorkerPool:
         self._gpus = visible_gpus()
         self._places: list[subprocess.Popen[bytes] | None] = [None] * size
         self._logs: dict[int, Path] = {}
-        """By pid: of all workers, dead ones included."""
+        """Log files of all workers by pid, including dead ones."""
         self._fruitless = 0
-        """How many workers in a row died without having made anything."""
+        """Number of consecutive workers that died before making anything."""
         self._since = time.time()
 
     def tend(self, remaining: list[Artifact]) -> None:
-        """Fill the empty places, after finding out what dead workers were making.
+        """Replace dead workers, and record failures of the artifacts that they were making.
 
         Raises:
-            StoreError: a worker says that the store cannot be used.
+            StoreError: a worker reports that the store cannot be used.
             WorkerError: workers die before they make anything.
         """
         for place, worker in enumerate(self._places):
@@ -166,7 +166,7 @@ class WorkerPool:
         command += [str(self._store.root), str(self._submission.request), str(os.getpid())]
         path = self._submission.logs / f"worker-{len(self._logs)}.log"
         with path.open("wb") as output:
-            # In a session of its own the terminal's Ctrl-C does not reach it: `stop` asks it, once.
+            # In its own session the terminal's Ctrl-C does not reach the worker; `stop` asks it, once.
             worker = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -199,7 +199,7 @@ class WorkerPool:
             )
 
     def _release_locks_of_others(self, remaining: list[Artifact]) -> None:
-        """Release what dead processes of other runs have locked, as workers leave every lock alone."""
+        """Release locks held by dead processes of other runs, because workers never take over a lock."""
         for artifact in remaining:
             path = self._store.lock_path(artifact)
             owner = locks.read(path)
@@ -208,7 +208,7 @@ class WorkerPool:
                     pass
 
     def _is_worker(self, owner: dict[str, Any]) -> bool:
-        """Whether a lock belongs to one of these workers, and not to an old process that had its pid."""
+        """Whether a lock belongs to one of these workers rather than an older process with the same pid."""
         return (
             owner.get("host") == socket.gethostname()
             and owner.get("started", 0.0) >= self._since

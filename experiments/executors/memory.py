@@ -1,4 +1,4 @@
-"""What to do when a device or the machine runs out of memory."""
+"""The message for a device or machine that runs out of memory."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ _WANTED = re.compile(r"ried to allocate ([\d.]+ \w+)")
 
 
 def out_of_memory(error: Exception) -> str | None:
-    """One line with the remedy if `error` says that there was not enough memory; None for other errors."""
-    # What fails without torch should not wait for its import.
+    """One line with the remedy if `error` is a lack of memory; None for other errors."""
+    # A failure without torch should not wait for its import.
     if sys.modules.get("torch") is None:
         return None
     from sftok.device import is_out_of_memory

@@ -1,4 +1,4 @@
-"""What training reports while it runs: its curve and progress, in files that `status` reads."""
+"""Monitors of training, which write its curve and progress to files that `status` reads."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ OnProgress = Callable[[int, int, float | None], None]
 
 
 class FileMonitor:
-    """The `Monitor` of the training loop, and the progress callback of everything else."""
+    """The `Monitor` of the training loop, and the progress callback of all other work."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class FileMonitor:
         self._written = 0.0
 
     def progress(self, done: int, total: int) -> None:
-        """`done` of `total` units are made."""
+        """Report that `done` of `total` units are complete."""
         now = time.monotonic()
         if self._first is None:
             self._first = (now, done)
@@ -47,7 +47,7 @@ class FileMonitor:
             self._write({"done": done, "total": total, "remaining_seconds": remaining})
 
     def preparing(self, what: str) -> None:
-        """The next unit takes much longer than the others; `what` says why."""
+        """Report that the next unit takes much longer than the others; `what` says why."""
         self._on_preparing(what)
         self._write({"preparing": what})
 
@@ -57,7 +57,7 @@ class FileMonitor:
             file.write(json.dumps(values) + "\n")
 
     def resumed(self, step: int) -> None:
-        """Drop the lines after `step`, and a torn one: the loop logs them again."""
+        """Drop partial lines and lines after `step`, which the loop logs again."""
         kept = []
         if self._curve.exists():
             for line in self._curve.read_text().splitlines():
@@ -69,13 +69,13 @@ class FileMonitor:
         temporary.replace(self._curve)
 
     def _write(self, progress: dict[str, Any]) -> None:
-        # Only people read it: a full disk must not end the training here.
+        # Progress is only informative, so a full disk must not end the training here.
         with contextlib.suppress(OSError):
             write_json(self.folder / PROGRESS, {**progress, "updated": time.time()})
 
 
 class SilentMonitor:
-    """Writes nothing, as the first process does that; a signal to any process stops them all."""
+    """Writes nothing, because the first process does; a signal to any process stops them all."""
 
     def __init__(self, stop_requested: Callable[[], bool]):
         self.should_stop = stop_requested

@@ -1,7 +1,7 @@
-"""How a process computes: its threads, its GPUs, deterministic operations, and the record of all that.
+"""Settings of a process (threads, GPUs, deterministic operations) and their record.
 
-Sums over threads round differently with another number of threads; so a profile for CPUs fixes that number,
-and a seed gives the same bits whichever executor runs it.
+Sums round differently with another number of threads. A profile for CPUs therefore fixes that number, so that
+a seed gives the same bits with every executor.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ PACKAGES = ("sftok", "torch", "torchvision", "timm", "torch-fidelity", "numpy")
 
 
 def threads_of(profile_threads: int | None, share: int) -> int:
-    """Threads of a process that this one starts: OMP_NUM_THREADS, else the profile's, else its `share`."""
+    """Threads of a child process: OMP_NUM_THREADS, else the profile's number, else `share`."""
     return int(os.environ.get("OMP_NUM_THREADS", profile_threads or share))
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Number of cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process sees, by number or by what CUDA_VISIBLE_DEVICES calls them."""
+    """The GPUs visible to this process, by number or by their name in CUDA_VISIBLE_DEVICES."""
     import torch
 
     count = torch.cuda.device_count()
     named = os.environ.get(VISIBLE_GPUS)
-    # CUDA ends the list at the first name that it does not know.
+    # CUDA ends the list at the first unknown name.
     return [str(number) for number in range(count)] if named is None else named.split(",")[:count]
 
 
 def prepare_torch(threads: int | None) -> None:
-    """Allow deterministic operations only, on OMP_NUM_THREADS threads, else the profile's `threads`."""
+    """Require deterministic operations, on OMP_NUM_THREADS threads or else the profile's `threads`."""
     import torch
 
     torch.use_deterministic_algorithms(True)
@@ -53,7 +53,7 @@ def prepare_torch(threads: int | None) -> None:
 @functools.cache
 def provenance() -> dict[str, Any]:
     """Commit, package versions, CPU, threads and host of this process."""
-    # What is made without torch should not wait for its import.
+    # An artifact made without torch should not wait for its import.
     torch = sys.modules.get("torch")
     return {
         "commit": checkout_commit(),

@@ -1,8 +1,8 @@
-"""What Slurm says about jobs: `squeue` for those it has, `sacct` for how the others ended.
+"""Job states from Slurm: `squeue` for queued and running jobs, `sacct` for ended ones.
 
-A state is Slurm's own word (PENDING, RUNNING, FAILED, OUT_OF_MEMORY, ...), or one of two of ours: UNKNOWN if
-the job is gone and there is no accounting to say why, MISSING if accounting does not know the job. submitit
-reads states too, but neither exit codes, signals and reasons, nor the steps that tell what killed a job.
+A state is one of Slurm's (PENDING, RUNNING, FAILED, OUT_OF_MEMORY, ...) or one of two others: UNKNOWN if the
+job is gone and there is no accounting, MISSING if accounting does not know the job. submitit also reads
+states, but not exit codes, signals, reasons, or the job steps that show what killed a job.
 """
 
 from __future__ import annotations
@@ -19,51 +19,51 @@ LIVE = frozenset(
         *("REQUEUE_FED", "RESIZING", "SIGNALING", "SPECIAL_EXIT", "STAGE_OUT", "STOPPED", "RESV_DEL_HOLD"),
     }
 )
-"""States in which a job may still make its artifact."""
+"""States of jobs that may still make their artifacts."""
 
 QUEUED = frozenset({"PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_HOLD", "REQUEUE_FED"})
-"""Those of them in which it will start, for the first time or again."""
+"""Live states of jobs that will start, for the first time or again."""
 
 ENDED_BY_STEP = ("FAILED", "COMPLETED", "OUT_OF_MEMORY")
-"""States of jobs whose steps may know better."""
+"""States of jobs whose steps may give a more specific reason."""
 
 AT_ONCE = 400
-"""How many job ids go into one call."""
+"""Maximum number of job ids per call."""
 
 TIMEOUT_SECONDS = 60
 
 _NO_ACCOUNTING = re.compile(r"accounting.*disabled|sacct is not installed", re.IGNORECASE)
-"""What `sacct` says if the cluster has no accounting, rather than one that does not answer now."""
+"""Messages of `sacct` on a cluster without accounting, as opposed to a temporary failure."""
 
 
 class SlurmError(RuntimeError):
-    """Slurm does not answer, or refuses; the message is its own."""
+    """Slurm does not answer, or refuses; the message is Slurm's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class JobState:
-    """One job as Slurm sees it."""
+    """The state of one job, as Slurm reports it."""
 
     state: str
     reason: str = ""
-    """Why it waits, in Slurm's words (Priority, Resources, Dependency ...)."""
+    """Why the job waits, in Slurm's words (Priority, Resources, Dependency ...)."""
     exit_code: int = 0
     signal: int = 0
     user: str = ""
-    """Who canceled it."""
+    """The user who canceled the job."""
     node: str = ""
 
     @property
     def live(self) -> bool:
-        """True while the job may still make its artifact."""
+        """Whether the job may still make its artifact."""
         return self.state in LIVE
 
 
 def slurm(*command: str) -> str:
-    """The output of a client program of Slurm.
+    """Run a Slurm client program and return its output.
 
     Raises:
-        SlurmError: it is not installed, does not answer, or says no.
+        SlurmError: the program is not installed, does not answer, or fails.
     """
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
@@ -81,8 +81,8 @@ def slurm(*command: str) -> str:
 
 
 def requeue() -> None:
-    """Put this job back into the queue, unless Slurm has ended it (scancel) or requeued it already."""
-    # Imported here: `status` and others, which only ask for states, should not wait for it.
+    """Requeue this job, unless Slurm has already ended (scancel) or requeued it."""
+    # Imported here, so that commands that only read states, such as `status`, do not wait for it.
     from submitit.slurm.slurm import SlurmJobEnvironment
 
     job = SlurmJobEnvironment().job_id
@@ -91,7 +91,7 @@ def requeue() -> None:
             slurm("scontrol", "requeue", job)
             print(f"job {job} is back in the queue", flush=True)
     except SlurmError as error:
-        # Slurm requeues preempted jobs by itself; only a job that is out of time then ends as such.
+        # Slurm requeues preempted jobs itself, so only a job that is out of time ends here.
         print(f"job {job} could not be put back into the queue: {error}", file=sys.stderr, flush=True)
 
 
@@ -99,7 +99,7 @@ def job_states(jobs: Iterable[str]) -> dict[str, JobState]:
     """The states of jobs by id (`12`, or `12_3` in an array).
 
     Raises:
-        SlurmError: the controller does not answer, or an accounting that there is does not.
+        SlurmError: the controller or an existing accounting service does not answer.
     """
     jobs = set(jobs)
     if not jobs:
@@ -113,7 +113,7 @@ def job_states(jobs: Iterable[str]) -> dict[str, JobState]:
     except SlurmError as error:
         if not _NO_ACCOUNTING.search(str(error)):
             raise
-        # For some minutes the controller remembers how a job ended, though not why.
+        # For a few minutes the controller remembers how a job ended, but not why.
         ended, unheard = known, "UNKNOWN"
     return found | {job: ended.get(job, JobState(state=unheard)) for job in gone}
 
@@ -124,7 +124,7 @@ def _queued(jobs: set[str]) -> dict[str, JobState]:
         try:
             text = slurm("squeue", "-h", "-r", "-t", "all", "-o", "%i|%T|%r|%N", "-j", some)
         except SlurmError as error:
-            # What it says when it has forgotten them all.
+            # The error if the controller has forgotten all of these jobs.
             if "Invalid job id" in str(error):
                 continue
             raise
@@ -152,7 +152,7 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
                 out_of_memory.add(job)
             elif number and step.isdigit():
                 killed[job] = number
-    # A job fails because a step of it did: only the step's line says that it was out of memory or killed.
+    # A job fails because one of its steps did; only the step's line says if it was out of memory or killed.
     for job, ended in found.items():
         if ended.state in ENDED_BY_STEP and job in out_of_memory:
             found[job] = replace(ended, state="OUT_OF_MEMORY")
@@ -162,7 +162,7 @@ def _accounted(jobs: set[str]) -> dict[str, JobState]:
 
 
 def _members(job: str) -> list[str]:
-    """The jobs of a line of accounting: array tasks that never started share one, `12_[0-2,5%3]`."""
+    """The jobs of one line of accounting; array tasks that never started share a line, `12_[0-2,5%3]`."""
     array, together, places = job.partition("_[")
     if not together:
         return [job]
@@ -174,7 +174,7 @@ def _members(job: str) -> list[str]:
 
 
 def _batches(jobs: set[str]) -> Iterator[str]:
-    """Lists of job ids for one call each; an array is asked for as a whole."""
+    """Lists of job ids for one call each, with arrays as a whole."""
     whole = sorted({job.partition("_")[0] for job in jobs}, key=int)
     for start in range(0, len(whole), AT_ONCE):
         yield ",".join(whole[start : start + AT_ONCE])

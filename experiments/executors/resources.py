@@ -1,4 +1,4 @@
-"""What a job asks the cluster for, by kind of artifact: a cluster file over the profile's defaults.
+"""Resources of cluster jobs by kind of artifact: a cluster file overrides the profile's defaults.
 
 A cluster file is TOML: `[default]` applies to every kind, `[kind.evaluation]` to one.
 
@@ -33,7 +33,7 @@ def minutes(text: int | str) -> int:
     """Minutes of `90`, `1:30`, `1:30:00` or `2-12:00:00` (days before the dash), rounded up.
 
     Raises:
-        ValueError: it is none of these.
+        ValueError: the text has none of these formats.
     """
     match = _TIME.fullmatch(text) if isinstance(text, str) else None
     if match:
@@ -49,7 +49,7 @@ def minutes(text: int | str) -> int:
 
 
 class Resources(Config):
-    """What one job asks for. What is not named is left to the cluster's own defaults."""
+    """Resources of one job; unset fields are left to the cluster's defaults."""
 
     partition: str | None = None
     account: str | None = None
@@ -61,24 +61,24 @@ class Resources(Config):
     gpus: int = Field(default=0, ge=0)
     """GPUs per node."""
     cpus: int = Field(default=1, ge=1)
-    """Cores per process, and so its threads."""
+    """Cores per process, which also sets its number of threads."""
     memory: str | None = Field(default=None, pattern=r"^[1-9]\d*[KMGT]$")
     """Memory per node, e.g. `64G`."""
     time: Annotated[int | str, AfterValidator(minutes)] = 60
-    """Minutes, or `days-hours:minutes:seconds`. When it runs out, training resumes in the requeued job."""
+    """Time limit in minutes, or `days-hours:minutes:seconds`; training then resumes in a requeued job."""
     extra: dict[str, str | int | bool] = Field(default={})
-    """Any other option of sbatch, by its long name, e.g. `exclude = "node13"`."""
+    """Other sbatch options by their long names, e.g. `exclude = "node13"`."""
     setup: tuple[str, ...] = ()
-    """Lines of shell that run before the job, e.g. `module load cuda`."""
+    """Shell commands to run before the job, e.g. `module load cuda`."""
     parallel: int = Field(default=64, ge=1)
-    """How many jobs of one array may run at once."""
+    """Maximum number of jobs of an array that run at once."""
     notice_seconds: int = Field(default=120, ge=10)
-    """How long before the end of its time a job is told to write a checkpoint."""
+    """Seconds before the time limit at which a job is told to write a checkpoint."""
     max_requeues: int = Field(default=100, ge=0)
-    """How often one job may be preempted or run out of time before it counts as failed."""
+    """How often a job may be preempted or run out of time before it counts as failed."""
 
     def of_one_process(self) -> Resources:
-        """The share of one of its processes: at most one GPU, and its part of the memory."""
+        """The resources of a single process: at most one GPU, and its share of the memory."""
         share: dict[str, Any] = {"nodes": 1, "tasks": 1, "gpus": min(self.gpus, 1)}
         if self.memory is not None:
             megabytes = int(self.memory[:-1]) * 1024.0 ** ("KMGT".index(self.memory[-1]) - 1)
@@ -97,7 +97,7 @@ DEFAULTS: Mapping[str, Mapping[str, Overlay]] = {
     "gpu": {"default": _ONE_GPU},
     "paper": {"default": _ONE_GPU, "teacher": _NODE, "stage": _NODE, "generator": _NODE},
 }
-"""By profile, then by kind; `default` applies to every kind."""
+"""Defaults by profile and kind; `default` applies to every kind."""
 
 
 class Cluster:
@@ -107,7 +107,7 @@ class Cluster:
         self.kinds = dict(kinds)
 
     def dump(self) -> dict[str, Any]:
-        """The content of a JSON file, for `restore`."""
+        """The resources as JSON, for `restore`."""
         return {kind: resources.model_dump(mode="json") for kind, resources in self.kinds.items()}
 
     @classmethod
@@ -117,7 +117,7 @@ class Cluster:
 
 
 def load_cluster(path: Path | None, profile: str) -> Cluster:
-    """The cluster file's values over the profile's defaults; without a file, the defaults.
+    """Read a cluster file, whose values override the profile's defaults; without a file, the defaults.
 
     Raises:
         ConfigError: the file is missing or not TOML, a key or kind is unknown, or a value is out of range.

@@ -1,4 +1,4 @@
-"""From resources to jobs: what is refused before anything is queued, and what submitit hands to `sbatch`."""
+"""Turns resources into jobs: checks them before anything is queued, and sets submitit's `sbatch` options."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from experiments.executors.resources import Resources
 from sftok.config import choices_hint
 
 PYTHON = f"""bash -c 'trap "" USR1 USR2; exec "$0" "$@"' {shlex.quote(sys.executable)}"""
-"""While Python starts it does not handle Slurm's notice yet, which would kill the job."""
+"""Ignores Slurm's notice while Python starts, before a handler is installed; otherwise it kills the job."""
 
 DEFAULT_LARGEST_ARRAY = 1001
 _NOISE = re.compile(r"^(sbatch: )?(error: )?(allocation failure: )?")
 
 
 def check_processes(artifact: Artifact, resources: Resources) -> None:
-    """Refuse numbers of processes and GPUs with which the job could only fail.
+    """Refuse numbers of processes and GPUs with which the job would fail.
 
     Raises:
         SlurmError: names the key of the cluster file.
@@ -48,10 +48,10 @@ def check_processes(artifact: Artifact, resources: Resources) -> None:
 
 
 def check_kind(kind: str, resources: Resources, folder: Path) -> None:
-    """Ask Slurm whether it could ever run a job of `kind`; queues nothing.
+    """Ask Slurm whether it could run a job of `kind`, without queueing anything.
 
     Raises:
-        SlurmError: it could not, or does not answer; names the kind, the choices or the partition's limit.
+        SlurmError: it could not, or does not answer; names the kind, and the choices or the limit.
     """
     _check_partition(kind, resources)
     executor = job_executor(folder, resources, setup=[], dependencies=[], name="check")
@@ -75,7 +75,7 @@ def _check_partition(kind: str, resources: Resources) -> None:
     for part in parts:
         if part not in limits:
             raise SlurmError(f"kind {kind}: no partition {part!r}: {choices_hint(part, limits)}")
-    # Of several partitions Slurm takes one that fits.
+    # Given several partitions, Slurm chooses one that fits.
     longest = [limits[part][0] for part in parts]
     if longest and all(limit is not None and int(resources.time) > limit for limit in longest):
         most = max(limit or 0 for limit in longest)
@@ -85,7 +85,7 @@ def _check_partition(kind: str, resources: Resources) -> None:
 
 
 def _partition_limits() -> dict[str, tuple[int | None, bool]]:
-    """By partition: its longest time in minutes (None without a limit), and whether it is the default one."""
+    """The time limit in minutes (None if unlimited) of each partition, and whether it is the default."""
     found: dict[str, tuple[int | None, bool]] = {}
     for line in slurm("sinfo", "-a", "-h", "-o", "%P|%l").splitlines():
         name, limit = line.strip().split("|")
@@ -103,18 +103,18 @@ def _limit(text: str) -> int | None:
 
 
 def largest_array() -> int:
-    """How many jobs an array of this cluster may have."""
+    """Maximum number of jobs in an array on this cluster."""
     match = re.search(r"^MaxArraySize\s*=\s*(\d+)", slurm("scontrol", "show", "config"), re.MULTILINE)
     # Slurm limits the index, which starts at 0.
     return max(1, int(match.group(1)) - 1 if match else DEFAULT_LARGEST_ARRAY - 1)
 
 
 def job_setup(snapshot: Path, resources: Resources, threads: int | None) -> list[str]:
-    """The lines of a job's script before Python starts: the snapshot's code, and the number of threads."""
+    """Script lines that run before Python and select the snapshot's code and the number of threads."""
     return [
         *resources.setup,
         f'export PYTHONPATH={shlex.quote(str(snapshot))}"${{PYTHONPATH:+:$PYTHONPATH}}"',
-        # Without it Python would prefer the submitting folder, which may be the checkout.
+        # Otherwise Python would prefer the submitting folder, which may be the checkout.
         "export PYTHONSAFEPATH=1",
         f"export OMP_NUM_THREADS={threads_of(threads, resources.cpus)}",
     ]
@@ -123,7 +123,7 @@ def job_setup(snapshot: Path, resources: Resources, threads: int | None) -> list
 def job_executor(
     folder: Path, resources: Resources, setup: list[str], dependencies: list[str], name: str
 ) -> submitit.SlurmExecutor:
-    """What queues jobs with `resources`, whose files and logs go to `folder`."""
+    """An executor that queues jobs with `resources`; their files and logs go to `folder`."""
     executor = submitit.SlurmExecutor(folder, python=PYTHON)
     extra: dict[str, Any] = {"kill-on-invalid-dep": "yes", "requeue": True} | dict(resources.extra)
     parameters = {
@@ -143,8 +143,8 @@ def job_executor(
         "array_parallelism": resources.parallel,
         "setup": setup,
         "stderr_to_stdout": True,
-        # Since 22.05 srun no longer inherits the cores from sbatch and would pin each process to one. And the
-        # failure of one process must not leave the others waiting for it.
+        # Since 22.05 srun no longer inherits the cores from sbatch and would pin each process to one. Also,
+        # the failure of one process must not leave the others waiting.
         "srun_args": [f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
         "additional_parameters": extra,
     }
@@ -155,10 +155,10 @@ def job_executor(
 def queue_jobs(
     executor: submitit.SlurmExecutor, calls: Sequence[Callable[[], None]], what: str
 ) -> list[submitit.Job[None]]:
-    """Queue `calls`, several as one array.
+    """Queue `calls`; several are queued as one array.
 
     Raises:
-        SlurmError: Slurm refuses `what`; with its own reason.
+        SlurmError: Slurm refuses `what`; the message has Slurm's reason.
     """
     try:
         if len(calls) == 1:

@@ -1,6 +1,6 @@
-"""Turns artifacts into Slurm jobs: one per artifact, inputs as dependencies, similar ones as arrays.
+"""Turns artifacts into Slurm jobs: one per artifact, with inputs as dependencies and similar ones as arrays.
 
-Submitting returns at once, and nothing depends on the submitting process. Slurm cancels a job whose input
+Submitting returns at once, and jobs do not depend on the submitting process. Slurm cancels a job whose input
 fails (`--kill-on-invalid-dep`); `status` shows it as blocked and `retry` submits it again.
 """
 
@@ -38,18 +38,18 @@ class Submitted:
     """The outcome of a submission."""
 
     submission: Submission | None
-    """None if everything was finished."""
+    """None if nothing had to be submitted."""
     jobs: Mapping[Artifact, JobRecord]
     """The new jobs."""
     in_flight: Mapping[Artifact, JobRecord]
-    """The artifacts that earlier jobs make."""
+    """Artifacts that earlier jobs are making."""
 
 
 def check(wanted: Iterable[Artifact], cluster: Cluster, folder: Path) -> None:
-    """Ask Slurm whether it would take the jobs of the `wanted` artifacts; queues nothing.
+    """Ask Slurm whether it would accept the jobs of the `wanted` artifacts, without queueing anything.
 
     Raises:
-        SlurmError: it would not; names the kind and Slurm's own reason.
+        SlurmError: it would not; names the kind and Slurm's reason.
     """
     kinds = {}
     for artifact in wanted:
@@ -63,9 +63,9 @@ def submit(request: StoredRequest, store: Store, cluster: Cluster) -> Submitted:
     """Queue a job for every artifact that is neither finished nor in flight.
 
     Raises:
-        SlurmError: Slurm refuses a job; those that were queued already are canceled.
+        SlurmError: Slurm refuses a job; jobs already queued are canceled.
         StoreError: another process is submitting from this store; or the store cannot be written to, and
-            what was queued already is canceled.
+            jobs already queued are canceled.
     """
     try:
         with ledger.submitting(store):
@@ -88,7 +88,7 @@ def _submit(request: StoredRequest, store: Store, cluster: Cluster) -> Submitted
     in_flight = {artifact: job for artifact, job in known.items() if states[job.job].live}
     todo = [artifact for artifact in missing if artifact not in in_flight]
     snapshot = take_snapshot(store.root / "snapshots")
-    # Also if jobs of others make everything: what is waited for must not be canceled with theirs.
+    # Needed even if other submissions make everything, so that `cancel` knows that this one waits for them.
     submission = new_submission(store, request)
     submission.save_cluster(cluster.dump())
     queue = _Queue(request, store, submission, cluster, snapshot, dict(in_flight))
@@ -118,7 +118,7 @@ def grouped(todo: Iterable[Artifact], largest: int) -> list[list[Artifact]]:
 
 
 def cancel(jobs: Iterable[JobRecord]) -> None:
-    """Cancel jobs; running ones get a moment to write a checkpoint.
+    """Cancel jobs; running ones have time to write a checkpoint.
 
     Raises:
         SlurmError: Slurm does not answer.
@@ -138,7 +138,7 @@ class _Queue:
     cluster: Cluster
     snapshot: Path
     jobs: dict[Artifact, JobRecord]
-    """All jobs in flight, of this submission and of earlier ones."""
+    """All jobs in flight, of this submission and earlier ones."""
 
     def add(self, group: list[Artifact]) -> None:
         """Queue a group as one job or one array."""
@@ -175,7 +175,7 @@ class _Queue:
             ledger.record(self.store, artifact, self.jobs[artifact])
 
     def withdraw(self, todo: Iterable[Artifact]) -> None:
-        """Cancel those of `todo` that were queued."""
+        """Cancel the queued jobs of `todo`."""
         queued = {artifact: self.jobs[artifact] for artifact in todo if artifact in self.jobs}
         with contextlib.suppress(SlurmError):
             cancel(queued.values())

@@ -1,7 +1,7 @@
-"""The code: which commit runs, and the copy of it that cluster jobs run, which later edits do not reach.
+"""The running commit, and snapshots of the code for cluster jobs, which later edits do not affect.
 
-A snapshot holds the packages of the checkout as they are: with changes and new files, without ignored files.
-Its name is a hash of its content, so submissions of the same code share one.
+A snapshot holds the packages of the checkout, including changes and new files but not ignored files. It is
+named by a hash of its content, so submissions of the same code share one.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from sftok.io.unfinished import unfinished
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("sftok", "experiments", "ablations", "reports")
 COMMIT_FILE = ".commit"
-"""In a snapshot: the commit that it was taken from."""
+"""The file in a snapshot with the commit it was taken from."""
 
 
 def checkout_commit() -> str:
-    """The checkout's commit, with `+changes` if files differ from it; `unknown` outside a checkout."""
+    """The checkout's commit, with `+changes` if tracked files differ; `unknown` outside a checkout."""
     noted = ROOT / COMMIT_FILE
     if noted.is_file():
         return noted.read_text()
@@ -33,7 +33,7 @@ def checkout_commit() -> str:
 
 
 def take_snapshot(folder: Path) -> Path:
-    """Copy the running code to `folder/<hash>` unless it is there; returns that path, for `PYTHONPATH`."""
+    """Copy the running code to `folder/<hash>` unless it exists; returns that path, for `PYTHONPATH`."""
     files = list(_files())
     digest = hashlib.sha256()
     for relative in files:
@@ -58,7 +58,7 @@ def take_snapshot(folder: Path) -> Path:
 
 
 def _files() -> Iterable[Path]:
-    """The files of the packages that git knows or would add; without git, all of them but caches."""
+    """The files of the packages that git tracks or would add; without git, all files except caches."""
     packages = [name for name in PACKAGES if (ROOT / name).is_dir()]
     try:
         listed = _git("ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *packages)

@@ -1,4 +1,4 @@
-"""How a run is asked to stop."""
+"""Requests to stop a run."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from types import FrameType
 
 INTERRUPTED = 130
-"""Exit code of a command that was asked to stop and did."""
+"""Exit code of a command that stopped on request."""
 
 JOB_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
-"""Slurm sends SIGTERM before it kills (preemption, scancel) and SIGUSR2 as the notice that we ask for."""
+"""Slurm sends SIGTERM before it kills (preemption, scancel) and SIGUSR2 as the requested notice."""
 
 
 class Interrupted(RuntimeError):
@@ -27,7 +27,7 @@ class Stop:
         self._event = threading.Event()
 
     def requested(self) -> bool:
-        """True once somebody asked to stop."""
+        """Whether a stop was requested."""
         return self._event.is_set()
 
     def request(self) -> None:
@@ -38,10 +38,10 @@ class Stop:
     def on_signals(
         self, numbers: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM), second_kills: bool = True
     ) -> Iterator[None]:
-        """Within the block the first signal asks to stop; with `second_kills`, the same signal again kills.
+        """Within the block the first signal requests a stop; with `second_kills`, repeating it kills.
 
-        A person who presses Ctrl-C twice means it, but a scheduler repeats its signal while we write a
-        checkpoint. Each signal counts by itself: a launcher's SIGTERM after Ctrl-C must not kill.
+        A user who presses Ctrl-C twice means it, but a scheduler repeats its signal while a checkpoint is
+        written. Each signal counts separately: a launcher's SIGTERM after Ctrl-C must not kill.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -63,15 +63,15 @@ class Stop:
 
 
 class StopWithParent(Stop):
-    """Asked to stop by a signal, or by the end of the process that started this one."""
+    """A request to stop, made by a signal or by the end of the parent process."""
 
     def __init__(self, parent: int):
-        """`parent` is the pid of the parent, which passes it: it may be gone already."""
+        """`parent` is the parent's pid; the parent passes it, because it may already be gone."""
         super().__init__()
         self._parent = parent
 
     def requested(self) -> bool:
-        """True once somebody asked to stop or the parent is gone."""
+        """Whether a stop was requested or the parent is gone."""
         if os.getppid() != self._parent:
             self.request()
         return super().requested()

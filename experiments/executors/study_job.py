@@ -1,4 +1,4 @@
-"""Workers of a study as cluster jobs: each runs the study's own command, and all share its journal."""
+"""Workers of a study as cluster jobs; each runs the study's command, and all share its journal."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from experiments.executors.worker import STOPPED
 from experiments.store import Store
 
 KIND = "stage"
-"""A worker gets one process's share of this kind's resources: a trial trains and evaluates."""
+"""A worker gets the resources of one process of this kind, because a trial trains and evaluates."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,18 +31,18 @@ class StudyJob(Job):
     """Called in the job."""
 
     arguments: tuple[str, ...]
-    """Of `python -m experiments`."""
+    """Arguments of `python -m experiments`."""
 
     def __call__(self) -> None:
-        """Do trials until the study is finished; told to stop, go back into the queue.
+        """Run trials until the study is finished; requeue the job when told to stop.
 
         Raises:
-            JobError: the study gave no number, its input is wrong, or the job was stopped too often.
+            JobError: the study produced no number, its input is wrong, or the job was stopped too often.
         """
         told = threading.Event()
 
         def tell_to_stop(number: int = 0, frame: FrameType | None = None) -> None:
-            """Send SIGTERM, which commands listen to, once: a second one would kill the command."""
+            """Send SIGTERM, which commands handle, only once: a second one would kill the command."""
             if not told.is_set():
                 told.set()
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -63,7 +63,7 @@ class StudyJob(Job):
 def submit_workers(
     arguments: Sequence[str], workers: int, store: Store, folder: Path, cluster: Cluster, threads: int | None
 ) -> list[tuple[str, Path]]:
-    """Queue `workers` jobs that run `python -m experiments` with `arguments`; returns their ids and logs.
+    """Queue `workers` jobs that run `python -m experiments` with `arguments`; returns ids and log files.
 
     Raises:
         SlurmError: Slurm refuses such a job; nothing is queued.
@@ -78,7 +78,7 @@ def submit_workers(
 
 
 def _run_command(arguments: Sequence[str]) -> Any:
-    """Run `python -m experiments` in this process, which is the one that Slurm signals."""
+    """Run `python -m experiments` in this process, because this is the one that Slurm signals."""
     sys.argv = ["experiments", *arguments]
     try:
         runpy.run_module("experiments", run_name="__main__", alter_sys=True)

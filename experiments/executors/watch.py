@@ -1,4 +1,4 @@
-"""Updates the store with what Slurm knows, so that a job that died silently leaves a reason."""
+"""Updates the store from Slurm, so that a reason is recorded even for a job that died silently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIGNAL_NAMES = {9: "SIGKILL", 11: "SIGSEGV", 6: "SIGABRT", 7: "SIGBUS", 15: "SIG
 
 
 class _Input(NamedTuple):
-    """An artifact of which no more than the name is known."""
+    """An artifact known only by name."""
 
     name: str
 
@@ -31,12 +31,12 @@ def refresh(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
     states = job_states(job.job for job in jobs.values())
     for artifact, job in jobs.items():
         state = states[job.job]
-        # Meanwhile a `retry` may have queued another job, about which this answer says nothing.
+        # A `retry` may meanwhile have queued another job, to which this state does not apply.
         latest = ledger.job_of(store, artifact)
         if latest is None or latest.job != job.job:
             continue
         if not state.live and locks.owner(store.lock_path(artifact)) is not None:
-            # Another process makes it now; or the job's node died, and its lock is not stale yet.
+            # Another process is making it, or the job's node died and its lock is not stale yet.
             continue
         explained = _explain(store, artifact, job, state)
         now = {"state": state.state, "reason": state.reason, "explained": explained}
@@ -45,18 +45,18 @@ def refresh(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
 
 
 def _explain(store: Store, artifact: StoredArtifact, job: JobRecord, state: JobState) -> bool:
-    """Record why a job ended, once; returns whether there is such a reason."""
+    """Record once why a job ended; returns whether a reason is recorded."""
     failure = store.failure(artifact)
     lost = failure is not None and failure.get(LOST_OTHERS, False)
     if state.live:
         if lost and state.state in QUEUED:
-            # Its processes lost one of them with a node, and Slurm has requeued the job.
+            # The job lost a process together with its node, and Slurm has requeued the job.
             store.clear_failure(artifact)
         return False
     if job.explained or (failure is not None and not lost) or store.is_done(artifact):
         return True
     if state.state == "CANCELLED" and not all(map(store.is_done, map(_Input, artifact.inputs.values()))):
-        # Slurm cancels jobs that depend on a failed one; that is no failure of their own.
+        # Slurm cancels jobs that depend on a failed one; those did not fail themselves.
         return False
     content = {
         "reason": why_ended(artifact, job, state),
@@ -69,14 +69,14 @@ def _explain(store: Store, artifact: StoredArtifact, job: JobRecord, state: JobS
 
 
 class EndedJobs:
-    """A listener of a run without Slurm, which makes what ended jobs did not: they are history then.
+    """A listener for a run without Slurm that discards the records of ended jobs.
 
-    Otherwise a job whose end was never recorded would count as a failure of this run, and its log as the log
-    of this run. Until an artifact's turn comes, the reason and the log of its job are kept.
+    Otherwise a job whose end was never recorded would count as a failure of this run, and its log as this
+    run's. The reason and log of a job are kept until the run starts on its artifact.
     """
 
     def __init__(self, store: Store, artifacts: Iterable[StoredArtifact]):
-        """Ask Slurm about the artifacts' jobs once more; if it does not answer, what it said last counts."""
+        """Refresh the state of the artifacts' jobs; if Slurm does not answer, its last states are used."""
         self._store = store
         if jobs := ledger.jobs_of(store, artifacts):
             with contextlib.suppress(SlurmError):
@@ -87,7 +87,7 @@ class EndedJobs:
                 ledger.record(store, artifact, job.model_copy(update={"explained": True}))
 
     def __call__(self, event: Event) -> None:
-        """Forget the ended job of an artifact that is being made."""
+        """Delete the record of the ended job of an artifact that is being made."""
         if isinstance(event, Started):
             job = ledger.job_of(self._store, event.artifact)
             if job is not None and job.state not in LIVE:
@@ -95,7 +95,7 @@ class EndedJobs:
 
 
 def why_ended(artifact: StoredArtifact, job: JobRecord, state: JobState) -> str:
-    """One line: why a job ended without a result, and what to do."""
+    """Why a job ended without a result, and what to do, in one line."""
     name = f"job {job.job}"
     again = "`retry --failed` resumes it from its last checkpoint"
     number = state.signal or (state.exit_code - 128 if state.exit_code > 128 else 0)

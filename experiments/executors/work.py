@@ -1,4 +1,4 @@
-"""What executors carry out: the artifacts of a stored request, in an order in which inputs come first."""
+"""The work of executors: the artifacts of a stored request, inputs first."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Work:
-    """A request as workers and jobs read it: they never plan."""
+    """A request as workers and jobs read it, without planning."""
 
     def __init__(self, path: Path):
         """Read the request in the file `path`.
@@ -30,20 +30,20 @@ class Work:
         request = StoredRequest.load(path)
         import_source(request.source, path.parent)
         self.threads = request.threads
-        """How many threads the profile fixes, if it does."""
+        """The profile's number of threads; None if it does not fix one."""
         self.artifacts = artifacts.load(request.artifacts)
-        """By name."""
+        """The artifacts by name."""
         self._data: Mapping[str, Any] = request.recipe["data"]
         self._data_sets: DataSets | None = None
 
     def load_data(self, artifact: Artifact) -> Callable[[str], ImageSet]:
-        """The function by which `artifact` loads a split.
+        """The function with which `artifact` loads a split.
 
-        It raises a DataError if the images cannot be read, or have changed since the request was made.
+        It raises a DataError if the images cannot be read or have changed since the request.
         """
 
         def load(split: str) -> ImageSet:
-            # Imported here: what is made without images should not wait for torch.
+            # Imported here, because artifacts made without images should not wait for torch.
             from experiments.executors.datasets import DataSets
             from sftok.data import DataConfig, DataError
 
@@ -57,17 +57,17 @@ class Work:
 
 
 class Remaining:
-    """The artifacts that are neither finished nor failed nor blocked, as the store says."""
+    """The artifacts that are neither finished nor failed nor blocked, according to the store."""
 
     def __init__(self, artifacts: Iterable[Artifact], store: Store):
         self.artifacts = dict.fromkeys(artifacts)
-        """In order; the values mean nothing."""
+        """The remaining artifacts in order, used as an ordered set."""
         self.failures: dict[Artifact, str] = {}
-        """Why the others failed or are blocked."""
+        """The reasons why the others failed or are blocked."""
         self._store = store
 
     def settle(self) -> list[Artifact]:
-        """Drop and return the artifacts that are settled now."""
+        """Remove and return the artifacts that are settled by now."""
         settled = [artifact for artifact in self.artifacts if self._is_settled(artifact)]
         for artifact in settled:
             del self.artifacts[artifact]
@@ -82,7 +82,7 @@ class Remaining:
         return reason is not None
 
     def ready(self) -> Artifact | None:
-        """The first artifact whose inputs are finished and that nobody has locked."""
+        """The first unlocked artifact whose inputs are finished."""
         for artifact in self.artifacts:
             waits = any(upstream in self.artifacts for upstream in artifact.inputs.values())
             if not waits and not self._store.lock_path(artifact).exists():
@@ -91,7 +91,7 @@ class Remaining:
 
 
 def blocked_by(artifact: Artifact, failures: Mapping[Artifact, str]) -> str | None:
-    """Why the artifact cannot be made if one of its inputs is among `failures`."""
+    """Why the artifact cannot be made, if one of its inputs is among `failures`."""
     for upstream in artifact.inputs.values():
         if upstream in failures:
             return f"blocked by {upstream.label} ({upstream.name})"

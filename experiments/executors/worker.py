@@ -1,9 +1,9 @@
 """A local worker: `python -m experiments.executors.worker STORE REQUEST PARENT`.
 
-It makes one artifact after another, whatever is ready and not locked, until nothing is left. Several workers
-share one request through the store alone: locks keep them apart, and failure files tell each of them what not
-to wait for. A worker never takes over a stale lock: the process that started it first finds out whether the
-artifact was what killed its maker.
+It makes one ready, unlocked artifact after another until none is left. Several workers share one request only
+through the store: locks keep them apart, and failure files tell them which artifacts not to wait for. A
+worker never takes over a stale lock, because the process that started it first checks whether the artifact
+crashed the previous owner.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ STOPPED = 75
 """Exit code of a worker or job that wrote a checkpoint and stopped (`EX_TEMPFAIL`)."""
 
 NO_STORE = 74
-"""Exit code of a worker that cannot use the store (`EX_IOERR`); its last line says why."""
+"""Exit code of a worker that cannot use the store (`EX_IOERR`); the last line of its log says why."""
 
 
 def work_through(work: Work, store: Store, stop: Stop) -> None:
-    """Make what is ready, one artifact after another.
+    """Make one ready artifact after another.
 
     Raises:
-        Interrupted: asked to stop.
-        StoreError: the store cannot be written to, or a file of it is damaged.
+        Interrupted: a stop was requested.
+        StoreError: the store cannot be written to, or one of its files is damaged.
     """
     prepare = functools.partial(prepare_torch, work.threads)
     remaining = Remaining(work.artifacts.values(), store)

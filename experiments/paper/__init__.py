@@ -1,1 +1,1 @@
-"""The tables and figures of the paper: data only, one file each, every published number once."""
+"""The tables and figures of the paper, as data: one file each, with every published number once."""

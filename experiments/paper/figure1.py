@@ -1,6 +1,6 @@
-"""Figure 1: what SFTok promises: (a) rFID falls with the steps, (b) 64 tokens suffice.
+"""Figure 1: the main results of SFTok: (a) rFID falls with the number of steps, (b) 64 tokens suffice.
 
-Paper: Figure 1. It prints no numbers of its own; those of (b) are Table 1's.
+Paper: Figure 1. It prints no numbers of its own; the numbers of (b) are from Table 1.
 
 Command: `python -m experiments run figure1`
 Expected: shares everything with `table1`.

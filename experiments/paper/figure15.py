@@ -14,8 +14,8 @@ EXPERIMENT = Experiment(
     title="Reconstructions by class",
     source="Figure 15, Appendix E.2",
     description=(
-        "The first evaluated images of every class, and what SFTok-B and SFTok-L make of them after all "
-        "three stages."
+        "The first evaluated images of every class, and their reconstructions by SFTok-B and SFTok-L after "
+        "all three stages."
     ),
     rows=(Row(name="sftok-b", as_in="table1"), Row(name="sftok-l", as_in="table1")),
     galleries=(Gallery(title="Reconstructions by class", layout="classes"),),

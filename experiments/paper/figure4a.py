@@ -1,8 +1,8 @@
-"""Figure 4a: what each decoding step predicts, against the teacher's codes and the final prediction.
+"""Figure 4a: the predictions of each decoding step, against the teacher's codes and the final prediction.
 
-Paper: Figure 4a and Section 3.2: at each of T = 8 steps the KL divergence and the top-1 accuracy of the
-predictions, against the ground truth m_g and against the final prediction m_T. The figure prints no numbers,
-and does not say which model it shows: its text is about training on ground truth, so its claims are asked of
+Paper: Figure 4a and Section 3.2: at each of T = 8 steps, the KL divergence and the top-1 accuracy of the
+predictions, relative to the ground truth m_g and to the final prediction m_T. The figure prints no numbers
+and does not say which model it shows. Its text is about training on ground truth, so its claims are tested on
 the vanilla row.
 
 Command: `python -m experiments run figure4a`
@@ -17,9 +17,9 @@ EXPERIMENT = Experiment(
     title="What each decoding step knows",
     source="Figure 4a, Section 3.2",
     description=(
-        "The predictions of every step of an 8-step decoding, at all positions, held against the teacher's "
-        "codes and against what the decoding ends with. Vanilla training shows the decoder the ground truth, "
-        "SFVR its own first-step prediction."
+        "The predictions of every step of an 8-step decoding, at all positions, compared with the teacher's "
+        "codes and with the final prediction. Vanilla training shows the decoder the ground truth, SFVR its "
+        "own first-step prediction."
     ),
     rows=(
         Row(name="vanilla", as_in="table3"),

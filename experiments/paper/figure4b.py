@@ -1,7 +1,7 @@
 """Figure 4b: the reconstruction loss with and without a warm-up.
 
-Paper: Figure 4b and Section 3.3: without it "the first-step prediction lacks semantic information", and the
-loss converges to a poorer value. The figure prints no numbers.
+Paper: Figure 4b and Section 3.3: without a warm-up "the first-step prediction lacks semantic information",
+and the loss converges to a poorer value. The figure prints no numbers.
 
 Command: `python -m experiments run figure4b`
 Expected: shares every artifact with `table3`.
@@ -15,8 +15,9 @@ EXPERIMENT = Experiment(
     title="Reconstruction loss with and without a warm-up",
     source="Figure 4b, Section 3.3",
     description=(
-        "The training curves of the two SFVR rows of Table 3, of equal length in all. In the warm-up "
-        "everything is masked; after it a random part is, so the two stages' losses are of different tasks."
+        "The training curves of the two SFVR rows of Table 3, of equal total length. In the warm-up "
+        "everything is masked, afterwards only a random part, so the losses of the two stages belong to "
+        "different tasks."
     ),
     rows=(Row(name="sfvr", as_in="table3"), Row(name="sfvr-warm-up", as_in="table3")),
     curves=(

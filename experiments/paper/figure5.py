@@ -1,8 +1,8 @@
-"""Figure 5: the same images through several systems.
+"""Figure 5: reconstructions of the same images by several systems.
 
 Paper: Figure 5 and Section 4.2: reconstructions of ImageNet's validation images by methods that describe an
-image by 64 tokens, One-D-Piece-B among them. It says in words that SFTok keeps fine details better; here SSIM
-asks that of numbers.
+image by 64 tokens, including One-D-Piece-B. The paper says in words that SFTok keeps fine details better;
+here this is measured by SSIM.
 
 Command: `python -m experiments run figure5`
 Expected: shares every artifact with `table1`.
@@ -17,8 +17,8 @@ EXPERIMENT = Experiment(
     source="Figure 5, Section 4.2",
     description=(
         "Reconstructions of the first evaluated images of each class by the 1D tokenizers of Table 1, after "
-        "all three stages, and what each gets wrong. The paper's claim about fine details is in words; it is "
-        "asked of SSIM here."
+        "all three stages, and their errors. The paper's claim about fine details is in words; here it is "
+        "tested with SSIM."
     ),
     rows=(
         Row(name="titok-b", as_in="table1"),

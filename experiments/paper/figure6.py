@@ -15,8 +15,8 @@ EXPERIMENT = Experiment(
     title="Generated images by class",
     source="Figures 6, 16 and 17, Section 4.3, Appendix E.3",
     description=(
-        "Samples of MaskGIT on the tokens of SFTok-B (Figure 16) and SFTok-L (Figure 17), the first ones of "
-        "each class as they come, none picked."
+        "Samples of MaskGIT on the tokens of SFTok-B (Figure 16) and SFTok-L (Figure 17): the first ones of "
+        "each class, without selection."
     ),
     rows=(Row(name="sftok-b", as_in="table2"), Row(name="sftok-l", as_in="table2")),
 )

@@ -1,7 +1,7 @@
 """Figure 7: the same images at several numbers of decoding steps.
 
-Paper: Figure 7 and Section 4.4: SFTok-B "trained through the first two stages", the more steps the finer the
-details. Beside it the vanilla row of Table 3. Details are asked of SSIM here.
+Paper: Figure 7 and Section 4.4: SFTok-B "trained through the first two stages", whose details become finer
+with more steps. Here the vanilla row of Table 3 is shown next to it, and details are measured by SSIM.
 
 Command: `python -m experiments run figure7`
 Expected: shares every artifact with `table3`.
@@ -15,9 +15,9 @@ EXPERIMENT = Experiment(
     title="The same images at several numbers of steps",
     source="Figure 7, Section 4.4",
     description=(
-        "SFTok-B after the first two stages, and beside it vanilla training, decoded in 1 to 16 steps; what "
-        "each reconstruction gets wrong, and what the steps change. The paper says in words that details "
-        "become more refined; it is asked of SSIM here."
+        "SFTok-B after the first two stages and, for comparison, vanilla training, decoded in 1 to 16 steps; "
+        "the errors of each reconstruction, and the changes between steps. The paper says in words that "
+        "details become more refined; here this is tested with SSIM."
     ),
     rows=(Row(name="sfvr-warm-up", as_in="table3"), Row(name="vanilla", as_in="table3")),
     galleries=(Gallery(title="Figure 7: reconstructions at different steps", layout="steps"),),

@@ -15,8 +15,8 @@ EXPERIMENT = Experiment(
     title="Reconstruction quality over decoding steps",
     source="Figure 8, Section 4.4",
     description=(
-        "One trained tokenizer, decoded in 1 to 16 steps; beside it the vanilla training of Table 3, whose "
-        "quality the paper says suffers from multi-step decoding."
+        "One trained tokenizer, decoded in 1 to 16 steps; for comparison the vanilla training of Table 3, "
+        "whose quality, according to the paper, suffers from multi-step decoding."
     ),
     rows=(
         Row(

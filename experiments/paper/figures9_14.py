@@ -1,8 +1,8 @@
 """Figures 9 to 14: the losses of stage 3.
 
-Paper: Figures 9 to 14 and Appendix E.1: SFTok-B and SFTok-L over the first 500k steps. All losses fall, the
-discriminator's and the GAN's appear with the discriminator at 20k, the quantizer's stays, as encoder and
-quantizer are frozen; SFTok-L is below SFTok-B. The figures print no numbers.
+Paper: Figures 9 to 14 and Appendix E.1: SFTok-B and SFTok-L over the first 500k steps. All losses fall,
+except the quantizer's, which is constant because encoder and quantizer are frozen; the discriminator and GAN
+losses start with the discriminator at 20k. SFTok-L is below SFTok-B. The figures print no numbers.
 
 Command: `python -m experiments run figures9_14`
 Expected: shares every artifact with `table1`.

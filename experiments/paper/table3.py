@@ -1,10 +1,10 @@
 """Table 3: self-forcing guided visual reconstruction (SFVR) and the warm-up.
 
-Paper: Table 3 and Section 4.4, "Training-Inference Consistency Training": every row is trained for 1000k
-steps in all, rFID of SFTok-B without fine-tuning at 8 decoding steps.
+Paper: Table 3 and Section 4.4, "Training-Inference Consistency Training": rFID of SFTok-B without fine-tuning
+at 8 decoding steps; every row is trained for 1000k steps in total.
 
 Command: `python -m experiments run table3`
-Expected: after `run table4` only the two rows without a warm-up are new.
+Expected: after `run table4` only the two rows without a warm-up remain to be trained.
 """
 
 from experiments.specs import Claim, Experiment, Row
@@ -15,9 +15,9 @@ EXPERIMENT = Experiment(
     title="Ablation on SFVR and the warm-up",
     source="Table 3, Section 4.4",
     description=(
-        "What visible positions show in training: the ground truth (vanilla) or the model's own first-step "
-        "prediction (SFVR); and whether a stage with everything masked comes first. All rows take the same "
-        "number of steps in all."
+        "In training, visible positions show the ground truth (vanilla) or the model's own first-step "
+        "prediction (SFVR); a warm-up with everything masked may come first. All rows are trained for the "
+        "same total number of steps."
     ),
     rows=(
         Row(

@@ -1,7 +1,7 @@
 """Table 4: the mask replacement ratio.
 
-Paper: Table 4 and Section 4.4, "Mask Replacement Ratio": stage 1 for 200k steps, stage 2 for 800k steps,
-rFID of SFTok-B after stage 2 at 8 decoding steps.
+Paper: Table 4 and Section 4.4, "Mask Replacement Ratio": rFID of SFTok-B after stage 2 at 8 decoding steps;
+stage 1 takes 200k steps, stage 2 takes 800k.
 
 Command: `python -m experiments run table4`
 Expected: the cpu profile takes about a quarter of an hour on two cores; docs/results.md has the numbers.

@@ -1,7 +1,7 @@
-"""Table 5: what the training costs.
+"""Table 5: the cost of training.
 
-Paper: Table 5 and Appendix B: GPU hours of SFTok-B and SFTok-L on eight RTX 4090. Here the hours are those of
-this machine, with speed and memory of each stage, and what the paper's size would take at the same rate.
+Paper: Table 5 and Appendix B: GPU hours of SFTok-B and SFTok-L on eight RTX 4090. Here hours are measured on
+this machine, with the speed and memory of each stage, and projected to the paper's size at the same rate.
 
 Command: `python -m experiments run table5`
 Expected: shares everything with `table1`.
@@ -15,7 +15,7 @@ EXPERIMENT = Experiment(
     title="Cost of the training",
     source="Table 5, Appendix B",
     description=(
-        "Hours of each stage: GPU hours in the paper, hours of this machine here. The stages of SFTok-B and "
+        "Hours of each stage: GPU hours in the paper, hours on this machine here. The stages of SFTok-B and "
         "SFTok-L are those of Table 1."
     ),
     rows=(

@@ -1,1 +1,1 @@
-"""From what is asked for to a graph of artifacts: what there is to make, what it costs, what it needs."""
+"""Planning: turns an experiment into a graph of artifacts, and estimates its cost and requirements."""

@@ -1,4 +1,4 @@
-"""What a plan will cost: measured in this store where it can be, else what the profile expects."""
+"""The expected cost of a plan, from measurements in the store or else from the profile."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from experiments.artifacts.base import Artifact
 from experiments.store import RESULT, Store, readable_json
 
 Costs = dict[Artifact, float | None]
-"""Expected seconds of every artifact that is not done; None where nothing is known."""
+"""Expected seconds of every unfinished artifact; None if unknown."""
 
 
 def estimate(artifacts: Iterable[Artifact], store: Store, expected: Mapping[str, float]) -> Costs:
-    """Costs of `artifacts`: as measured in the store, else from `expected` seconds per unit of a stage."""
+    """Costs of `artifacts`, as measured in the store or else from the `expected` seconds per unit."""
     measured = _measured(store)
     costs: Costs = {}
     for artifact in artifacts:
@@ -23,13 +23,13 @@ def estimate(artifacts: Iterable[Artifact], store: Store, expected: Mapping[str,
 
 
 def total(costs: Costs) -> float | None:
-    """Seconds of all of them; None if one is not known."""
+    """The sum of all costs in seconds; None if any is unknown."""
     known = [cost for cost in costs.values() if cost is not None]
     return sum(known) if len(known) == len(costs) else None
 
 
 def _measured(store: Store) -> dict[str, float]:
-    """Seconds per unit by workload, of finished artifacts; of several the latest counts."""
+    """Seconds per unit by workload, from the latest finished artifact of each."""
     found: dict[str, tuple[str, float]] = {}
     for path in (store.root / "artifacts").glob(f"*-*/{RESULT}"):
         made = (readable_json(path) or {}).get("provenance", {})

@@ -1,7 +1,7 @@
-"""The memory that training needs on a GPU, without one: counted while a few images train on the CPU.
+"""Estimates the GPU memory of training without a GPU, by counting bytes while a few images train on the CPU.
 
-Memory beyond the weights grows with the batch, so two small batches tell what a large one takes. The
-libraries of a GPU take up to a gigabyte more.
+Memory beyond the weights is linear in the batch size, so a large batch is extrapolated from two small ones.
+GPU libraries take up to a gigabyte more.
 
     python -m experiments.planning.memory gpu
 """
@@ -39,16 +39,16 @@ from sftok.training.stages.pixels import PixelStage
 from sftok.training.stages.teacher import TeacherStage
 
 _FEW, _MORE = 2, 4
-"""Images of the two batches."""
+"""Batch sizes of the two measurements."""
 
 _OF_PIXELS = methodcaller("startswith", "pixels.")
 
 _ALL_AT_WORK = 10**9
-"""An update at which every optimizer of a stage works."""
+"""A step at which every optimizer of a stage is active."""
 
 
 def training_memory(recipe: Recipe) -> dict[str, int]:
-    """The most bytes that tensors take in a training step, by stage."""
+    """Peak bytes of tensors in a training step, by stage."""
     return {
         name: _at(stage, training, recipe.data.image_size, training.batch_size)
         for name, stage, training in _stages(recipe)
@@ -56,14 +56,14 @@ def training_memory(recipe: Recipe) -> dict[str, int]:
 
 
 def pixel_variants(profile: Profile) -> list[str]:
-    """The variants that are tokenizers trained on pixels."""
+    """The variants whose tokenizers are trained on pixels."""
     return [name for name, changes in profile.variants.items() if any(map(_OF_PIXELS, changes))]
 
 
 def pixel_memory(profile: Profile, variant: str) -> int:
-    """The most bytes that tensors take in a training step of a variant that is trained on pixels.
+    """Peak bytes of tensors in a training step of a variant trained on pixels.
 
-    The frozen network of a semantic loss, whose weights are not at hand, does not count.
+    The frozen network of a semantic loss is not counted, because its weights may not be available.
     """
     recipe = resolve(profile.overlay | profile.variants[variant])
     tokenizer = PixelTokenizer(recipe.pixel_tokenizer_config())
@@ -74,7 +74,7 @@ def pixel_memory(profile: Profile, variant: str) -> int:
 
 
 def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage, TrainingConfig]]:
-    # Imported here: it loads the networks under the losses.
+    # Imported here, because it loads the networks of the losses.
     from sftok.training.measure import stage_of
 
     size, tokens = recipe.data.image_size, recipe.tokenizer.num_latent_tokens
@@ -93,7 +93,7 @@ def _stages(recipe: Recipe) -> Iterator[tuple[str, Stage, TrainingConfig]]:
 
 
 def _zeros(length: int) -> Callable[[Batch], Tensor]:
-    """Ids of the images of a batch, `[B, length]`."""
+    """A function that gives the images of a batch zero ids, `[B, length]`."""
     return lambda batch: torch.zeros(len(batch.indices), length, dtype=torch.int64)
 
 
@@ -103,9 +103,9 @@ def _at(stage: Stage, training: TrainingConfig, side: int, images: int) -> int:
 
 
 def _peak(stage: Stage, training: TrainingConfig, side: int, count: int) -> int:
-    """Bytes at the peak of two steps of `count` images, weights included."""
+    """Peak bytes of two steps with `count` images, including weights."""
     stage.train()
-    # As large as bf16, whose attention keeps more on a CPU than on a GPU.
+    # fp16 is as large as bf16, whose attention stores more on a CPU than on a GPU.
     precision: Precision = "fp16" if training.precision == "bf16" else training.precision
     networks = [each.module for each in vars(stage).values() if isinstance(each, Frozen)]
     networks += [each.module for each in getattr(stage, "networks", {}).values()]
@@ -135,7 +135,7 @@ def _tensors(module: nn.Module) -> Iterator[Tensor]:
 
 
 class _Counter(TorchDispatchMode):
-    """Counts the bytes of the tensors that are made inside, as long as they live."""
+    """Counts the bytes of living tensors that are created within the context."""
 
     def __init__(self) -> None:
         super().__init__()

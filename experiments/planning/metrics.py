@@ -1,4 +1,4 @@
-"""How the metrics of a plan describe themselves, for readers that load no torch."""
+"""Descriptions of a plan's metrics, for readers that do not load torch."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _HOURS = {
     "hours_stage_3": "Hours, stage 3",
     "hours_total": "Hours in all",
 }
-"""What Table 5 counts."""
+"""The columns of Table 5."""
 
 
 def described(plan: Plan) -> dict[str, dict[str, Any]]:
-    """Every metric that is measured, published or claimed, by name, in the order of display."""
+    """Descriptions of all measured, published or claimed metrics by name, in display order."""
     evaluation, generation = plan.recipe.evaluation, plan.recipe.generation
     known = describe(evaluation.metrics) | describe(generation.metrics)
     for name in plan.experiment.analyses:
@@ -36,7 +36,7 @@ def described(plan: Plan) -> dict[str, dict[str, Any]]:
 
 
 def _of_training(plan: Plan) -> Iterator[Quantity]:
-    """What the harness itself measures, or reads from logs and results of training."""
+    """Quantities that the harness itself measures or reads from logs and results of training."""
     if plan.experiment.rates:
         measured = {row.measures for row in plan.experiment.trained_rows}
         yield from QUANTITIES if "reconstruction" in measured else ()
@@ -58,7 +58,7 @@ def _of_training(plan: Plan) -> Iterator[Quantity]:
 
 
 def _published(metric: str) -> dict[str, dict[str, Any]]:
-    """A metric that is published or claimed but not measured here; an unknown one keeps its name."""
+    """The description of a metric that is not measured here; an unknown one is labeled with its name."""
     try:
         return {metric: describe([MetricConfig.member_of(metric)])[metric]}
     except (ConfigError, KeyError):

@@ -1,6 +1,6 @@
-"""Published weights that artifacts need, loaded before anything is made.
+"""Checks the published weights that artifacts need, before anything is made.
 
-Stage 3 comes days after the first step, and an evaluation later still: what they miss must be said at once.
+Stage 3 starts days after the first step, and evaluations even later, so missing weights are reported at once.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from sftok.components import Component
 
 
 class MissingWeightsError(RuntimeError):
-    """Weights that are needed are missing; one line: for what, which file, where, and the remedy."""
+    """Required weights are missing; one line names the artifact, the file, its location and the remedy."""
 
 
 def require_weights(artifacts: Iterable[Artifact]) -> None:
-    """Load the weights that the parts of `artifacts` need, so that a damaged file is found, too.
+    """Load the weights that the components of `artifacts` need, which also detects damaged files.
 
     Raises:
-        MissingWeightsError: something is missing or damaged; all of it, in one line.
+        MissingWeightsError: files are missing or damaged; one line lists them all.
     """
     needed: dict[Component, str] = {}
     for artifact in artifacts:

@@ -1,6 +1,6 @@
 """Planning: `spec + profile + seeds + overrides + data fingerprints -> Plan`, a pure function.
 
-The plan is the artifact graph of one request. Rows share whatever has the same key.
+A plan is the artifact graph of one request. Rows share artifacts with equal keys.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from experiments.specs import Experiment, Row
 from sftok.config import ConfigError, overlap
 
 ALL = "all"
-"""The name under which every experiment is meant."""
+"""The name of the combination of all experiments."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """All artifacts of a request, inputs before what needs them, each once."""
+    """All artifacts of a request, each once, inputs before the artifacts that need them."""
 
     experiment: Experiment
     profile: Profile
@@ -36,18 +36,18 @@ class Plan:
     artifacts: tuple[Artifact, ...]
     rows: tuple[PlannedRow, ...]
     reference: Artifact | None
-    """The evaluation of the teacher itself and of the real images; None where no row is run."""
+    """The evaluation of the teacher itself and of the real images; None if no row uses its teacher."""
     calibration: Artifact
-    """What puts the feature spaces to the test; made only where a row measures it."""
+    """The calibration of the feature spaces; made only if a row measures it."""
 
     @functools.cached_property
     def users(self) -> Counter[Artifact]:
-        """How many rows and seeds use each artifact, directly or through others."""
+        """Number of rows and seeds that use each artifact, directly or indirectly."""
         return Counter(artifact for row in self.rows for artifact in row.artifacts)
 
     @property
     def unshared_count(self) -> int:
-        """How many artifacts there would be if every row made its own."""
+        """Number of artifacts if rows did not share them."""
         return sum(len(row.artifacts) for row in self.rows) + (self.reference is not None)
 
     def recipe_of(self, row: str) -> Recipe:
@@ -63,9 +63,9 @@ def plan(
     overrides: Overlay,
     fingerprints: Mapping[str, str],
 ) -> Plan:
-    """The graph of `experiment` at `profile`.
+    """The artifact graph of `experiment` at `profile`.
 
-    `fingerprints` identify the data by split: train, validation, test.
+    `fingerprints` identify the data of each split: train, validation, test.
 
     Raises:
         ConfigError: a key is unknown or a value is out of range, in the profile, a row or an override.
@@ -86,7 +86,7 @@ def plan(
     base = resolve(profile.overlay, overrides)
     made = dict.fromkeys(artifact for row in rows for artifact in row.artifacts)
     measured = plan_reference(base, fingerprints)
-    # Where teachers are swept, the base's own may bound none of the rows.
+    # When teachers are swept, possibly no row uses the base's own teacher.
     reference = measured if measured.teacher in made else None
     ordered = dict.fromkeys(reference.with_inputs()) | made if reference else made
     return Plan(
@@ -103,7 +103,7 @@ def plan(
 
 
 def combined(plans: Sequence[Plan]) -> Plan:
-    """The union of plans of one profile, seeds and overrides; its rows are named `table1.sftok-b`."""
+    """The union of plans with equal profile, seeds and overrides; its rows are named `table1.sftok-b`."""
     named = [
         (f"{plan.experiment.name}.{row.name}", f"{plan.experiment.name}: {row.label}", row)
         for plan in plans
@@ -114,7 +114,7 @@ def combined(plans: Sequence[Plan]) -> Plan:
         kind="table",
         title="All tables, figures and ablations",
         source=", ".join(plan.experiment.name for plan in plans),
-        description="Everything in one plan, so that what several of them need is made once.",
+        description="All experiments in one plan, so that shared artifacts are made once.",
         rows=tuple(row.model_copy(update={"name": name, "label": label}) for name, label, row in named),
     )
     return replace(
@@ -129,17 +129,17 @@ def combined(plans: Sequence[Plan]) -> Plan:
 
 
 def splits_read(experiments: Iterable[Experiment], recipe: Recipe) -> set[str]:
-    """The splits that the rows of `experiments` read beside the training images."""
+    """The splits that the rows of `experiments` read, besides the training images."""
     rows = [row for experiment in experiments for row in experiment.trained_rows]
     generates = any(row.measures == "generation" for row in rows)
     return {recipe.evaluation.split} | ({recipe.generation.choice_split} if generates else set())
 
 
 def refuse_incomparable(plan: Plan) -> None:
-    """Refuse a sweep two rows of which are the same artifact, or are not measured by the same networks.
+    """Refuse a sweep in which two rows are identical, or rows are measured by different networks.
 
     Raises:
-        ConfigError: names the rows, or what would make them comparable.
+        ConfigError: names the rows, or a remedy that makes them comparable.
     """
     judges = {
         frozenset(each for each in row.evaluation.inputs.values() if each.kind in ("classifier", "judge"))
@@ -148,7 +148,7 @@ def refuse_incomparable(plan: Plan) -> None:
     if len(judges) > 1:
         raise ConfigError(
             f"each value of {', '.join(plan.experiment.swept)} would be measured by an in-domain classifier "
-            "of its own, and their numbers would not compare; name a feature space that all share: "
+            "of its own, and the numbers would not be comparable; name a feature space that all share: "
             """--set 'evaluation.extractors=[{"name": "efficientnet-lite0"}]' """
             "--set evaluation.primary_extractor=efficientnet-lite0"
         )
@@ -172,6 +172,6 @@ def _check_rows(experiment: Experiment, profile: Profile, overrides: Overlay) ->
             for key in sorted(overrides):
                 if overlap(own, key):
                     raise ConfigError(
-                        f"{key} is what the rows of {experiment.name} differ in (row {row.name!r} sets "
-                        f"{own}); it cannot be set for all of them"
+                        f"the rows of {experiment.name} differ in {key} (row {row.name!r} sets {own}), so it "
+                        "cannot be set for all of them"
                     )

@@ -1,6 +1,6 @@
-"""`run --released DIR`: a table measured with the weights that the authors of its systems have published.
+"""`run --released DIR`: measures a table with the weights published by the authors of its systems.
 
-`DIR/ROW/` holds the file of a row. Rows without one are neither trained nor measured, so that a table of
+`DIR/ROW/` holds the file of a row. Rows without a file are neither trained nor measured, so that a table of
 systems that take GPU years to train is measured in hours.
 """
 
@@ -13,18 +13,20 @@ from experiments.specs import Experiment, FoundWeights, Row
 from sftok.config import ConfigError
 
 ALONE = "evaluation."
-"""The overrides of a row that hold for weights that were trained elsewhere."""
+"""Prefix of the overrides that also apply to weights trained elsewhere."""
 
 
 def with_released(experiment: Experiment, folder: Path) -> Experiment:
-    """The experiment with the rows whose weights are in `folder`, and the claims about these rows alone.
+    """The experiment with only the rows whose weights are in `folder`, and the claims about them.
 
     Raises:
-        CheckpointError: weights are damaged, or no tokenizer that this package reads.
-        ConfigError: the experiment has no such rows.
+        CheckpointError: weights are damaged, or not of a tokenizer that this package reads.
+        ConfigError: no row of the experiment has released weights.
     """
     if not any(row.release for row in experiment.trained_rows):
-        raise ConfigError(f"--released: no row of {experiment.name} has released weights that are read here")
+        raise ConfigError(
+            f"--released: no row of {experiment.name} has released weights that this package reads"
+        )
     rows = tuple(_measured(row, folder / row.name) if row.trained else row for row in experiment.rows)
     measured = {row.name for row in rows if row.trained}
     claims = tuple(
@@ -36,14 +38,14 @@ def with_released(experiment: Experiment, folder: Path) -> Experiment:
 
 
 def lines(before: Experiment, after: Experiment, folder: Path) -> Iterator[str]:
-    """For people: the rows that are measured, and for each of the others what to get from where."""
+    """Lines that list the measured rows and, for each of the others, the file to get and its source."""
     found = {row.name: row.found.path for row in after.trained_rows if row.found}
     yield f"{before.name}: {len(found)} rows have released weights in {folder}"
     yield from (f"  {name}: measured, {path}" for name, path in found.items())
     for row in before.trained_rows:
         if row.name not in found:
             wanted = row.release and f"put {row.release.file} into {folder / row.name}; {row.release.source}"
-            yield f"  {row.name}: left out, {wanted or 'no released weights that are read here'}"
+            yield f"  {row.name}: left out, {wanted or 'no released weights that this package reads'}"
     kept = {claim.name for claim in after.claims}
     if left_out := [claim.name for claim in before.claims if claim.name not in kept]:
         yield f"  claims left out with their rows: {', '.join(left_out)}"
@@ -61,7 +63,7 @@ def _measured(row: Row, folder: Path) -> Row:
 
 
 def _found(folder: Path) -> FoundWeights:
-    # Imported here: a command line without the option needs no networks.
+    # Imported here, because commands without the option need no networks.
     from sftok.checkpoints.location import locate
     from sftok.tokenizers.hub import identity, open_tokenizer
 
@@ -79,7 +81,7 @@ def _found(folder: Path) -> FoundWeights:
 
 
 def all_released(experiments: Sequence[Experiment], folder: Path) -> list[Experiment]:
-    """`with_released` of each, said on the standard output.
+    """Apply `with_released` to each experiment and print the result.
 
     Raises:
         CheckpointError, ConfigError: as `with_released`.

@@ -1,4 +1,4 @@
-"""A plan as a stored request: all that a reader would otherwise have to plan for, or import torch for."""
+"""Turns a plan into a stored request, which readers use without planning or importing torch."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from experiments.requests import StoredRequest, StoredRow
 
 
 def command_line(arguments: Iterable[str]) -> str:
-    """The line that a person can type again."""
+    """The command line, ready to be typed again."""
     return shlex.join(["python", "-m", "experiments", *arguments])
 
 
 def new_request(plan: Plan, arguments: Iterable[str], data: str, source: Mapping[str, str]) -> StoredRequest:
-    """A request made now by `python -m experiments` with `arguments`.
+    """A new request from `python -m experiments` with `arguments`.
 
     `data` describes the data set; `source` is the file of an experiment from outside the package.
     """
@@ -62,13 +62,13 @@ def new_request(plan: Plan, arguments: Iterable[str], data: str, source: Mapping
 
 
 def _own_rows(plan: Plan) -> Iterable[Any]:
-    """The rows with a recipe of their own; those of several experiments together are other requests' rows."""
+    """The rows with a recipe of their own; a combined plan has none, as its rows belong to other requests."""
     names = {row.row for row in plan.rows}
     return (row for row in plan.experiment.trained_rows if row.name in names)
 
 
 def _trained_in(recipes: Iterable[Recipe]) -> tuple[str, ...]:
-    """Feature spaces whose network stage 3 of a row uses, as its perceptual loss or its discriminator."""
+    """Feature spaces whose network is the perceptual loss or discriminator of a row's stage 3."""
     found = {
         extractor.label: None
         for recipe in recipes
@@ -80,7 +80,7 @@ def _trained_in(recipes: Iterable[Recipe]) -> tuple[str, ...]:
 
 
 def _facts(plan: Plan, row: str) -> dict[str, str]:
-    """What Table 1 says of a system, for the row as it is at this profile."""
+    """The columns of Table 1 for a row at this profile."""
     recipe, spec = plan.recipe_of(row), plan.experiment.row(row)
     if spec.found is not None:
         tokens, codes = spec.found.num_tokens, spec.found.vocabulary
@@ -96,8 +96,8 @@ def _facts(plan: Plan, row: str) -> dict[str, str]:
 
 
 def _costs(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:
-    """By row and stage: operations per image of a training step here and at the paper's size, and images."""
-    # Imported here: it loads timm, and most experiments do not ask for costs.
+    """Operations per image of training here and at the paper's size, and its images, by row and stage."""
+    # Imported here, because it loads timm, and most experiments need no costs.
     from experiments.planning.sizes import stages_of, training_flops
 
     paper = PROFILES["paper"]

@@ -1,4 +1,4 @@
-"""The published configuration (Table 6) beside a profile's own, which is read off and never typed again."""
+"""The published configuration (Table 6) next to a profile's values, which are read from its recipe."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from sftok.components import Component
 from sftok.config import Config, flat
 
 NONE = "–"
-"""Where a stage has no such setting."""
+"""Shown for a stage without the setting."""
 
 GPUS = 8
-"""Of the paper's machine (Section 4.1); batch sizes of a recipe are those of all of them together."""
+"""GPUs of the paper's machine (Section 4.1); a recipe's batch size is the total over all of them."""
 
 SIZES: dict[tuple[int, ...], str] = {(768, 12, 12): "base", (1024, 24, 16): "large"}
-"""The paper's names of transformers, by width, depth and heads."""
+"""The paper's names for transformers, by width, depth and heads."""
 
 STAGES = (1, 2, 3)
 
 
 class SettingLine(Config):
-    """One line of the published configuration beside the profile's own."""
+    """One line of the published configuration, next to the profile's values."""
 
     category: str
     parameter: str
     published: tuple[str, ...]
     here: tuple[str, ...]
     agrees: bool | None
-    """Whether both say the same; None where there is nothing to compare."""
+    """Whether both agree; None if there is nothing to compare."""
     note: str
 
 
 def setting_lines(experiment: Experiment, recipe: Recipe) -> tuple[SettingLine, ...]:
-    """The experiment's published settings, each with what `recipe` says."""
+    """The experiment's published settings, each with the value of `recipe`."""
     values = resolved(recipe)
     return tuple(_line(setting, values) for setting in experiment.settings)
 
 
 def resolved(recipe: Recipe) -> dict[str, Any]:
-    """Every value of `recipe` by its dotted key, and those that follow from several of them."""
+    """Every value of `recipe` by dotted key, and values derived from several of them."""
     return flat(recipe.model_dump(mode="json")) | _derived(recipe)
 
 
@@ -57,7 +57,7 @@ def _derived(recipe: Recipe) -> dict[str, Any]:
         "derived.code_patch": side // backbone.code_grid(side),
         "derived.discriminator": names.get(discriminator, discriminator),
         "derived.perceptual": names.get(perceptual, perceptual),
-        # What each stage is, in the words of Table 6.
+        # Properties of each stage, in the terms of Table 6.
         "stage1.max_steps": recipe.warm_up_steps,
         "stage2.max_steps": recipe.alignment_steps,
         "stage3.max_steps": stage3.steps,
@@ -102,7 +102,7 @@ def _line(setting: Setting, values: Mapping[str, Any]) -> SettingLine:
 
 
 def same(published: str, value: Any) -> bool:
-    """Whether a value says what the paper prints: `8,192` is 8192, `1e-4` is 0.0001, `True` is true."""
+    """Whether a value equals the printed one: `8,192` is 8192, `1e-4` is 0.0001, `True` is true."""
     if isinstance(value, bool | str):
         return published.strip('"') == str(value)
     try:
@@ -112,7 +112,7 @@ def same(published: str, value: Any) -> bool:
 
 
 def as_text(value: Any) -> str:
-    """A value as a person writes it."""
+    """Format a value for people."""
     if isinstance(value, bool | str):
         return str(value)
     if not isinstance(value, int | float):

@@ -1,6 +1,6 @@
-"""The size of a configuration without its memory: parameters, and operations of a training step.
+"""Parameters of a configuration and operations of its training steps, counted without allocating memory.
 
-Modules are made on torch's meta device, which has shapes and no memory, and counted there.
+Modules are created on torch's meta device, which has shapes but no memory.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from sftok.tokenizers.pixel import PixelTokenizer
 from sftok.tokenizers.sftok import SFTok, SFTokConfig
 
 _BACKWARD = 2
-"""A backward pass through weights and inputs, in forward passes; through inputs alone it is one."""
+"""Cost of a backward pass through weights and inputs, in forward passes; through inputs alone it is one."""
 
 
 def parameter_counts(recipe: Recipe, subject: Subject = "tokenizer") -> dict[str, int]:
-    """Parameters by part: encoder, quantizer, decoder, pixel_decoder; and all of them."""
+    """Parameters by part (encoder, quantizer, decoder, pixel_decoder) and in total."""
     tokenizer: nn.Module
     with without_weights():
         if subject == "teacher":
@@ -44,7 +44,7 @@ def parameter_counts(recipe: Recipe, subject: Subject = "tokenizer") -> dict[str
 
 
 def training_flops(recipe: Recipe, stage: str) -> float:
-    """Operations of one training step of `stage` (as artifacts name it), by image.
+    """Operations per image of one training step of `stage` (as artifacts name it).
 
     Not counted: the quantizer, the heads of the discriminator, the optimizer.
     """
@@ -57,15 +57,15 @@ def training_flops(recipe: Recipe, stage: str) -> float:
         return tokenizer + guided * decoder
     first_pass = decoder if stage == "fine-tuning" else 0.0
     size = recipe.data.image_size
-    # The perceptual network sees both images and passes back through one of them; the discriminator's sees
-    # the reconstruction, passes back, and then sees both.
+    # The perceptual network processes both images and backpropagates through one of them; the discriminator's
+    # processes the reconstruction, backpropagates, and then processes both.
     judges = 3 * _sketched_flops(recipe.stage3.perceptual, size)
     judges += 4 * _sketched_flops(recipe.stage3.discriminator, size)
     return encoder + first_pass + (1 + _BACKWARD) * (decoder + pixels) + judges
 
 
 def stages_of(recipe: Recipe) -> dict[str, int]:
-    """Training images of each stage of a tokenizer, as its artifacts name the stages."""
+    """Number of training images of each stage of a tokenizer, by the stage names of its artifacts."""
     single = recipe.single_step
     stages = {
         "warm-up": (recipe.warm_up_steps, recipe.stage1.training),
@@ -79,7 +79,7 @@ def stages_of(recipe: Recipe) -> dict[str, int]:
 
 
 def gpu_hours(recipe: Recipe) -> dict[str, float]:
-    """Estimated GPU hours of what the row trains, by column of Table 5, at `GPU_FLOPS`."""
+    """Estimated GPU hours of a row's training at `GPU_FLOPS`, by column of Table 5."""
     stage1, stage2, stage3 = (
         images * training_flops(recipe, stage) / GPU_FLOPS / 3600
         for stage, images in stages_of(recipe).items()
@@ -94,7 +94,7 @@ def gpu_hours(recipe: Recipe) -> dict[str, float]:
 
 @cache
 def _model_flops(tokenizer: str) -> tuple[float, float, float, float]:
-    """One forward pass of encoder, decoder, the teacher's encoder and the pixel decoder on one image."""
+    """Operations of encoder, decoder, teacher's encoder and pixel decoder for one image, forward only."""
     config = SFTokConfig.model_validate_json(tokenizer)
     with without_weights():
         parts = SFTok.from_config(config)
@@ -112,7 +112,7 @@ def _model_flops(tokenizer: str) -> tuple[float, float, float, float]:
 
 @cache
 def _sketched_flops(config: PerceptualConfig | DiscriminatorConfig, image_size: int) -> float:
-    """One forward pass of the frozen network of a part on one image."""
+    """Operations of a forward pass through a component's frozen network for one image."""
     sketch = config.sketch(image_size)
     if sketch is None:
         return 0.0

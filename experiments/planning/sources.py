@@ -1,4 +1,4 @@
-"""Where each value of the paper profile comes from: the paper, or a row of docs/deviations.md."""
+"""Sources of the paper profile's values: the paper, or a row of docs/deviations.md."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from experiments.specs.tables import read_table
 from sftok.config import overlap
 
 DEVIATIONS = "docs/deviations.md: "
-"""In front of the name of a row there."""
+"""Prefix of the name of a row in that file."""
 
 OURS = "ours: changes no number"
 
 SOURCES = {line["key"]: line["source"] for line in read_table("experiments.planning", "sources.tsv")}
-"""By dotted key, or by the beginning of one; the longest that fits holds. Table 6's keys come before."""
+"""Sources by dotted key or its beginning; the longest match applies, but Table 6's keys take precedence."""
 
 OF_VARIANTS = {
     f"{line['variant']}/{line['key']}": line["source"]
     for line in read_table("experiments.planning", "variant_sources.tsv")
 }
-"""By variant and the beginning of a dotted key: `rq-vae/pixels.quantizer`; the longest that fits holds."""
+"""Sources by variant and beginning of a key, e.g. `rq-vae/pixels.quantizer`; the longest match applies."""
 
 ENDINGS = {"ema_decay": DEVIATIONS + "EMA", "checkpoint_every": OURS, "log_every": OURS}
-"""By the last part of a key, whatever comes before it."""
+"""Sources by the last part of a key."""
 
 
 def source(key: str) -> str | None:
-    """Where the paper profile's value of a dotted key comes from; None if nothing is said of it."""
+    """The source of the paper profile's value of a dotted key; None if unknown."""
     return _table_6().get(key) or ENDINGS.get(key.rpartition(".")[2]) or _by_beginning(key)
 
 
 def source_in_row(row: Row, key: str, value: Any, profile: Profile, paper: Mapping[str, Any]) -> str:
-    """Where the `value` of a dotted key comes from that a row does not share with the base of its table.
+    """The source of a row's `value` of a dotted key that differs from its table's base configuration.
 
     `paper` has the row's values at the paper profile.
     """
@@ -50,9 +50,9 @@ def source_in_row(row: Row, key: str, value: Any, profile: Profile, paper: Mappi
 def source_at(
     key: str, value: Any, profile: Profile, paper: Mapping[str, Any], chosen: Mapping[str, Any]
 ) -> str:
-    """Where the `value` of a dotted key comes from at any profile.
+    """The source of the `value` of a dotted key at any profile.
 
-    `paper` has the paper profile's values; `chosen` what the command line sets, by key or its beginning.
+    `paper` has the paper profile's values; `chosen` the command line's, by key or its beginning.
     """
     if any(key == name or key.startswith(f"{name}.") for name in chosen):
         return "--set, --overlay or --data"

@@ -1,4 +1,4 @@
-"""Profiles: overlays on a recipe, one TOML file each, never a different code path."""
+"""Profiles: overlays on a recipe, one TOML file each, without code of their own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _read(name: str) -> Profile:
 
 
 def _costs(path: Traversable) -> dict[str, float]:
-    """What tests/benchmarks/gpu.py has measured, on the card that the profile is used on."""
+    """Seconds per step measured by tests/benchmarks/gpu.py on the profile's GPU."""
     try:
         measured = json.loads(path.read_text("utf-8"))
     except ValueError:

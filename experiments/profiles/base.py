@@ -1,4 +1,4 @@
-"""What a profile is."""
+"""The definition of a profile."""
 
 from __future__ import annotations
 
@@ -15,18 +15,22 @@ class Profile(Config):
     purpose: str
     """One line for `list` and for reports."""
     overlay: dict[str, Any]
-    """Recipe values by dotted key; what it does not name is the paper's."""
+    """Recipe values by dotted key; all others are the paper's."""
     variants: dict[str, dict[str, Any]] = {}
-    """What the named changes of a row mean at this scale: `larger-decoder` is ViT-L in the paper."""
+    """Values of a row's named variants at this scale; `larger-decoder` is ViT-L in the paper."""
     meaningless: bool = False
-    """True if its numbers say only that the code runs."""
+    """True if its numbers show only that the code runs."""
     threads: int | None = None
-    """Threads of a process that computes on CPUs; the last bits depend on it. None: all cores."""
+    """Threads of a process that computes on CPUs, which affect the last bits; None for all cores."""
     seconds_per_step: dict[str, float] = {}
-    """Expected time of a unit of work by kind of artifact, until the store has measured ones."""
+    """Expected time per unit of work by stage, used until the store has measurements."""
 
     def overlay_of(self, row: Row) -> dict[str, Any]:
-        """What `row` changes here: its variants (ConfigError if one is unknown), then its overrides."""
+        """The changes of `row` at this scale: its variants, then its overrides.
+
+        Raises:
+            ConfigError: the profile does not define one of the variants.
+        """
         changes: dict[str, Any] = {}
         for variant in row.variants:
             if variant not in self.variants:

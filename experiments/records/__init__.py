@@ -1,4 +1,4 @@
-"""What a store knows: the state of every request, its numbers as one table, and the verdicts on the claims.
+"""Records read from a store: the state of every request, its numbers as one table, and its verdicts.
 
 Importing this package loads neither pandas nor torch; `Run.frame` loads pandas.
 """

@@ -1,4 +1,4 @@
-"""What training costs: the hours of Table 5, and for each stage its speed, memory and a projection."""
+"""Costs of training: the hours of Table 5, and the speed, memory and projected time of each stage."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ STAGES_OF_HOURS = {
 
 
 def training_hours(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
-    """The hours of a row by column of Table 5, where all stages of the column are finished."""
+    """The hours of a row by column of Table 5, for columns whose stages are all finished."""
     for metric, names in STAGES_OF_HOURS.items():
         stages = [stage for stage in row.training if stage.stage in names]
         seconds = [value for stage in stages if (value := _of_result(run, stage, "seconds"))]
@@ -36,7 +36,7 @@ def training_hours(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
 
 
 def stage_costs(run: Run) -> pd.DataFrame:
-    """One line for each finished stage of each row and seed, with its projection to the paper's size.
+    """One row per finished stage of each row and seed, with a projection to the paper's size.
 
     Columns: row, seed, stage, images, seconds, images_per_second, peak_bytes, flops_per_second,
     paper_gpu_hours (at `GPU_FLOPS`), paper_hours_here (at the measured rate of this machine).
@@ -71,7 +71,7 @@ def stage_costs(run: Run) -> pd.DataFrame:
 
 
 def _of_result(run: Run, stage: ArtifactState, name: str) -> float | None:
-    """A number of a finished training; None if it is not finished, or was not trained here."""
+    """A number from the result of a finished training; None if it is unfinished or was not trained here."""
     result = run.results.get(stage.name)
     value = (result.model_extra or {}).get(name) if result else None
     return float(value) if isinstance(value, int | float) else None

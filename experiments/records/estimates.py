@@ -1,4 +1,4 @@
-"""Means over seeds with their 95 % interval."""
+"""Means over seeds with 95 % confidence intervals."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 CONFIDENCE = 0.95
-"""The level of every interval in the harness."""
+"""The confidence level of all intervals."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean of `n` values. `half_width` is half the interval's width.
+    """A mean of `n` values and half the width of its interval.
 
-    It is None if there is no interval: for a single value, and if a value is not finite.
+    `half_width` is None if there is no interval: for a single value, or if a value is not finite.
     """
 
     n: int
@@ -36,16 +36,16 @@ def estimate(values: Sequence[float]) -> Estimate:
     """Mean and Student t interval of independent `values`; the width is exactly 0 if they are all equal.
 
     Raises:
-        ValueError: there is no value.
+        ValueError: `values` is empty.
     """
     if not values:
         raise ValueError("an estimate needs at least one value")
     n = len(values)
-    # fsum is exact before its one rounding, so the order of the seeds cannot show.
+    # fsum rounds only once, so the order of the seeds has no effect.
     mean = math.fsum(values) / n if all(map(math.isfinite, values)) else math.nan
     if n < 2 or math.isnan(mean):
         return Estimate(n, values[0] if n == 1 else mean, None)
-    if min(values) == max(values):  # a row that no seed changes, such as the teacher's
+    if min(values) == max(values):  # a row that does not depend on the seed, such as the teacher's
         return Estimate(n, values[0], 0.0)
     # SciPy takes a third of a second to import, and a single seed does not need it.
     from scipy.special import stdtrit

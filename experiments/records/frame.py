@@ -1,9 +1,9 @@
-"""All numbers of a run as one tidy table, and how to select from it.
+"""All numbers of a run as one tidy table, and functions to select from it.
 
-One line is one number. Its columns are `table, profile, row, seed, subject, metric, extractor`, then one for
-each coordinate (`steps`, `temperature`, and whatever else the results name: `step`, `context`, `visible`,
-`positions` ...), then `value, n_images, artifact, protocol`: the key of the artifact that the number comes
-from, and the fingerprint of the protocol it was measured under. A coordinate that does not apply is missing.
+Each line is one number. The columns are `table, profile, row, seed, subject, metric, extractor`, followed by
+the coordinates (`steps`, `temperature`, and others that the results name: `step`, `context`, `visible`,
+`positions` ...) and `value, n_images, artifact, protocol`. The last two are the key of the artifact that the
+number comes from, and the fingerprint of its protocol. A coordinate that does not apply is missing.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 IDENTITY = ("table", "profile", "row", "seed", "subject", "metric", "extractor")
 MEASUREMENT = ("value", "n_images", "artifact", "protocol")
 COORDINATES = ("steps", "temperature")
-"""Those that every table has, in front of the others."""
+"""Coordinates that every table has, before all others."""
 
 LAST_SHARE = 0.1
-"""The part of a training curve whose mean is its end."""
+"""The last part of a training curve, whose mean is the final value."""
 
 
 def numbers(run: Run) -> pd.DataFrame:
@@ -42,7 +42,7 @@ def numbers(run: Run) -> pd.DataFrame:
 
 
 def table(lines: list[dict[str, Any]]) -> pd.DataFrame:
-    """The lines as a table with its columns in order, whole numbers whole and missing values missing."""
+    """The lines as a table with ordered columns; integers and missing values are preserved."""
     known = {*IDENTITY, *MEASUREMENT}
     further = dict.fromkeys(name for line in lines for name in line if name not in known)
     columns = [*IDENTITY, *dict.fromkeys([*COORDINATES, *further]), *MEASUREMENT]
@@ -50,15 +50,15 @@ def table(lines: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def coordinates(frame: pd.DataFrame) -> list[str]:
-    """The columns that say where a number was measured."""
+    """The coordinate columns of a table."""
     return [name for name in frame.columns if name not in (*IDENTITY, *MEASUREMENT)]
 
 
 def select(frame: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
-    """The lines with these values, by column; none where there is no such column.
+    """The lines with the wanted values by column; none if a column does not exist.
 
-    A metric that does not depend on the number of steps holds at any: where no line has the wanted `steps`,
-    those without any are selected.
+    A metric that does not depend on the number of steps applies to any: if no line has the wanted `steps`,
+    lines without steps are selected.
     """
     kept = pd.Series(True, index=frame.index)
     steps = wanted.pop("steps", None)
@@ -73,7 +73,7 @@ def select(frame: pd.DataFrame, **wanted: Any) -> pd.DataFrame:
 
 
 def by_seed(frame: pd.DataFrame) -> dict[int, float]:
-    """The value of each seed, of lines that differ in nothing but the seed.
+    """The value of each seed, from lines that differ only in the seed.
 
     Raises:
         ValueError: a seed has several values.
@@ -87,7 +87,7 @@ def by_seed(frame: pd.DataFrame) -> dict[int, float]:
 
 
 def over_seeds(frame: pd.DataFrame, *by: str) -> pd.DataFrame:
-    """Mean and 95 % interval over seeds of each group of equal `by`, in the order of appearance.
+    """Mean and 95 % interval over seeds for each group of equal `by`, in order of appearance.
 
     The result has the columns `by` and `estimate`, an `Estimate`.
 
@@ -108,13 +108,13 @@ def _column(values: list[Any]) -> pd.Series:
         return pd.Series(values, dtype="int64" if len(present) == len(values) else "Int64")
     if all(type(value) in (int, float) for value in present):
         return pd.Series(values, dtype="float64")
-    # Coordinates may be words, and a damaged file may hold anything.
+    # Coordinates may be strings, and a damaged file may hold anything.
     plain = (int, float, str, type(None))
     return pd.Series([value if isinstance(value, plain) else str(value) for value in values], dtype=object)
 
 
 def _measured(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
-    """What was measured of the row's subject; the evaluation of a teacher also holds the real images."""
+    """The numbers of the row's subject; a teacher's evaluation also has numbers of the real images."""
     spec = run.experiment.row(row.row)
     subject = spec.subject if spec.measures == "reconstruction" else spec.measures
     for artifact in row.measurements:
@@ -138,7 +138,7 @@ def _rows_of(run: Run, name: str, key: str) -> Iterator[dict[str, Any]]:
 
 
 def _of_training(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
-    """The numbers of a row that come from its training rather than from a measurement."""
+    """The numbers of a row that come from its training instead of a measurement."""
     hours = training_hours(run, row) if run.experiment.costs else ()
     for line in (*_curve_ends(run, row), *hours):
         yield line | {
@@ -151,7 +151,7 @@ def _of_training(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
 
 
 def _curve_ends(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
-    """Where the training curves of the experiment end, of the finished stages of the row."""
+    """The final values of the experiment's training curves, for finished stages of the row."""
     for curve in run.experiment.curves:
         stages = [stage for stage in row.training if stage.stage in curve.stages]
         if not stages or stages[-1].status != "done" or stages[-1].folder is None:
@@ -159,7 +159,7 @@ def _curve_ends(run: Run, row: RowState) -> Iterator[dict[str, Any]]:
         try:
             lines = list(log_lines(stages[-1].folder))
         except StoreError:
-            continue  # `damaged_logs` says so
+            continue  # reported by `damaged_logs`
         stored = run.request.by_name[stages[-1].name]
         last = [line[curve.quantity] for line in lines if _is_last(line, curve.quantity, stored.units)]
         if last:
@@ -176,7 +176,7 @@ def _is_last(line: Mapping[str, Any], quantity: str, steps: int) -> bool:
 
 
 def damaged_logs(run: Run) -> list[str]:
-    """A line for each training log that the experiment's curves need and that is damaged, with the remedy."""
+    """A line with the remedy for each damaged training log that the experiment's curves need."""
     needed = {stage for curve in run.experiment.curves for stage in curve.stages}
     stages = {stage.name: stage for row in run.rows for stage in row.training if stage.stage in needed}
     problems = []
@@ -190,6 +190,6 @@ def damaged_logs(run: Run) -> list[str]:
 
 
 def plain(frame: pd.DataFrame) -> pd.DataFrame:
-    """The lines that were measured at no coordinate beyond the number of steps and the temperature."""
+    """The lines without coordinates other than the number of steps and the temperature."""
     further = [name for name in coordinates(frame) if name not in COORDINATES]
     return frame[frame[further].isna().all(axis="columns")]

@@ -1,7 +1,7 @@
-"""The rule that picks the judges of a run from the calibration of its feature spaces (docs/protocol.md).
+"""The rule that selects the judges of a run from the calibration of its feature spaces (docs/protocol.md).
 
-The rule is the same for every profile and data set. Which of blurred and wrong images a space prefers plays
-no part in it: that is what the judges are asked.
+The rule is the same for every profile and data set. It ignores whether a space prefers blurred or wrong
+images, because that is the question put to the judges.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from experiments.records.run import Run
 
 LEAST_RHO = 0.8
-"""Of the lower end of the interval of Spearman's correlation with each distortion's strength."""
+"""Minimum of the interval's lower end for Spearman's correlation with each distortion's strength."""
 
 LEAST_SEED_AGREEMENT = 0.9
-"""Of Spearman's correlation between two seeds of a network over all distorted sets."""
+"""Minimum of Spearman's correlation between two seeds of a network over all distorted sets."""
 
 
 @dataclass(frozen=True)
 class Judges:
-    """Which feature spaces count.
+    """The feature spaces accepted and refused as judges.
 
     Attributes:
-        calibrated: those that count, the best first; empty without a calibration, or if none passes.
-        refused: why the others do not count.
+        calibrated: accepted spaces, best first; empty without a calibration, or if none passes.
+        refused: the reason for each refused space.
     """
 
     calibrated: tuple[str, ...] = ()
@@ -43,12 +43,12 @@ class Judges:
 
 
 def judges_of(run: Run) -> Judges:
-    """The judges of a run; none as long as the feature spaces were not calibrated."""
+    """The judges of a run; empty until the feature spaces are calibrated."""
     return choose(reports_of(run), run.request.trained_in)
 
 
 def reports_of(run: Run) -> list[SpaceReport]:
-    """What the calibration says of each space; empty before that, or if the record cannot be read."""
+    """The calibration's report on each space; empty without a readable calibration."""
     found = (run.calibration.model_extra or {}).get("spaces", ()) if run.calibration else ()
     try:
         return [SpaceReport.model_validate(each) for each in found]
@@ -60,8 +60,8 @@ def choose(reports: Iterable[SpaceReport], trained_in: Iterable[str] = ()) -> Ju
     """Apply the rule.
 
     Args:
-        reports: of every space, in the profile's order, which decides between equals.
-        trained_in: spaces whose network a row of the run was trained to please.
+        reports: one per space, in the profile's order, which breaks ties.
+        trained_in: spaces whose network is part of a row's training loss.
     """
     reports, refused = list(reports), {}
     for report in reports:
@@ -75,7 +75,7 @@ def choose(reports: Iterable[SpaceReport], trained_in: Iterable[str] = ()) -> Ju
 
 
 def why_not(report: SpaceReport) -> str:
-    """Why a space is not calibrated; empty if it is."""
+    """The reason why a space fails the rule; empty if it passes."""
     name = min(report.rho, key=lambda each: report.rho[each].low)
     if report.rho[name].low < LEAST_RHO:
         return f"FID does not follow {name.replace('_', ' ')}: rho {report.rho[name]}"
@@ -86,6 +86,6 @@ def why_not(report: SpaceReport) -> str:
 
 
 def discernment(report: SpaceReport) -> tuple[float, ...]:
-    """How well FID tells neighboring strengths apart where it does so worst, of the fewest images first."""
+    """How well FID distinguishes neighboring strengths in the worst case, by increasing number of images."""
     sizes = sorted({size for right in report.right.values() for size in right})
     return tuple(min(right[size] for right in report.right.values()) for size in sizes)

@@ -1,4 +1,4 @@
-"""What `evaluate` has measured in a store."""
+"""Evaluations that `evaluate` has stored."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ KINDS = ("measurement", "samples")
 """The kinds of artifacts that `evaluate` makes."""
 
 COORDINATES = {"steps": "T", "quality": "q"}
-"""What decodings of one subject differ in, and how it is written."""
+"""Coordinates that distinguish decodings of one subject, with their symbols."""
 
 CLASS = "class"
-"""The coordinate of a number that is of one class alone."""
+"""The coordinate of a number measured on a single class."""
 
 log = logging.getLogger(__name__)
 
@@ -31,9 +31,9 @@ class MeasuredSubject:
     """A finished evaluation.
 
     Attributes:
-        name: of the artifact.
-        folder: of its files.
-        result: what was stored.
+        name: name of the artifact.
+        folder: folder of its files.
+        result: the stored result.
     """
 
     name: str
@@ -42,35 +42,35 @@ class MeasuredSubject:
 
     @property
     def label(self) -> str:
-        """What was measured, as it was called or where it was."""
+        """Name or location of what was measured."""
         return str(self._subject.get("label", self.name))
 
     @property
     def kind(self) -> str:
-        """What it is: `checkpoint`, `own`, `codec`, ..."""
+        """Kind of the subject: `checkpoint`, `own`, `codec`, ..."""
         return str(self._subject.get("kind", "?"))
 
     @property
     def protocol(self) -> Mapping[str, Any]:
-        """What its numbers depend on, with their fingerprint."""
+        """The protocol of its numbers, including the fingerprint."""
         return self.result.protocol
 
     @property
     def fingerprint(self) -> str:
-        """Of the protocol."""
+        """The fingerprint of the protocol."""
         return str(self.protocol.get("fingerprint", ""))
 
     @property
     def frame(self) -> pd.DataFrame:
-        """A line for each number: `at` (such as `T=8`, or empty), coordinates, metric, extractor, value.
+        """One row per number: `at` (such as `T=8`, or empty), coordinates, metric, extractor, value.
 
-        The numbers of single classes are not among them.
+        Numbers of single classes are excluded.
         """
         return of_all_classes(self._numbers)
 
     @property
     def classes(self) -> dict[str, pd.DataFrame]:
-        """The numbers of single classes, as `class_table`, by `at`."""
+        """A `class_table` of single classes for each `at`."""
         numbers = self._numbers
         return {
             str(at): class_table(own)
@@ -85,7 +85,7 @@ class MeasuredSubject:
 
     @property
     def metrics(self) -> dict[str, Quantity]:
-        """What the metrics mean."""
+        """Descriptions of the metrics."""
         return {name: Quantity.model_validate(each) for name, each in self.result.metrics.items()}
 
     @property
@@ -95,12 +95,12 @@ class MeasuredSubject:
 
 
 def of_all_classes(numbers: pd.DataFrame) -> pd.DataFrame:
-    """The numbers that are not of a single class."""
+    """The numbers over all classes, without those of single classes."""
     return numbers[numbers[CLASS].isna()].drop(columns=CLASS) if CLASS in numbers else numbers
 
 
 def class_table(numbers: pd.DataFrame) -> pd.DataFrame:
-    """A line for each class, a column for each metric (with its feature space), of one decoding."""
+    """One row per class and one column per metric (with its feature space), for one decoding."""
     of_classes = numbers[numbers[CLASS].notna()]
     spaces = of_classes["extractor"].map(lambda space: f" ({space})" if space else "")
     named = of_classes.assign(metric=of_classes["metric"] + spaces)
@@ -109,7 +109,7 @@ def class_table(numbers: pd.DataFrame) -> pd.DataFrame:
 
 
 def measured_subjects(store: Path) -> list[MeasuredSubject]:
-    """All finished evaluations of a store, the latest first; a line says which cannot be read."""
+    """All finished evaluations of a store, latest first; unreadable ones are logged and left out."""
     found = []
     for kind in KINDS:
         for folder in sorted((store / "artifacts").glob(f"{kind}-*")):
@@ -124,7 +124,7 @@ def measured_subjects(store: Path) -> list[MeasuredSubject]:
 
 
 def stored_identity(folder: Path) -> dict[str, Any]:
-    """The configuration that an artifact's key is a hash of.
+    """The configuration that an artifact's key hashes.
 
     Raises:
         StoreError: the file is missing or damaged.

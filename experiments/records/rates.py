@@ -1,4 +1,4 @@
-"""Bits per image of a row, as published and at the profile of a run."""
+"""Bits per image of a row, as published and at a run's profile."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ if TYPE_CHECKING:
     from experiments.specs import Row
 
 TOKENS, CODES = "Token length", "#Code"
-"""The facts of a row that say how many ids an image has, and how many codes there are."""
+"""Headings of a row's facts: the number of ids per image, and the number of codes."""
 
 
 def bits_published(row: Row) -> float | None:
-    """Bits per image of a row as the paper prints it; None where it does not say."""
+    """Bits per image of a row from the paper's facts; None if they are missing."""
     return _bits(row.facts)
 
 
 def bits_here(run: Run, row: str) -> float | None:
-    """Bits per image of a row at the profile of the run; None for a row that is not run."""
+    """Bits per image of a row at the run's profile; None for a row that is not run."""
     return _bits(run.request.facts.get(row, {}))
 
 
 def _bits(facts: Mapping[str, str]) -> float | None:
-    """`1024 (16×16×4)` tokens of `1,024` codes are 10,240 bits."""
+    """Bits from facts: `1024 (16×16×4)` tokens with `1,024` codes make 10,240 bits."""
     tokens, codes = (re.match(r"[\d,]+", facts.get(name, "")) for name in (TOKENS, CODES))
     if tokens is None or codes is None:
         return None

@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 Status = Literal["done", "running", "failed", "waiting", "blocked"]
-"""`blocked`: waits for an artifact that failed."""
+"""`blocked` means waiting for an artifact that failed."""
 
 REFERENCES = {"teacher": "Teacher's own reconstruction", "real": "Real images"}
-"""Labels of the rows that bound what any tokenizer can reach."""
+"""Labels of the reference rows, which bound the numbers of all tokenizers."""
 
 
 class ArtifactState(Config):
-    """One artifact of a run, as it stands."""
+    """The state of one artifact of a run."""
 
     name: str
     kind: str
@@ -39,17 +39,17 @@ class ArtifactState(Config):
     label: str
     status: Status
     progress: float | None = None
-    """The share that is done, in [0,1], while it runs."""
+    """The completed share, in [0,1], while it is running."""
     remaining_seconds: float | None = None
     error: str | None = None
-    """Why it failed, or what is wrong with its files."""
+    """The reason of a failure, or the problem with damaged files."""
     note: str | None = None
-    """Why it waits: the artifact that blocks it, the state of its cluster job, or what delays it now."""
+    """Why it is waiting: the artifact that blocks it, the state of its job, or the cause of a delay."""
     seconds: float | None = None
     shared_by: int = 1
-    """How many rows and seeds of the run use it."""
+    """Number of rows and seeds of the run that use it."""
     folder: Path | None = None
-    """Where its files are, once it has any."""
+    """The folder of its files; None if there are none yet."""
     provenance: dict[str, Any] = {}
 
 
@@ -63,35 +63,35 @@ class RowState:
     evaluation: ArtifactState
     analyses: tuple[ArtifactState, ...]
     training: tuple[ArtifactState, ...]
-    """In order: warm-up, alignment ..."""
+    """The training stages in order: warm-up, alignment ..."""
 
     @property
     def measurements(self) -> tuple[ArtifactState, ...]:
-        """The evaluation, and the analyses that the experiment asks for."""
+        """The evaluation and the analyses of the experiment."""
         return (self.evaluation, *self.analyses)
 
     @property
     def training_seconds(self) -> float | None:
-        """Seconds of all training stages, shared ones included; None while any is unknown."""
+        """Seconds of all training stages, including shared ones; None while any is unknown."""
         seconds = [stage.seconds for stage in self.training if stage.seconds is not None]
         return sum(seconds) if seconds and len(seconds) == len(self.training) else None
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """What the store knows about one request, complete or not. It computes nothing that was not stored."""
+    """The stored state of one request, complete or not; nothing is measured again."""
 
     request: StoredRequest
     artifacts: tuple[ArtifactState, ...]
     rows: tuple[RowState, ...]
     results: Mapping[str, Result]
-    """The results of finished artifacts, by the artifact's name."""
+    """The results of finished artifacts by name."""
     calibration: Result | None = None
-    """That of the run's feature spaces, if the store has it."""
+    """The calibration of the run's feature spaces, if stored."""
 
     @property
     def experiment(self) -> Experiment:
-        """Rows, claims and published numbers."""
+        """The spec with its rows, claims and published numbers."""
         return self.request.experiment
 
     @property
@@ -108,12 +108,12 @@ class Run:
 
     @cached_property
     def judges(self) -> Judges:
-        """The feature spaces that count, by the rule."""
+        """The feature spaces that the rule accepts as judges."""
         return judges_of(self)
 
     @property
     def primary_extractor(self) -> str:
-        """The feature space of the headline verdicts: by the rule, or without a calibration the profile's."""
+        """The feature space of the headline verdicts: the rule's or, without a calibration, the profile's."""
         return next(iter(self.judges.calibrated), self.request.primary_extractor)
 
     @cached_property
@@ -122,12 +122,12 @@ class Run:
         found = {}
         for described in (self.request.metrics, *(result.metrics for result in self.results.values())):
             for name, values in described.items():
-                with contextlib.suppress(ConfigError):  # one that cannot be read keeps its name as label
+                with contextlib.suppress(ConfigError):  # an unreadable one is labeled with its name
                     found[name] = Quantity.build(values)
         return found
 
     def metric(self, name: str) -> Quantity:
-        """The description of a metric; one that nobody described has its name for a label."""
+        """The description of a metric; one without a description is labeled with its name."""
         return self.metrics.get(name) or Quantity(name=name, label=name, meaning="")
 
     def label(self, row: str) -> str:
@@ -139,12 +139,12 @@ class Run:
         return [state for state in self.rows if state.row == row]
 
     def input_of(self, artifact: ArtifactState, role: str) -> str:
-        """The name of the artifact's input of that role; empty if it has none."""
+        """The name of the artifact's input with that role; empty if there is none."""
         return self.request.by_name[artifact.name].inputs.get(role, "")
 
 
 def load_runs(store: Store) -> list[Run]:
-    """Every request of the store as it stands now, the latest first; a line says which cannot be read."""
+    """The current state of every request, latest first; unreadable ones are logged and left out."""
     runs = []
     for request in stored_requests(store.root):
         try:
@@ -155,10 +155,10 @@ def load_runs(store: Store) -> list[Run]:
 
 
 def load_run(store: Store, request: StoredRequest) -> Run:
-    """One request as it stands now. An artifact whose files are damaged counts as failed.
+    """The current state of one request; an artifact with damaged files counts as failed.
 
     Raises:
-        StoreError: the request names a row or an artifact that it does not describe.
+        StoreError: the request refers to a row or an artifact that it does not contain.
     """
     _check_names(request)
     states: dict[str, ArtifactState] = {}
@@ -214,7 +214,7 @@ def _standing(
     damage: str | None,
     earlier: Mapping[str, ArtifactState],
 ) -> dict[str, Any]:
-    """What an artifact's state says beyond its identity; `earlier` are the states of its inputs."""
+    """The fields of an artifact's state other than its identity; `earlier` includes its inputs' states."""
     if result is not None:
         made = result.provenance
         folder = store.folder(artifact)
@@ -237,7 +237,7 @@ def _standing(
 
 
 def _job_note(store: Store, artifact: StoredArtifact) -> str | None:
-    """The state of the artifact's cluster job: `job 12: pending (Priority)`."""
+    """The state of the artifact's cluster job, e.g. `job 12: pending (Priority)`."""
     job = readable_json(store.root / "jobs" / f"{artifact.name}.json")
     if job is None:
         return None

@@ -1,4 +1,4 @@
-"""The stored trials of a study, as records that a report or a script reads; nothing here needs Optuna."""
+"""The stored trials of a study, as records for reports and scripts, without Optuna."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sftok.config import Config, ConfigError
 from sftok.metrics.quantity import Quantity
 
 TRIALS, BEST, JOURNAL = "trials.json", "best.json", "journal.log"
-"""In a study's folder, `<store>/studies/<name>-<profile>/`; see `folder_name`."""
+"""Files in a study's folder, `<store>/studies/<name>-<profile>/`; see `folder_name`."""
 
 DIGITS = 6
-"""Of the identity, in the name of a study with overrides."""
+"""Digits of the identity in the name of a study with overrides."""
 
 REMEDY = "delete it and run the study again: its trials are in the journal beside it"
 
@@ -28,17 +28,17 @@ class TrialRecord(Config):
     number: int
     state: TrialState
     value: float | None = None
-    """Of the objective; None unless the trial is complete."""
+    """The objective's value; None unless the trial is complete."""
     parameters: dict[str, Any] = {}
-    """By the names of the study's space."""
+    """Values by the names of the study's space."""
     reason: str = ""
     """Why it was pruned or failed."""
     seconds: float | None = None
-    """From its start to its end, interruptions included; None while it runs."""
+    """Time from start to end, including interruptions; None while the trial is running."""
     losses: dict[int, float] = {}
-    """What the pruner saw, by rung."""
+    """The losses that the pruner saw, by rung."""
     evaluation: str = ""
-    """The artifact that the value is from: `evaluation-<key>`."""
+    """The artifact that the value comes from: `evaluation-<key>`."""
 
 
 class StudyRun(Config):
@@ -48,16 +48,16 @@ class StudyRun(Config):
     profile: str
     meaningless: bool
     identity: str
-    """A hash of all that trials must share to be comparable."""
+    """A hash of everything that comparable trials share."""
     overrides: dict[str, Any]
     data: str
     command: str
     updated: str
     """ISO time of the last change."""
     budget: int
-    """How many trials were asked for."""
+    """The requested number of trials."""
     metric: Quantity | None = None
-    """How the objective's metric describes itself."""
+    """The description of the objective's metric."""
     extractor: str
     """The feature space of the objective."""
     trials: tuple[TrialRecord, ...]
@@ -68,24 +68,24 @@ class StudyRun(Config):
     overlay: dict[str, Any] = {}
     """The best trial's configuration values by key."""
     best_command: str = ""
-    """Runs the experiment with them."""
+    """The command that runs the experiment with the best values."""
 
     @property
     def name(self) -> str:
-        """Of its folder and page."""
+        """The name of its folder and page."""
         return folder_name(self.study.name, self.profile, self.identity, self.overrides)
 
 
 def folder_name(study: str, profile: str, identity: str, overrides: Mapping[str, Any]) -> str:
-    """`<study>-<profile>`; with overrides, or other data, a part of the identity after it.
+    """`<study>-<profile>`, followed by a part of the identity for a study with overrides or other data.
 
-    So a study with overrides has its own trials, record and page, beside those of the plain one.
+    Such a study thus has its own trials, record and page.
     """
     return f"{study}-{profile}" + (f"-{identity[:DIGITS]}" if overrides else "")
 
 
 def stored_studies(store: Path) -> list[StudyRun]:
-    """The studies of a store, by name.
+    """The studies of a store, ordered by name.
 
     Raises:
         StoreError: a file is damaged, or of another version.
@@ -95,10 +95,10 @@ def stored_studies(store: Path) -> list[StudyRun]:
 
 
 def read_study(path: Path) -> StudyRun | None:
-    """The study in a file `trials.json`; None if there is no such file.
+    """Read a study from a `trials.json`; None if there is no such file.
 
     Raises:
-        StoreError: it is damaged, or of another version.
+        StoreError: the file is damaged, or of another version.
     """
     content = read_json(path, REMEDY)
     try:

@@ -1,4 +1,4 @@
-"""The log that a training leaves in its folder, one JSON object per line every few steps."""
+"""Training logs: files with one JSON object per line, written every few steps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.store import METRICS, StoreError
 
 
 def log_lines(folder: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a finished training's log; none if it has no log, as a teacher that was given.
+    """The lines of a finished training's log; none if there is no log, as for a given teacher.
 
     Raises:
         StoreError: a line is damaged; the message names the file.
@@ -25,15 +25,15 @@ def log_lines(folder: Path) -> Iterator[dict[str, Any]]:
 
 
 def logged(folder: Path, quantity: str, most_lines: int | None = None) -> list[tuple[int, float]]:
-    """`(step, value)` from the log of a training, finished or not, in the order of the steps.
+    """`(step, value)` pairs from the log of a training, finished or not, in the order of steps.
 
-    Damaged lines are left out: the log of a killed training may end in one. If a step was logged again after
-    a resume, its last value counts.
+    Damaged lines, such as the last one of a killed training, are skipped. If a step was logged again after
+    resuming, its last value counts.
 
     Args:
-        folder: of the artifact.
-        quantity: its name in the log.
-        most_lines: of a longer log only every k-th line is read.
+        folder: folder of the artifact.
+        quantity: name of the quantity in the log.
+        most_lines: if the log has more lines, only every k-th line is read.
     """
     lines = _lines(folder / METRICS)
     every = 1 + len(lines) // most_lines if most_lines else 1

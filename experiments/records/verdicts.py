@@ -1,8 +1,8 @@
-"""Whether the measured rows support what the paper claims.
+"""Verdicts: whether the measured rows support the paper's claims.
 
-A comparison is paired over seeds: two rows at the same seed share data order and initialization, so their
-difference is what the claim is about. Its mean carries a 95 % Student t interval. There is no correction for
-several comparisons; a claim needs every one of its comparisons.
+A comparison is paired over seeds: two rows with the same seed share data order and initialization, so that
+they differ only in what the claim is about. The mean difference has a 95 % Student t interval. Multiple
+comparisons are not corrected for; a claim needs all of its comparisons.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Outcome = Literal["agrees", "disagrees", "inconclusive", "pending"]
 
 ENOUGH_SEEDS = 3
-"""With fewer, an interval is missing or so wide that it decides next to nothing."""
+"""With fewer seeds, an interval is missing or too wide to decide anything."""
 
 
 @dataclass(frozen=True)
@@ -36,61 +36,61 @@ class ComparisonResult:
 
     comparison: Comparison
     seeds: tuple[int, ...]
-    """The seeds at which both sides have a value: the pairs behind the estimate."""
+    """The seeds with a value on both sides, which are paired for the estimate."""
     difference: Estimate | None
-    """left - right, in the unit of the metric."""
+    """The mean of left - right, in units of the metric."""
     outcome: Outcome
     reason: str
 
     @property
     def toward(self) -> float:
-        """How far the mean difference lies on the claimed side; -inf if there is none."""
+        """The mean difference, positive on the claimed side; -inf if there is none."""
         mean = -math.inf if self.difference is None else self.difference.mean
         return mean if self.difference is None or self.comparison.sign == ">" else -mean
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """What would decide a claim that lacks seeds."""
+    """A way to decide a claim that lacks seeds."""
 
     seeds: int
-    """How many there would be."""
+    """Total number of seeds after the remedy."""
     seconds: float | None
-    """What the missing ones take, as measured for those that are done; None if that is not known yet."""
+    """Estimated time for the missing seeds, from the finished ones; None if not known yet."""
     command: str
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the rows say about one claim in one feature space."""
+    """The verdict on one claim in one feature space."""
 
     claim: Claim
     extractor: str
-    """Empty for metrics that depend on no feature extractor."""
+    """The feature space; empty for metrics without a feature extractor."""
     primary: bool
-    """True for the feature space of the headline: by the rule, or without a calibration the profile's."""
+    """Whether this is the feature space of the headline verdicts."""
     outcome: Outcome
     reason: str
     comparisons: tuple[ComparisonResult, ...]
     remedy: Remedy | None
-    """For an inconclusive claim with too few seeds."""
+    """Set for an inconclusive claim with too few seeds."""
     calibrated: bool = False
     """Whether the feature space is one of the calibrated judges."""
     spread: str = ""
-    """Where the calibrated judges differ, how many say the same: `in 3 of 4 spaces`; of the primary one."""
+    """If the calibrated judges differ, how many agree with the primary one: `in 3 of 4 spaces`."""
 
     @property
     def seeds(self) -> int:
-        """The largest number of seeds behind a comparison."""
+        """The largest number of seeds in a comparison."""
         return max(len(item.seeds) for item in self.comparisons)
 
 
 @lru_cache(maxsize=8)
 def judge(run: Run) -> tuple[Verdict, ...]:
-    """A verdict for each claim in each feature space, in the order of the claims, the primary space first.
+    """A verdict for each claim in each feature space, in the order of claims, with the primary space first.
 
-    A claim agrees if all its comparisons do, and disagrees if any does; a comparison is pending as long as
-    one of its rows has a seed that may still bring a value.
+    A claim agrees if all its comparisons do, and disagrees if any does; a comparison is pending while one of
+    its rows has a seed that may still produce a value.
     """
     found: list[Verdict] = []
     for claim in run.experiment.claims:
@@ -100,7 +100,7 @@ def judge(run: Run) -> tuple[Verdict, ...]:
 
 
 def _with_spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The verdicts on a claim; the first says so if calibrated judges differ."""
+    """The verdicts on a claim; `spread` is set on the first one if the calibrated judges differ."""
     first, *others = verdicts
     outcomes = [verdict.outcome for verdict in verdicts if verdict.calibrated]
     if first.calibrated and len(set(outcomes)) > 1:
@@ -112,10 +112,10 @@ def _with_spread(verdicts: Sequence[Verdict]) -> list[Verdict]:
 def feature_spaces(run: Run, metric: str) -> list[str]:
     """The feature spaces of a metric for display, the primary one first.
 
-    That is the best calibrated judge which has the metric, or without a calibration the profile's. A request
-    names its extractor (`classifier`), a number also the resolution (`classifier@28`). A metric of features
-    that was not measured in the primary space yet has it in front nevertheless; other metrics have the one
-    space "".
+    The primary space is the best calibrated judge that has the metric or, without a calibration, the
+    profile's. A request names the extractor (`classifier`), a number also the resolution (`classifier@28`).
+    For a metric of features, the primary space comes first even before it is measured; other metrics have
+    only the space "".
     """
     measured = select(run.frame, metric=metric)["extractor"]
     found = sorted(set(measured))
@@ -130,17 +130,18 @@ def feature_spaces(run: Run, metric: str) -> list[str]:
 
 
 def is_extractor(space: str, name: str) -> bool:
-    """Whether the feature space is that of the extractor of that name, at whatever resolution."""
+    """Whether the feature space belongs to the extractor `name`, at any resolution."""
     return space == name or re.match(rf"{re.escape(name)}[@: (/]", space) is not None
 
 
 def compare(
     comparison: Comparison, left: Mapping[int, float], right: Mapping[int, float]
 ) -> ComparisonResult:
-    """Judge one comparison from the values by seed of its two sides; only seeds that both have are paired.
+    """Judge one comparison from the values of its two sides by seed; only seeds on both sides are paired.
 
-    `agrees` if the interval of left - right lies wholly on the claimed side of zero, `disagrees` if it lies
-    wholly on the other; one pair, equal differences or a value that is not finite decide nothing.
+    The outcome is `agrees` if the interval of left - right lies entirely on the claimed side of zero and
+    `disagrees` if it lies entirely on the other. A single pair, equal differences or a value that is not
+    finite decide nothing.
     """
     seeds = tuple(sorted(left.keys() & right.keys()))
     differences = [left[seed] - right[seed] for seed in seeds]
@@ -153,7 +154,7 @@ def compare(
     elif difference.half_width is None:
         reason = f"one seed: no interval; the difference {_direction(difference.mean, comparison.sign)}"
     elif difference.half_width <= 1e-12 * max(abs(side[seed]) for side in (left, right) for seed in seeds):
-        # Rounding alone spreads equal differences by an epsilon of the values they were taken from.
+        # Rounding alone spreads equal differences by about an epsilon of the values.
         reason = f"the same difference at all {len(seeds)} seeds: no spread to judge it by"
     else:
         outcome, reason = _judge_interval(difference, comparison.sign)
@@ -163,7 +164,7 @@ def compare(
 
 
 def place(coordinates: Mapping[str, object]) -> str:
-    """Coordinates in words: `T=8`, `step 3, all positions`, `context own, 50% visible`."""
+    """Format coordinates: `T=8`, `step 3, all positions`, `context own, 50% visible`."""
     words = {"steps": "T={}", "step": "step {}", "positions": "{} positions", "visible": "{:.0%} visible"}
     return ", ".join(words.get(key, key + " {}").format(value) for key, value in coordinates.items())
 
@@ -188,7 +189,7 @@ def _compare_rows(run: Run, extractor: str, comparison: Comparison) -> Compariso
         left, right = (_values(run.frame, point, extractor) for point in points)
     except ValueError as error:
         sides = " or ".join(dict.fromkeys(_side(run, point) for point in points))
-        reason = f"{sides} says too little of where it is measured: {error}"
+        reason = f"the coordinates of {sides} are ambiguous: {error}"
         return replace(compare(comparison, {}, {}), outcome="inconclusive", reason=reason)
     result = compare(comparison, left, right)
     rows = (comparison.left.row, comparison.right.row)
@@ -226,7 +227,7 @@ def _combine(run: Run, results: Sequence[ComparisonResult]) -> tuple[Outcome, st
         share = "both" if len(results) == 2 else f"all {len(results)}"
     if len({result.reason for result in decisive}) == 1:
         return outcome, f"{share} comparisons: {decisive[0].reason}"
-    # The one that speaks most against the claim: whoever reads one reason should read that.
+    # The comparison that speaks most against the claim, in case only one reason is read.
     worst = min(decisive, key=lambda result: result.toward)
     sides = " against ".join(_side(run, point) for point in (worst.comparison.left, worst.comparison.right))
     return outcome, f"{share} comparisons, among them {sides}: {worst.reason}"
@@ -260,7 +261,7 @@ def _seeds(seeds: Iterable[int]) -> str:
 
 
 def _remedy(run: Run) -> Remedy | None:
-    """The same run with `ENOUGH_SEEDS` seeds; None if it has them."""
+    """The same run with `ENOUGH_SEEDS` seeds; None if it has that many."""
     known = run.request.seeds
     missing = ENOUGH_SEEDS - len(known)
     if missing <= 0:
@@ -278,7 +279,7 @@ def _remedy(run: Run) -> Remedy | None:
 
 
 def _seconds_of_seeds(run: Run, number: int) -> float | None:
-    """Seconds that so many further seeds take: that of the artifacts which depend on what a row trains."""
+    """Estimated seconds for `number` more seeds, from the artifacts that depend on a row's training."""
     trained = {stage.name for row in run.rows for stage in row.training if stage.kind != "teacher"}
     for artifact in run.request.artifacts:
         if trained & set(artifact.inputs.values()):

@@ -1,4 +1,4 @@
-"""What is asked for, as data: experiments with their rows and claims, studies, and sweeps."""
+"""Specs, as data: experiments with their rows and claims, studies, and sweeps."""
 
 from experiments.specs.claims import Claim, Comparison, Point
 from experiments.specs.experiment import Curve, Experiment, FoundWeights, Gallery, Row, Setting

@@ -1,7 +1,7 @@
 """The claims of a spec, written as orders of measured points: `sfvr@8 < vanilla@8`.
 
 A point is `row[:metric][@coordinate,...]`. A coordinate is a number of decoding steps, or `key=value` for any
-other column of the results (`step=3`, `context=own`, `visible=0.5`). The sign says which side is claimed to
+other column of the results (`step=3`, `context=own`, `visible=0.5`). The sign shows which side is claimed to
 be smaller.
 """
 
@@ -22,13 +22,13 @@ _ORDER = re.compile(r"\s*([<>])\s*")
 
 
 class Point(Config):
-    """One measured value of a claim, which selects lines of the results."""
+    """One measured value of a claim, as a selection of lines of the results."""
 
     row: str
     metric: str
-    """What is compared; that of the claim unless the point names its own."""
+    """The metric to compare: the claim's, unless the point names its own."""
     coordinates: dict[str, Coordinate] = {}
-    """Where it is measured, by column; a metric that does not depend on `steps` holds at any."""
+    """Coordinates of the measurement by column; a metric that does not depend on `steps` applies to any."""
 
     @property
     def steps(self) -> int | None:
@@ -53,7 +53,7 @@ class Claim(Config):
     source: str
     metric: str = "rfid"
     order: tuple[str, ...]
-    """Every one of these orders is part of the claim; `a < b < c` stands for `a < b` and `b < c`."""
+    """The claim holds if all of these orders do; `a < b < c` stands for `a < b` and `b < c`."""
 
     @field_validator("order", mode="before")
     @classmethod
@@ -78,7 +78,7 @@ class Claim(Config):
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:
-        """The pairs that the claim compares, in the order in which they are written."""
+        """The pairs that the claim compares, in the order written."""
         return tuple(pair for each in self.order for pair in _parse(each, self.metric))
 
 

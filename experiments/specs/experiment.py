@@ -1,6 +1,6 @@
-"""What an experiment is: data that names its rows, the published numbers and the claims.
+"""The definition of an experiment: data that names its rows, the published numbers and the claims.
 
-A spec has no control flow and imports no torch. A row is an entry, not code: how it differs
+A spec has no control flow and does not import torch. A row is an entry, not code, and lists its differences
 from the profile. The specs themselves are in `experiments/paper/` and `ablations/`.
 """
 
@@ -18,16 +18,16 @@ Subject = Literal["tokenizer", "teacher", "pixels"]
 
 
 class Release(Config):
-    """The weights that the authors of a row's system have published."""
+    """Weights published by the authors of a row's system."""
 
     file: str
-    """As its authors call it."""
+    """The authors' name of the file."""
     source: str
-    """Where to get it."""
+    """Where to download it."""
 
 
 class FoundWeights(Config):
-    """A row's released weights, opened: the row is measured with them and not trained."""
+    """The released weights of a row, which is measured with them instead of being trained."""
 
     path: str
     content: str
@@ -36,42 +36,42 @@ class FoundWeights(Config):
     num_tokens: int
     vocabulary: int
     iterative: bool
-    """Whether it decodes in steps."""
+    """Whether the tokenizer decodes in steps."""
     single_step: bool
-    """Whether its numbers stand beside those of iterative tokenizers at one step."""
+    """Whether it is a single-step tokenizer, compared with iterative ones at one step."""
 
 
 class Row(Config):
-    """One line of a table: a name, and how its configuration differs from the profile."""
+    """One line of a table: a name, and the differences of its configuration from the profile."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
     label: str = ""
     as_in: str = ""
-    """Another experiment whose row of this name it is, but for the fields that are given here."""
+    """Another experiment from which the row of this name is borrowed, except for fields given here."""
     variants: tuple[str, ...] = ()
-    """Changes that each profile spells out at its own scale (`Profile.variants`): `larger-decoder`."""
+    """Changes that each profile defines at its own scale (`Profile.variants`), e.g. `larger-decoder`."""
     overrides: dict[str, Any] = {}
-    """Changes that are the same at every scale, over the variants."""
+    """Changes that are the same at every scale; they override the variants."""
     published: dict[str, float] = {}
-    """Published values by metric name, each where the spec's `source` says."""
+    """Published values by metric name, from the spec's `source`."""
     facts: dict[str, str] = {}
-    """What else the paper says of the row, by column heading: its token length, its number of codes."""
+    """Other published facts by column heading, such as token length and number of codes."""
     trained: bool = True
-    """False for a system that only the paper reports on: it is shown, never run and never judged."""
+    """False for a system whose published numbers are shown, but which is never run or judged."""
     subject: Subject = "tokenizer"
-    """What is measured: the trained tokenizer, the 2D teacher itself, or a tokenizer trained on pixels
+    """The measured model: the trained tokenizer, the 2D teacher itself, or a tokenizer trained on pixels
     (`Recipe.pixels`); the last two have no decoding steps."""
     measures: Literal["reconstruction", "generation", "calibration"] = "reconstruction"
-    """What of it: its reconstructions, or the images that a generator trained on its ids makes; `calibration`
-    measures the feature spaces themselves, on distorted reconstructions of the teacher."""
+    """What is measured: the subject's reconstructions, or images from a generator trained on its ids;
+    `calibration` measures the feature spaces themselves, on distorted reconstructions of the teacher."""
     note: str = ""
-    """What a reader must know of the published values: a matter of protocol, or their source."""
+    """A note on the published values, such as their protocol or source."""
     apart: bool = False
-    """For a system that the paper does not have: it is shown below the others, as its authors publish it."""
+    """True for a system that is not in the paper; its authors' numbers are shown below the others."""
     steps: int | None = Field(default=None, ge=1)
-    """Decoding steps of the headline, if they are not the table's: 1 for a single-step tokenizer."""
+    """Decoding steps of the headline if they differ from the table's, e.g. 1 for a single-step tokenizer."""
     release: Release | None = None
-    """None where none was published, or none that this package reads."""
+    """None if no weights were published that this package reads."""
     found: FoundWeights | None = None
     """Set by `run --released`."""
 
@@ -82,81 +82,81 @@ class Row(Config):
         if not self.trained and (self.overrides or self.variants):
             raise ValueError(f"row {self.name!r} is not trained here, so it has nothing to override")
         if self.apart and self.trained:
-            raise ValueError(f"row {self.name!r} stands apart, which only a row that is not trained can")
+            raise ValueError(f"row {self.name!r} is set apart, which is only for rows that are not trained")
         return self
 
 
 class Curve(Config):
-    """A quantity of the training log that a figure shows: a line for each row and seed.
+    """A quantity of the training log that a figure shows, with one line per row and seed.
 
-    Where it ends is a number of its own, for claims: the metric `final_` and the quantity's name, the mean
-    over the last tenth of the last of its stages.
+    For claims, its final value is a metric named `final_` and the quantity: the mean over the last tenth of
+    its last stage.
     """
 
     title: str
-    """As in the paper: `Figure 9: discriminator loss`."""
+    """The paper's title, e.g. `Figure 9: discriminator loss`."""
     stages: tuple[str, ...] = Field(min_length=1)
-    """Whose logs it stands in, one after the other: `warm-up`, `alignment`, `fine-tuning`."""
+    """The stages whose logs contain it, in order: `warm-up`, `alignment`, `fine-tuning`."""
     quantity: str
-    """Its name there."""
+    """The name of the quantity in the logs."""
 
 
 class Setting(Config):
-    """A line of the paper's configuration table: what it prints by stage, and where that stands here."""
+    """A line of the paper's configuration table: the printed values by stage, and the key of ours."""
 
     category: str
     parameter: str
     published: tuple[str, str, str]
-    """As printed, for stages 1, 2 and 3; `-` where a stage has none."""
+    """The printed values for stages 1, 2 and 3; `-` if a stage has none."""
     key: str = ""
     """Key of the resolved configuration (`experiments.planning.settings`), or empty; `{n}` is the stage."""
     note: str = ""
-    """Why there is no key, or how its value reads."""
+    """Why there is no key, or how to read its value."""
 
 
 class Gallery(Config):
     """Pictures that a figure shows, drawn from the examples of the rows' evaluations."""
 
     title: str
-    """As in the paper: `Figure 5: reconstructions by several systems`."""
+    """The paper's title, e.g. `Figure 5: reconstructions by several systems`."""
     layout: Literal["systems", "steps", "classes"]
-    """The same images by every row; by one row at every number of steps; or class by class."""
+    """The same images from every row, or from one row at every number of steps, or class by class."""
 
 
 class Experiment(Config):
-    """A table or figure of the paper (or an ablation of ours), declaratively."""
+    """A declarative description of a table or figure of the paper, or of an ablation."""
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")
     kind: Literal["table", "figure", "ablation", "sweep"]
     title: str
     source: str
-    """Where it stands in the paper: `Table 4, Section 4.4`."""
+    """Location in the paper, e.g. `Table 4, Section 4.4`."""
     description: str
     rows: tuple[Row, ...] = Field(min_length=1)
     headline_steps: int = Field(default=8, ge=1)
-    """The number of decoding steps at which the published values hold."""
+    """Number of decoding steps of the published values."""
     claims: tuple[Claim, ...] = ()
     facts: tuple[str, ...] = ()
-    """Which of the rows' facts have a column, in order."""
+    """The rows' facts to show as columns, in order."""
     costs: bool = False
-    """Whether what the stages cost is a result: time, speed, memory, and a projection (Table 5)."""
+    """Whether the cost of the stages is a result: time, speed, memory, and a projection (Table 5)."""
     rates: bool = False
-    """Whether bits per image (of tokenizers), size and speed are shown beside the results (Tables 1, 2)."""
+    """Whether bits per image (of tokenizers), size and speed are shown next to the results (Tables 1, 2)."""
     curves: tuple[Curve, ...] = ()
     """Training curves that are results (Figures 4b, 9 to 14)."""
     analyses: tuple[str, ...] = ()
-    """What is measured of each trained row beside its evaluation: what every decoding step knows (Figure 4a),
+    """Analyses of each trained row in addition to its evaluation: what every decoding step knows (Figure 4a),
     what a context is worth (Appendix C)."""
     galleries: tuple[Gallery, ...] = ()
     """Pictures that are results (Figures 5 to 7)."""
     settings: tuple[Setting, ...] = ()
-    """The published configuration, to be shown beside the profile's own (Table 6)."""
+    """The published configuration, shown next to the profile's (Table 6)."""
     swept: tuple[str, ...] = ()
-    """The keys that a sweep varies; each row's overrides hold its values (`experiments.specs.sweep`)."""
+    """The keys that a sweep varies; the rows' overrides hold the values (`experiments.specs.sweep`)."""
 
     @property
     def place(self) -> tuple[int, bool, int, str]:
-        """Where it stands in lists: tables before figures, by number, what has none after what has."""
+        """Sort key for lists: by kind, then by number; experiments without a number come last."""
         kinds = get_args(type(self).model_fields["kind"].annotation)
         number = re.search(r"\d+", self.name)
         return kinds.index(self.kind), number is None, int(number[0]) if number else 0, self.name
@@ -193,9 +193,9 @@ class Experiment(Config):
         return self
 
     def steps_of(self, row: str) -> int:
-        """The number of decoding steps at which the published values of `row` hold."""
+        """Number of decoding steps of the published values of `row`."""
         return self.row(row).steps or self.headline_steps
 
     def row(self, name: str) -> Row:
-        """The row of that name, which there is."""
+        """The row named `name`, which must exist."""
         return next(row for row in self.rows if row.name == name)

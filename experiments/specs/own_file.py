@@ -1,7 +1,7 @@
-"""A Python file of the user's own: it may define an experiment or a study, and the parts that they use.
+"""The user's own Python file, which may define an experiment or a study, and the components that they use.
 
-A stored request names the file by its source, `{"name", "path", "sha256"}`, and a copy of it is kept beside
-the request: workers, jobs and reports import that copy, so they see the file as it was.
+A stored request names the file by its source, `{"name", "path", "sha256"}`, and a copy is kept next to the
+request: workers, jobs and reports import the copy, so they see the file as it was.
 """
 
 from __future__ import annotations
@@ -18,17 +18,17 @@ from sftok.io.unfinished import write_text
 
 
 def source_of(path: Path) -> dict[str, str]:
-    """The source that a request stores."""
+    """The source record that a request stores."""
     return {"name": path.stem, "path": str(path.absolute()), "sha256": _content(path)}
 
 
 def source_copy(source: Mapping[str, str]) -> str:
-    """The name of the copy: different versions do not replace each other."""
+    """The file name of the copy, different for each version."""
     return f"{source['name']}-{source['sha256'][:16]}.py"
 
 
 def keep_copy(source: Mapping[str, str], folder: Path) -> None:
-    """Copy the file into `folder` from where it was imported: its path, or the copy of an earlier request."""
+    """Copy the file into `folder` from where it was imported: its path, or an earlier request's copy."""
     module = sys.modules.get(source["name"])
     imported_from = Path(getattr(module, "__file__", None) or source["path"])
     copy = folder / source_copy(source)
@@ -37,9 +37,10 @@ def keep_copy(source: Mapping[str, str], folder: Path) -> None:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Import a Python file as the module of its name, so that configurations can name its parts `name:Class`.
+    """Import a Python file as a module of its name, so that configurations can refer to `name:Class`.
 
-    ConfigError, one line, if there is no such file, its name is taken, or it fails.
+    Raises:
+        ConfigError: there is no such file, its name is taken, or importing it fails.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: no such file")
@@ -47,19 +48,20 @@ def import_file(path: Path) -> ModuleType:
     known = sys.modules.get(name)
     if known is not None and Path(getattr(known, "__file__", None) or "") == path.absolute():
         return known
-    # The folder of the file may be on the path, and is if it is the current one.
+    # The folder of the file may be on `sys.path`; the current folder always is.
     found = importlib.util.find_spec(name) if name.isidentifier() and known is None else None
     if not name.isidentifier() or known is not None or (found and found.origin != str(path.absolute())):
         raise ConfigError(
-            f"{path}: {name!r} is the name of another module, or no module name; rename the file"
+            f"{path}: {name!r} is the name of another module, or not a valid one; rename the file"
         )
     return _load(name, path)
 
 
 def import_source(source: Mapping[str, str], folder: Path) -> ModuleType | None:
-    """Import the file that a stored request names, as it was at the time: its copy in `folder`.
+    """Import the file that a stored request names from its copy in `folder`.
 
-    ConfigError if the copy is missing, the file fails, or a changed version of it is imported already.
+    Raises:
+        ConfigError: the copy is missing, importing it fails, or a changed version is already imported.
     """
     if not source:
         return None

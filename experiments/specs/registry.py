@@ -1,4 +1,4 @@
-"""Finds the specs: each `EXPERIMENT` and `STUDY` in the modules of some packages or in a user's own file."""
+"""Finds the specs: each `EXPERIMENT` and `STUDY` in the modules of given packages or in a user's own file."""
 
 from __future__ import annotations
 
@@ -18,16 +18,20 @@ Spec = TypeVar("Spec", Experiment, Study)
 
 
 class Registry:
-    """The specs of some packages and of the user's own files."""
+    """The specs of given packages and of the user's own files."""
 
     def __init__(self, packages: Sequence[str]):
         self._packages = tuple(packages)
         self.source: dict[str, str] = {}
-        """The file that was added, if any; see `experiments.specs.own_file`."""
+        """The source of the added file, if any; see `experiments.specs.own_file`."""
         self._added: list[ModuleType] = []
 
     def add(self, path: Path) -> ModuleType:
-        """Add the specs of a Python file; ConfigError if it cannot be imported, or defines none."""
+        """Add the specs of a Python file.
+
+        Raises:
+            ConfigError: the file cannot be imported, or defines no spec.
+        """
         module = import_file(path)
         if not any(hasattr(module, name) for name in ("EXPERIMENT", "STUDY")):
             raise ConfigError(f"{path}: defines neither an EXPERIMENT nor a STUDY")
@@ -36,30 +40,43 @@ class Registry:
         return module
 
     def experiments(self) -> dict[str, Experiment]:
-        """The experiments by name, in the paper's order, with the rows that they take from one another.
+        """The experiments by name, in the paper's order, with borrowed rows filled in.
 
-        ConfigError if two modules use one name, or a row refers to one that does not exist.
+        Raises:
+            ConfigError: two experiments have the same name, or a row refers to one that does not exist.
         """
         found = self._find("EXPERIMENT", Experiment)
         in_order = sorted(found.values(), key=lambda experiment: experiment.place)
         return {experiment.name: _completed(experiment, found) for experiment in in_order}
 
     def studies(self) -> dict[str, Study]:
-        """The studies by name; ConfigError if two modules use one."""
+        """The studies by name.
+
+        Raises:
+            ConfigError: two studies have the same name.
+        """
         return dict(sorted(self._find("STUDY", Study).items()))
 
     def experiment(self, name: str) -> Experiment:
-        """The experiment of a name, or of a file `NAME.py`; ConfigError lists the choices."""
+        """The experiment with that name, or in a file `NAME.py`.
+
+        Raises:
+            ConfigError: the name is unknown; lists the choices.
+        """
         named = self._named(name, "EXPERIMENT", Experiment)
         return pick(self.experiments(), named, "experiment")
 
     def study(self, name: str) -> Study:
-        """The study of a name, or of a file `NAME.py`; ConfigError lists the choices."""
+        """The study with that name, or in a file `NAME.py`.
+
+        Raises:
+            ConfigError: the name is unknown; lists the choices.
+        """
         named = self._named(name, "STUDY", Study)
         return pick(self.studies(), named, "study")
 
     def _named(self, name: str, attribute: str, kind: type[Spec]) -> str:
-        """`name`, or that of the spec in the file `name`."""
+        """`name`, or the name of the spec in the file `name`."""
         if not name.endswith(".py"):
             return name
         return _spec_of(self.add(Path(name)), attribute, kind, name).name
@@ -91,14 +108,18 @@ def _spec_of(module: ModuleType, attribute: str, kind: type[Spec], where: str) -
 
 
 def pick(specs: Mapping[str, Spec], name: str, what: str) -> Spec:
-    """The spec of that name; ConfigError lists the choices if there is none."""
+    """The spec with that name.
+
+    Raises:
+        ConfigError: the name is unknown; lists the choices.
+    """
     if name not in specs:
         raise ConfigError(f"unknown {what} {name!r}: {choices_hint(name, specs)}")
     return specs[name]
 
 
 def _completed(experiment: Experiment, found: Mapping[str, Experiment]) -> Experiment:
-    """`experiment` with its borrowed rows: numbers and settings live once, in the table they are of."""
+    """`experiment` with its borrowed rows filled in, so that numbers and settings are defined only once."""
     if not any(row.as_in for row in experiment.rows):
         return experiment
     rows = [_borrowed(experiment, row, found) if row.as_in else row for row in experiment.rows]
@@ -108,12 +129,10 @@ def _completed(experiment: Experiment, found: Mapping[str, Experiment]) -> Exper
 def _borrowed(
     experiment: Experiment, row: Row, found: Mapping[str, Experiment], borrowers: tuple[str, ...] = ()
 ) -> Row:
-    """`row` filled in from the experiment that lends it, which may have borrowed it in turn."""
+    """`row` filled in from its lender, which may in turn have borrowed it."""
     lender = pick(found, row.as_in, "experiment")
     if lender.name in (experiment.name, *borrowers):
-        raise ConfigError(
-            f"{experiment.name}: row {row.name!r} stands in {lender.name}, which borrows it back"
-        )
+        raise ConfigError(f"{experiment.name}: row {row.name!r} is from {lender.name}, which borrows it back")
     names = [each.name for each in lender.rows]
     if row.name not in names:
         hint = choices_hint(row.name, names)

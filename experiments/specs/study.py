@@ -1,6 +1,6 @@
-"""What a study is: data that names what is searched, for what, with how many trials, drawn how.
+"""The definition of a study: data that names the search space, the objective, the trials and the sampler.
 
-Like an experiment's spec it has no control flow and imports no torch. See `ablations/` for the studies.
+Like an experiment's spec, it has no control flow and does not import torch. See `ablations/` for the studies.
 """
 
 from __future__ import annotations
@@ -13,34 +13,34 @@ from pydantic import Field, model_validator
 from sftok.config import Config
 
 EVALUATION = "evaluation."
-"""What keys of a study with a fixed checkpoint begin with."""
+"""Prefix of the keys that a study with a fixed checkpoint may search."""
 
 Scalar = str | int | float | bool
 
 
 class _Range(Config):
     keys: tuple[str, ...] = Field(min_length=1)
-    """The configuration values that it sets, all alike."""
+    """The configuration keys, which all get the same value."""
     low: float
     high: float
     log: bool = False
-    """Whether its logarithm is drawn evenly."""
+    """Whether values are drawn uniformly on a logarithmic scale."""
 
     @model_validator(mode="after")
     def _is_a_range(self) -> Self:
         if self.low >= self.high or (self.log and self.low <= 0):
-            raise ValueError(f"{self.keys[0]}: {self.low} to {self.high} is no range")
+            raise ValueError(f"{self.keys[0]}: {self.low} to {self.high} is not a range")
         return self
 
 
 class FloatRange(_Range):
-    """A real number between two others, both included."""
+    """A real number between two bounds, inclusive."""
 
     kind: Literal["float"] = "float"
 
 
 class IntRange(_Range):
-    """A whole number between two others, both included."""
+    """A whole number between two bounds, inclusive."""
 
     kind: Literal["int"] = "int"
     low: int
@@ -48,7 +48,7 @@ class IntRange(_Range):
 
 
 class Choice(Config):
-    """One of several values without an order."""
+    """One of several unordered values."""
 
     kind: Literal["choice"] = "choice"
     keys: tuple[str, ...] = Field(min_length=1)
@@ -59,38 +59,38 @@ Dimension = Annotated[FloatRange | IntRange | Choice, Field(discriminator="kind"
 
 
 class Objective(Config):
-    """The number that is searched for, in the profile's primary feature space on the validation split."""
+    """The metric to optimize, in the profile's primary feature space on the validation split."""
 
     metric: str = "rfid"
     steps: int = Field(default=8, ge=1)
-    """Decoding steps T; trials are evaluated at these alone."""
+    """Decoding steps T; trials are evaluated only at this number."""
     lower_is_better: bool = True
 
 
 class Sampler(Config):
-    """How trials are drawn. A trial's draws depend on the seed, its number, and the trials before it."""
+    """How trials are drawn; the draws depend on the seed, the trial's number and the earlier trials."""
 
     name: Literal["tpe", "random", "grid"] = "tpe"
-    """`grid` goes through all combinations of choices, in an order that the seed shuffles."""
+    """`grid` covers all combinations of choices, in an order shuffled with the seed."""
     seed: int = 0
     startup_trials: int = Field(default=10, ge=0)
-    """How many finished trials TPE wants before it stops drawing at random."""
+    """Number of finished trials before TPE stops drawing at random."""
 
 
 class MedianPruner(Config):
-    """Stops a trial whose training loss is above the median of the others' at the same step.
+    """Stops a trial whose training loss is above the median of the other trials at the same step.
 
-    Of use only where the loss means the same in every trial.
+    It is useful only if the loss is comparable between trials.
     """
 
     rungs: int = Field(default=8, ge=2)
-    """How often in a training it looks, at even distances."""
+    """Number of evenly spaced checks during training."""
     startup_trials: int = Field(default=4, ge=1)
-    """How many trials must have finished before any is stopped."""
+    """Number of trials that must finish before any is stopped."""
     warm_up_rungs: int = Field(default=2, ge=0)
-    """At how many rungs no trial is stopped yet."""
+    """Number of initial rungs at which no trial is stopped."""
     quantity: str = "reconstruction_loss"
-    """Of the training log; a rung's value is its mean since the rung before."""
+    """Quantity of the training log; a rung's value is its mean since the previous rung."""
 
 
 class Study(Config):
@@ -100,19 +100,19 @@ class Study(Config):
     title: str
     description: str
     experiment: str
-    """Whose row it starts from."""
+    """The experiment whose row is the starting point."""
     row: str
     space: Mapping[str, Dimension] = Field(min_length=1)
-    """What is searched, by a short name of ours."""
+    """The searched dimensions, by a short name."""
     objective: Objective = Objective()
     trials: int = Field(ge=1)
-    """In all: complete, pruned and failed ones."""
+    """Total number of trials, including pruned and failed ones."""
     sampler: Sampler = Sampler()
     pruner: MedianPruner | None = None
     training_seed: int = 100
-    """Of the tokenizers that are trained: none that a table reports, so that nothing is tuned on those."""
+    """Seed for training; tables use other seeds, so that nothing is tuned on their tokenizers."""
     fixed_checkpoint: bool = False
-    """Whether every trial measures the same trained tokenizer: only the evaluation is searched."""
+    """Whether all trials measure the same trained tokenizer, so that only the evaluation is searched."""
 
     @model_validator(mode="after")
     def _searches_what_it_may(self) -> Self:
@@ -131,5 +131,5 @@ class Study(Config):
         return self
 
     def overlay(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """The configuration values that a trial's `parameters` (by name) stand for."""
+        """The configuration values for a trial's `parameters` (by name)."""
         return {key: value for name, value in parameters.items() for key in self.space[name].keys}

@@ -1,7 +1,7 @@
 """Sweeps: an experiment built from the command line, whose rows are combinations of configuration values.
 
-The rows of the base experiment are replaced. What all of them change alike stays, every other value is the
-profile's, and each combination goes over both: so a key in which the base's own rows differ can be swept.
+They replace the rows of the base experiment. Changes that all its rows share are kept, every other value is
+the profile's, and each combination overrides both, so a key in which the base's rows differ can be swept.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from experiments.specs.experiment import Experiment, Row
 from sftok.config import ConfigError, overlap
 
 MAX_ROWS = 256
-"""Of a sweep: a grid grows as a product, and nobody means thousands of trainings."""
+"""Maximum number of rows of a sweep, because a grid grows as a product."""
 
 ONE_FOR_ALL = (
     "data",
@@ -32,7 +32,7 @@ ONE_FOR_ALL = (
     "judges",
     "generation.choice_split",
 )
-"""What all rows of a plan share: a data set and its splits, a device, what measures them, a given teacher."""
+"""Keys that all rows of a plan share: data, splits, device, the networks that measure, a given teacher."""
 
 Combination = Mapping[str, Any]
 """A value for each swept key: one row."""
@@ -41,9 +41,10 @@ Combination = Mapping[str, Any]
 def combinations(
     grids: Sequence[tuple[str, Sequence[Any]]], listed: Sequence[Combination]
 ) -> list[Combination]:
-    """Every entry of `listed` (or none) under the product of `grids`, the last grid fastest.
+    """Each entry of `listed`, if any, combined with the product of `grids`; the last grid varies fastest.
 
-    ConfigError if nothing is swept, too much is, or a key or combination occurs twice.
+    Raises:
+        ConfigError: nothing is swept, there are too many rows, or a key or combination occurs twice.
     """
     _check_keys([key for key, _ in grids], listed)
     count = max(1, len(listed)) * math.prod(len(values) for _, values in grids)
@@ -66,7 +67,7 @@ def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
     for entry in listed[1:]:
         if set(entry) != set(listed[0]):
             raise ConfigError(
-                f"every --list names the same keys: one has {', '.join(sorted(listed[0]))}, "
+                f"every --list must name the same keys: one has {', '.join(sorted(listed[0]))}, "
                 f"another {', '.join(sorted(entry))}"
             )
     keys = [*gridded, *(listed[0] if listed else ())]
@@ -83,7 +84,7 @@ def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
 
 
 def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experiment:
-    """The sweep over `swept` (all with the same keys) that starts from what the rows of `base` share."""
+    """The sweep over `swept` (all with the same keys), based on settings that all rows of `base` share."""
     keys = tuple(swept[0])
     common = _common_row(base)
     names = short_names(keys)
@@ -109,7 +110,7 @@ def swept_experiment(base: Experiment, swept: Sequence[Combination]) -> Experime
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
-    """The shortest endings of the dotted keys that tell them apart: `replacement_ratio`."""
+    """The shortest distinct endings of the dotted keys, e.g. `replacement_ratio`."""
     found = {}
     for key in keys:
         parts = key.split(".")
@@ -123,12 +124,12 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
 
 
 def value_text(value: Any) -> str:
-    """A swept value as a person writes it."""
+    """Format a swept value for people."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def _common_row(base: Experiment) -> dict[str, Any]:
-    """What all trained tokenizers of `base` are alike in: its variants, overrides and what is measured."""
+    """What all trained tokenizers of `base` share: variants, overrides and what is measured."""
     rows = [row for row in base.trained_rows if row.subject == "tokenizer"]
     if not rows:
         return {}
@@ -157,7 +158,7 @@ def _row(
     name = ".".join(f"{names[key]}-{value_text(value)}" for key, value in combination.items())
     label = ", ".join(f"{names[key]} {value_text(value)}" for key, value in combination.items())
     variants = tuple(common.get("variants", ()))
-    # A row that the paper has is that row: its published numbers hold, at its number of steps.
+    # A combination equal to a row of the paper has its published numbers and its number of steps.
     same = [row for row in base.trained_rows if row.overrides == overrides and row.variants == variants]
     known = same[0] if same and same[0].subject == "tokenizer" else None
     published = {"published": known.published, "steps": known.steps} if known else {}
@@ -166,7 +167,7 @@ def _row(
 
 
 def _told_apart(rows: Sequence[Row]) -> list[Row]:
-    """Rows whose names would be equal or long are named by a hash of what they change."""
+    """Give rows with equal or long names a hash of their changes as a suffix."""
     names = [row.name for row in rows]
     return [
         row

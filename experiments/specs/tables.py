@@ -1,4 +1,4 @@
-"""Reads tables that the paper prints from tab-separated files."""
+"""Reads the paper's tables from tab-separated files."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from experiments.specs.experiment import Row, Setting
 
 
 def read_table(package: str, file: str) -> list[dict[str, str]]:
-    """The lines of a file in a package, by the headings in its first line."""
+    """The lines of a file in a package, as dictionaries keyed by the headings in its first line."""
     with (importlib.resources.files(package) / file).open(encoding="utf-8") as lines:
         return list(csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE))
 
@@ -23,12 +23,12 @@ def read_rows(
     trained: Mapping[str, Mapping[str, Any]],
     apart: bool = False,
 ) -> tuple[Row, ...]:
-    """The rows of a published table: name, label, the value of `metric`, a note, and a column for each fact.
+    """Read the rows of a published table: name, label, the value of `metric`, a note, and a column per fact.
 
-    `file` and `source` say which weights its authors have released, if this package reads them.
+    The columns `file` and `source` name the weights that the authors released, if this package reads them.
 
-    Those in `trained` are run here, with these fields; the others are shown as published. A row that the
-    paper does not have leaves the rest of its line empty.
+    Rows in `trained` are run here, with the given fields; the others are shown as published. A row that is
+    not in the paper leaves the rest of its line empty.
     """
     lines = read_table(package, file)
     if unknown := trained.keys() - {line["name"] for line in lines}:
@@ -52,7 +52,7 @@ def read_rows(
 
 
 def read_settings(package: str, file: str) -> tuple[Setting, ...]:
-    """The settings in a file of a package: category, parameter, three stages, key and note."""
+    """Read settings from a file of a package: category, parameter, three stages, key and note."""
     return tuple(
         Setting.build({"published": tuple(line.pop(f"stage {number}") for number in (1, 2, 3)), **line})
         for line in read_table(package, file)

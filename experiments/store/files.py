@@ -1,4 +1,4 @@
-"""JSON files that are written whole or not at all, and read with a line that names the file."""
+"""JSON files, written atomically and read with errors that name the file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sftok.io.unfinished import unfinished
 
 
 class StoreError(RuntimeError):
-    """The store, or a file of it, cannot be used; the message names the path and the remedy."""
+    """The store or one of its files cannot be used; the message names the path and the remedy."""
 
 
 def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = False) -> None:
-    """Write `content` under a temporary name and rename it: a reader sees the old or the new file, whole.
+    """Write `content` under a temporary name and rename it, so that readers never see a partial file.
 
-    With `flush`, it is on the disk before it has its name: a power cut leaves no empty file.
+    With `flush`, the content is flushed to disk before the rename, so that a power cut leaves no empty file.
     """
     temporary = unfinished(path)
     try:
@@ -34,7 +34,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = False) -
 
 
 def write_first_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` unless the file exists; of several processes, on several machines, exactly one does."""
+    """Write `content` unless the file exists; exactly one of several processes or machines succeeds."""
     draft = unfinished(path)
     try:
         draft.write_text(json.dumps(content, indent=1, sort_keys=True))
@@ -62,7 +62,7 @@ def read_json(path: Path, remedy: str = "delete it and run again") -> dict[str, 
 
 
 def readable_json(path: Path) -> dict[str, Any] | None:
-    """`read_json`, but None for a damaged file, too."""
+    """Like `read_json`, but also None for a damaged file."""
     with contextlib.suppress(StoreError):
         return read_json(path)
     return None

@@ -1,8 +1,8 @@
-"""Lock files: two runners on one store never compute the same artifact at once.
+"""Lock files, so that two runners on one store never compute the same artifact at once.
 
-A lock is created exclusively and kept alive by touching it; shared file systems do not keep `fcntl` locks. It
-is stale once its owner's process is gone or has not touched it for a minute. Taking over a stale lock starts
-with renaming it away: only one of several contenders can win that rename.
+A lock is created exclusively and kept alive by touching it, because `fcntl` locks are unreliable on shared
+file systems. It is stale once its owner's process is gone or has not touched it for a minute. Taking over a
+stale lock starts with renaming it away, which only one of several contenders can do.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STALE_SECONDS = 60.0
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[bool]:
-    """Try to hold the lock `path` within the block; yields whether this process does. Never waits."""
+    """Try to hold the lock `path` within the block, without waiting; yields whether this process holds it."""
     token = uuid.uuid4().hex
     if not _create(path, token) and not _take_over(path, token):
         yield False
@@ -49,13 +49,13 @@ def owner(path: Path) -> dict[str, Any] | None:
 
 
 def is_stale(path: Path) -> bool:
-    """Whether the owner died while it held the lock; one that ends normally removes the file."""
+    """Whether the owner died while holding the lock; an owner that ends normally removes the file."""
     content = read(path)
     return content is not None and _is_dead(path, content)
 
 
 def read(path: Path) -> dict[str, Any] | None:
-    """What the owner wrote, dead or alive; None without a lock, empty if the file is damaged."""
+    """The owner's record, dead or alive; None without a lock, empty if the file is damaged."""
     try:
         content = json.loads(path.read_text())
     except FileNotFoundError:
@@ -74,7 +74,7 @@ def _create(path: Path, token: str) -> bool:
         "started": time.time(),
         "token": token,
     }
-    # The file appears with its content: it is written aside, then linked, which fails if the name is taken.
+    # The file must appear with its content: it is written aside and linked, which fails if the name is taken.
     draft = path.with_name(f".{path.name}.{token}")
     try:
         with draft.open("w") as file:
@@ -90,20 +90,20 @@ def _create(path: Path, token: str) -> bool:
 
 
 def _is_dead(path: Path, content: dict[str, Any]) -> bool:
-    """Whether the owner is gone; of a damaged lock only the age counts."""
+    """Whether the owner is gone; for a damaged lock only the age counts."""
     is_local = (content.get("host"), content.get("pids_of")) == (socket.gethostname(), _pid_namespace())
     if is_local and not _is_alive(content["pid"]):
         return True
     try:
         touched = path.stat().st_mtime
-        # This machine's clock is asked first, because the file server's costs a file.
+        # This machine's clock is checked first, because reading the file server's clock takes a file.
         return time.time() - touched > STALE_SECONDS and _now(path) - touched > STALE_SECONDS
     except FileNotFoundError:
         return False
 
 
 def _pid_namespace() -> str:
-    """Where process ids mean something: containers that share a host name may each have their own."""
+    """The namespace in which process ids are valid; containers with the same host name may differ in it."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:
@@ -111,13 +111,13 @@ def _pid_namespace() -> str:
 
 
 def _now(path: Path) -> float:
-    """The time by the clock that dates `path`; a file server's may differ from ours by more than a minute."""
+    """The time of the file server's clock, which may differ from this machine's by more than a minute."""
     probe = path.with_name(f".{path.name}.now.{uuid.uuid4().hex}")
     try:
         probe.touch()
         return probe.stat().st_mtime
     except OSError:
-        return time.time()  # a store that we may only read
+        return time.time()  # the store is read-only
     finally:
         with contextlib.suppress(OSError):
             probe.unlink(missing_ok=True)
@@ -143,7 +143,7 @@ def _take_over(path: Path, token: str) -> bool:
     except FileNotFoundError:
         return False
     if read(moved) != content:
-        # Another contender was faster, and what was moved is its live lock: put it back.
+        # Another contender was faster, and the moved file is its live lock: put it back.
         with contextlib.suppress(FileExistsError):
             os.link(moved, path)
         moved.unlink()
@@ -156,5 +156,5 @@ def _keep_alive(path: Path, token: str, stop: threading.Event) -> None:
     while not stop.wait(HEARTBEAT_SECONDS):
         with contextlib.suppress(OSError):
             if (read(path) or {}).get("token", token) != token:
-                return  # another process took the lock over and keeps it alive
+                return  # another process has taken over the lock
             os.utime(path)

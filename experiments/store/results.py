@@ -1,4 +1,4 @@
-"""What `result.json` of a finished artifact holds; whatever does not fit this record is not finished."""
+"""The content of `result.json`; an artifact whose file does not match this record is not finished."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Number = Annotated[float, Strict()]
 
 RESULT = "result.json"
 
-MAKE_AGAIN = "run the command again to make it again"
+MAKE_AGAIN = "run the command again to recompute it"
 
 
 class _Record(BaseModel):
@@ -21,10 +21,9 @@ class _Record(BaseModel):
 
 
 class Measured(_Record):
-    """One number: a line of the results.
+    """One measured number: a row of the results.
 
-    Further fields are coordinates, such as `steps`, `temperature`, `step`, `context`: what it was measured
-    at.
+    Further fields are coordinates of the measurement, such as `steps`, `temperature`, `step`, `context`.
     """
 
     subject: str
@@ -48,19 +47,19 @@ class Result(_Record):
 
     provenance: Provenance
     files: dict[str, int]
-    """The other files of the artifact with their sizes in bytes."""
+    """Sizes in bytes of the artifact's other files."""
     rows: tuple[Measured, ...] = ()
     metrics: dict[str, dict[str, Any]] = {}
-    """How each metric of `rows` describes itself."""
+    """The self-description of each metric in `rows`."""
     protocol: dict[str, Any] = {}
 
 
 def read_result(folder: Path) -> Result | None:
-    """The result of the artifact in `folder`; None if it is not there.
+    """The result of the artifact in `folder`; None if there is none.
 
     Raises:
         StoreError: the file is damaged or of another version, or another file of the artifact is missing or
-        cut.
+            truncated.
     """
     path = folder / RESULT
     content = read_json(path, MAKE_AGAIN)

@@ -1,17 +1,17 @@
-"""The store: a folder of finished artifacts, and beside them what is in progress, locked, failed, requested.
+"""The store: a folder of artifacts (finished or in progress), locks, failures and requests.
 
     artifacts/<kind>-<key>/   finished, never changed: config.json, result.json, metrics.jsonl, weights
     work/<kind>-<key>/        in progress: the same files, and the checkpoint to resume from
-    locks/                    who is making it
+    locks/                    which process is making an artifact
     failures/                 why the last attempt failed
-    requests/                 what was asked for: one file for each experiment and profile
+    requests/                 one file per requested experiment and profile
     cache/                    reference features, by content
     report/                   the HTML pages
     jobs/                     which cluster job makes which artifact; see `experiments.executors`
-    submissions/, snapshots/  what those jobs run and print
+    submissions/, snapshots/  the requests, code and logs of those jobs
 
-A work folder is renamed into `artifacts/` when it is complete, so an artifact is there whole or not at all.
-An artifact is finished if its `result.json` can be read and every file that it lists has its size.
+A complete work folder is renamed into `artifacts/`, so artifacts appear atomically. An artifact is finished
+if its `result.json` can be read and every file listed in it has the recorded size.
 """
 
 from __future__ import annotations
@@ -35,40 +35,40 @@ EXAMPLES = "examples.npz"
 """Strips of an evaluation: uint8 `[n, 3, H, W]` by name, `labels` `[n]` and `class_names`."""
 
 PER_IMAGE = "images.parquet"
-"""A line for each image of an evaluation."""
+"""A table with one row per image of an evaluation."""
 
 EXTREMES = "extremes.npz"
-"""The best and the worst reconstructions of an evaluation: uint8 `[n, 3, H, W]` by decoding."""
+"""The best and worst reconstructions of an evaluation: uint8 `[n, 3, H, W]` by decoding."""
 
 CHECKPOINT = "checkpoint.safetensors"
 TOKENS = "tokens-"
-"""How the files of ids begin, which `codes` and `tokens` are made of one by one."""
+"""Prefix of the files of ids, which `codes` and `tokens` write one by one."""
 
 PARTS = "part-"
-"""How the files of an unfinished evaluation begin."""
+"""Prefix of the partial files of an unfinished evaluation."""
 
 SCRATCH = (PROGRESS, CHECKPOINT)
-"""Files of a work folder that a finished artifact has no use for."""
+"""Files of a work folder that a finished artifact does not need."""
 
 LOST_OTHERS = "lost_others"
-"""In a failure's record: processes that made it together lost one of theirs, which could not say why."""
+"""Key in a failure's record: a process of the group was lost without giving a reason."""
 
 FOLDERS = ("artifacts", "work", "locks", "failures", "requests", "cache", "report")
 CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-"""What the operating system says when it is the place that is full or closed, and no bug."""
+"""Operating-system errors that mean a full or read-only disk, not a bug."""
 
 DENIED = (errno.EACCES, errno.EPERM)
-"""What it says of a folder that belongs to others."""
+"""Operating-system errors for a folder of another user."""
 
 PROBE_BYTES = 1 << 20
-"""Written and deleted before anything starts: a full disk may still take an empty file."""
+"""Size of a file written and deleted as a test, because a full disk may still accept an empty file."""
 
 A_DAY = 24 * 3600.0
-"""In seconds: what has been unfinished for longer was left by a process that was killed."""
+"""In seconds; older unfinished files were left by a killed process."""
 
 
 class Named(Protocol):
-    """An artifact, planned or stored: all that the store needs to know of it is its name."""
+    """An artifact, planned or stored; the store needs only its name."""
 
     @property
     def name(self) -> str:
@@ -76,7 +76,7 @@ class Named(Protocol):
 
 
 class Store:
-    """The artifacts under `root`. Reading never creates a file."""
+    """The artifacts under `root`; reading never creates files."""
 
     def __init__(self, root: Path):
         self.root = root.absolute()
@@ -85,7 +85,7 @@ class Store:
         """Create the folders.
 
         Raises:
-            StoreError: the place cannot be written to.
+            StoreError: the store cannot be written to.
         """
         try:
             for name in FOLDERS:
@@ -103,11 +103,11 @@ class Store:
             ) from None
 
     def folder(self, artifact: Named) -> Path:
-        """Where the finished artifact is, or will be."""
+        """The folder of the finished artifact, which may not exist yet."""
         return self.root / "artifacts" / artifact.name
 
     def work_folder(self, artifact: Named) -> Path:
-        """Where the artifact is being made."""
+        """The folder in which the artifact is being made."""
         return self.root / "work" / artifact.name
 
     def lock_path(self, artifact: Named) -> Path:
@@ -115,14 +115,14 @@ class Store:
         return self.root / "locks" / f"{artifact.name}.json"
 
     def is_done(self, artifact: Named) -> bool:
-        """True if the artifact is finished; a failed, partial or damaged one is not."""
+        """Whether the artifact is finished; failed, partial or damaged ones are not."""
         try:
             return self.result(artifact) is not None
         except StoreError:
             return False
 
     def result(self, artifact: Named) -> Result | None:
-        """The finished artifact's result; None while it is not finished.
+        """The artifact's result; None if it is not finished.
 
         Raises:
             StoreError: the artifact is damaged; the message names the file.
@@ -130,11 +130,11 @@ class Store:
         return read_result(self.folder(artifact))
 
     def lock(self, artifact: Named) -> AbstractContextManager[bool]:
-        """Hold the artifact's lock for a block; yields False if another process does."""
+        """Hold the artifact's lock for a block; yields False if another process holds it."""
         return locks.lock(self.lock_path(artifact))
 
     def open_work(self, artifact: Named, config: Mapping[str, Any]) -> Path:
-        """The work folder with `config.json` in it; files of an earlier attempt are kept."""
+        """Create the work folder and its `config.json`; files of an earlier attempt are kept."""
         folder = self.work_folder(artifact)
         folder.mkdir(parents=True, exist_ok=True)
         clear_unfinished(folder)
@@ -154,7 +154,7 @@ class Store:
             if not self.is_done(artifact):
                 self._make_way(artifact)
             if self.is_done(artifact):
-                # This process lost its lock while it slept; the other one's result is there, and equal.
+                # This process was suspended and lost its lock; the other one's result is identical.
                 self.discard_work(artifact)
             else:
                 work.rename(self.folder(artifact))
@@ -163,7 +163,7 @@ class Store:
         self.clear_failure(artifact)
 
     def _make_way(self, artifact: Named) -> None:
-        """Remove a damaged artifact; one that another process has finished just now is put back."""
+        """Remove a damaged artifact, but restore one that another process has just finished."""
         grave = unfinished(self.folder(artifact))
         with contextlib.suppress(FileNotFoundError):
             self.folder(artifact).rename(grave)
@@ -173,14 +173,14 @@ class Store:
         shutil.rmtree(grave, ignore_errors=True)
 
     def record_failure(self, artifact: Named, failure: Mapping[str, Any], first: bool = False) -> None:
-        """Remember why an attempt failed; its work folder stays, so that a retry resumes.
+        """Record why an attempt failed; the work folder is kept, so that a retry resumes.
 
-        With `first`, only if no other reason is there: what went wrong first explains the rest.
+        With `first`, an existing reason is kept, because the first failure explains the others.
         """
         (write_first_json if first else write_json)(self._failure_path(artifact), failure)
 
     def clear_failure(self, artifact: Named) -> None:
-        """Forget an earlier failure: a new attempt begins."""
+        """Delete the record of an earlier failure, before a new attempt."""
         self._failure_path(artifact).unlink(missing_ok=True)
 
     def failure(self, artifact: Named) -> dict[str, Any] | None:
@@ -191,11 +191,11 @@ class Store:
             return {"reason": str(error), "traceback": ""}
 
     def progress(self, artifact: Named) -> dict[str, Any] | None:
-        """How far the work is, if it is in progress."""
+        """The progress of the work; None if it is not in progress."""
         return readable_json(self.work_folder(artifact) / PROGRESS)
 
     def discard_work(self, artifact: Named) -> None:
-        """Delete what an unfinished attempt left."""
+        """Delete the files of an unfinished attempt."""
         shutil.rmtree(self.work_folder(artifact), ignore_errors=True)
 
     def _failure_path(self, artifact: Named) -> Path:

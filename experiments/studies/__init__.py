@@ -1,1 +1,1 @@
-"""Studies: processes share the trials through a journal, and the artifacts through the store."""
+"""Studies, whose processes share trials through a journal and artifacts through the store."""

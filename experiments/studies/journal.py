@@ -1,11 +1,11 @@
-"""The journal of a study: a file that every worker appends to, on any shared file system.
+"""The journal of a study: a file to which every worker appends, on any shared file system.
 
-A worker locks its trial (`experiments.store.locks`). A trial that is running and not locked was left by a
-worker that died or was stopped: the next worker takes it over, with its parameters, so that no trial is lost
-or drawn twice. A killed worker leaves a stale lock, which is how the kills of a trial are counted. Trials are
-handed out under a lock, too, one at a time.
+A worker locks its trial (`experiments.store.locks`). A running trial without a lock was left by a worker that
+died or was stopped; the next worker takes it over with its parameters, so that no trial is lost or drawn
+twice. A killed worker leaves a stale lock, by which the kills of a trial are counted. Trials are handed out
+one at a time, also under a lock.
 
-Optuna's own heartbeat and retry are only for databases, which shared file systems do not keep.
+Optuna's own heartbeat and retry need a database, which is unsafe on a shared file system.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from experiments.studies.trials import from_records
 POLL_SECONDS = 1.0
 
 KILLED = "killed"
-"""The attribute of a trial that counts the workers that were killed while they did it."""
+"""The attribute of a trial that counts the workers killed while running it."""
 
 
 class Journal:
-    """The trials of one study, in a file in `folder`; its locks are in the folder `locks_folder`.
+    """The trials of one study, in a file in `folder`, with locks in `locks_folder`.
 
     Raises:
         StoreError: a line of the file is damaged.
@@ -46,7 +46,7 @@ class Journal:
     def __init__(self, study: Study, identity: str, folder: Path, locks_folder: Path):
         folder.mkdir(parents=True, exist_ok=True)
         self._spec = study
-        # Values that change no trial, such as the device, give two journals one identity.
+        # Studies that differ only in values without effect on trials, such as the device, share an identity.
         self._locks, self._name = locks_folder, f"{folder.name}-{identity}"
         file = _JournalFile(folder / JOURNAL)
         try:
@@ -63,14 +63,15 @@ class Journal:
         self._restore(folder / TRIALS, identity)
 
     def trials(self) -> list[FrozenTrial]:
-        """All trials as they are now, by number."""
+        """The current state of all trials, by number."""
         return self.study.get_trials(deepcopy=False)
 
     @contextlib.contextmanager
     def hand_out(self, budget: int, stopped: Callable[[], bool]) -> Iterator[Trial | None]:
-        """A trial to do within the block: one that was left, or a new one if there are fewer than `budget`.
+        """A trial to run within the block: an abandoned one, or a new one if there are fewer than `budget`.
 
-        Waits while live workers do all that remain. Yields None once every trial has ended, or if `stopped`.
+        Waits while other workers are running all that remain. Yields None once every trial has ended, or if
+        `stopped`.
         """
         with contextlib.ExitStack() as held:
             trial, ended = None, False
@@ -83,11 +84,11 @@ class Journal:
             yield trial
 
     def exclusive(self) -> contextlib.AbstractContextManager[bool]:
-        """The lock for handing out trials and writing them down; yields False if another process has it."""
+        """The lock for handing out and recording trials; yields False if another process holds it."""
         return locks.lock(self._locks / f"study-{self._name}.json")
 
     def _next(self, budget: int, held: contextlib.ExitStack) -> tuple[Trial | None, bool]:
-        """A trial, locked in `held`, if there is one now; and whether there will be none."""
+        """A trial locked in `held`, or None, and whether all trials have ended."""
         trials = self.trials()
         running = [trial for trial in trials if trial.state is TrialState.RUNNING]
         for left in running:
@@ -99,7 +100,7 @@ class Journal:
         return self._take(self.trials()[drawn.number], held), False
 
     def _take(self, trial: FrozenTrial, held: contextlib.ExitStack) -> Trial | None:
-        """The trial with its parameters, locked, if no live worker does it and it has not ended."""
+        """Lock the trial and draw its parameters; None if a live worker is running it or it has ended."""
         attempt = contextlib.ExitStack()
         path = self._locks / f"trial-{self._name}-{trial.number}.json"
         killed = locks.is_stale(path)
@@ -116,7 +117,7 @@ class Journal:
         return ours
 
     def _restore(self, path: Path, identity: str) -> None:
-        """Add the trials that are in the record alone: the journal was damaged, and has been deleted."""
+        """Add trials that only the record has, after a damaged journal was deleted."""
         with contextlib.suppress(StoreError):
             record = read_study(path)
             while record and record.identity == identity and len(self.trials()) < len(record.trials):
@@ -126,7 +127,7 @@ class Journal:
 
 
 class _JournalFile(JournalFileBackend):
-    """Optuna's file, of which the damaged lines are named."""
+    """Optuna's journal file, with errors that name damaged lines."""
 
     def __init__(self, path: Path):
         self._path, self._line = path, 0
@@ -135,7 +136,7 @@ class _JournalFile(JournalFileBackend):
         super().__init__(str(path), lock_obj=lock)
 
     def read_logs(self, log_number_from: int) -> Generator[dict[str, Any], None, None]:
-        """The lines from a number on.
+        """The lines from number `log_number_from` on.
 
         Raises:
             StoreError: a line is damaged.
@@ -150,15 +151,15 @@ class _JournalFile(JournalFileBackend):
             raise self.damaged(str(error)) from None
 
     def damaged(self, why: str) -> StoreError:
-        """What to say of the line that was read last."""
+        """The error for the line that was read last."""
         return StoreError(
             f"{self._path}: line {self._line} is damaged ({why}); delete the file while no worker is "
-            f"running, and run the study again: it takes the trials from {TRIALS} beside it"
+            f"running, and run the study again, which restores the trials from {TRIALS}"
         )
 
 
 def mend(path: Path, lock: JournalFileOpenLock) -> None:
-    """Cut off last lines that a killed writer or a full disk left unfinished: Optuna would append to them."""
+    """Remove partial last lines, left by a killed writer or a full disk, to which Optuna would append."""
     if not path.exists():
         return
     lock.acquire()

@@ -1,7 +1,7 @@
-"""Reports a trial's training to the pruner, at a few rungs, and stops it where the pruner says so.
+"""Reports a trial's training loss to the pruner at several rungs, and stops pruned trials.
 
-It listens to the runner and reads the training logs of the store. So a rung has the same value whether the
-stage is trained now, was resumed, or was finished before.
+It listens to the runner and reads the training logs in the store, so a rung has the same value whether the
+stage is trained now, was resumed, or was already finished.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from experiments.store import Store
 
 
 class RungMedian(BasePruner):
-    """Prunes a trial whose loss at its last rung is above the median of the complete trials there.
+    """Prunes a trial whose loss at its last rung is above the median of the complete trials at that rung.
 
-    Optuna's median pruner takes the best value of any rung so far, but losses of different stages are not
-    comparable; and it takes a higher loss for a better one where the objective is maximized.
+    Optuna's median pruner uses the best value of any rung so far, but losses of different stages are not
+    comparable. It also treats a higher loss as better if the objective is maximized.
     """
 
     def __init__(self, config: MedianPruner):
@@ -44,7 +44,7 @@ class RungMedian(BasePruner):
 
 
 class TrialStop(Stop):
-    """A request to stop one trial: because all are asked to, or because the trial is not worth its time."""
+    """A request to stop one trial, because everything is to stop or the trial is pruned."""
 
     def __init__(self, every: Stop):
         super().__init__()
@@ -53,16 +53,16 @@ class TrialStop(Stop):
         """Why the trial is pruned, if it is."""
 
     def requested(self) -> bool:
-        """True once all are asked to stop or the trial is pruned."""
+        """Whether everything is to stop or the trial is pruned."""
         return bool(self.pruned) or self._every.requested()
 
     def request(self) -> None:
-        """Ask all to stop: a signal came."""
+        """Request everything to stop, after a signal."""
         self._every.request()
 
 
 class Rungs:
-    """A listener of the runner; `catch_up` reports what another process has trained."""
+    """A listener of the runner; `catch_up` reports stages that were trained elsewhere."""
 
     def __init__(
         self, trial: Trial, config: MedianPruner, stages: Sequence[Artifact], store: Store, stop: TrialStop
@@ -72,16 +72,16 @@ class Rungs:
         total = sum(stage.units for stage in stages)
         ends = (math.ceil(total * rung / config.rungs) for rung in range(1, config.rungs + 1))
         self._ends = [0, *dict.fromkeys(ends)]
-        """Where a rung ends, in steps of all stages together; the first is the start."""
+        """The ends of the rungs in steps over all stages, preceded by the start."""
         self._reported = 0
 
     def __call__(self, event: Event) -> None:
-        """Report the rungs that a training has reached."""
+        """Report the rungs that training has reached."""
         if isinstance(event, Progress):
             self._reach(event.artifact, event.done)
 
     def catch_up(self) -> None:
-        """Report the rungs of the stages that are finished."""
+        """Report the rungs of the finished stages."""
         for stage in self._stages:
             if not self._store.is_done(stage):
                 break
@@ -106,8 +106,8 @@ class Rungs:
         try:
             self._trial.report(mean, rung)
         except UpdateFinishedTrialError:
-            # This process was suspended, and another one has done the trial. The artifact must not record it
-            # as an error.
+            # This process was suspended, and another one has finished the trial. This is not an error of the
+            # artifact.
             self._stop.pruned = "ended by another worker"
             return
         if self._trial.should_prune():
@@ -117,7 +117,7 @@ class Rungs:
             )
 
     def _curve(self) -> list[tuple[int, float]]:
-        """Step, counted over all stages, and value of every line that is logged so far."""
+        """Step, counted over all stages, and value of every line logged so far."""
         found, offset = [], 0
         for stage in self._stages:
             place = self._store.folder if self._store.is_done(stage) else self._store.work_folder

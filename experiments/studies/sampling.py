@@ -1,7 +1,8 @@
-"""How trials are drawn: by number, so that neither workers nor interruptions change a draw.
+"""Samplers that draw trials by number, so that neither workers nor interruptions change a draw.
 
-Optuna's random samplers carry their state from trial to trial: two workers with one seed would draw the same
-trials, and a resumed study other trials than an uninterrupted one. Here each draw has a seed of its own.
+Optuna's random samplers carry state from trial to trial: two workers with one seed would draw the same
+trials, and a resumed study would draw different trials than an uninterrupted one. Here each draw has its own
+seed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from experiments.specs.study import Choice, FloatRange, Sampler, Study
 
 
 def draw(trial: Trial, study: Study) -> None:
-    """Give `trial` a value in every dimension in which it has none yet."""
+    """Draw a value of `trial` for every dimension that has none yet."""
     for name, dimension in study.space.items():
         if isinstance(dimension, Choice):
             trial.suggest_categorical(name, dimension.choices)
@@ -41,11 +42,11 @@ class _Grid(GridSampler):
     """Optuna's grid, whose n-th trial is the n-th combination."""
 
     def after_trial(self, *ended: Any) -> None:
-        """Do not end `Study.optimize` after the last combination, as nobody calls it here."""
+        """Do nothing, because ending `Study.optimize` after the last combination is not needed here."""
 
 
 class _ByNumber(RandomSampler):
-    """Draws each parameter on its own, from a seed made of the study's, the trial's number and its name."""
+    """Draws each parameter independently, seeded by the study's seed, the trial's number and its name."""
 
     def __init__(self, config: Sampler):
         super().__init__()
@@ -54,14 +55,14 @@ class _ByNumber(RandomSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
-        """The value of one parameter."""
+        """Draw the value of one parameter."""
         identity = f"{self._config.seed} {trial.number} {param_name}"
         seed = int.from_bytes(hashlib.sha256(identity.encode()).digest()[:4], "big")
         own: BaseSampler = RandomSampler(seed=seed)
         if self._config.name == "tpe":
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-                # The constant liar keeps concurrent trials apart.
+                # The constant liar keeps concurrent trials distinct.
                 startup = self._config.startup_trials
                 own = TPESampler(seed=seed, n_startup_trials=startup, multivariate=False, constant_liar=True)
         return own.sample_independent(study, trial, param_name, param_distribution)

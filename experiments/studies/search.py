@@ -1,4 +1,4 @@
-"""A study at one profile: what a trial needs, and what it is worth."""
+"""A study at one profile: plans its trials and reads their values."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from sftok.metrics.base import describe
 from sftok.metrics.quantity import Quantity
 
 SPLIT = "validation"
-"""What trials are measured on: never the images that tables report."""
+"""The split on which trials are measured, never the one that tables report."""
 
 
 class TrialFailed(RuntimeError):
@@ -31,23 +31,24 @@ class TrialFailed(RuntimeError):
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """A study with everything that decides its trials."""
+    """A study with everything that determines its trials."""
 
     study: Study
     experiment: Experiment
-    """The one that has the row which the study starts from."""
+    """The experiment with the row that is the starting point."""
     profile: Profile
     overrides: Mapping[str, Any]
     fingerprints: Mapping[str, str]
-    """Of the training and the validation images."""
+    """Fingerprints of the training and validation images."""
     source: Mapping[str, str] = field(default_factory=dict)
-    """The file outside the package that defines the study, if one does (`Registry.source`)."""
+    """The user's own file that defines the study, if any (`Registry.source`)."""
 
     def plan(self, parameters: Mapping[str, Any]) -> Plan:
-        """The artifacts of a trial, its evaluation last.
+        """The artifacts of a trial, with its evaluation last.
 
         Raises:
-            ConfigError: a value is out of range, or an override is what the study searches or measures.
+            ConfigError: a value is out of range, or an override conflicts with what the study searches or
+                measures.
         """
         measured = self._measured()
         if wrong := sorted(set(measured) & set(self.overrides)):
@@ -60,12 +61,12 @@ class Search:
         )
         seeds = (self.study.training_seed,)
         found = plan(trial, self.profile, seeds, {**self.overrides, **measured}, self.fingerprints)
-        # The teacher's own evaluation is for tables.
+        # The teacher's own evaluation is only for tables.
         needed = tuple(found.rows[0].evaluation.with_inputs())
         return replace(found, artifacts=needed, reference=None)
 
     def _measured(self) -> dict[str, Any]:
-        """The evaluation of a trial: of the objective alone, to cost no more than it must."""
+        """The evaluation settings of a trial, which measures only the objective, to save time."""
         primary = resolve(self.profile.overlay, self.overrides).evaluation.primary
         return {
             "evaluation.split": SPLIT,
@@ -74,10 +75,10 @@ class Search:
         }
 
     def check(self) -> None:
-        """Plan both ends of every range, and every choice, so that no trial fails on its configuration.
+        """Plan both ends of every range and every choice, so that no trial fails on its configuration.
 
         Raises:
-            ConfigError: a key or a value cannot be used.
+            ConfigError: a key or value is invalid.
         """
         first = self._first()
         for name, each in self.study.space.items():
@@ -85,7 +86,7 @@ class Search:
                 self.plan(first | {name: value})
 
     def example(self) -> Plan:
-        """The trial at the first end of every range: every trial needs what this one does."""
+        """The trial at the lower end of every range, which shares its requirements with all trials."""
         return self.plan(self._first())
 
     def _first(self) -> dict[str, Any]:
@@ -93,25 +94,25 @@ class Search:
         return {name: each.choices[0] if isinstance(each, Choice) else each.low for name, each in space}
 
     def identity(self) -> str:
-        """A hash of the study, except its length and texts, and of all that its trials have in common."""
+        """A hash of the study, except its length and texts, and of everything that its trials share."""
         content = self.study.model_dump(mode="json", exclude={"trials", "title", "description"})
         text = json.dumps([content, self.example().rows[0].evaluation.key], sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     def metric(self) -> Quantity | None:
-        """How the metric of the objective describes itself; None if the evaluation does not measure it."""
+        """The description of the objective's metric; None if the evaluation does not measure it."""
         metrics = describe(resolve(self.profile.overlay, self.overrides).evaluation.metrics)
         known = metrics.get(self.study.objective.metric)
         return None if known is None else Quantity.model_validate(known)
 
     def runnable(self) -> str:
-        """What `run` takes to run the experiment: its name, or the file that defines it."""
+        """The argument with which `run` runs the experiment: its name, or the file that defines it."""
         module = sys.modules.get(self.source.get("name", ""))
         own = getattr(module, "EXPERIMENT", None)
         return self.source["path"] if own and own.name == self.experiment.name else self.experiment.name
 
     def value(self, trial: Plan, store: Store) -> tuple[float, str]:
-        """The objective of a finished trial, and the feature space in which it was measured.
+        """The objective's value of a finished trial, and the feature space in which it was measured.
 
         Raises:
             StoreError: the evaluation is damaged.

@@ -1,4 +1,4 @@
-"""Trials of Optuna as records of ours, and back."""
+"""Converts Optuna's trials to records and back."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def to_record(trial: FrozenTrial) -> TrialRecord:
 
 
 def from_records(run: StudyRun) -> list[FrozenTrial]:
-    """The trials of a stored study, as Optuna has them; only their dates are other ones."""
+    """The trials of a stored study as Optuna trials, with new dates."""
     return [_from_record(run, trial) for trial in run.trials]
 
 

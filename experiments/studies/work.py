@@ -1,4 +1,4 @@
-"""Does the trials of a study, together with every other process that does."""
+"""Runs the trials of a study, together with other processes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from experiments.studies.search import Search, TrialFailed
 from sftok.config import ConfigError
 
 ATTEMPTS = 3
-"""How many attempts at a trial may be killed at the same point: the next one would be, too."""
+"""Maximum number of attempts at a trial that may be killed at the same point."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Worker:
-    """A process that does trials."""
+    """A process that runs trials."""
 
     search: Search
     journal: Journal
@@ -35,14 +35,14 @@ class Worker:
     data: DataSets
     stop: Stop
     listeners: Callable[[Trial, Plan], Sequence[Listener]] = lambda trial, planned: ()
-    """Who is told of the events of a trial."""
+    """Returns the listeners for a trial's events."""
 
     def work(self, budget: int, after_trial: Callable[[], object] = lambda: None) -> None:
-        """Do trials until `budget` of them have ended; calls `after_trial` after each.
+        """Run trials until `budget` of them have ended, calling `after_trial` after each.
 
         Raises:
-            Interrupted: asked to stop; whoever comes next resumes the trial.
-            StoreError: the store is full, or a file of it is damaged.
+            Interrupted: a stop was requested; the next worker resumes the trial.
+            StoreError: the store is full, or one of its files is damaged.
         """
         while True:
             with self.stop.on_signals(), self.journal.hand_out(budget, self.stop.requested) as trial:
@@ -50,7 +50,7 @@ class Worker:
                     raise Interrupted(f"stopped {self.search.study.name} between two trials")
                 if trial is None:
                     return
-                # Another worker has ended it if this process was suspended for so long that it seemed dead.
+                # Raised if this process was suspended for so long that another worker took over the trial.
                 with contextlib.suppress(UpdateFinishedTrialError):
                     self._do(trial)
                 after_trial()
@@ -77,12 +77,12 @@ class Worker:
         self.journal.study.tell(trial, value, state, skip_if_finished=True)
 
     def _refuse_what_kills(self, trial: Trial, planned: Plan) -> None:
-        """Fail a trial whose last attempts were killed and left nothing to resume from.
+        """Fail a trial whose last attempts were killed without progress.
 
-        A job that is killed after it wrote a checkpoint got further, so that may happen any number of times.
+        An attempt that is killed after writing a checkpoint has made progress, so it does not count.
 
         Raises:
-            TrialFailed: there were `ATTEMPTS` of them.
+            TrialFailed: `ATTEMPTS` attempts were killed.
         """
         reached = self._reached(planned)
         if trial.user_attrs.get("reached") != reached:
@@ -92,7 +92,7 @@ class Worker:
             raise TrialFailed(f"{ATTEMPTS} attempts were killed (by hand, or out of memory) with no progress")
 
     def _reached(self, planned: Plan) -> list[int]:
-        """What a kill does not undo: the number of finished artifacts, the time of the last checkpoint."""
+        """Progress that survives a kill: the number of finished artifacts and the time of the checkpoint."""
         left = [artifact for artifact in planned.artifacts if not self.store.is_done(artifact)]
         written = [0]
         for artifact in left:
@@ -101,11 +101,11 @@ class Worker:
         return [len(planned.artifacts) - len(left), max(written)]
 
     def _make(self, planned: Plan, trial: Trial, stop: TrialStop) -> None:
-        """Make what the trial needs; where trials are pruned, the training first.
+        """Make the trial's artifacts; if trials are pruned, training comes first.
 
         Raises:
             TrialFailed: an artifact failed.
-            Interrupted: pruned, or asked to stop.
+            Interrupted: the trial was pruned, or a stop was requested.
         """
         listeners = list(self.listeners(trial, planned))
         if self.search.study.pruner is not None:

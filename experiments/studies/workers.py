@@ -1,4 +1,4 @@
-"""Further processes that do trials of a study, each on a GPU of its own."""
+"""Additional processes that run trials of a study, each on its own GPU."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from experiments.executors.process import VISIBLE_GPUS, visible_gpus
 from experiments.executors.stop import INTERRUPTED, Stop, StopWithParent
 
 PARENT = "SFTOK_STUDY_PARENT"
-"""The environment variable in which a further process finds the process that started it."""
+"""The environment variable with the pid of the process that started an additional one."""
 
 
 @dataclass(frozen=True)
 class FurtherWorker:
-    """One of them."""
+    """An additional process and its log."""
 
     process: subprocess.Popen[bytes]
     log: Path
-    """What it prints."""
+    """The file with its output."""
 
     def died(self, no_value: bool) -> bool:
-        """Whether it failed; where the study has no value, every worker ends with exit code 1."""
+        """Whether it failed; if the study has no value, every worker ends with exit code 1."""
         return self.process.returncode not in {0, INTERRUPTED, *([1] if no_value else [])}
 
 
 def new_stop() -> Stop:
-    """The request to stop of this process: a further worker stops with the process that started it, too."""
+    """This process's request to stop; an additional worker also stops with the process that started it."""
     parent = os.environ.pop(PARENT, None)
     return StopWithParent(int(parent)) if parent else Stop()
 
 
 def copy_of(source: Mapping[str, str], folder: Path) -> Path:
-    """A copy in `folder` of the file that defines the study, for jobs that start after it has changed."""
+    """Copy the file that defines the study into `folder`, in case it changes before a job starts."""
     copy = folder / source["sha256"][:16] / f"{source['name']}.py"
     copy.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source["path"], copy)
@@ -47,9 +47,9 @@ def copy_of(source: Mapping[str, str], folder: Path) -> Path:
 
 @contextlib.contextmanager
 def further_workers(number: int, arguments: Sequence[str], folder: Path) -> Iterator[list[FurtherWorker]]:
-    """Run `python` with `arguments` in `number` processes; they print to files in `folder`.
+    """Run `python` with `arguments` in `number` processes, which print to files in `folder`.
 
-    Waits for all of them at the end of the block, and stops them if it ends with an exception.
+    The end of the block waits for all of them, and stops them first after an exception.
     """
     workers: list[FurtherWorker] = []
     gpus = visible_gpus()

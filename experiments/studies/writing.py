@@ -1,4 +1,4 @@
-"""Writes a study down as a record, for reports, and its best trial as an overlay that can be run."""
+"""Writes the record of a study for reports, and its best trial as an overlay for `run`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from experiments.studies.search import Search
 from experiments.studies.trials import to_record
 
 ENOUGH = 4
-"""Complete trials from which importances are computed."""
+"""Minimum number of complete trials for computing importances."""
 
 POLL_SECONDS = 0.05
 
@@ -40,11 +40,11 @@ def write_record(
     Args:
         search: the study.
         journal: its trials.
-        folder: where the files go.
-        budget: how many trials were asked for.
-        data: describes the data set.
-        command: the line that was typed.
-        options: the options of that line that a run of the best trial needs, too.
+        folder: folder for the files.
+        budget: requested number of trials.
+        data: description of the data set.
+        command: command line of the study.
+        options: options of the command line that a run of the best trial also needs.
     """
     while True:
         with journal.exclusive() as ours:
@@ -83,7 +83,7 @@ def _record(search: Search, study: optuna.Study, budget: int, data: str, command
 
 
 def importances(study: optuna.Study) -> dict[str, float] | None:
-    """PED-ANOVA, which compares the better trials with all; None where trials are too few, or all alike."""
+    """PED-ANOVA importances, from the better trials versus all; None for too few or equal values."""
     values = [trial.value for trial in study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))]
     if len(values) < ENOUGH or len(set(values)) == 1:
         return None

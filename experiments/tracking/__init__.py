@@ -1,1 +1,1 @@
-"""What MLflow is told of a run, and how it gets there: `delivery.sync`."""
+"""Sends the results of a run to MLflow: `delivery.sync`."""

@@ -1,4 +1,4 @@
-"""The way to MLflow: a SQLite file in the store, or the server that `MLFLOW_TRACKING_URI` names."""
+"""The connection to MLflow: a SQLite file in the store, or the server in `MLFLOW_TRACKING_URI`."""
 
 from __future__ import annotations
 
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
 DATABASE, FILES = "mlflow.db", "mlflow-artifacts"
 
 ENVIRONMENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
-"""Set always: nothing about a run leaves the machine but to the tracking server that the user named."""
+"""Always set, so that nothing leaves the machine except to the tracking server that the user names."""
 
 DEFAULTS = {
     "MLFLOW_LOGGING_LEVEL": "ERROR",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
-"""Set unless the user did: by its own defaults MLflow waits for minutes for a server that is away."""
+"""Set unless the user sets them; MLflow's defaults wait for minutes for an unreachable server."""
 
 
 class AddressError(ValueError):
-    """No database can have that address."""
+    """The database cannot have this address."""
 
 
 def server() -> str | None:
-    """The tracking server (or other place) that the user named, if any."""
+    """The tracking server (or other address) that the user set, if any."""
     return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
 def tracking_uri(store: Store) -> str:
-    """Where the runs of `store` are delivered to."""
+    """The address to which the runs of `store` are sent."""
     return server() or _sqlite(store.root / DATABASE)
 
 
@@ -44,7 +44,7 @@ def _sqlite(path: Path) -> str:
     """The address of a SQLite file.
 
     Raises:
-        AddressError: MLflow would look elsewhere; it decodes an address in one place and not in another.
+        AddressError: MLflow decodes the address inconsistently, and would look elsewhere.
     """
     if re.search(r"\?|%[0-9a-fA-F]{2}", str(path)):
         raise AddressError(
@@ -55,17 +55,17 @@ def _sqlite(path: Path) -> str:
 
 
 def connect(store: Store) -> MlflowClient:
-    """A client of that place, whose tables are made first if it is a file that is not there yet."""
+    """Connect to MLflow; a missing SQLite file is created with its tables first."""
     os.environ.update(ENVIRONMENT)
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
-    # Here, because its import is slow and needed only when there is something to deliver.
+    # Imported here, because the import is slow and needed only when there is something to deliver.
     from mlflow import MlflowClient
 
     for noisy in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.ERROR)
     if not server() and not (store.root / DATABASE).exists():
-        # Aside, and then moved: killed while it makes its tables, MLflow leaves a file it can never open.
+        # Created aside and then moved, because MLflow can never open a file whose creation was interrupted.
         draft = store.root / f".{DATABASE}.new"
         draft.unlink(missing_ok=True)
         MlflowClient(tracking_uri=_sqlite(draft)).search_experiments()

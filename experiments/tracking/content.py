@@ -1,4 +1,4 @@
-"""What MLflow is told about a finished row: parameters, tags, curves, numbers, files. Imports no MLflow."""
+"""MLflow's view of a finished row: parameters, tags, curves, numbers, files. Does not import MLflow."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from sftok.config import flat
 from sftok.io.arrays import read_arrays
 
 _FORBIDDEN = re.compile(r"[^\w\-.:/ ]", re.ASCII)
-"""What a metric of MLflow may not be named with, the `@` of an extractor's resolution among it."""
+"""Characters not allowed in MLflow's metric names, such as the `@` of an extractor's resolution."""
 
 _NOT_IN_NAMES = ("steps", "step", "temperature")
-"""Coordinates that are MLflow's step, or the same for all numbers of a row."""
+"""Coordinates that become MLflow's step, or are the same for all numbers of a row."""
 
 
 class Value(NamedTuple):
@@ -32,13 +32,13 @@ class Value(NamedTuple):
 
 
 def parameters(run: Run, row: RowState) -> dict[str, str]:
-    """The row's resolved configuration as text, under the dotted keys that `--set` takes."""
+    """The row's resolved configuration as text, by the dotted keys that `--set` takes."""
     values = flat(run.request.recipes[row.row]) | {"seed": row.seed}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in values.items()}
 
 
 def tags(run: Run, row: RowState) -> dict[str, str]:
-    """What identifies the row: its evaluation, the keys of everything it came from, protocol and commit."""
+    """Tags that identify the row: its evaluation, the keys of all its inputs, the protocol and the commit."""
     evaluation = run.results[row.evaluation.name]
     commit = evaluation.provenance.commit
     found = {
@@ -79,11 +79,11 @@ def curves(row: RowState) -> Iterator[Value]:
 
 
 def measurements(run: Run, row: RowState) -> Iterator[Value]:
-    """The row's numbers, as `rfid/classifier` at step T; at 0 where there are no decoding steps.
+    """The row's numbers, such as `rfid/classifier` at step T, or at 0 without decoding steps.
 
-    What each step of one decoding has is logged at that step; other coordinates are part of the name.
+    Numbers of single steps of one decoding are logged at that step; other coordinates are part of the name.
     """
-    # Imported here: it loads pandas, which is of no use if there is nothing to deliver.
+    # Imported here, because it loads pandas, which is needed only when there is something to deliver.
     from experiments.records.frame import coordinates, select
 
     lines = select(run.frame, row=row.row, seed=row.seed)
@@ -97,20 +97,20 @@ def measurements(run: Run, row: RowState) -> Iterator[Value]:
 
 
 def working_time(row: RowState) -> tuple[int, int]:
-    """Start and end in ms: the end is that of the last measurement, the length is what all parts took."""
+    """Start and end in ms, from the end of the last measurement and the total time of all parts."""
     end = max(map(_end, row.measurements))
     seconds = sum(part.seconds or 0.0 for part in (*row.training, *row.measurements))
     return int(1000 * (end - seconds)), int(1000 * end)
 
 
 def strip(path: Path) -> np.ndarray:
-    """`examples.npz` as one picture, uint8 `[H,W,3]`: a line of originals, then a line for each T.
+    """`examples.npz` as one picture, uint8 `[H,W,3]`: a row of originals, followed by a row for each T.
 
     Raises:
         ValueError: the file is damaged.
     """
     arrays = read_arrays(path).values()
-    lines = [array for array in arrays if array.ndim == 4]  # not the labels and class names
+    lines = [array for array in arrays if array.ndim == 4]  # without labels and class names
     return np.concatenate([np.concatenate(line.transpose(0, 2, 3, 1), axis=1) for line in lines])
 
 

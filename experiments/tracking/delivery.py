@@ -1,7 +1,7 @@
-"""Delivers finished rows to MLflow.
+"""Sends finished rows to MLflow.
 
-MLflow shows what the store holds: rows are imported from the store, so a tracking server that is away loses
-nothing, and the next delivery sends them. By default MLflow is a SQLite file in the store; look at it with
+Rows are imported from the store, so nothing is lost while a tracking server is unreachable: the next delivery
+sends them. By default MLflow is a SQLite file in the store; view it with
 `mlflow ui --backend-store-uri sqlite:///runs/mlflow.db --host 127.0.0.1`.
 """
 
@@ -29,7 +29,7 @@ class DeliveryError(RuntimeError):
 
 
 def sync(store: Store, run: Run, *, ask: bool = False) -> int:
-    """`deliver`, but a failure is only one line in the log; returns how many rows were delivered."""
+    """Like `deliver`, but only logs failures; returns the number of delivered rows."""
     try:
         return deliver(store, run, ask=ask)
     except DeliveryError as error:
@@ -38,9 +38,9 @@ def sync(store: Store, run: Run, *, ask: bool = False) -> int:
 
 
 def deliver(store: Store, run: Run, *, ask: bool = False) -> int:
-    """Import all finished rows of `run` that MLflow does not have yet; returns how many were delivered.
+    """Send all finished rows of `run` that MLflow does not have yet; returns the number of delivered rows.
 
-    The store remembers deliveries. With `ask`, MLflow is asked what it has: a server may have lost some.
+    The store remembers deliveries. With `ask`, MLflow itself is queried, because a server may have lost some.
 
     Raises:
         DeliveryError: the tracker cannot be used, or a row is damaged; the message says why and what to do.
@@ -50,7 +50,7 @@ def deliver(store: Store, run: Run, *, ask: bool = False) -> int:
     except StoreError as error:
         raise DeliveryError(f"MLflow: a row was not delivered: {error}") from error
     except Exception as error:
-        # Whatever is wrong with the tracker must not end a run: the numbers are in the store.
+        # Problems with the tracker must not end a run, because the numbers are in the store.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DeliveryError(f"MLflow: not delivered, {_remedy(store, error)} ({reason})") from error
 
@@ -58,7 +58,7 @@ def deliver(store: Store, run: Run, *, ask: bool = False) -> int:
 def _deliver(store: Store, run: Run, ask: bool) -> int:
     ledger, key = Ledger(store), request_key(run)
     done = {_delivery(key, row): row for row in run.rows if row.status == "done"}
-    # A parent that is running needs no update; one that ended without a new row does, as by a late failure.
+    # A running parent needs no update; one that ended without a new row, e.g. by a late failure, does.
     ended = {f"{key}={standing(run)}"} - {f"{key}={RUNNING}"}
     if not ask and all(delivery in ledger for delivery in done.keys() | ended):
         return 0
@@ -94,7 +94,7 @@ def _delivery(key: str, row: RowState) -> str:
 
 @contextlib.contextmanager
 def _alone(store: Store) -> Iterator[None]:
-    """One process at a time: several that create MLflow's database at once break it.
+    """Allow only one process at a time, because creating MLflow's database concurrently breaks it.
 
     Raises:
         TimeoutError: another process takes too long.

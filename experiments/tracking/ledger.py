@@ -1,4 +1,4 @@
-"""What was delivered to MLflow, remembered in the store."""
+"""Record in the store of what was delivered to MLflow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LEDGER = "mlflow-delivered.json"
 
 
 class Ledger:
-    """What was delivered where: only a cache, so that MLflow is not even imported when nothing is new."""
+    """Deliveries by destination: a cache, so that MLflow is not imported when nothing is new."""
 
     def __init__(self, store: Store):
         self._path = store.root / LEDGER
@@ -25,13 +25,13 @@ class Ledger:
         return not lost and delivery in self._read().get(self._destination, ())
 
     def add(self, delivery: str) -> None:
-        """Remember a delivery."""
+        """Record a delivery."""
         known = self._read()
         known[self._destination] = sorted({*known.get(self._destination, ()), delivery})
         write_json(self._path, known)
 
     def stand(self, request: str, standing: str) -> None:
-        """Remember what was said last of a request's parent run."""
+        """Record the latest status sent for a request's parent run."""
         known = self._read()
         others = [each for each in known.get(self._destination, ()) if not each.startswith(f"{request}=")]
         write_json(self._path, known | {self._destination: sorted([*others, f"{request}={standing}"])})

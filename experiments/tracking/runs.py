@@ -1,6 +1,6 @@
-"""A request's runs in MLflow: a parent, and in it a nested run per row and seed.
+"""A request's runs in MLflow: a parent run, with a nested run per row and seed.
 
-A nested run is marked finished last, so one that is not finished was cut off: it is deleted and made again.
+A nested run is marked as finished last, so an unfinished one was interrupted, and is deleted and made again.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from experiments.tracking.connection import FILES, connect, server
 EXPERIMENT = "sftok"
 
 METRICS_A_BATCH, PARAMETERS_A_BATCH, PARAMETER_LENGTH = 1000, 100, 6000
-"""MLflow's limits of one call, and of a parameter's text."""
+"""MLflow's limits per call, and on the length of a parameter."""
 
 RUNNING = "RUNNING"
 
 
 class Tracker:
-    """The runs of one request in MLflow. One process at a time on a store: see `delivery`."""
+    """The runs of one request in MLflow, for one process at a time per store (see `delivery`)."""
 
     def __init__(self, store: Store, run: Run):
-        """Connect, and find or make the experiment and the parent run."""
+        """Connect, and find or create the experiment and the parent run."""
         self._run, self._request = run, run.request
         self._client = connect(store)
         self._experiment = self._find_experiment(store)
         self._parent = self._find_parent()
 
     def deliver(self, delivery: str, row: RowState) -> bool:
-        """Make the row's nested run; False if MLflow has it already.
+        """Create the row's nested run; returns False if MLflow already has it.
 
         Raises:
             StoreError: a training log of the row is damaged.
@@ -66,7 +66,7 @@ class Tracker:
         return True
 
     def close(self) -> None:
-        """Say on the parent run how the request stands."""
+        """Update the status of the parent run."""
         status = standing(self._run)
         if status == RUNNING:
             self._client.update_run(self._parent, status=RUNNING)
@@ -78,12 +78,12 @@ class Tracker:
         return " (numbers mean nothing)" if self._request.meaningless else ""
 
     def _find_experiment(self, store: Store) -> str:
-        # A server keeps files where it is configured to; beside the SQLite file we say where.
+        # A server stores files as configured; for the SQLite file they go next to it.
         place = None if server() else store.root / FILES
         name = EXPERIMENT
         found = self._client.get_experiment_by_name(name)
         if found is not None and place is not None and not _is_at(found.artifact_location, place):
-            # The store was moved; that experiment's files would still be written to the old place.
+            # The store was moved, but files of this experiment would still be written to the old place.
             name = f"{EXPERIMENT} ({store.root})"
             found = self._client.get_experiment_by_name(name)
         if found is not None:
@@ -135,18 +135,18 @@ class Tracker:
         for name in (RESULT, CONFIG):
             self._client.log_artifact(run_id, str(folder / name), place)
         if (folder / EXAMPLES).exists():
-            # A damaged file has no picture, and keeps nothing else from being delivered; the page names it.
+            # A damaged file has no picture, which must not prevent the delivery; the page reports it.
             with contextlib.suppress(ValueError):
                 self._client.log_image(run_id, content.strip(folder / EXAMPLES), "examples.png")
 
 
 def _is_at(location: str, place: Path) -> bool:
-    """Whether a file URI is `place`, perhaps by another way there, as through a link."""
+    """Whether a file URI is `place`, possibly through a link."""
     return Path(url2pathname(urlsplit(location).path)).resolve() == place.resolve()
 
 
 def request_key(run: Run) -> str:
-    """A hash of the table, the profile, the overrides and the data: equal requests share a parent run."""
+    """A hash of table, profile, overrides and data; requests with equal keys share a parent run."""
     request = run.request
     data = request.by_name[request.rows[0].evaluation].data if request.rows else {}
     identity = [request.name, request.profile, request.overrides, data]
@@ -154,7 +154,7 @@ def request_key(run: Run) -> str:
 
 
 def standing(run: Run) -> str:
-    """MLflow's word for how the rows stand; a request without rows has no parent run to end."""
+    """MLflow's status for the rows; without rows, there is no parent run to end."""
     statuses = {row.status for row in run.rows}
     if not statuses or not statuses <= {"done", "failed"}:
         return RUNNING

@@ -2,13 +2,13 @@
 
 A section is a module with
 
-- `ORDER`: pages show sections by ascending order
+- `ORDER`: pages show sections in ascending order
 - `TITLE`: its entry in the page's list of contents
-- `applies(run) -> bool`: whether a page of this run has it
+- `applies(run) -> bool`: whether a page of this run has the section
 - `render(run) -> Markup`: its HTML, usually made by `reports.html.section`
 
-The name of the module is the section's anchor. A user's own experiment file may have sections, too:
-any objects with these attributes in `SECTIONS`.
+The module's name is the section's anchor. A user's own experiment file may also define sections, as a list
+`SECTIONS` of objects with these attributes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Section(Protocol):
-    """What a module of this folder provides."""
+    """The interface of the modules in this folder."""
 
     ORDER: int
     TITLE: str
@@ -45,16 +45,16 @@ class Section(Protocol):
 
 
 def ordered(own: Sequence[Section] = ()) -> list[Section]:
-    """The sections of this folder and an experiment's own ones, in the order of a page."""
+    """The sections of this folder and an experiment's own sections, in page order."""
     return sorted([*_found(), *own], key=lambda section: section.ORDER)
 
 
 def of_own_file(request: StoredRequest, requests: Path) -> Sequence[Section]:
-    """The `SECTIONS` of the user's own file that defines the experiment; none, and a warning, if it fails.
+    """The `SECTIONS` of the user's own file that defines the experiment; empty, with a warning, if it fails.
 
     Args:
-        request: of the experiment.
-        requests: the folder of stored requests, with the file's copy.
+        request: request of the experiment.
+        requests: folder of stored requests, with the copy of the file.
     """
     try:
         return getattr(import_source(request.source, requests), "SECTIONS", ())

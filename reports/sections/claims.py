@@ -1,4 +1,4 @@
-"""What the paper claims, and what was found here."""
+"""The claims of the paper, and their verdicts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def applies(run: Run) -> bool:
 
 
 def render(run: Run) -> Markup:
-    """Each claim with its verdicts, and what would decide those that lack seeds."""
+    """Each claim with its verdicts, and the remedy for claims that lack seeds."""
     shown = [
         (claim, [(verdict, compared(run, verdict)) for verdict in verdicts])
         for claim, verdicts in by_claim(run)

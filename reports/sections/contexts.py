@@ -1,4 +1,4 @@
-"""What a context is worth (Appendix C): whatever was measured at a share of visible codes."""
+"""What a context is worth (Appendix C): all numbers measured by share of visible codes."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ ORDER, TITLE = 50, "Context by context"
 
 NOTE = (
     "All contexts of a visible share are measured at the same masked positions. The first-step prediction "
-    "comes from the tokens alone, so it holds no information about the true codes beyond them: what own "
-    "codes gain is computing, and a second pass over the whole prediction and a deeper decoder are its "
-    "controls. The bound is the accuracy that the model's own distribution promises: C.2's, if that "
-    "distribution were the true one; above the accuracy, the decoder is too sure. Bands are 95 % intervals "
-    "over seeds."
+    "comes from the tokens alone, so it holds no information about the true codes beyond them: a decoder "
+    "gains only computation from its own codes, for which a second pass over the whole prediction and a "
+    "deeper decoder are the controls. The bound is the accuracy that the model's own distribution promises, "
+    "which would be C.2's if that distribution were the true one; a bound above the accuracy means that the "
+    "decoder is overconfident. Bands are 95 % intervals over seeds."
 )
 
 
@@ -29,13 +29,13 @@ def applies(run: Run) -> bool:
 
 def render(run: Run) -> Markup:
     """All numbers, and a chart for each difference between two contexts."""
-    caption = "By the share of the codes that is visible, and by context where a number has one."
+    caption = "By the visible share of the codes, and by context if a number has one."
     table = pivot(run, measured_at(run, "visible"), "visible", "{:.0%} visible", caption)
     return section(run, TITLE, Note(NOTE), table, Charts(drawn(run), rows_legend(run)))
 
 
 def drawn(run: Run) -> tuple[Chart, ...]:
-    """A chart for each quantity that is of no single context: the differences between two."""
+    """A chart for each quantity that compares two contexts."""
     numbers = measured_at(run, "visible")
     if "context" in numbers:
         numbers = numbers[numbers["context"].isna()]

@@ -1,4 +1,4 @@
-"""What training cost by row and stage, and what it would cost at the paper's size (Table 5)."""
+"""The cost of training by row and stage, and its projection to the paper's size (Table 5)."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COLUMNS = (
 
 
 def applies(run: Run) -> bool:
-    """Whether costs are a result of the experiment, and a stage is done."""
+    """Whether costs are a result of the experiment and a stage is done."""
     return run.experiment.costs and not stage_costs(run).empty
 
 
@@ -45,9 +45,9 @@ def table(run: Run) -> Table:
     stages = stage_costs(run).groupby(["row", "stage"], sort=False)
     lines = tuple(_line(run.label(row), stage, costs) for (row, stage), costs in stages)
     caption = (
-        "Measured on this machine, mean over seeds; and what the same stage would take at the paper's "
-        f"size: counted operations of a training step, times images, at {GPU_FLOPS / 1e12:g} TFLOP/s per "
-        "GPU, a fifth of an RTX 4090's peak in fp16, and at the measured rate of this machine."
+        "Measured on this machine, mean over seeds; and projected to the paper's size: counted operations "
+        f"of a training step, times images, at {GPU_FLOPS / 1e12:g} TFLOP/s per GPU, a fifth of an RTX "
+        "4090's peak in fp16, and at the measured rate of this machine."
     )
     heads = (("", 2), ("Measured here", 6), ("At the paper's size, projected", 2))
     return Table(caption, COLUMNS, (Group("", lines),), heads)

@@ -18,16 +18,16 @@ from reports.tables import display_order
 ORDER, TITLE = 110, "Over decoding steps"
 
 MAIN = ("rfid", "gfid", "is")
-"""Metrics with a chart in every feature space; the others have one in the primary space."""
+"""Metrics with a chart in every feature space; others have one only in the primary space."""
 
 
 def applies(run: Run) -> bool:
-    """Whether a metric of features was measured at several T; a page about costs shows no quality."""
+    """Whether a metric of features was measured at several T; pages about costs do not show quality."""
     return not run.experiment.costs and bool(drawn(run, of_features=True))
 
 
 def render(run: Run) -> Markup:
-    """The charts of metrics of features; the others are among all numbers."""
+    """The charts of metrics of features; other metrics are in the section of all numbers."""
     note = (
         "Bands are 95 % intervals over seeds; dashed lines are the teacher's own reconstruction and the real "
         "images."
@@ -37,7 +37,7 @@ def render(run: Run) -> Markup:
 
 @lru_cache(maxsize=2)
 def drawn(run: Run, of_features: bool) -> list[Chart]:
-    """A chart for each metric in each feature space that was measured at more than one T."""
+    """A chart for each metric and feature space measured at more than one T."""
     measured = plain(run.frame)
     charts = []
     for metric in display_order(run, measured["metric"].unique()):

@@ -1,4 +1,4 @@
-"""What failed, and files of the store that cannot be read, each with its remedy."""
+"""Failures, and unreadable files of the store, each with its remedy."""
 
 from __future__ import annotations
 

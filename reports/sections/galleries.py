@@ -27,22 +27,22 @@ from reports.pictures import (
 ORDER, TITLE = 30, "Pictures"
 
 BRIGHTER = 2
-"""Differences are shown so many times as bright, or most of them would be black."""
+"""Factor by which differences are brightened, because most of them would be black otherwise."""
 
 
 def applies(run: Run) -> bool:
-    """Whether the experiment has galleries, and a row that can be shown."""
+    """Whether the experiment has galleries and a row to show."""
     return bool(run.experiment.galleries) and bool(drawn(run))
 
 
 def render(run: Run) -> Markup:
-    """The galleries, and which systems of the paper they cannot show."""
+    """The galleries, and the systems of the paper that they cannot show."""
     seed = run.request.seeds[0]
     note = f"Seed {seed}, the first evaluated images of each class; T is the number of decoding steps."
     if any(each.layout != "classes" for each in run.experiment.galleries):
         note += (
-            f" Differences are absolute, black where there is none, and shown {BRIGHTER} times as bright; "
-            "their mean, in gray levels of 255, is not."
+            f" Absolute differences are shown {BRIGHTER} times as bright, with black for none; their mean, "
+            "in gray levels out of 255, is not scaled."
         )
     absent = ", ".join(row.label for row in run.experiment.rows if not row.trained)
     missing = [Note(f"Not trained here, so not in the picture: {absent}.", "small")] if absent else []
@@ -51,7 +51,7 @@ def render(run: Run) -> Markup:
 
 @lru_cache(maxsize=1)
 def drawn(run: Run) -> list[Gallery]:
-    """The galleries at the run's first seed, of the rows that are done, and what cannot be read."""
+    """The galleries of finished rows at the run's first seed, and reports of unreadable files."""
     found: dict[str, Examples] = {}
     problems = []
     for state in run.rows:
@@ -69,7 +69,7 @@ def drawn(run: Run) -> list[Gallery]:
 
 
 def difference(left: Images, right: Images) -> Images:
-    """|left - right| by channel, `BRIGHTER` times as bright, cut off at white.
+    """|left - right| by channel, `BRIGHTER` times as bright, clipped at white.
 
     Raises:
         ValueError: the shapes differ.
@@ -81,7 +81,7 @@ def difference(left: Images, right: Images) -> Images:
 
 
 def _systems(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gallery]:
-    """Figure 5: the originals, and of every system its reconstructions and what they get wrong."""
+    """Figure 5: the originals, and the reconstructions of every system with their errors."""
     first = next(iter(found.values()))
     original = first["original"][:MAX_IMAGES]
     lines = [("original", original)]
@@ -96,7 +96,7 @@ def _systems(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Ga
 
 
 def _steps(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gallery]:
-    """Figure 7: of each row every number of steps, what it gets wrong, and what the steps change."""
+    """Figure 7: each row at every number of steps, the errors, and the change between steps."""
     for row, examples in found.items():
         original = examples["original"][:MAX_IMAGES]
         images = {step_label(name): examples[name][:MAX_IMAGES] for name in step_names(examples)}
@@ -109,7 +109,7 @@ def _steps(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gall
 
 
 def _classes(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Gallery]:
-    """A line for each class: its images, each followed by what every row makes of it."""
+    """A line for each class: its images, each followed by the reconstructions of all rows."""
     first = next(iter(found.values()))
     names = class_names(first, len(first["original"]))
     shown = [first["original"], *(ex[_shown(run, row, ex)] for row, ex in found.items())]
@@ -126,7 +126,7 @@ def _classes(run: Run, title: str, found: Mapping[str, Examples]) -> Iterator[Ga
 
 
 def _shown(run: Run, row: str, examples: Examples) -> str:
-    """The reconstruction at the headline's number of steps if there is one, else at the largest."""
+    """The name of the reconstruction at the headline's number of steps or, without one, at the largest."""
     wanted = f"T{run.experiment.steps_of(row)}"
     return wanted if wanted in examples else step_names(examples)[-1]
 

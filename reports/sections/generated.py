@@ -1,4 +1,4 @@
-"""Generated images by class, as they come from the generators (Table 2)."""
+"""Unselected generated images by class (Table 2)."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ ORDER, TITLE = 130, "Generated images"
 
 
 def applies(run: Run) -> bool:
-    """Whether a finished row generates."""
+    """Whether a finished row has generated images."""
     return bool(drawn(run))
 
 
 def render(run: Run) -> Markup:
-    """A gallery for each row, a line for each class."""
+    """A gallery for each row, with a line for each class."""
     return section(run, TITLE, Note("The first samples of each class, one line per class."), *drawn(run))
 
 
 @lru_cache(maxsize=1)
 def drawn(run: Run) -> list[Gallery]:
-    """The samples of every finished row that generates, at the run's first seed."""
+    """The samples of every finished row with a generator, at the run's first seed."""
 
     def draw(state: RowState, label: str, examples: Examples) -> Gallery:
         samples = (name for name in examples if re.fullmatch(r"S\d+", name))
-        # An array has one sample of each class; a strip is a class.
+        # Each array has one sample per class; each strip is one class.
         arrays = [examples[name] for name in sorted(samples, key=lambda name: int(name[1:]))]
         by_class = np.stack(arrays, axis=1)
         names = [str(examples["class_names"][label]) for label in examples["labels"]]

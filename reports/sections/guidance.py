@@ -1,4 +1,4 @@
-"""How guidance and temperature of each generator were chosen: every point of the grid with its gFID."""
+"""The choice of each generator's guidance and temperature: every point of the grid with its gFID."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORDER, TITLE = 140, "Guidance"
 
 
 class SamplingPoint(BaseModel):
-    """One way to sample, with the gFID that it gave on the images of the choice."""
+    """A point of the grid, with its gFID on the images used for the choice."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -26,7 +26,7 @@ class SamplingPoint(BaseModel):
 
     @property
     def words(self) -> str:
-        """`guidance linear up to 3, temperature 1`; a scale of 0 is no guidance."""
+        """Description such as `guidance linear up to 3, temperature 1`; a scale of 0 is no guidance."""
         guidance = "no guidance"
         if self.guidance_scale:
             how = "constant at" if self.guidance_schedule == "constant" else f"{self.guidance_schedule} up to"
@@ -35,7 +35,7 @@ class SamplingPoint(BaseModel):
 
 
 class Sampling(BaseModel):
-    """How the guidance of a generator was chosen, on images that are not those of the evaluation."""
+    """The choice of a generator's guidance, on images other than the evaluation's."""
 
     points: tuple[SamplingPoint, ...]
     chosen: SamplingPoint
@@ -55,7 +55,7 @@ def render(run: Run) -> Markup:
 
 
 def grid(run: Run) -> Table:
-    """A line for each point of the grid; the one that was chosen for a row and seed is marked."""
+    """A line for each point of the grid; the point chosen for each row and seed is marked."""
     made = [(state, sampling) for state in run.rows if (sampling := sampling_of(run, state))]
     points = [point for _, sampling in made for point in sampling.points]
     decimals = decimals_for(estimate([point.gfid]) for point in points)
@@ -71,15 +71,15 @@ def grid(run: Run) -> Table:
         for _, sampling in made
     )
     caption = (
-        f"gFID of {'; '.join(places)}. ★ marks the sampling that was chosen for the row and seed; the images "
-        "of the evaluation play no part in it."
+        f"gFID of {'; '.join(places)}. ★ marks the point chosen for the row and seed; the evaluation's "
+        "images were not used for the choice."
     )
     heads = (Column(run.label(state.row), (f"seed {state.seed}",)) for state, _ in made)
     return Table(caption, (Column("Sampling"), *heads), (Group("", tuple(lines)),), best="chosen")
 
 
 def sampling_of(run: Run, state: RowState) -> Sampling | None:
-    """How the guidance of a row was chosen; None before that, and for rows that generate nothing."""
+    """The choice of a row's guidance; None if it is not made yet or the row has no generator."""
     result = run.results.get(run.input_of(state.evaluation, "guidance"))
     try:
         return Sampling.model_validate(result.model_extra) if result else None

@@ -1,4 +1,4 @@
-"""The calibration of the feature spaces: what each says of images that were made worse in known ways."""
+"""The calibration of the feature spaces: their response to images degraded in known ways."""
 
 from __future__ import annotations
 
@@ -23,20 +23,21 @@ ORDER, TITLE = 35, "Calibration"
 MIXED = "blurred_to_"
 
 READING = (
-    "Each chart: how FID changes from that of the undistorted reconstruction, as a share of the largest "
-    "change; mean over draws with its 95 % interval. Where a line falls, its space takes a worse set for a "
-    "better one."
+    "Each chart shows the change of FID from the undistorted reconstruction, as a share of the largest "
+    "change: mean over draws with its 95 % interval. Where a line falls, its space rates a worse set as "
+    "better."
 )
 
 SIDES = (
-    "Two sets of the same squared error: blurred images with the right codes, and sharp ones with a fifth of "
-    "the codes from another image. Each chart goes from all blurred (0) to all wrong (1), as a factor of "
-    "FID of the blurred. A line that ends above 1 belongs to a space to which wrong is worse."
+    "Two sets with the same squared error: blurred images with the right codes, and sharp ones with a fifth "
+    "of the codes from another image. Each chart goes from all blurred (0) to all wrong (1) and shows FID "
+    "relative to that of the blurred images. A line that ends above 1 belongs to a space that rates wrong "
+    "images as worse."
 )
 
 
 def applies(run: Run) -> bool:
-    """Whether this run is the calibration, and it is done."""
+    """Whether this run is a finished calibration."""
     measures = {row.measures for row in run.experiment.trained_rows}
     return measures == {"calibration"} and bool(reports_of(run))
 
@@ -61,26 +62,24 @@ def render(run: Run) -> Markup:
 
 
 def conclusion(run: Run) -> str:
-    """Which spaces are calibrated, which is primary, and which side each takes, in words."""
+    """The calibrated spaces, the primary one, and the preference of each, in words."""
     judges, reports = run.judges, reports_of(run)
     total = len(reports)
     if judges.calibrated:
         named = ", ".join(judges.calibrated)
         said = f"{len(judges.calibrated)} of {total} spaces are calibrated, the best first: {named}."
     else:
-        said = (
-            f"None of the {total} spaces is calibrated; {run.request.primary_extractor} stays the headline."
-        )
+        said = f"None of the {total} spaces is calibrated; {run.request.primary_extractor} remains primary."
     refused = "; ".join(f"{space} is not: {why}" for space, why in judges.refused.items())
     sides: dict[str, list[str]] = {}
     for report in reports:
         sides.setdefault(_side(report), []).append(report.space)
-    taken = "; ".join(f"{side} to {' and '.join(spaces)}" for side, spaces in sides.items())
+    taken = "; ".join(f"{side} according to {' and '.join(spaces)}" for side, spaces in sides.items())
     return f"{said}{f' {refused}.' if refused else ''} At the same squared error, {taken}."
 
 
 def summary(run: Run, reports: list[SpaceReport]) -> Table:
-    """A line for each space: what the rule looks at, and the side that it takes."""
+    """A line for each space: the quantities that the rule uses, and the space's preference."""
     lines = []
     for report in reports:
         worst = min(report.rho, key=lambda name: report.rho[name].low)
@@ -108,16 +107,17 @@ def summary(run: Run, reports: list[SpaceReport]) -> Table:
         *(Column("Wrong / blurred", (kind,)) for kind in kinds),
     )
     caption = (
-        "ρ is Spearman's, of FID with the strength of a distortion. Told apart: the share of neighboring "
-        "strengths that FID puts in order, in the distortion in which it does so worst. Images needed: the "
-        "fewest that put 95 % in order. Wrong / blurred: FID of sharp images with wrong codes over that of "
-        "blurred ones of the same squared error, and its interval; above 1, wrong is worse."
+        "ρ is Spearman's correlation of FID with the strength of a distortion. Told apart: the share of "
+        "neighboring strengths that FID orders correctly, for the worst distortion. Images needed: the "
+        "smallest number that orders 95 % correctly. Wrong / blurred: FID of sharp images with wrong codes "
+        "over that of blurred ones with the same squared error, with its interval; above 1, wrong images "
+        "are worse."
     )
     return Table(caption, columns, (Group("", tuple(lines)),), dense=False)
 
 
 def details(reports: list[SpaceReport]) -> Table:
-    """ρ, and the images needed, of each distortion in each space."""
+    """ρ and the number of images needed, for each distortion in each space."""
     lines = []
     for name, (label, _) in LABELS.items():
         cells = []
@@ -140,7 +140,7 @@ def curves(run: Run, spaces: list[str], mixed: bool) -> list[Chart]:
         parts = [_line(numbers, name, space, index, mixed) for index, space in enumerate(spaces)]
         title = f"Blurred to wrong: {label[0].lower()}{label[1:]}" if mixed else label
         axis = Axis("share of wrong images" if mixed else unit, "marked")
-        said = "FID, by that of the blurred" if mixed else "change of FID, by the largest"
+        said = "FID relative to the blurred" if mixed else "change of FID relative to the largest"
         chart = line_chart(title, said, pd.concat(parts), axis, {})
         charts += [chart] if chart else []
     return charts
@@ -148,7 +148,7 @@ def curves(run: Run, spaces: list[str], mixed: bool) -> list[Chart]:
 
 def _line(numbers: pd.DataFrame, name: str, space: str, index: int, mixed: bool) -> pd.DataFrame:
     shown = numbers["distortion"].isin([name] if mixed else ["none", name]) & (numbers["extractor"] == space)
-    # A line for each draw: each has its own images, and so its own scale.
+    # Each draw has its own images, and therefore its own scale.
     draws = numbers[shown].pivot(index="draw", columns="strength", values="value").sort_index(axis="columns")
     scaled = draws.div(draws.iloc[:, 0], axis="index")
     if not mixed:
@@ -167,7 +167,7 @@ def _line(numbers: pd.DataFrame, name: str, space: str, index: int, mixed: bool)
 
 
 def pictures(run: Run) -> list[Gallery]:
-    """The first images, the teacher's reconstructions, and every distortion at its strongest."""
+    """The first images, the teacher's reconstructions, and every distortion at full strength."""
     return [replace(each, open=True) for each in galleries(run, "calibration", _draw)]
 
 

@@ -13,11 +13,11 @@ from reports.tables import Table, pivot
 ORDER, TITLE = 160, "All numbers"
 
 SHOWN_ELSEWHERE = ("step", "visible", "distortion")
-"""Coordinates whose numbers have sections of their own."""
+"""Coordinates whose numbers have their own sections."""
 
 
 def applies(run: Run) -> bool:
-    """Every page has them."""
+    """Always True: every page has the section."""
     return True
 
 
@@ -31,7 +31,7 @@ def render(run: Run) -> Markup:
 
 
 def tables(run: Run) -> list[Table]:
-    """A table over T, and one for each further coordinate, such as the class."""
+    """A table over T, and one for each other coordinate, such as the class."""
     found = []
     measured = plain(run.frame)
     if len(measured):

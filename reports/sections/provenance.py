@@ -1,4 +1,4 @@
-"""Where the numbers come from: protocol, artifacts, machine and configuration."""
+"""The provenance of the numbers: protocol, artifacts, machine and configuration."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ COLUMNS = (
 
 
 def applies(run: Run) -> bool:
-    """Every page has it."""
+    """Always True: every page has the section."""
     return True
 
 
 def render(run: Run) -> Markup:
-    """All of it, folded."""
+    """The protocols, artifacts, machines and configuration, folded."""
     caption = "Every artifact of the run: a folder in the store's artifacts/."
     artifacts = Table(caption, COLUMNS, (Group("", tuple(map(_line, run.artifacts))),))
     measured = protocols(run) or (Note("No evaluation has finished yet.", ""),)
@@ -83,7 +83,7 @@ def _line(state: ArtifactState) -> Line:
 
 
 def _grouped(records: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[Part, ...]:
-    """Equal records once, each with those that it holds for, unless it holds for all."""
+    """Each distinct record once, with the labels it applies to, unless it applies to all."""
     groups: dict[tuple[tuple[str, str], ...], list[str]] = {}
     for label, record in records:
         facts = tuple((key.replace("_", " "), as_text(value)) for key, value in record.items())

@@ -1,4 +1,4 @@
-"""Originals and reconstructions of every row, for a table that has no gallery of its own."""
+"""Originals and reconstructions of every row, for a table without its own galleries."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from reports.pictures import (
 ORDER, TITLE = 120, "Reconstructions"
 
 OPEN = 4
-"""How many rows are unfolded."""
+"""Number of rows that are initially unfolded."""
 
 
 def applies(run: Run) -> bool:
-    """Whether a finished row left examples; a page about costs or with galleries shows none."""
+    """Whether a finished row has examples; pages about costs or with galleries do not show them."""
     return not run.experiment.costs and not run.experiment.galleries and bool(drawn(run))
 
 

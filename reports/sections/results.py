@@ -21,12 +21,12 @@ APART = "Published elsewhere, not in the paper's table"
 
 
 def applies(run: Run) -> bool:
-    """Whether a row is run here, to be measured rather than to measure the feature spaces."""
+    """Whether a row is run here for its own numbers, not for the calibration."""
     return any(row.measures != "calibration" for row in run.experiment.trained_rows)
 
 
 def render(run: Run) -> Markup:
-    """The table, whether it compares at all, and whether it compares equal training times."""
+    """The table, with notes on whether its protocols and training times are equal."""
     evaluations = (run.results.get(state.evaluation.name) for state in run.rows)
     protocols = {result.protocol.get("fingerprint") for result in evaluations if result is not None}
     warning = (
@@ -50,14 +50,14 @@ def render(run: Run) -> Markup:
 
 @lru_cache(maxsize=1)
 def headline(run: Run) -> Table:
-    """Published against measured values, at the number of steps for which the published ones hold."""
+    """Published and measured values, at the number of steps of the published ones."""
     experiment = run.experiment
     published = display_order(run, {metric for row in experiment.rows for metric in row.published})
     asked = asked_metrics(run)
     spaces = [
         (metric, space)
         for metric in measured_metrics(run)
-        # What nobody asked for is shown where it counts; all numbers are further below.
+        # Metrics not asked for are shown only in the primary space; all numbers are further below.
         for space in feature_spaces(run, metric)[: None if metric in asked else 1]
     ]
     cells = [_published(run, metric) for metric in published]
@@ -104,9 +104,9 @@ def headline(run: Run) -> Table:
 
 
 def measured_metrics(run: Run) -> list[str]:
-    """The metrics that have a column: those of features, and what the paper publishes or claims.
+    """The metrics that have a column: metrics of features, and those that the paper publishes or claims.
 
-    What is measured at further coordinates (a step, a context) has sections of its own.
+    Numbers with other coordinates (a step, a context) have their own sections.
     """
     names = asked_metrics(run)
     if not run.experiment.costs:
@@ -117,7 +117,7 @@ def measured_metrics(run: Run) -> list[str]:
 
 
 def asked_metrics(run: Run) -> set[str]:
-    """What the paper publishes, or a claim is about, at no further coordinate than the number of steps."""
+    """The metrics that are published or claimed without coordinates other than the number of steps."""
     names = {metric for row in run.experiment.rows for metric in row.published}
     pairs = (pair for claim in run.experiment.claims for pair in claim.comparisons)
     points = (point for pair in pairs for point in (pair.left, pair.right))
@@ -125,7 +125,7 @@ def asked_metrics(run: Run) -> set[str]:
 
 
 def training_seconds(run: Run, row: str) -> float | None:
-    """Seconds of all training stages of a row, as a mean over its seeds; None if none is known."""
+    """Total training time of a row in seconds, as a mean over its seeds; None if unknown."""
     known = [seconds for state in run.states_of(row) if (seconds := state.training_seconds) is not None]
     return math.fsum(known) / len(known) if known else None
 
@@ -157,9 +157,9 @@ def _caption(run: Run) -> str:
         kind = "sampling" if generates else "decoding"
         steps = f"At T={run.experiment.headline_steps} {kind} steps unless a row names its own: "
     return (
-        f"{steps}mean ± half the width of the 95 % interval over seeds. ★ marks the best mean, not a "
-        "significant one. Published and measured values come from different feature spaces and data and "
-        "differ in scale."
+        f"{steps}mean ± half the width of the 95 % interval over seeds. ★ marks the best mean, significant "
+        "or not. Published and measured values come from different feature spaces and data and differ in "
+        "scale."
     )
 
 
@@ -192,7 +192,7 @@ def _published(run: Run, metric: str) -> dict[str, Cell]:
 
 
 def _marks(run: Run) -> dict[str, str]:
-    """The footnotes of published values: a number for each row that has one; others say it in their line."""
+    """Footnote marks of published values, one per row with a note; rows set apart show their own."""
     noted = (row.name for row in run.experiment.rows if row.note and not row.apart)
     return {name: f"({number})" for number, name in enumerate(noted, start=1)}
 
@@ -202,14 +202,14 @@ def _written_decimals(value: float) -> int:
 
 
 def _seeds(run: Run, row: str) -> str:
-    """How many are done; empty for a row that is not run here."""
+    """Number of finished seeds; empty for a row that is not run here."""
     states = run.states_of(row)
     done = sum(state.status == "done" for state in states)
     return f"{done} of {len(states)}" if done < len(states) else str(done or "")
 
 
 def _state(run: Run, row: str) -> str:
-    """What to say of a row that is not done: `waiting`, `running: alignment, 43 %`, `failed`."""
+    """The state of an unfinished row: `waiting`, `running: alignment, 43 %`, `failed`."""
     states = run.states_of(row)
     statuses = [state.status for state in states]
     if not states:

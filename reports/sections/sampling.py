@@ -1,4 +1,4 @@
-"""What a fair comparison of generators needs beside gFID: size, steps and speed (Table 2)."""
+"""What a fair comparison of generators needs besides gFID: size, steps and speed (Table 2)."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ ORDER, TITLE = 96, "Size and speed of the generators"
 MEASURED = ("generator_parameters", "sampling_steps", "sampling_rate")
 
 NOTE = (
-    "Every generator is trained for the same number of steps of equal batches. A sampling step is one pass "
-    "of the network, for twice as many samples where there is guidance."
+    "Every generator is trained for the same number of steps with the same batch size. A sampling step is "
+    "one pass of the network, over twice as many samples with guidance."
 )
 
 
@@ -44,8 +44,8 @@ def table(run: Run) -> Table:
         )
         lines.append(Line(row.label, texts(cells), muted=not row.trained))
     caption = (
-        "Parameters of the generator alone; steps of a sample; images sampled and decoded in a second under "
-        "the chosen guidance, measured in this run; training time per seed, that of the tokenizer included. "
+        "Parameters of the generator alone; steps per sample; images sampled and decoded per second under "
+        "the chosen guidance, measured in this run; training time per seed, including the tokenizer's. "
         "Means over seeds."
     )
     return Table(

@@ -1,4 +1,4 @@
-"""The published configuration beside the profile's own (Table 6)."""
+"""The published configuration next to the profile's (Table 6)."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def applies(run: Run) -> bool:
 
 
 def render(run: Run) -> Markup:
-    """What the paper prints, and what the profile resolves to."""
+    """The printed values and the profile's resolved values."""
     profile = run.request.profile
     caption = (
-        f"By stage: what the paper prints, and what profile {profile} resolves to. Lines without a mark have "
-        "nothing to compare."
+        f"Values by stage, as printed in the paper and as resolved for profile {profile}. Lines without a "
+        "mark have nothing to compare."
     )
     stages = [Column(f"Stage {stage}") for stage in (1, 2, 3)]
     columns = (Column("Parameter"), *stages, *stages, Column("Compared", words=True))
-    # In the order of the paper.
+    # The settings are in the paper's order.
     categories = groupby(run.request.settings, key=lambda setting: setting["category"])
     groups = tuple(Group(name, tuple(map(_line, settings))) for name, settings in categories)
     heads = (("", 1), ("Published", 3), (f"Profile {profile}", 3), ("", 1))

@@ -1,4 +1,4 @@
-"""What each decoding step predicts (Figure 4a): whatever was measured at each step of one decoding."""
+"""The predictions of each decoding step (Figure 4a): all numbers measured at single steps."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from reports.tables import pivot
 ORDER, TITLE = 40, "Step by step"
 
 NOTE = (
-    "One decoding, and what each of its steps predicts. The divergence from the truth is the cross-entropy "
-    "of the teacher's codes; that from the final prediction ends at zero by definition. All positions count "
-    "alike, also those that are visible already, which are predicted anew: agreement need not be complete at "
-    "the last step. Bands are 95 % intervals over seeds."
+    "The predictions of each step of one decoding. The divergence from the truth is the cross-entropy of "
+    "the teacher's codes; that from the final prediction ends at zero by definition. All positions count "
+    "equally, including those already visible, which are predicted again, so agreement need not be complete "
+    "at the last step. Bands are 95 % intervals over seeds."
 )
 
 MASKED = (
-    "They are the least confident ones, and different ones at every step: a line that falls here does not "
-    "say that predictions get worse."
+    "These are the least confident positions, which differ at every step, so a falling line does not mean "
+    "that predictions get worse."
 )
 
 
@@ -46,6 +46,6 @@ def render(run: Run) -> Markup:
 
 
 def drawn(run: Run, positions: str) -> tuple[Chart, ...]:
-    """A chart for each quantity over those positions."""
+    """A chart for each quantity at the given positions."""
     numbers = select(measured_at(run, "step"), positions=positions)
     return charts_over(run, numbers, "step", "decoding step", f"{positions} positions")

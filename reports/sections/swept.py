@@ -1,4 +1,4 @@
-"""What a sweep found: metrics over the swept value, or a table if several values or words were swept."""
+"""Results of a sweep: metrics over one swept number, or a table for several keys or other values."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from reports.tables import Cell, Column, Group, Line, Table, display_order, numb
 ORDER, TITLE = 80, "Over the swept values"
 
 LOG_FROM = 50.0
-"""Positive values that span more than this factor stand on a logarithmic axis."""
+"""Positive values that span more than this factor are shown on a logarithmic axis."""
 
 
 def applies(run: Run) -> bool:

@@ -14,7 +14,7 @@ from reports.losses import loss_chart
 ORDER, TITLE = 150, "Training"
 
 PIXEL_STAGES = ("fine-tuning", "single-step-fine-tuning")
-"""Stages whose loss is one of pixels, on another scale than the cross-entropies before them."""
+"""Stages with a loss on pixels, whose scale differs from that of the earlier cross-entropies."""
 
 
 def applies(run: Run) -> bool:
@@ -23,10 +23,10 @@ def applies(run: Run) -> bool:
 
 
 def render(run: Run) -> Markup:
-    """The loss from the first step, its second half closer, and the loss of stage 3 by itself."""
+    """The loss from the first step, a closer view of its second half, and the loss of stage 3 separately."""
     note = (
-        "Loss by training step, smoothed: one line for each row and seed, its stages one after another, a "
-        "dot where one ends. Losses of different stages weigh the positions differently."
+        "Loss by training step, smoothed: one line for each row and seed through all its stages, with a dot "
+        "where one ends. Losses of different stages weight the positions differently."
     )
     return section(run, TITLE, Note(note), Charts(tuple(drawn(run)), rows_legend(run)))
 

@@ -1,4 +1,4 @@
-"""The training curves that a figure is about (Figures 4b, 9 to 14)."""
+"""The training curves of a figure (Figures 4b, 9 to 14)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ORDER, TITLE = 60, "Training curves"
 
 
 def applies(run: Run) -> bool:
-    """Whether the experiment is about curves, and a step was logged."""
+    """Whether the experiment has curves and a step was logged."""
     return bool(drawn(run))
 
 
@@ -27,7 +27,7 @@ def render(run: Run) -> Markup:
 
 @lru_cache(maxsize=1)
 def drawn(run: Run) -> list[Chart]:
-    """A chart for each curve of the experiment that has begun."""
+    """A chart for each curve of the experiment that has points."""
     charts = (
         loss_chart(run, curve.title, " and ".join(curve.stages), curve.quantity, curve.stages)
         for curve in run.experiment.curves

@@ -255,7 +255,7 @@ def test_an_explanation_has_a_line_for_each_protocol(
         (["--tokenizer", "no_such_module"], "no_such_module: cannot be imported"),
         (["codec:jpeg", "--reference", "nowhere"], "nowhere: no such folder or file"),
         (["codec:jpeg", "--probe"], "--probe: codec:jpeg has no token embeddings"),
-        (["--samples", "x", "--bootstrap", "3"], "--bootstrap is for what reconstructs images"),
+        (["--samples", "x", "--bootstrap", "3"], "--bootstrap is for reconstructions"),
     ],
 )
 def test_what_cannot_be_opened_is_refused_at_once(

@@ -83,7 +83,7 @@ def test_one_seed_has_a_point_no_interval_and_a_remedy(maker: StoreMaker, report
     assert first.plot is not None
     assert (first.plot.low, first.plot.high) == (None, None)
     cost, command = "3 seeds, about 50 min more", "python -m experiments run table4 --seeds 3"
-    assert f"  to decide what lacks seeds: {cost}: {command}\n" in verdict_text([run])
+    assert f"  to decide claims that lack seeds: {cost}: {command}\n" in verdict_text([run])
     page = report(run)
     assert f"What would decide: {cost}:" in page
     assert f"<code>{command}</code>" in page

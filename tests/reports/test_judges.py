@@ -55,7 +55,8 @@ def calibrated(maker: StoreMaker) -> Run:
 def test_the_conclusion_names_judges_refusals_and_sides(calibrated: Run) -> None:
     said = judges.conclusion(calibrated)
     assert said.startswith(f"1 of 2 spaces are calibrated, the best first: {CLASSIFIER}. {LITE} is not: FID")
-    assert f"wrong images are worse to {CLASSIFIER}; blurred images are worse to {LITE}" in said
+    sides = f"wrong images are worse according to {CLASSIFIER}; blurred images are worse according to {LITE}"
+    assert sides in said
 
 
 def test_there_is_a_curve_for_each_distortion_from_0_to_1(calibrated: Run) -> None:

@@ -52,5 +52,5 @@ def test_only_the_row_that_is_given_codes_has_a_codebook() -> None:
     [{"pixels.quantizer": {"name": "projected"}}, {"pixels.codebook": {"features": {"name": "clip"}}}],
 )
 def test_codes_that_are_missing_or_too_much_are_refused(changes: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="'projected', and no other, needs codes that are given"):
+    with pytest.raises(ConfigError, match="codebook must be set if the quantizer is 'projected'"):
         resolve(PROFILES["cpu"].overlay, changes)

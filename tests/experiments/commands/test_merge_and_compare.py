@@ -100,7 +100,7 @@ def test_a_damaged_artifact_is_not_copied_but_replaced(stores, capsys) -> None:
 
 def test_a_folder_that_is_no_store_is_refused(tmp_path, capsys) -> None:
     assert main(["merge", str(tmp_path), "--store", str(tmp_path / "ours")]) == 1
-    assert "no store (it has no folder artifacts)" in capsys.readouterr().err
+    assert "not a store (it has no artifacts folder)" in capsys.readouterr().err
     assert not (tmp_path / "ours").exists()
 
 

@@ -84,7 +84,7 @@ def test_a_damaged_result_is_one_line_with_file_and_remedy(
     printed = capsys.readouterr()
     said = printed.out if arguments == ["status"] else printed.err
     (line,) = [line for line in said.splitlines() if str(damaged) in line]
-    assert line.endswith("run the command again to make it again")
+    assert line.endswith("run the command again to recompute it")
     assert code == (0 if arguments == ["status"] else 1)
     if arguments[0] == "results":
         assert {row.split(",")[2] for row in printed.out.splitlines()[1:]} >= {"ratio-0.5", "ratio-1.0"}

@@ -146,7 +146,7 @@ def test_bad_values_are_refused_before_anything_runs(overrides: dict[str, Any], 
 
 
 def test_the_shape_of_one_generator_cannot_be_set_for_all() -> None:
-    with pytest.raises(ConfigError, match=r"generator\.model\.heads is what the rows of table2 differ in"):
+    with pytest.raises(ConfigError, match=r"the rows of table2 differ in generator\.model\.heads"):
         planned(overrides={"generator.model.heads": 2})
 
 

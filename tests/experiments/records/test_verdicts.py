@@ -304,7 +304,7 @@ def test_points_select_by_any_coordinate_and_metric(maker: StoreMaker) -> None:
 def test_a_point_that_says_too_little_decides_nothing(maker: StoreMaker) -> None:
     verdict = judge(maker.run(experiment("a < b"), seeds=(0,)))[0]
     assert verdict.outcome == "inconclusive"
-    assert "row a or row b says too little of where it is measured" in verdict.reason
+    assert "the coordinates of row a or row b are ambiguous" in verdict.reason
 
 
 @pytest.mark.parametrize(

@@ -130,7 +130,7 @@ def test_short_names() -> None:
         ([("a", list(range(MAX_ROWS + 1)))], [], "more than 256"),
         ([("a", [1]), ("a", [2])], [], "a is swept more than once"),
         ([("a", [1])], [{"a": 2}], "a is swept more than once"),
-        ([], [{"a": 1}, {"b": 2}], "every --list names the same keys"),
+        ([], [{"a": 1}, {"b": 2}], "every --list must name the same keys"),
         ([], [{"a": 1}, {"a": 1}], "twice"),
         ([("data.image_size", [28, 56])], [], "data.image_size cannot be swept"),
         ([("teacher.checkpoint", ["a", "b"])], [], "teacher.checkpoint cannot be swept: .* a given teacher"),
