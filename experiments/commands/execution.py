@@ -146,7 +146,7 @@ class Execution:
             request.save(self._store.root)
         print(f"report: {self._main_page} (fills as results come)", flush=True)
         workers = self._workers()
-        primary = self._plan.recipe.evaluation.primary.label
+        primary = load_run(self._store, asked[0]).primary_extractor
         progress = ConsoleProgress(
             self._plan.artifacts, Console(stderr=False), costs, primary=primary, workers=workers
         )

@@ -131,7 +131,7 @@ class ConsoleProgress:
 
 
 def _headline(result: Result, primary: str) -> str:
-    """The FID at each number of steps: `; rFID T=1: 4.567, T=8: 2.345`, none of a calibration."""
+    """FID by number of steps: `; rFID (convmixer) T=1: 4.567, T=8: 2.345`; empty for a calibration."""
     said = ""
     rows = [row.model_dump() for row in result.rows if row.extractor == primary]
     rows = [row for row in rows if "distortion" not in row]
@@ -141,5 +141,5 @@ def _headline(result: Result, primary: str) -> str:
             for row in rows
             if row["metric"] == metric
         ]
-        said += f"; {label} {', '.join(values)}" if values else ""
+        said += f"; {label} ({primary}) {', '.join(values)}" if values else ""
     return said

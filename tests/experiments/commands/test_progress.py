@@ -61,7 +61,7 @@ def test_each_artifact_has_its_own_lines(planned: Plan, monkeypatch: pytest.Monk
     assert lines[0] == f"[1/{total}] {first.label}: started"
     assert lines[2].startswith(f"[1/{total}] {first.label}: 25 %, 45 s left, about ")
     assert lines[3] == f"[2/{total}] {second.label}: 50 %"
-    assert lines[4] == f"[1/{total}] {first.label}: done in 50 s; rFID T=8: 2.500"
+    assert lines[4] == f"[1/{total}] {first.label}: done in 50 s; rFID (classifier) T=8: 2.500"
     assert lines[5] == f"[2/{total}] {second.label}: FAILED: no room"
 
 
