@@ -17,7 +17,7 @@ from sftok.decoding.guidance import GenerationConfig
 from sftok.generators.base import Generator
 
 DecodeTokens = Callable[[Tensor, torch.Generator], Tensor]
-"""Ids `[B, K]` or latents `[B, N, D]` and the source of decoding noise to images `[B, 3, H, W]` in [0, 1]."""
+"""Maps ids `[B, K]` or latents `[B, N, D]`, with a source of noise, to images `[B, 3, H, W]` in [0, 1]."""
 
 
 @dataclass(frozen=True)

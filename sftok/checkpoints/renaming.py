@@ -161,7 +161,7 @@ def count(tensors: Tensors, prefix: str) -> int:
 
 
 def square_root(number: int, name: str) -> int:
-    """Return the patches per side, given the `number` of positions in the tensor `name`.
+    """Return the number of patches per side, given the `number` of positions in the tensor `name`.
 
     Raises:
         ReleasedWeightsError: `number` is not a square.
