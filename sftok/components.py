@@ -110,7 +110,7 @@ class Component(Config):
         return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
 
     def check_weights(self) -> None:
-        """Load the published weights that the part needs, if any, so that missing ones are found at once.
+        """Load the published weights that the part needs, if any, so that missing ones are reported early.
 
         Raises:
             RuntimeError: the weights are missing or damaged; the message names the file and what to fetch.

@@ -52,7 +52,7 @@ class AnalysisProtocol(Fingerprinted):
     """Everything that the numbers of an analysis depend on."""
 
     analysis: dict[str, Any]
-    """Its name and settings."""
+    """Name and settings of the analysis."""
 
 
 class AnalysisConfig(Component, family="analysis", package="sftok.analysis"):

@@ -1,5 +1,4 @@
-"""Torch files: state dicts, training checkpoints that hold one, and TorchScript archives; no code is
-executed.
+"""Torch files: state dicts, training checkpoints that hold one, and TorchScript archives; no code is run.
 
 Everything is unpickled by torch's restricted reader (`weights_only=True`). Objects of a training framework,
 such as the options of a run, are replaced by inert dictionaries; any other object is rejected. From a

@@ -55,7 +55,6 @@ class ImageSet(ABC):
 
     Attributes:
         name: a short name for logs, such as `fashion-mnist/train`.
-        name: a short name for logs, such as `fashion-mnist/train`.
         names: names of the images: their paths or positions in the source; empty if they have none.
         class_names: in the order of their labels.
         targets: int64 [n], the label of each image.

@@ -84,8 +84,7 @@ def labelled_files(root: Path, split: Split) -> LabelledFiles:
 
 
 def sample_key(file: str) -> str:
-    """Return the name of an image within its set: its path without the extension, with dots in the name
-    replaced.
+    """Return the name of an image within its set: its path without extension, dots in its name replaced.
 
     A WebDataset key ends at the first dot, so this gives the same image the same key in shards.
     """

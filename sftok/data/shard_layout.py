@@ -33,7 +33,7 @@ class ShardsDescription(Config):
     """The content of `dataset.json`; shards made by other tools need only `class_names`."""
 
     class_names: tuple[str, ...] = Field(min_length=1)
-    """In the order of their numbers."""
+    """Names in the order of the class numbers."""
     splits: Mapping[str, SplitSize] = {}
     """Sizes by the word in the names of the shards."""
     images_per_shard: int | None = None
@@ -44,11 +44,10 @@ class ShardsDescription(Config):
 
 
 def shards_of(root: Path, split: Split) -> list[Path]:
-    """Find the shards below `root` from which `split` is chosen (for validation, those of train), sorted by
-    name.
+    """Find the shards below `root` of which `split` is a part (for validation, those of train), sorted.
 
     Raises:
-        DataError: there are none, their number differs from `dataset.json`, or a name fits two splits.
+        DataError: there are no shards, their number differs from `dataset.json`, or a name fits two splits.
     """
     for word in HELD_OUT_FOLDERS if split == "test" else ("train",):
         if found := _named(root, word):

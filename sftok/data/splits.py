@@ -35,10 +35,10 @@ def balanced_order(labels: Tensor) -> Tensor:
 
 
 def selection(config: DataConfig, split: Split) -> Selection:
-    """Return the rule that chooses `split` from its source: the training images for train and validation, the
-    test images for test.
+    """Return the rule that chooses the images of `split` from its source.
 
-    Validation is the last `validation_images` of the training images in `balanced_order`, train is the rest.
+    Validation is the last `validation_images` of the training images in `balanced_order`, train is the rest;
+    test uses the test images.
     `limit` keeps the first images of a split in its balanced order.
     """
 

@@ -34,8 +34,8 @@ class GenerationConfig(Config):
 
     Attributes:
         steps: number of predictions, T, of a generator whose number of steps is a choice.
-        temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic. For an
-            autoregressive generator, it divides the logits and is not annealed.
+        temperature: temperature of the Gumbel noise, annealed linearly to 0 at the last step; 0 is
+            deterministic. For an autoregressive generator, it divides the logits and is not annealed.
         mask_schedule: the share of ids that MaskGIT keeps masked after each step.
         guidance_scale: 0 means no guidance under any schedule.
         guidance_schedule: a name of `GUIDANCE_SCHEDULES`.
@@ -83,7 +83,6 @@ def guided(logits: ConditionalLogits, labels: Tensor, null_class: int, config: G
     """Return the guided predictions of a class-conditional model, for `iterative_unmask`.
 
     A guided step calls the model once on the batch repeated twice, with its labels and with the null class; a
-    step with scale 0 calls it once on the batch.
     step with scale 0 calls it once on the batch.
 
     Args:

@@ -54,7 +54,8 @@ class DecodingConfig(Config):
 
     Attributes:
         steps: number of predictions, T of the paper; 1 predicts every code at once.
-        temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic.
+        temperature: temperature of the Gumbel noise, annealed linearly to 0 at the last step; 0 is
+            deterministic.
         schedule: the mask schedule.
         final_lookup: "hard" decodes the chosen codes, "soft" the expectation of their embeddings under the
             last step's logits, as in fine-tuning (stage 3).
@@ -82,8 +83,7 @@ def masked_counts(schedule: str, steps: int, length: int) -> list[int]:
 
 
 def sample_mask(shape: tuple[int, int], schedule: str, generator: torch.Generator) -> Tensor:
-    """Draw a training mask: the schedule at a uniform draw per sample, rounded to a count of random
-    positions.
+    """Draw a training mask: random positions, as many as the schedule gives at a uniform draw per sample.
 
     Args:
         shape: (B, N).

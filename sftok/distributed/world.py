@@ -84,7 +84,7 @@ class World:
         """Wait until all processes have reached this point.
 
         Raises:
-            WorldBroken: they did not within `timeout` (None: wait indefinitely).
+            WorldBroken: the others did not reach it within `timeout` (None: wait indefinitely).
         """
 
 

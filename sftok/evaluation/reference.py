@@ -1,5 +1,4 @@
-"""Caches of an evaluation on disk: features of the reference images, and the teacher's codes of the
-originals.
+"""Caches of an evaluation: features of the reference images, and the teacher's codes of the originals.
 
 Files are named by the hash of everything that their content depends on (network, weights, images and their
 order), whereas torch-fidelity's cache names its files only by data set and network. A damaged file is logged
@@ -126,8 +125,7 @@ class StatisticsReference:
         return f"ADM's statistics, {digest}" + (f", {self.images.fingerprint}" if self.images else "")
 
     def features(self, extractor: Extractor, cache: Path, batch_size: int) -> Reference:
-        """Return the statistics in Inception's space; in other spaces, and for single features, use the
-        images.
+        """Return the statistics in Inception's space; other spaces and single features use the images.
 
         Raises:
             EvaluationError: the batch has no images.

@@ -62,8 +62,7 @@ class AutoregressiveConfig(GeneratorConfig):
 
     @abstractmethod
     def parts(self, vocabulary: int) -> tuple[int, ...]:
-        """Return the vocabularies of an id's parts; their product is `vocabulary`, the first is least
-        significant.
+        """Return the vocabularies of an id's parts, least significant first; their product is `vocabulary`.
 
         Raises:
             ValueError: the product is not `vocabulary`.

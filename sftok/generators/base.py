@@ -109,8 +109,7 @@ class GeneratorConfig(Component, family="generator", package="sftok.generators")
     def build(
         self, tokens: TokenShape, num_classes: int, generator: torch.Generator | None = None
     ) -> Generator:
-        """Build a generator of `tokens` conditioned on `num_classes` labels, with weights drawn from
-        `generator`.
+        """Build a generator of `tokens` given one of `num_classes` labels, with weights from `generator`.
 
         If `generator` is None, seed 0 is used.
         """
@@ -143,7 +142,7 @@ class Draws(Protocol):
 
     @property
     def generator(self) -> torch.Generator:
-        """On the CPU and identical in all processes: each draws for the whole batch and takes its share."""
+        """A CPU generator, identical in all processes: each draws for the whole batch and takes its share."""
 
     @property
     def world(self) -> World:

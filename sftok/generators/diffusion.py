@@ -1,5 +1,4 @@
-"""Diffusion in the latents of a continuous tokenizer (LDM, arXiv 2112.10752), from noise to latents in many
-steps.
+"""Diffusion in the latents of a continuous tokenizer (LDM, arXiv 2112.10752): noise to latents in many steps.
 
 Training adds noise of a random level to an image's latents and predicts it (DDPM); sampling removes it step
 by step, without new noise (DDIM, eta 0). Guidance is that of the other generators, applied to predicted noise
@@ -88,8 +87,7 @@ class DiffusionConfig(GeneratorConfig):
     def build_denoiser(
         self, side: int, latent_dim: int, num_classes: int, generator: torch.Generator | None
     ) -> nn.Module:
-        """Build the network: noisy latents `[B, D, h, w]`, levels `[B]` and labels `[B]` to noise `[B, D, h,
-        w]`.
+        """Build the network: latents `[B, D, h, w]`, levels `[B]` and labels `[B]` to noise `[B, D, h, w]`.
 
         Labels are 0 to `num_classes`, the last of which means no class.
         """

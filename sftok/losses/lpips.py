@@ -97,8 +97,7 @@ class LpipsLoss(PerceptualLoss):
 
 
 def lpips_network(net: LpipsNetwork = "vgg", weights: Path | None = None) -> nn.Module:
-    """Load the `lpips` package's network, frozen: `network(left, right, normalize=True)` for images in [0,
-    1].
+    """Load the package's network, frozen: `network(left, right, normalize=True)` for images in [0, 1].
 
     Args:
         net: "vgg", used for training in the release, or "alex", commonly used for evaluation.

@@ -18,8 +18,7 @@ def masked_cross_entropy(
     label_smoothing: float = 0.0,
     world: World = SINGLE,
 ) -> Tensor:
-    """Compute a weighted mean over positions: weight 1 where the code was masked, otherwise
-    `unmasked_weight`.
+    """Compute a weighted mean over positions: weight 1 for masked codes, otherwise `unmasked_weight`.
 
     Args:
         logits: `[B, N, V]`, any float type; the loss is computed in float32.

@@ -28,8 +28,7 @@ class PerceptualConfig(Component, family="perceptual_loss", package="sftok.losse
     """Selects the perceptual loss; the paper's is `lpips-vgg` (Table 6)."""
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor] | None:
-        """Return its frozen network without weights and one input for it, to count operations; None without
-        one.
+        """Return its frozen network, if any, without weights, and one input for it, to count operations.
 
         Both are on the meta device. `image_size` is the side of the images in pixels.
         """

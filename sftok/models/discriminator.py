@@ -36,8 +36,7 @@ class DiscriminatorConfig(Component, family="discriminator", package="sftok.mode
     """Selects the discriminator; the paper's is `dino`."""
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor] | None:
-        """Return its frozen network without weights and one input for it, to count operations; None without
-        one.
+        """Return its frozen network, if any, without weights, and one input for it, to count operations.
 
         Both are on the meta device. `image_size` is the side of the images in pixels.
         """

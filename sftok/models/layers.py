@@ -37,8 +37,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def attend_with_dropout(
     query: Tensor, key: Tensor, value: Tensor, rate: float, kept: Tensor | None
 ) -> Tensor:
-    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, with a share of `rate` of its weights
-    dropped.
+    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, dropping a share `rate` of its weights.
 
     Torch's fused attention draws from the global state, so the products are computed explicitly if anything
     is dropped.
@@ -120,7 +119,7 @@ def check_heads(width: int, heads: int) -> None:
     """Reject heads that do not divide the width.
 
     Raises:
-        ValueError: they do not; the message names both.
+        ValueError: the heads do not divide the width; the message names both.
     """
     if width % heads:
         raise ValueError(f"heads {heads} does not divide width {width}")

@@ -109,8 +109,7 @@ class PixelTokenizer(Pretrained):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Encode images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to continuous latents `[B, N,
-        D]`.
+        """Encode images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or continuous latents `[B, N, D]`.
 
         Images are processed in chunks, as in `decode`.
         """

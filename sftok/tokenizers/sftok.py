@@ -81,8 +81,7 @@ class SFTokConfig(LatentTokenizerConfig):
 
 
 class SFTokRecord(SFTokConfig):
-    """The record from which a saved tokenizer is rebuilt: its parts, and how it is decoded after its
-    training.
+    """The record from which a tokenizer is rebuilt: its parts, and how it is decoded after training.
 
     Training does not depend on `decoding`, which is therefore not part of its configuration and key.
     """

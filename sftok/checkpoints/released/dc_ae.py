@@ -71,7 +71,7 @@ def width(tensors: Tensors, stage: int) -> int:
 
 
 def record(tensors: Tensors) -> Record:
-    """The record of a tokenizer whose latents are what the encoder returns."""
+    """The record of a tokenizer whose latents are the output of the encoder."""
     latent_dim, *_ = shape(tensors, "encoder.network.conv_out.weight", 4)
     return tokenizer(autoencoder(tensors), latent_dim, {"name": "identity"})
 

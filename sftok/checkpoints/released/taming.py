@@ -120,8 +120,7 @@ def autoencoder(tensors: Tensors) -> Record:
 
 
 def sizes(tensors: Tensors, first_convolution: str, levels: int) -> Record:
-    """Infer the channels of a convolutional encoder; `first_convolution` is its name, formatted with the
-    level.
+    """Infer the channels of a convolutional encoder; `first_convolution` is a name with {} for the level.
 
     Raises:
         ReleasedWeightsError: the channels of a level are not a multiple of the first layer's.

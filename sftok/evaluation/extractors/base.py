@@ -110,8 +110,7 @@ class TrainedConfig(ExtractorConfig):
 
     @abstractmethod
     def network(self, shape: Shape) -> nn.Module:
-        """Build an untrained network with `features` (images in [0, 1] to `[B, F]`) and a `head` to logits or
-        None.
+        """Build an untrained network with `features` (images to `[B, F]`) and a `head` to logits, or None.
 
         Its initial weights are drawn from torch's global state.
         """

@@ -38,8 +38,7 @@ Norm = Callable[[int], nn.Module]
 
 
 class SpatialNorm(nn.Module):
-    """A group norm whose scale and shift are computed from the quantized map (MoVQ, arXiv 2209.09002, Section
-    3.2).
+    """A group norm with scale and shift from the quantized map (MoVQ, arXiv 2209.09002, Section 3.2).
 
     The map is resized to the features by nearest neighbor: GroupNorm(f) * conv_y(q) + conv_b(q). The scale
     has no "1 +".

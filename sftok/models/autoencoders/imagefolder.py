@@ -48,8 +48,7 @@ class ImageFolderConfig(AutoencoderConfig, name="imagefolder"):
         return self.latent_grid**2
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Reject images that cannot be divided into patches, and latents that cannot be divided into
-        branches.
+        """Reject images that patches, and latents that branches, do not divide evenly.
 
         Raises:
             ValueError: the sizes do not fit; the message names both.

@@ -26,8 +26,7 @@ ignore their defects.
 
 
 class VICRegStage(Stage):
-    """Gives two views of an image the same embedding, and spreads the embeddings of a batch in all
-    directions.
+    """Pulls the embeddings of two views of an image together, and spreads those of a batch in all directions.
 
     Args:
         network: maps images to features `[B, width]`; it is the result of training.
