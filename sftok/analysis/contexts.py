@@ -84,7 +84,7 @@ class ContextsConfig(AnalysisConfig, name="contexts"):
     @classmethod
     def _leave_something_to_predict(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 < fraction < 1 for fraction in fractions) or len(set(fractions)) != len(fractions):
-            raise ValueError("each fraction must lie between 0 and 1, and none may be named twice")
+            raise ValueError("each fraction must lie between 0 and 1, without duplicates")
         return fractions
 
     def build(self) -> ContextStatistics:

@@ -151,7 +151,7 @@ def _common_size(root: Path, files: Sequence[str]) -> int:
     (width, height), gray = headers[0]
     if width != height:
         raise DataError(
-            f"{root / files[0]}: is {width} x {height} pixels, not square; save what was measured"
+            f"{root / files[0]}: is {width} x {height} pixels, not square; save the measured images"
         )
     for file, (size, is_gray) in zip(files, headers, strict=True):
         if size != (width, height):

@@ -38,8 +38,7 @@ def selection(config: DataConfig, split: Split) -> Selection:
     """Return the rule that chooses the images of `split` from its source.
 
     Validation is the last `validation_images` of the training images in `balanced_order`, train is the rest;
-    test uses the test images.
-    `limit` keeps the first images of a split in its balanced order.
+    test uses the test images. `limit` keeps the first images of a split in its balanced order.
     """
 
     def choose(labels: Tensor) -> Tensor:
@@ -54,7 +53,7 @@ def selection(config: DataConfig, split: Split) -> Selection:
             order = order[:kept] if split == "train" else order[kept:]
         if not len(order):
             raise DataError(
-                f"{config.source}: data.validation_images = 0, so there are none; set it to 1 or more"
+                f"{config.source}: data.validation_images = 0, so the split is empty; set it to 1 or more"
             )
         # Balanced again, because the validation suffix does not start with one image of each class.
         return order[balanced_order(labels[order])[: config.limit]]

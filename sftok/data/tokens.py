@@ -171,7 +171,7 @@ class TokenCache:
         indices = batch.indices.tolist()
         if (batch.views is None) is self.description.augmentation.active:
             shown = "the center crop" if batch.views is None else "augmented views"
-            raise ValueError(f"{self.folder} was not computed from what the batch shows, {shown}")
+            raise ValueError(f"{self.folder} was not computed from the images of the batch, {shown}")
         views = [0] * len(indices) if batch.views is None else batch.views.tolist()
         rows = [self._row(index, view) for index, view in zip(indices, views, strict=True)]
         kind = np.int64 if self.description.codebook_size else np.float32

@@ -48,7 +48,7 @@ class MultiscaleConfig(QuantizerConfig, name="multiscale"):
     @model_validator(mode="after")
     def _ascends(self) -> Self:
         if min(self.scales) < 1 or list(self.scales) != sorted(self.scales):
-            raise ValueError(f"scales {list(self.scales)} must be at least 1 and never fall")
+            raise ValueError(f"scales {list(self.scales)} must be at least 1 and must not decrease")
         if self.dropout and self.fewest_scales > len(self.scales):
             raise ValueError(f"fewest_scales {self.fewest_scales}: there are {len(self.scales)} scales")
         return self

@@ -65,7 +65,7 @@ class TrainingState:
         except (IndexError, KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise DamagedFileError(
-                path, f"does not fit this run ({reason})", "delete it to start anew"
+                path, f"does not fit this run ({reason})", "delete it to start over"
             ) from None
         return True
 

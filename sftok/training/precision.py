@@ -30,7 +30,7 @@ def require_precision(precision: Precision, device: torch.device) -> None:
     """
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
         raise ConfigError(
-            f"precision = 'bf16': {torch.cuda.get_device_name(device)} does not compute in it; "
+            f"precision = 'bf16': {torch.cuda.get_device_name(device)} does not support it; "
             "choose fp16 or fp32"
         )
 

@@ -182,7 +182,7 @@ def check_asked(asked: Sequence[ExtractorConfig], given: Sequence[Extractor]) ->
     wanted = [extractor.label for extractor in asked]
     found = [extractor.label for extractor in given]
     if wanted != found:
-        raise EvaluationError(f"extractors: the configuration asks for {wanted}, given are {found}")
+        raise EvaluationError(f"extractors: the configuration asks for {wanted}, got {found}")
 
 
 @contextmanager

@@ -135,7 +135,7 @@ class OwnObject:
         if not isinstance(found, Tensor) or not found.ndim or len(found) != len(images):
             raise SubjectError(
                 f"{self.name}: encode returned {_shape(found)} for {len(images)} images; "
-                "the first axis must be theirs"
+                "the first axis must have their number"
             )
         if found.is_floating_point():
             return found

@@ -56,7 +56,7 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
             blocks = getattr(self, name)
             if len(blocks) != stages or blocks[0] < 0 or min(blocks[1:]) < 1:
                 raise ValueError(
-                    f"{name} {list(blocks)}: one number for each of {stages} stages, and no 0 but the first"
+                    f"{name} {list(blocks)}: one number per stage ({stages}); only the first may be 0"
                 )
         if self.attention_stages > stages:
             raise ValueError(f"attention_stages {self.attention_stages} is more than {stages} stages")

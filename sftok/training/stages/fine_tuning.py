@@ -111,7 +111,7 @@ class FineTuningStage(Stage):
         return self.config.discriminator_start if optimizer == "discriminator" else 0
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """Return L2, perceptual and adversarial loss of the model, or the discriminator's hinge loss and LeCam.
+        """Return L2, perceptual and adversarial loss, or the hinge loss and LeCam of the discriminator.
 
         Raises:
             ConfigError: the discriminator's groups do not divide this process's share of the batch.
