@@ -25,7 +25,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _main(options: argparse.Namespace) -> int:
-    # Imported here: `--help` and a wrong option answer at once.
+    # Imported here, so that `--help` and wrong options respond immediately.
     from sftok.checkpoints import CheckpointError
     from sftok.config import ConfigError
     from sftok.tool import info, reconstruct, sample, tokenize

@@ -40,9 +40,10 @@ class Component(Config):
     """The configuration of one exchangeable part.
 
     Attributes:
-        family: what it can be exchanged with.
-        package: where the members of the family are.
-        reference: how configurations name it: its name, or `module:Class` outside the family's package.
+        family: the name of the family, whose members are interchangeable.
+        package: the package that contains the members of the family.
+        reference: how configurations refer to this member: its name, or `module:Class` if it is defined
+            outside the family's package.
     """
 
     family: ClassVar[str]
@@ -60,7 +61,7 @@ class Component(Config):
         inside = f"{cls.__module__}.".startswith(f"{cls.package}.")
         cls.reference = (name or "") if inside else f"{cls.__module__}:{cls.__qualname__}"
         if not cls.reference:
-            return  # what several members share
+            return  # a base class that several members share
         known = cls.members.get(cls.reference, cls)
         if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
             raise ConfigError(
@@ -71,10 +72,11 @@ class Component(Config):
 
     @classmethod
     def find(cls, reference: str) -> type[Self]:
-        """The member of this family that `reference` names.
+        """Return the member of this family that `reference` names.
 
         Raises:
-            ConfigError: there is none; the message lists the choices, or says what cannot be imported.
+            ConfigError: no such member exists, or it cannot be imported; the message lists the
+                choices or gives the cause.
         """
         if ":" in reference:
             return cls._outside(reference)
@@ -108,18 +110,18 @@ class Component(Config):
         return hashlib.sha256(Path(inspect.getfile(cls)).read_bytes()).hexdigest()
 
     def check_weights(self) -> None:
-        """Load the published weights that the part needs, if any, so that missing ones are found at once.
+        """Load the published weights that the part needs, if any, so that missing ones are reported early.
 
         Raises:
-            RuntimeError: they are missing or damaged; one line with the file and what to fetch.
+            RuntimeError: the weights are missing or damaged; the message names the file and what to fetch.
         """
 
     @classmethod
     def member_of(cls, value: Any) -> Self:
-        """The member that `value` configures.
+        """Return the member that `value` configures.
 
         Raises:
-            ConfigError: it names no member, or has keys that the member does not know.
+            ConfigError: `value` names no member, or has keys that the member does not know.
         """
         if isinstance(value, cls):
             return value
@@ -137,7 +139,7 @@ class Component(Config):
     @model_validator(mode="wrap")
     @classmethod
     def _take_own_name(cls, values: Any, validate: ValidatorFunctionWrapHandler) -> Self:
-        """Accept what `model_dump` wrote, which holds the member's name."""
+        """Accept the output of `model_dump`, which includes the member's name."""
         if isinstance(values, Mapping) and values.get(NAME) == cls.reference:
             values = {key: entry for key, entry in values.items() if key != NAME}
         return validate(values)
@@ -158,9 +160,9 @@ class Component(Config):
 
 
 def overlay(values: Mapping[str, Any], changes: Overlay) -> dict[str, Any]:
-    """`values` (nested) with every dotted key of `changes` replaced; unknown keys are left for the record.
+    """Return nested `values` with the dotted keys of `changes` replaced; unknown keys are not checked here.
 
-    Another component's settings mean nothing to a new one: a changed `name` drops those that it replaces.
+    Settings of one component do not apply to another: changing a `name` drops the old component's settings.
     """
     result = dict(values)
     for dotted in sorted(changes, key=lambda key: not f".{key}".endswith(f".{NAME}")):
@@ -182,7 +184,7 @@ def _dump(component: Component, info: SerializationInfo) -> dict[str, Any]:
 
 
 def _import_file(package: str, name: str) -> None:
-    """Import the file of a part: `efficientnet_lite0` for `efficientnet-lite0`, `lpips` for `lpips-vgg`."""
+    """Import a part's file: `efficientnet_lite0` for `efficientnet-lite0`, `lpips` for `lpips-vgg`."""
     parts = name.split("-")
     for length in range(len(parts), 0, -1):
         stem = "_".join(parts[:length])

@@ -26,7 +26,7 @@ def choices_hint(wrong: str, choices: Iterable[str]) -> str:
 
 
 def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested `values` by dotted key: the inverse of an overlay. An object without values stays one."""
+    """Flatten nested `values` to dotted keys, the inverse of an overlay; empty mappings are kept."""
     found: dict[str, Any] = {}
     for name, value in values.items():
         if isinstance(value, Mapping) and value:
@@ -37,7 +37,7 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def overlap(one: str, other: str) -> bool:
-    """Whether two dotted keys set something in common, as `a.b` and `a.b.c` do."""
+    """Whether two dotted keys set a common value, as `a.b` and `a.b.c` do."""
     return one == other or one.startswith(f"{other}.") or other.startswith(f"{one}.")
 
 
@@ -45,7 +45,7 @@ class Config(BaseModel):
     """A frozen record whose unknown keys and out-of-range values are errors.
 
     Attributes:
-        not_in_key: fields that change no result, such as how often a checkpoint is written.
+        not_in_key: fields that do not affect results, such as how often a checkpoint is written.
     """
 
     not_in_key: ClassVar[frozenset[str]] = frozenset()
@@ -55,19 +55,19 @@ class Config(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _refuse_booleans_as_numbers(cls, values: Any) -> Any:
-        # Python would take `true` for 1.
+        # Python would accept `true` as 1.
         for name, field in cls.model_fields.items() if isinstance(values, Mapping) else ():
             taken = {field.annotation, *get_args(field.annotation)}
             if isinstance(values.get(name), bool) and not taken & {bool, Any}:
                 raise ValueError(f"{name} must be a number, not a boolean, got {values[name]}")
         return values
 
-    # A component builds its part under the same name; typed without arguments, so that it may take its own.
+    # A component's `build` makes its part; this is typed loosely because its arguments differ by component.
     build: ClassVar[Any]
 
     @classmethod  # type: ignore[no-redef]
     def build(cls, values: dict[str, Any]) -> Self:
-        """The record of `values`.
+        """Build the record from `values`.
 
         Raises:
             ConfigError: one line per problem, with the dotted key and, for an unknown key, the choices.
@@ -94,14 +94,14 @@ def _describe(problem: Any, root: type[Config] | None) -> str:
     if not location:
         return message
     given = problem.get("input")
-    # What is wrong with a record as a whole, its message says; all its values would bury that.
+    # A problem with a whole record is explained by its message; printing all its values would bury that.
     return f"{key}: {message}" if isinstance(given, Mapping) else f"{key} = {given!r}: {message}"
 
 
 def _record_at(cls: type[BaseModel], path: list[str]) -> type[BaseModel]:
     for part in path:
         if part not in cls.model_fields:
-            continue  # a place in a list, or a name in a mapping of records
+            continue  # an index into a list, or a name in a mapping of records
         annotation = cls.model_fields[part].annotation
         nested = [annotation, *getattr(annotation, "__args__", ())]
         cls = next((kind for kind in nested if isinstance(kind, type) and issubclass(kind, BaseModel)), cls)

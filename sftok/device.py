@@ -19,15 +19,15 @@ class DeviceError(ConfigError):
 
 
 def open_device(name: DeviceName, *, tf32: bool = True, local_rank: int = 0) -> torch.device:
-    """The device of that name, set up for determinism.
+    """Return the named device, set up for deterministic computation.
 
-    An operation without a deterministic kernel is an error. With a warning in its place, PyTorch would choose
-    the nondeterministic kernels of attention, too.
+    An operation without a deterministic kernel raises an error. Asking PyTorch only to warn would also select
+    its nondeterministic attention kernels.
 
     Args:
-        name: "cuda" is one GPU, even if the machine has several.
+        name: "cuda" selects one GPU, even if the machine has several.
         tf32: whether a GPU may round the inputs of float32 products to 10 bits (Table 6: yes).
-        local_rank: the number of this process on its machine, which selects its GPU.
+        local_rank: the rank of this process on its machine, which selects its GPU.
 
     Raises:
         DeviceError: PyTorch sees no GPU.
@@ -38,7 +38,7 @@ def open_device(name: DeviceName, *, tf32: bool = True, local_rank: int = 0) -> 
     # cuBLAS reads this when it starts; otherwise its sums depend on timing.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.use_deterministic_algorithms(True)
-    # Filling what an operation overwrites anyway would cost a pass over its memory.
+    # Filling memory that an operation overwrites anyway would cost an extra pass over it.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cuda.matmul.allow_tf32 = tf32
     torch.backends.cudnn.allow_tf32 = tf32
@@ -49,10 +49,10 @@ def open_device(name: DeviceName, *, tf32: bool = True, local_rank: int = 0) -> 
 
 
 def require_device(name: DeviceName) -> None:
-    """Check that the device is there.
+    """Check that the device is available.
 
     Raises:
-        DeviceError: it is not.
+        DeviceError: the device is missing.
     """
     if name == "cuda" and not torch.cuda.is_available():
         built = "sees no GPU" if torch.version.cuda else "was built for CPUs only"
@@ -74,9 +74,9 @@ def describe_device(name: DeviceName) -> str:
 
 
 def to_device(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """Copy `tensor` to `device`; a GPU reads it from pinned memory, and nothing waits for the copy.
+    """Copy `tensor` to `device` without blocking; a copy to a GPU goes through pinned memory.
 
-    An ordinary copy from the CPU would wait until the GPU has done all that it was given before.
+    An ordinary copy from the CPU would wait until the GPU has finished all work queued before it.
     """
     if device.type != "cuda" or tensor.is_cuda:
         return tensor.to(device)

@@ -16,7 +16,7 @@ def require(library: str) -> None:
     """Check that a library is installed, without importing it.
 
     Raises:
-        MissingLibraryError: it is not.
+        MissingLibraryError: the library is not installed.
     """
     if importlib.util.find_spec(library) is None:
         raise MissingLibraryError(

@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 
 class Frozen:
-    """Holds a module in evaluation mode outside the module tree: no gradients, no checkpoint, no average."""
+    """Holds a module in evaluation mode outside the module tree: no gradients, checkpointing or averaging."""
 
     def __init__(self, module: nn.Module):
         self.module = module.eval().requires_grad_(False)
 
     def on(self, device: torch.device) -> Any:
         """The module, moved to `device` if necessary, because moving a stage does not move it."""
-        # Buffers, too: FSQ and residual quantization have no parameters.
+        # Buffers are included because FSQ and residual quantization have no parameters.
         tensor = next(chain(self.module.parameters(), self.module.buffers()), None)
         if tensor is not None and tensor.device != device:
             self.module.to(device)

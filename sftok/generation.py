@@ -17,7 +17,7 @@ from sftok.decoding.guidance import GenerationConfig
 from sftok.generators.base import Generator
 
 DecodeTokens = Callable[[Tensor, torch.Generator], Tensor]
-"""Ids `[B, K]` or latents `[B, N, D]` and the source of decoding noise to images `[B, 3, H, W]` in [0, 1]."""
+"""Maps ids `[B, K]` or latents `[B, N, D]`, with a source of noise, to images `[B, 3, H, W]` in [0, 1]."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def generate(
     """Sample an image for each label.
 
     Args:
-        model: of the tokens of the tokenizer behind `decode`.
-        decode: tokens to images; it draws after the tokens, from the same generator.
+        model: generates the tokens that `decode` takes.
+        decode: maps tokens to images; it draws from the same generator, after the tokens.
         labels: int64 `[B]`; `model.null_class` samples without a class.
         config: steps, temperature, guidance.
         generator: source of every draw; its device is the model's.

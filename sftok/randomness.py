@@ -33,7 +33,7 @@ def seeded_initialization(seed: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def initialization_from(source: torch.Generator | None) -> Iterator[None]:
-    """As `seeded_initialization`, with a seed drawn from `source` (None: seed 0).
+    """Like `seeded_initialization`, with a seed drawn from `source` (None: seed 0).
 
     For layers of a library that draws from the global state.
     """

@@ -1,7 +1,7 @@
-"""What an analysis is: a configuration that describes it, and a statistic that is shown batches of images.
+"""The interface of analyses: a configuration, and a statistic that is updated with batches of images.
 
-A new analysis is one file in this package with both. Its numbers are rows with coordinates of their own, such
-as the decoding step or the visible share.
+A new analysis is one file in this package that defines both. Its numbers are rows with their own coordinates,
+such as the decoding step or the visible share.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ACCURACY = Quantity(
     direction=1,
     meaning="share of codes whose likeliest prediction is right",
 )
-"""What several analyses measure."""
+"""A quantity that several analyses measure."""
 
 
 class Statistic(Protocol):
@@ -42,47 +42,47 @@ class Statistic(Protocol):
         """Add a batch: token ids `[B, K]` and the teacher's codes `[B, N]`."""
 
     def merge(self, other: Self) -> None:
-        """Add what `other`, of the same configuration, has seen."""
+        """Merge the sums of `other`, a statistic with the same configuration."""
 
     def compute(self) -> list[Number]:
-        """The means of all that was seen."""
+        """Return the means over everything seen so far."""
 
 
 class AnalysisProtocol(Fingerprinted):
-    """What the numbers of an analysis depend on."""
+    """Everything that the numbers of an analysis depend on."""
 
     analysis: dict[str, Any]
-    """Its name and settings."""
+    """Name and settings of the analysis."""
 
 
 class AnalysisConfig(Component, family="analysis", package="sftok.analysis"):
-    """The settings of an analysis, and what a reader needs to know of its numbers."""
+    """Settings of an analysis, with descriptions of the quantities that it measures."""
 
     quantities: ClassVar[tuple[Quantity, ...]]
 
     images: int = Field(default=2000, ge=1)
-    """At most this many of the image set, balanced over classes; the same for every tokenizer."""
+    """Maximum number of images, balanced over classes; every tokenizer is shown the same ones."""
     batch_size: int = Field(default=250, ge=1)
-    """Images looked at together; random draws depend on it."""
+    """Images processed together; random draws depend on it."""
     seed: int = Field(default=0, ge=0)
-    """Of every random draw."""
+    """Seed of every random draw."""
 
     def build(self) -> Statistic:
-        """The statistic, before any batch."""
+        """Build an empty statistic."""
         raise NotImplementedError
 
     def fitted(self, evaluation: EvaluationConfig, *, single_step: bool) -> Self:
-        """These settings for a tokenizer that is evaluated as `evaluation` says.
+        """Return these settings adapted to a tokenizer that is evaluated with `evaluation`.
 
         Args:
-            evaluation: how the tokenizer is decoded elsewhere.
-            single_step: whether it never saw a visible code in training.
+            evaluation: how the tokenizer is decoded in its evaluation.
+            single_step: whether the tokenizer never saw a visible code in training.
         """
         return self
 
     @property
     def described(self) -> dict[str, dict[str, Any]]:
-        """Its quantities by name, as JSON values, for a result or a stored request."""
+        """Return the quantities by name, as JSON values, for a result or a stored request."""
         return {quantity.name: quantity.model_dump(mode="json") for quantity in self.quantities}
 
     def measure(
@@ -92,19 +92,19 @@ class AnalysisConfig(Component, family="analysis", package="sftok.analysis"):
         image_set: ImageSet,
         on_progress: OnProgress = lambda fraction: None,
     ) -> Evaluation:
-        """Show the first images of every class to a new statistic.
+        """Compute a new statistic on the first images of every class.
 
-        A seed fixes every number bit for bit on one machine, whatever torch's number of threads. Everything
-        is in float32: the differences of interest are small.
+        On one machine, a seed fixes every number bit for bit, regardless of torch's thread count. Everything
+        is computed in float32 because the differences of interest are small.
 
         Args:
-            tokenizer: put into evaluation mode.
-            teacher: the one it was trained with, put into evaluation mode.
-            image_set: `images` of it are shown, or all.
+            tokenizer: the tokenizer to analyze; it is put into evaluation mode.
+            teacher: the teacher it was trained with; it is put into evaluation mode.
+            image_set: the image set; at most `images` of its images are used.
             on_progress: called with the fraction done.
 
         Returns:
-            Rows of subject `tokenizer`, with no examples.
+            Rows of subject `tokenizer`, without examples.
         """
         places = balanced(image_set, self.images)
         found = self.statistic(tokenizer.eval(), teacher.eval(), image_set, places, on_progress)
@@ -124,7 +124,7 @@ class AnalysisConfig(Component, family="analysis", package="sftok.analysis"):
         places: Tensor,
         on_progress: OnProgress,
     ) -> Statistic:
-        """A new statistic that was shown the images at `places`."""
+        """Compute a new statistic on the images at `places`."""
         device = next(tokenizer.parameters()).device
 
         def batches() -> Iterator[tuple[int, Tensor]]:
@@ -134,7 +134,7 @@ class AnalysisConfig(Component, family="analysis", package="sftok.analysis"):
         def look(batch: tuple[int, Tensor]) -> Statistic:
             number, images = batch
             part = self.build()
-            # A generator for each batch: no draw depends on the thread it is made in.
+            # Each batch has its own generator, so no draw depends on the thread that makes it.
             draws = generator(self.seed, "analysis", number, device=device)
             part.update(tokenizer, tokenizer.encode(images), teacher.encode(images), draws)
             return part

@@ -1,18 +1,18 @@
-"""What a context is worth: the terms of Appendix C, for true codes and for the model's own codes as context.
+"""The value of a context: the terms of Appendix C, for true codes and for the model's own codes as context.
 
 Appendix C compares the entropy of a code given the tokens alone, `H(m_i | Z_q)` of equation 2, with that
 given a context of other codes, `H(m_i | Z_q, m_context)` of equation 3; their difference is the mutual
-information of equation 4. A decoder's cross-entropy is an upper bound of each (C.1: it is the entropy plus a
+information of equation 4. A decoder's cross-entropy is an upper bound on each (C.1: it is the entropy plus a
 divergence). The paper sums over the codes of an image; here everything is a mean over codes. The contexts,
 all measured on the same masked positions:
 
-- *single*: none, everything is masked;
+- *single*: no context, every code is masked;
 - *true*: visible positions show the teacher's codes, as in vanilla training; a real source of information;
-- *own*: they show the decoder's own first-step prediction, as in decoding. That prediction is a function of
-  `Z_q` (and of noise), so it tells nothing about the true codes beyond `Z_q`, and equation 4's mutual
-  information is zero: what is gained from it is computation, not information;
-- *second pass*: every position shows the first-step prediction, and none is masked. It is the control of
-  computation alone: it also has two passes, but no order in which codes become known.
+- *own*: visible positions show the decoder's own first-step prediction, as in decoding. That prediction is a
+  function of `Z_q` (and of noise), so it carries no information about the true codes beyond `Z_q`, and the
+  mutual information of equation 4 is zero: any gain comes from computation, not information;
+- *second pass*: every position shows the first-step prediction, and none is masked. It isolates the effect of
+  computation: it also takes two passes, but does not reveal codes in any order.
 
 The difference own - true is the exposure gap, on which the paper's argument rests (Section 3.2).
 """
@@ -36,7 +36,7 @@ from sftok.tokenizers.sftok import SFTok
 Context = Literal["single", "true", "own", "second_pass"]
 
 CONTEXTS: tuple[Context, ...] = get_args(Context)
-"""What the visible positions show, in the order of reports."""
+"""The contexts, in the order of reports."""
 
 GAPS: dict[str, tuple[Context, Context]] = {
     "information_gain": ("single", "true"),
@@ -44,7 +44,7 @@ GAPS: dict[str, tuple[Context, Context]] = {
     "second_pass_gain": ("single", "second_pass"),
     "exposure_gap": ("own", "true"),
 }
-"""Differences of two contexts' cross-entropies, by name: the first minus the second."""
+"""Gaps by name: the first context's cross-entropy minus the second's."""
 
 
 def _gap(name: str, label: str, direction: Literal[-1, 1], meaning: str) -> Quantity:
@@ -52,7 +52,7 @@ def _gap(name: str, label: str, direction: Literal[-1, 1], meaning: str) -> Quan
 
 
 class ContextsConfig(AnalysisConfig, name="contexts"):
-    """Appendix C; the paper gives no number of images and no visible share."""
+    """Settings for Appendix C; the paper gives neither the number of images nor the visible share."""
 
     quantities = (
         Quantity(
@@ -76,34 +76,34 @@ class ContextsConfig(AnalysisConfig, name="contexts"):
     )
 
     visible_fractions: tuple[float, ...] = Field(default=(0.25, 0.5, 0.75), min_length=1)
-    """Shares of the codes that a context shows."""
+    """Shares of the codes that are visible."""
     contexts: tuple[Context, ...] = Field(default=CONTEXTS, min_length=1)
-    """Those that are measured: a decoder that never learned to read a visible code has only `single`."""
+    """Contexts to measure; a decoder that never learned to read visible codes supports only `single`."""
 
     @field_validator("visible_fractions")
     @classmethod
     def _leave_something_to_predict(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
         if not all(0 < fraction < 1 for fraction in fractions) or len(set(fractions)) != len(fractions):
-            raise ValueError("each fraction must lie between 0 and 1, and none may be named twice")
+            raise ValueError("each fraction must lie between 0 and 1, without duplicates")
         return fractions
 
     def build(self) -> ContextStatistics:
-        """The statistic, before any batch."""
+        """Build an empty statistic."""
         return ContextStatistics(self.visible_fractions, self.contexts)
 
     def fitted(self, evaluation: EvaluationConfig, *, single_step: bool) -> Self:
-        """Without a visible code where the decoder never saw one."""
+        """Measure only `single` if the decoder never saw a visible code in training."""
         return self.model_copy(update={"contexts": ("single",)}) if single_step else self
 
 
 class ContextStatistics:
-    """What a decoder makes of each context at masked positions, by visible fraction.
+    """Predictions of a decoder at masked positions, for each context and visible fraction.
 
-    Three quantities of every context: its `cross_entropy` in nats (with true codes an upper bound of equation
-    3, with none of equation 2), its top-1 `accuracy`, and the `accuracy_bound` that its own distribution
-    promises, the mean of its largest probability: C.2's `E[max_x p(m_i = x | ...)]`, the best possible
-    accuracy if the model's distribution is the true one. Beside them the gaps of `GAPS`. The coordinates are
-    `context` (not of a gap) and `visible`, the share.
+    Every context has three quantities: the `cross_entropy` in nats (an upper bound on equation 3 with true
+    codes, on equation 2 without a context), the top-1 `accuracy`, and the `accuracy_bound` that the decoder's
+    own distribution implies, the mean of its largest probability: C.2's `E[max_x p(m_i = x | ...)]`, the best
+    possible accuracy if that distribution is the true one. The gaps of `GAPS` are reported too. The
+    coordinates are `context` (absent for gaps) and `visible`, the visible share.
     """
 
     def __init__(
@@ -126,11 +126,11 @@ class ContextStatistics:
             self.means.update("accuracy_bound", asked.softmax(-1).amax(-1), **place)
 
     def merge(self, other: Self) -> None:
-        """Add what `other`, of the same fractions, has seen."""
+        """Merge the sums of `other`, a statistic with the same fractions."""
         self.means.merge(other.means)
 
     def compute(self) -> list[Number]:
-        """The means, and the gaps between contexts that were both measured."""
+        """Return the means, and the gaps between contexts that were both measured."""
         found = self.means.compute()
         entropies = {
             (number.coordinates["context"], number.coordinates["visible"]): number.value
@@ -148,13 +148,13 @@ class ContextStatistics:
     def _predictions(
         self, tokenizer: SFTok, ids: Tensor, codes: Tensor, masks: dict[float, Tensor]
     ) -> list[tuple[Context, float, Tensor]]:
-        """Context, visible fraction and the logits `[B, N, V]` that they give."""
+        """Context, visible fraction and the resulting logits `[B, N, V]`."""
         decoder, quantized = tokenizer.decoder, tokenizer.quantizer.lookup(ids)
         single = decoder.first_pass(quantized)
         own = single.float().argmax(-1)
         shown = {"true": codes, "own": own}
         found = []
-        # Two of them do not depend on what is masked: one pass serves every fraction.
+        # Two contexts do not depend on the mask, so one pass serves every fraction.
         everywhere = {"single": single}
         if "second_pass" in self.contexts:
             everywhere["second_pass"] = decoder(own, quantized)

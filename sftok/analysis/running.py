@@ -9,7 +9,7 @@ from torch import Tensor
 
 
 class Number(NamedTuple):
-    """A value, what it is of, and the coordinates that it was measured at."""
+    """A value, its metric, and the coordinates at which it was measured."""
 
     metric: str
     coordinates: Mapping[str, Any]
@@ -30,13 +30,13 @@ class RunningMeans:
         self._counts[key] = self._counts.get(key, 0) + values.numel()
 
     def merge(self, other: Self) -> None:
-        """Add what `other` has seen."""
+        """Add the sums and counts of `other`."""
         for key, total in other._sums.items():
             self._sums[key] = self._sums.get(key, 0.0) + total
             self._counts[key] = self._counts.get(key, 0) + other._counts[key]
 
     def compute(self) -> list[Number]:
-        """The mean of every quantity that has any entry, in the order in which they were first seen."""
+        """Return the mean of every quantity with at least one entry, in order of first appearance."""
         return [
             Number(metric, dict(coordinates), self._sums[metric, coordinates] / count)
             for (metric, coordinates), count in self._counts.items()

@@ -1,7 +1,7 @@
-"""What each step of a decoding predicts, against the teacher's codes and the final prediction (Figure 4a).
+"""The predictions of each decoding step, against the teacher's codes and the final prediction (Figure 4a).
 
-At step i the decoder has a distribution `p_i` over codes at every position. Section 3.2 asks two questions:
-how far is it from the ground truth `m_g`, and how far from `p_T`, which the decoding ends with?
+At step i the decoder has a distribution `p_i` over codes at every position. Section 3.2 asks how far it is
+from the ground truth `m_g`, and how far from `p_T`, the distribution of the last step.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sftok.tokenizers.sftok import SFTok
 
 
 class StepsConfig(AnalysisConfig, name="steps"):
-    """Figure 4a; the paper gives T = 8 (Section 3.2) and nothing else."""
+    """Settings for Figure 4a; the paper gives only T = 8 (Section 3.2)."""
 
     quantities = (
         Quantity(
@@ -48,12 +48,12 @@ class StepsConfig(AnalysisConfig, name="steps"):
     )
 
     steps: int = Field(default=8, ge=2)
-    """Decoding steps T, each of which is looked at."""
+    """Number of decoding steps, T; every step is measured."""
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
     schedule: MaskSchedule = "arccos"
 
     def build(self) -> StepStatistics:
-        """The statistic, before any batch."""
+        """Build an empty statistic."""
         decoding = DecodingConfig(steps=self.steps, temperature=self.temperature, schedule=self.schedule)
         return StepStatistics(decoding)
 
@@ -66,9 +66,9 @@ class StepsConfig(AnalysisConfig, name="steps"):
 class StepStatistics:
     """Per step: KL divergence and top-1 agreement with the truth and with the final prediction.
 
-    `kl_to_truth` is `KL(m_g || p_i)`, the cross-entropy on the teacher's code, since the truth is one code;
-    `kl_to_final` is `KL(p_T || p_i)`. Means over all positions (coordinate `positions` is `all`), and over
-    those that were still masked when the step began, which it predicts (`masked`). `step` counts from 1.
+    `kl_to_truth` is `KL(m_g || p_i)`, the cross-entropy of the teacher's code, since the truth is one code;
+    `kl_to_final` is `KL(p_T || p_i)`. Means are taken over all positions (coordinate `positions` is `all`),
+    and over those still masked when the step began, which the step predicts (`masked`). `step` counts from 1.
     """
 
     def __init__(self, decoding: DecodingConfig) -> None:
@@ -94,17 +94,17 @@ class StepStatistics:
                     self.means.update(metric, values[masked], **place, positions="masked")
 
     def merge(self, other: Self) -> None:
-        """Add what `other`, of the same decoding, has seen."""
+        """Merge the sums of `other`, a statistic with the same decoding."""
         self.means.merge(other.means)
 
     def compute(self) -> list[Number]:
-        """The means of each step, from the first."""
+        """Return the means of each step, from the first."""
         return self.means.compute()
 
 
 def _compare(log_probabilities: Tensor, last: Tensor, codes: Tensor, final: Tensor) -> dict[str, Tensor]:
     best = log_probabilities.argmax(-1)
-    # Not `nll_loss`, which has no deterministic kernel for positions on a GPU.
+    # Not `nll_loss`, which has no deterministic GPU kernel for inputs with positions.
     truth = -log_probabilities.gather(-1, codes.unsqueeze(-1)).squeeze(-1)
     divergence = (last.exp() * (last - log_probabilities)).sum(-1)
     return {

@@ -1,1 +1,1 @@
-"""Feature spaces put to the test: images made worse in known ways, and whether FID notices."""
+"""Calibration of feature spaces: tests whether FID notices known degradations of images."""

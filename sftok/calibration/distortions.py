@@ -1,8 +1,8 @@
-"""Ways to make images worse whose order is known by construction.
+"""Image distortions whose order of severity is known by construction.
 
-Codes are replaced in a growing share of the positions, nested: what is wrong at one strength is wrong at all
-higher ones. Pixels are blurred, compressed, shifted, ... by a growing amount, with the same draws at every
-strength. Strengths are relative to the image's side, so that they are the same for any data set.
+Codes are replaced in a growing share of the positions. The shares are nested: a code that is wrong at one
+strength is wrong at all higher ones. Pixels are blurred, compressed, shifted, ... by a growing amount, with
+the same draws at every strength. Strengths are relative to the image's side, so they apply to any data set.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ class Source:
     Attributes:
         teacher: decodes codes.
         images: float32 `[B, 3, H, W]` in [0, 1], the teacher's reconstructions.
-        codes: int64 `[B, N]`, the teacher's own.
-        same_class: int64 `[B, N]`, those of another image of the class.
-        other_class: int64 `[B, N]`, those of an image of another class.
+        codes: int64 `[B, N]`, the teacher's codes of the images.
+        same_class: int64 `[B, N]`, the codes of another image of the same class.
+        other_class: int64 `[B, N]`, the codes of an image of another class.
     """
 
     teacher: MaskGITVQGAN
@@ -40,24 +40,24 @@ class Source:
 
 
 Distort = Callable[[Source, float, torch.Generator], Tensor]
-"""Source, strength and random draws to images `[B, 3, H, W]`."""
+"""Maps a source, a strength and random draws to images `[B, 3, H, W]`."""
 
 
 @dataclass(frozen=True)
 class Distortion:
-    """A way to make images worse; `sftok.calibration.report.LABELS` says in words which."""
+    """A distortion; `sftok.calibration.report.LABELS` describes each in words."""
 
     strengths: tuple[float, ...]
-    """Growing, from the first that is a distortion at all."""
+    """Increasing; the first one already distorts."""
     apply: Distort
 
 
 def _replacing(codes_of: Callable[[Source, torch.Generator], Tensor]) -> Distort:
-    """Replace a share of the codes by others."""
+    """Replace a share of the codes with others."""
 
     def apply(source: Source, strength: float, generator: torch.Generator) -> Tensor:
         draws = torch.rand(source.codes.shape, generator=generator)
-        # A rank rather than a threshold: every image has the same number of wrong codes.
+        # A rank rather than a threshold gives every image the same number of wrong codes.
         chosen = draws.argsort(1).argsort(1) < round(strength * source.codes.shape[1])
         others = codes_of(source, generator)
         return source.teacher.decode(torch.where(chosen.to(source.codes.device), others, source.codes))
@@ -80,9 +80,9 @@ def _nearest(source: Source, generator: torch.Generator) -> Tensor:
 
 
 def blurred(images: Tensor, sigma: float) -> Tensor:
-    """Images `[B, 3, H, W]` through a Gaussian whose deviation is `sigma` of their side."""
+    """Blur images `[B, 3, H, W]` with a Gaussian whose standard deviation is `sigma` times their side."""
     deviation = sigma * images.shape[-1]
-    # Twice the usual three deviations are never needed, and a kernel may not exceed the image.
+    # A kernel of three deviations on each side is enough; it may not exceed the image.
     radius = min(max(1, round(3 * deviation)), images.shape[-1] // 2 - 1)
     return gaussian_blur(images, [2 * radius + 1] * 2, [deviation] * 2)
 
@@ -103,7 +103,7 @@ def _noise(source: Source, strength: float, generator: torch.Generator) -> Tenso
 
 
 def _shift(source: Source, strength: float, generator: torch.Generator) -> Tensor:
-    """Each image to the left, right, top or bottom; the border is repeated."""
+    """Shift each image left, right, up or down; the border is repeated."""
     images, pixels = source.images, max(1, round(strength * source.images.shape[-1]))
     side = images.shape[-1]
     padded = F.pad(images, [pixels] * 4, mode="replicate")
@@ -121,7 +121,7 @@ def _contrast(source: Source, strength: float, generator: torch.Generator) -> Te
 
 
 _SHARES = (0.05, 0.1, 0.2, 0.35, 0.5)
-"""Of the codes; half at most, since an image all of whose codes are another's is a real one again."""
+"""Shares of the codes; at most half, since an image with all codes of another image is a real image again."""
 
 DISTORTIONS: Mapping[str, Distortion] = {
     "random_codes": Distortion(_SHARES, _replacing(_random)),
@@ -136,26 +136,26 @@ DISTORTIONS: Mapping[str, Distortion] = {
 }
 
 WRONG = {"same_class": 0.2, "other_class": 0.2}
-"""What is compared with blur at the same squared error: sharp images, a share of whose codes is wrong.
+"""Shares of wrong codes in the sharp images that are compared with blur at the same squared error.
 
-The share is halved until there is such a blur: a few codes of a photograph change it more than any blur does.
+A share is halved until such a blur exists: a few codes of a photograph can change it more than any blur does.
 """
 
 MIXED = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of sharp but wrong images among blurred but right ones."""
+"""Shares of sharp but wrong images among blurred but correct ones."""
 
 
 def matching_blur(images: Tensor, squared_error: float) -> float | None:
-    """The deviation, in image sides, at which blur changes images by that mean squared error.
+    """The blur, as a standard deviation in image sides, that changes images by the given mean squared error.
 
-    None if not even a blur over a quarter of the image does.
+    None if even a blur over a quarter of the image changes them less.
     """
     low, high = 0.0, 0.25
     if (blurred(images, high) - images).square().mean() < squared_error:
         return None
     for _ in range(20):
         middle = (low + high) / 2
-        # A kernel narrower than a hundredth of a pixel is none.
+        # A kernel narrower than a hundredth of a pixel leaves the image unchanged.
         error = (blurred(images, max(middle, 1e-4)) - images).square().mean()
         low, high = (middle, high) if error < squared_error else (low, middle)
     return high

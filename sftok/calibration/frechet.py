@@ -1,6 +1,7 @@
 """FID of many small sets, fast: the distance that `sftok.metrics.fid` takes from torch-fidelity.
 
-torch-fidelity needs the eigenvalues of a product of two covariances, seconds for each of thousands of sets.
+torch-fidelity needs the eigenvalues of a product of two covariances, which takes seconds for each of
+thousands of sets.
 With A and B the centered features of two sets, the trace of the root of that product is the sum of the
 singular values of A B^T, which has only as many rows as there are images.
 """
@@ -28,7 +29,7 @@ class Normal:
 
     @classmethod
     def of(cls, features: Tensor) -> Self:
-        """The one of features `[N, F]`, N at least 2."""
+        """Fit the distribution to features `[N, F]`, with N at least 2."""
         doubles = features.double()
         mean = doubles.mean(0)
         root = (doubles - mean) / (len(doubles) - 1) ** 0.5
@@ -37,7 +38,7 @@ class Normal:
         return cls(mean, root)
 
     def distance(self, other: Normal) -> float:
-        """The Fréchet distance."""
+        """Return the Fréchet distance to `other`."""
         common = torch.linalg.svdvals(self.root @ other.root.T).sum()
         spread = self.root.square().sum() + other.root.square().sum()
         return float((self.mean - other.mean).square().sum() + spread - 2 * common)

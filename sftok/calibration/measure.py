@@ -1,10 +1,10 @@
-"""A calibration: distorted reconstructions of real images, and FID of each set in every feature space.
+"""Calibration: distort reconstructions of real images and measure FID of each set in every feature space.
 
 ```
 images -> teacher's codes -> distorted codes or pixels -> uint8 -> features -> FID against the same images
 ```
 
-A seed fixes every number bit for bit on one machine, whatever torch's number of threads.
+On one machine, a seed fixes every number bit for bit, regardless of torch's thread count.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ from sftok.randomness import generator
 METRICS = (RFIDConfig(), LabelAgreementConfig())
 
 PARTS = (10, 5, 2, 1)
-"""How many equal parts of a draw are measured by themselves, to see how many images it takes."""
+"""A draw is also measured in this many equal parts, to see how many images are needed."""
 
 Key = tuple[str, int]
-"""A network: the label of its space, and its place among the seeds."""
+"""A network: the label of its space, and its index among the seeds."""
 
 
 class CalibrationProtocol(Fingerprinted):
-    """What the numbers of a calibration depend on."""
+    """Everything that the numbers of a calibration depend on."""
 
     extractors: dict[str, list[str]]
-    """SHA-256 of the weights by label: of the network that measures, and of those of further seeds."""
+    """SHA-256 of the weights by label: first the measuring network, then those of further seeds."""
     calibration: dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What a calibration found.
+    """The results of a calibration.
 
     Attributes:
         rows: `rfid` and `label_agreement` of every draw, at `distortion`, `strength` and `draw`.
         reports: one for each feature space.
-        protocol: what they depend on.
-        examples: uint8 images `[n, 3, H, W]`: `original`, `teacher`, and of each distortion the strongest.
+        protocol: everything that they depend on.
+        examples: uint8 images `[n, 3, H, W]`: `original`, `teacher`, and the strongest of each distortion.
     """
 
     rows: list[Row]
@@ -81,9 +81,9 @@ def calibrate(
     """Distort the teacher's reconstructions of `image_set` and measure them in every space.
 
     Args:
-        teacher: put into evaluation mode.
-        image_set: `config.images` of it are distorted, or all.
-        spaces: the networks of each, by label: the one whose numbers count, then those of further seeds.
+        teacher: the teacher; it is put into evaluation mode.
+        image_set: the image set; at most `config.images` of its images are used.
+        spaces: the networks of each space, by label: first the measuring one, then those of further seeds.
         config: how many images, draws and seeds.
         on_progress: called with the fraction done.
 
@@ -118,17 +118,17 @@ def calibrate(
 
 @dataclass(frozen=True)
 class _Bench:
-    """The images, their codes, and what they are compared with.
+    """The images, their codes, and the originals that they are compared with.
 
     Attributes:
         pixels: uint8 `[N, 3, H, W]`, the originals; N is a multiple of `draw`.
         labels: int64 `[N]`.
         reconstructions: uint8 `[N, 3, H, W]`, by the teacher.
-        codes: int64 `[N, K]`, the teacher's.
-        partners: int64 `[2, N]`: another image of the class, and one of another class.
-        draw: images of a draw.
+        codes: int64 `[N, K]`, by the teacher.
+        partners: int64 `[2, N]`, indices of another image of the same class and of one of another class.
+        draw: the number of images in a draw.
         networks: every network of every space.
-        originals: by network and number of images: a normal distribution for each part of the originals.
+        originals: by network and number of images, a normal distribution for each part of the originals.
         labels_in: the likeliest class of each original, in the networks that classify.
     """
 
@@ -152,7 +152,7 @@ class _Bench:
         spaces: Mapping[str, Sequence[Extractor]],
         config: CalibrationConfig,
     ) -> Self:
-        """Choose the images, encode them, and fit what they are compared with.
+        """Choose and encode the images, and fit the distributions that they are compared with.
 
         Raises:
             EvaluationError: too few images or classes.
@@ -182,11 +182,11 @@ class _Bench:
 
     @property
     def sizes(self) -> list[int]:
-        """Numbers of images that are measured by themselves, the smallest first."""
+        """The numbers of images in the parts that are measured separately, smallest first."""
         return sorted({self.draw // parts for parts in PARTS if self.draw // parts >= 2})
 
     def sets(self) -> dict[Place, Distort]:
-        """Every set, and how it is made."""
+        """Return every set and the function that makes it."""
         found: dict[Place, Distort] = {UNDISTORTED: lambda source, strength, draws: source.images}
         for name, distortion in DISTORTIONS.items():
             found |= {(name, strength): distortion.apply for strength in distortion.strengths}
@@ -195,13 +195,13 @@ class _Bench:
         return found
 
     def show(self, place: Place, distort: Distort) -> tuple[Tensor, dict[Key, Features]]:
-        """The images of a set as uint8, and what every network says of them."""
+        """Return the images of a set as uint8, and the features of every network."""
         name, strength = place
         device = next(self.teacher.parameters()).device
 
         def make(batch: tuple[int, Tensor]) -> Tensor:
             number, where = batch
-            # The same draws at every strength: what is wrong at one is wrong at all higher ones.
+            # Every strength has the same draws, so a code that is wrong at one is wrong at all higher ones.
             draws = generator(self.config.seed, "calibration", name, number)
             return to_uint8(distort(self._source(where), strength, draws)).cpu()
 
@@ -209,14 +209,14 @@ class _Bench:
         return pixels, self._features(pixels.split(self.config.batch_size))
 
     def distances(self, key: Key, features: Tensor) -> dict[int, np.ndarray]:
-        """FID of every part of the images against its originals, by the number of images."""
+        """Return FID of every part of the images against its originals, by the number of images."""
         return {
             size: np.array([a.distance(b) for a, b in zip(_fitted(features, size), normals, strict=True)])
             for size, normals in self.originals[key].items()
         }
 
     def rows(self, key: Key, place: Place, distances: Mapping[int, np.ndarray], seen: Features) -> list[Row]:
-        """The numbers of each draw of a set in one network."""
+        """Return the numbers of each draw of a set in one network."""
         found = {"rfid": distances[self.draw]}
         if seen.logits is not None:
             agrees = seen.logits.argmax(1) == self.labels_in[key]
@@ -229,7 +229,7 @@ class _Bench:
         ]
 
     def _mixed(self, kind: str) -> Distort:
-        """Blurred images, a share of them replaced by sharp, wrong ones with the same squared error."""
+        """Blur images, and replace a share of them by sharp, wrong ones with the same squared error."""
         wrong_codes = DISTORTIONS[kind].apply
         source = self._source(torch.arange(min(len(self.pixels), 2 * self.config.batch_size)))
         share, deviation = 2 * WRONG[kind], None
@@ -268,7 +268,7 @@ class _Bench:
 
 
 def _fitted(features: Tensor, size: int) -> list[Normal]:
-    """A normal distribution for each full part of `size` images."""
+    """Fit a normal distribution to each full part of `size` images."""
     return [Normal.of(part) for part in features.split(size) if len(part) == size]
 
 

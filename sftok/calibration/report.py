@@ -1,4 +1,4 @@
-"""What a calibration found out about one feature space, as data. Importing this module loads no torch."""
+"""The results of a calibration for one feature space, as data. Importing this module does not load torch."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ class CalibrationConfig(Config):
     """How many distorted images are compared, and how often."""
 
     images: int = Field(default=2500, ge=8)
-    """At most so many of the split, balanced over classes."""
+    """Maximum number of images of the split, balanced over classes."""
     draws: int = Field(default=5, ge=2)
-    """Disjoint parts of the images, each distorted by draws of its own and measured by itself."""
+    """Number of disjoint parts of the images; each is distorted by its own draws and measured separately."""
     further_seeds: int = Field(default=2, ge=0)
-    """Of each network that is trained on the data: how many more are trained, to compare what they say."""
+    """Number of additional seeds trained for each network that is trained on the data, for comparison."""
     batch_size: int = Field(default=250, ge=1)
     """Images distorted together; random draws depend on it."""
     seed: int = Field(default=0, ge=0)
 
 
 class SpaceReport(Config):
-    """How FID in one feature space follows what is known of the images."""
+    """How well FID in one feature space follows the known order of the images."""
 
     space: str
     rho: dict[str, Mean]
@@ -54,30 +54,30 @@ class SpaceReport(Config):
     right: dict[str, dict[int, float]]
     """By distortion and number of images: the share of neighboring strengths that FID puts in order."""
     wrong_over_blurred: dict[str, Mean]
-    """log2 of FID of sharp images with wrong codes over that of blurred ones at the same squared error."""
+    """log2 of FID of sharp images with wrong codes over that of blurred ones, at equal squared error."""
     seed_agreement: float | None = None
-    """Spearman's correlation, over all distorted sets, of FID in two networks that differ in their seed; the
-    smallest of all pairs. None for a network that is not trained here."""
+    """The smallest Spearman correlation, over all distorted sets, of FID in any two networks that differ only
+    in their seed. None for a network that is not trained here."""
     seed_movement: float | None = None
-    """How far such a seed moves FID beside its overall scale: the standard deviation of log FID."""
+    """How much such a seed changes FID apart from its overall scale: the standard deviation of log FID."""
     sides_of_seeds: dict[str, list[float]] = {}
-    """`wrong_over_blurred` of each seed, all images together."""
+    """`wrong_over_blurred` of each seed, over all images."""
 
     @field_validator("rho")
     @classmethod
     def _are_correlations(cls, rho: dict[str, Mean]) -> dict[str, Mean]:
-        # Student's interval knows no bounds.
+        # Student's t interval may exceed the bounds of a correlation.
         return {
             name: Mean(mean=each.mean, low=max(each.low, -1.0), high=min(each.high, 1.0))
             for name, each in rho.items()
         }
 
     def images_needed(self, distortion: str, share: float = 0.95) -> int | None:
-        """The fewest images that tell neighboring strengths apart; None if even the most do not.
+        """The fewest images that distinguish neighboring strengths; None if even the most do not.
 
         Args:
-            distortion: one of `right`.
-            share: of the comparisons that must come out right.
+            distortion: a key of `right`.
+            share: the share of the comparisons that must be in the right order.
         """
         told = [images for images, right in sorted(self.right[distortion].items()) if right >= share]
         return told[0] if told else None

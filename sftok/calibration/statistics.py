@@ -1,4 +1,4 @@
-"""From the FIDs of distorted sets to what they say about a feature space."""
+"""Evaluates a feature space from the FIDs of distorted sets."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ Place = tuple[str, float]
 UNDISTORTED: Place = ("none", 0.0)
 
 Distances = Mapping[Place, Mapping[int, NDArray[np.float64]]]
-"""FID by set and number of images: one for each disjoint part of that many images."""
+"""FID by set and number of images: one for each disjoint part with that many images."""
 
 
 def mixture(kind: str) -> str:
-    """The name of the mixtures of blurred images with images of that kind of wrong codes."""
+    """The name of the mixtures of blurred images with images whose codes are wrong in this way."""
     return f"blurred_to_{kind}"
 
 
 def report(space: str, seeds: Sequence[Distances], draw: int) -> SpaceReport:
-    """What FID in one space says.
+    """Summarize FID in one space.
 
     Args:
-        space: its label.
-        seeds: the distances in each network of the space; those of the first one count.
-        draw: the number of images of a draw, the largest.
+        space: the label of the space.
+        seeds: the distances in each network of the space; the first network is the measuring one.
+        draw: the number of images in a draw, the largest.
     """
     own = seeds[0]
     more = {}
@@ -55,7 +55,7 @@ def report(space: str, seeds: Sequence[Distances], draw: int) -> SpaceReport:
 
 
 def mean(values: Sequence[float] | NDArray[np.float64]) -> Mean:
-    """The mean of at least two values, and its interval."""
+    """Return the mean of at least two values with its interval."""
     center, error = float(np.mean(values)), float(stats.sem(values))
     half = error * float(stats.t.ppf(0.975, len(values) - 1))
     return Mean(mean=center, low=center - half, high=center + half)
@@ -66,7 +66,7 @@ def _levels(name: str) -> list[Place]:
 
 
 def _rho(distances: Distances, name: str, draw: int) -> list[float]:
-    """Spearman's correlation of each draw."""
+    """Spearman's correlation for each draw."""
     table = np.stack([distances[place][draw] for place in _levels(name)])
     order = np.arange(len(table))
     return [float(stats.spearmanr(order, column).statistic) for column in table.T]
@@ -82,6 +82,6 @@ def _right(distances: Distances, name: str) -> dict[int, float]:
 
 
 def _side(distances: Distances, kind: str, draw: int) -> NDArray[np.float64]:
-    """log2 of how much worse than blurred ones wrong images are, by draw."""
+    """log2 of the ratio of FID of wrong images to that of blurred ones, by draw."""
     blurred, wrong = (distances[mixture(kind), share][draw] for share in (MIXED[0], MIXED[-1]))
     return np.log2(wrong / blurred)

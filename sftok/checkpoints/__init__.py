@@ -1,7 +1,7 @@
-"""Checkpoints of any origin, read under this package's names: what to build, and its weights.
+"""Reads checkpoints of any origin under this package's names: the model to build, and its weights.
 
-`location` finds the file, `files` reads it without running anything in it, `layouts` tells which model it
-holds. This package builds no models, so that models can depend on it.
+`location` finds the file, `files` reads it without executing its contents, `layouts` identifies the model it
+holds. This package builds no models, so models can depend on it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["CONFIG_FILE", "WEIGHTS_FILE", "Checkpoint", "CheckpointError", "read
 
 
 def read_checkpoint(reference: str | Path, teacher: str | Path | None = None) -> Checkpoint:
-    """The checkpoint at a path or hub id, completed with the pixel decoder of `teacher` if it has none.
+    """Read the checkpoint at a path or hub id, adding the pixel decoder of `teacher` if it has none.
 
     Raises:
         CheckpointError: see `Pretrained.from_pretrained`.

@@ -1,4 +1,4 @@
-"""A model as it was read: its architecture, configuration and tensors, under this package's names."""
+"""A model as read from disk: its architecture, configuration and tensors, under this package's names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TEACHER_FILE = "maskgit-vqgan-imagenet-f16-256.bin"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that cannot be found, read, trusted or used; one line: which, why, and the remedy."""
+    """A checkpoint cannot be found, read, trusted or used; the message gives it, the cause and the remedy."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +30,9 @@ class Checkpoint:
 
     Attributes:
         source: where it came from, for messages.
-        architecture: of the model that it holds, such as `SFTOK`.
-        record: what the model's `record_type` is built from, not yet checked.
-        tensors: float32, by the names of the model's state dict.
+        architecture: the architecture of the model, such as `SFTOK`.
+        record: the values of the model's `record_type`, not yet validated.
+        tensors: float32, by the names in the model's state dict.
     """
 
     source: str
@@ -42,14 +42,14 @@ class Checkpoint:
 
     @property
     def lacks_pixel_decoder(self) -> bool:
-        """An SFTok as stages 1 and 2 are released: it ends at the teacher's codes."""
+        """Whether this is an SFTok of stage 1 or 2 as released, which ends at the teacher's codes."""
         return self.architecture == SFTOK and not any(map(_is_pixels, self.tensors))
 
     def check_complete(self) -> None:
-        """Refuse an SFTok without pixel decoder.
+        """Raise an error for an SFTok without a pixel decoder.
 
         Raises:
-            CheckpointError: says which file completes it, and how.
+            CheckpointError: the message says which file is missing and how to supply it.
         """
         if self.lacks_pixel_decoder:
             raise CheckpointError(
@@ -58,10 +58,10 @@ class Checkpoint:
             )
 
     def completed_by(self, teacher: Checkpoint) -> Checkpoint:
-        """This checkpoint with the teacher's pixel decoder.
+        """Return this checkpoint with the teacher's pixel decoder added.
 
         Raises:
-            CheckpointError: this one has a pixel decoder, or `teacher` is not a MaskGIT-VQGAN.
+            CheckpointError: this checkpoint has a pixel decoder, or `teacher` is not a MaskGIT-VQGAN.
         """
         if not self.lacks_pixel_decoder:
             raise CheckpointError(f"{self.source}: is complete without a teacher's file; leave it out")
@@ -70,15 +70,16 @@ class Checkpoint:
                 f"{teacher.source}: given as the teacher, but is a {teacher.architecture!r}"
             )
         pixels = {name: tensor for name, tensor in teacher.tensors.items() if _is_pixels(name)}
-        # The teacher is convolutional: its weights fit any image size, and here it is the tokenizer's.
+        # The teacher is convolutional, so its weights fit any image size; the tokenizer's size is used.
         record = {**self.record, "pixel_decoder": teacher.record.get("backbone")}
         return replace(self, record=record, tensors={**self.tensors, **pixels})
 
     def check_fit(self, expected: Mapping[str, Tensor]) -> None:
-        """Compare with the state dict of a model that was built for it; values are not looked at.
+        """Check names, shapes and types, but not values, against the state dict of the model built for it.
 
         Raises:
-            CheckpointError: names what is missing, unexpected, or of another shape or type.
+            CheckpointError: the message names missing or unexpected tensors and those of another shape or
+                type.
         """
         problems = [
             *_listing("missing", [name for name in expected if name not in self.tensors]),

@@ -1,10 +1,10 @@
-"""Weight files read without running what is in them.
+"""Reads weight files without executing anything in them.
 
-The kind of a file is told by its first bytes, not by its name; only the index of shards goes by its name.
-Safetensors cannot hold code; a torch file is unpickled by torch's restricted reader (`weights_only=True`),
-which refuses everything but tensors in plain containers. Weights are float32 afterwards: a file that is
-bfloat16 or float16 throughout is converted, and a mixture is refused, since something went wrong where it was
-written.
+The type of a file is detected from its first bytes, not from its name; only an index of shards is recognized
+by name. Safetensors cannot hold code; a torch file is unpickled by torch's restricted reader
+(`weights_only=True`), which accepts only tensors in plain containers. Weights are returned as float32: a file
+that is bfloat16 or float16 throughout is converted, and mixed precisions are rejected, since they mean that
+something went wrong when the file was written.
 """
 
 from __future__ import annotations
@@ -37,13 +37,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class WeightFile:
-    """What a file, or all shards of an index, hold.
+    """The contents of a file, or of all shards of an index.
 
     Attributes:
         path: the file.
-        tensors: by the names in the file; those of floating point are float32.
-        saved: the architecture and the configuration that this package saved with them; None for files of
-            other origin.
+        tensors: by their names in the file; floating-point tensors are float32.
+        saved: the architecture and configuration that this package saved with them; None for files of other
+            origin.
     """
 
     path: Path
@@ -55,8 +55,8 @@ def read_file(path: Path) -> WeightFile:
     """Read a safetensors or torch file, or every shard that an index (`*.index.json`) names.
 
     Raises:
-        CheckpointError: it is no such file, incomplete, damaged, holds other things than tensors, mixes
-            precisions, or contradicts the `config.json` beside it.
+        CheckpointError: the file is of another type, incomplete or damaged, holds objects other than
+            tensors, mixes precisions, or contradicts the `config.json` beside it.
     """
     metadata: dict[str, str] = {}
     if path.name.endswith(INDEX_SUFFIX):
@@ -69,10 +69,10 @@ def read_file(path: Path) -> WeightFile:
 
 
 def shards_of(index: Path) -> dict[str, str]:
-    """The shard, a file beside `index`, of each tensor that a Hugging Face index names.
+    """Map each tensor in a Hugging Face index to its shard, a file beside `index`.
 
     Raises:
-        CheckpointError: it is not such an index.
+        CheckpointError: the file is not such an index.
     """
     try:
         text = index.read_text(encoding="utf-8", errors="replace")
@@ -118,7 +118,7 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         with safe_open(path, framework="pt") as file:
             metadata = dict(file.metadata() or {})
             if CHECKSUM not in metadata:
-                # Another project's; its metadata mean nothing here.
+                # The file of another project, whose metadata does not apply here.
                 return {name: file.get_tensor(name) for name in file.keys()}, {}  # noqa: SIM118
         return load_tensors(path)
     except DamagedFileError as error:
@@ -140,7 +140,7 @@ def _in_float32(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
         if dtype != torch.float32:
             logger.warning("%s: is %s; converted to float32", path, str(dtype).removeprefix("torch."))
     for name, tensor in tensors.items():
-        # A decoder with such weights still picks codes, and its images would be measured like any others.
+        # A decoder with such weights would still choose codes, and its images would be measured as usual.
         if tensor.is_floating_point() and not tensor.isfinite().all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinite values; take an earlier checkpoint")
     return {
@@ -150,14 +150,14 @@ def _in_float32(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _saved(path: Path, metadata: Mapping[str, str]) -> tuple[str, dict[str, Any]] | None:
-    """What the file's metadata say, or our own `config.json` beside it; one of the two is enough."""
+    """Read the configuration from the file's metadata or the `config.json` beside it; either is enough."""
     within = None
     if "architecture" in metadata and "config" in metadata:
         within = metadata["architecture"], _parse(path, metadata["config"])
     beside = path.with_name(CONFIG_FILE)
     content = _parse(beside, beside.read_text(encoding="utf-8", errors="replace")) if beside.is_file() else {}
     if set(content) != {"architecture", "config"}:
-        return within  # an artifact's, or another project's
+        return within  # the config.json of an artifact or of another project
     if not isinstance(content["config"], dict):
         raise CheckpointError(f"{beside}: its configuration is not a JSON object")
     saved = str(content["architecture"]), content["config"]

@@ -1,4 +1,4 @@
-"""Which model a file holds: this package's own say so, and released ones are told by their tensors' names."""
+"""Identifies the model in a file: our own files name it, released ones are recognized by their tensors."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sftok.checkpoints.files import WeightFile
 from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, rename
 
 WRAPPERS = ("module.", "_orig_mod.", "model.")
-"""Prefixes that DistributedDataParallel, torch.compile and training frameworks put before every name."""
+"""Prefixes that DistributedDataParallel, torch.compile and training frameworks add to every name."""
 
 FIRST_STAGE = "first_stage_model."
 """The prefix of the tokenizer's tensors in the file of a latent-diffusion generator."""
@@ -26,21 +26,22 @@ DIFFUSION = (
     "cond_stage_model.",
     *("betas", "alphas_cumprod", "sqrt_", "log_one_minus_", "posterior_", "logvar", "scale_factor"),
 )
-"""How the other tensors of such a file begin: networks, and constants of the noise schedule."""
+"""Prefixes of the other tensors in such a file: networks, and constants of the noise schedule."""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """How a released system lays out its weights.
+    """The layout of a released system's weights.
 
     Attributes:
-        title: what messages call it.
-        architecture: of the model that is built from it.
-        markers: tensors that together no other layout has.
-        rules: from its names to this package's; each tensor must match one.
-        record: the record that renamed tensors imply; what shapes do not tell is as in the release.
-        finish: what is done to renamed tensors, where renaming is not enough.
-        tells: whether the shapes are this layout's, where names do not tell.
+        title: its name in messages.
+        architecture: the architecture of the model that is built from it.
+        markers: tensors that no other layout has in this combination.
+        rules: map its names to this package's; each tensor must match one.
+        record: derives the record from renamed tensors; values that shapes do not determine are those of
+            the release.
+        finish: applied to the renamed tensors, where renaming is not enough.
+        tells: whether the shapes match this layout, where names are ambiguous.
     """
 
     title: str
@@ -52,11 +53,11 @@ class Layout:
     tells: Callable[[Tensors], bool] = lambda tensors: True
 
     def matches(self, tensors: Tensors) -> bool:
-        """Whether released tensors are laid out so."""
+        """Whether released tensors have this layout."""
         return self.markers <= tensors.keys() and self.tells(tensors)
 
     def convert(self, tensors: Tensors) -> dict[str, Tensor]:
-        """Released tensors as the state dict of this package's model.
+        """Convert released tensors to the state dict of this package's model.
 
         Raises:
             ReleasedWeightsError: a tensor belongs to no part of the model, or one is missing.
@@ -73,10 +74,10 @@ def layouts() -> tuple[Layout, ...]:
 
 
 def interpret(file: WeightFile) -> Checkpoint:
-    """What a file holds, in this package's names.
+    """Convert the contents of a file to this package's names.
 
     Raises:
-        CheckpointError: it is not a known model, or has tensors that do not belong to one.
+        CheckpointError: the file is not a known model, or has tensors that do not belong to it.
     """
     if file.saved is not None:
         architecture, record = file.saved
@@ -105,7 +106,7 @@ def _converted(file: WeightFile) -> tuple[str, Record, dict[str, Tensor]]:
 
 
 def _unwrapped(tensors: Tensors) -> Iterator[Tensors]:
-    """`tensors`, and again without each wrapper's prefix that all names share, outermost first."""
+    """`tensors`, then the same without each wrapper prefix that all names share, outermost first."""
     yield tensors
     for prefix in WRAPPERS:
         if tensors and all(name.startswith(prefix) for name in tensors):
@@ -113,7 +114,7 @@ def _unwrapped(tensors: Tensors) -> Iterator[Tensors]:
 
 
 def _tokenizers(tensors: Tensors) -> Iterator[Tensors]:
-    """`tensors` without their wrappers, and the tokenizer alone where they are a diffusion generator's."""
+    """`tensors` without their wrappers, and the tokenizer alone if they are a diffusion generator's."""
     for unwrapped in _unwrapped(tensors):
         yield unwrapped
         if any(name.startswith(FIRST_STAGE) for name in unwrapped):
@@ -121,7 +122,7 @@ def _tokenizers(tensors: Tensors) -> Iterator[Tensors]:
 
 
 def _first_stage(tensors: Tensors) -> Tensors:
-    """The tensors of the tokenizer by its own names; others are kept if unknown, for a rule to refuse."""
+    """The tokenizer's tensors by its own names; unknown others are kept, so that a rule rejects them."""
     return {
         name.removeprefix(FIRST_STAGE)
         if name.startswith(FIRST_STAGE)

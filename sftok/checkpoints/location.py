@@ -1,4 +1,4 @@
-"""Where a checkpoint is: a file, a folder, or an id on the Hugging Face hub. What exists locally wins."""
+"""Finds a checkpoint: a file, a folder, or an id on the Hugging Face hub. Local paths take precedence."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ SUFFIXES = (
     *(f".safetensors{INDEX_SUFFIX}", ".safetensors", f".bin{INDEX_SUFFIX}"),
     *(".bin", ".pt", ".pth", ".ckpt", ".jit"),
 )
-"""Of weight files and indices of shards, the preferred kind first."""
+"""Suffixes of weight files and indices of shards, in order of preference."""
 
 _SHARD = re.compile(r".*-\d{5}-of-\d{5}\.\w+")
 _HUB_ID = re.compile(r"(?P<repository>[\w.-]+/[\w.-]+)(/(?P<file>[\w./-]+))?")
 
 
 def locate(reference: str) -> Path:
-    """The weight file that `reference` stands for.
+    """Find the weight file that `reference` stands for.
 
     Raises:
-        CheckpointError: there is none, or a folder holds more than one.
+        CheckpointError: there is no such file, or a folder holds more than one.
     """
     try:
         path = Path(reference).expanduser()
-    except RuntimeError:  # the home of a user who does not exist
+    except RuntimeError:  # the home directory of an unknown user
         raise CheckpointError(f"{reference}: no such file or folder") from None
     if path.is_dir():
         return _weights_in(path)
@@ -56,7 +56,7 @@ def _weights_in(folder: Path) -> Path:
         if found and all(_SHARD.fullmatch(path.name) for path in found):
             raise CheckpointError(
                 f"{folder}: holds shards ({found[0].name}) without their index; "
-                f"put {WEIGHTS_FILE}{INDEX_SUFFIX}, or whatever their source calls it, beside them"
+                f"put {WEIGHTS_FILE}{INDEX_SUFFIX}, or the index under its original name, beside them"
             )
         if found:
             names = ", ".join(path.name for path in found[:5])
@@ -66,7 +66,7 @@ def _weights_in(folder: Path) -> Path:
 
 
 def _fetch(repository: str, file: str | None) -> Path:
-    """The path of a hub file in the local cache, downloaded if it is not there yet."""
+    """Return the path of a hub file in the local cache, downloading it if necessary."""
     candidates = [file] if file else list(PREFERRED)
     wanted = file or f"{WEIGHTS_FILE} or {PICKLED_WEIGHTS_FILE}"
     nowhere = f"{repository}: no such file or folder, and as a Hugging Face id"
@@ -85,7 +85,7 @@ def _fetch(repository: str, file: str | None) -> Path:
         try:
             return Path(hf_hub_download(repository, name))
         except LocalEntryNotFoundError as error:
-            unreachable.append(error)  # offline: another file may be in the cache
+            unreachable.append(error)  # offline, but another file may be in the cache
             return None
         except EntryNotFoundError:
             return None
@@ -93,7 +93,7 @@ def _fetch(repository: str, file: str | None) -> Path:
     try:
         weights = next((path for path in map(download, candidates) if path is not None), None)
         if weights is not None:
-            download(CONFIG_FILE)  # beside the weights, if there is one
+            download(CONFIG_FILE)  # the configuration beside the weights, if there is one
             if weights.name.endswith(INDEX_SUFFIX):
                 for shard in sorted(set(shards_of(weights).values())):
                     hf_hub_download(repository, str(PurePosixPath(file or shard).with_name(shard)))

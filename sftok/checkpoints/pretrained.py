@@ -1,6 +1,6 @@
 """The base of models that can be saved and loaded: `from_pretrained` and `save_pretrained`.
 
-A model says what it is rebuilt from (its record) and how; the other modules of this package find and read
+Each model defines its record, from which it is rebuilt; the other modules of this package find and read
 files.
 """
 
@@ -24,11 +24,11 @@ from sftok.io.weights import save_tensors
 
 
 class Pretrained(nn.Module, ABC):
-    """A model with a record from which an equal one is built.
+    """A model with a record from which an identical one can be built.
 
     Attributes:
-        architecture: its name in checkpoints.
-        record_type: what its record is checked against.
+        architecture: the name of the architecture in checkpoints.
+        record_type: the type that validates its record.
     """
 
     architecture: ClassVar[str]
@@ -42,38 +42,39 @@ class Pretrained(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def from_config(cls, config: Any, generator: torch.Generator | None = None) -> Self:
-        """A fresh model with weights drawn from `generator` (None: seed 0)."""
+        """Build a model with weights drawn from `generator` (None: seed 0)."""
 
     @classmethod
     def from_record(cls, record: Any, generator: torch.Generator | None = None) -> Self:
-        """A fresh model of `record`, which is its configuration unless a model records more."""
+        """Build a model from `record`, which is its configuration unless the model records more."""
         return cls.from_config(record, generator)
 
     @classmethod
     def from_pretrained(
         cls, reference: str | Path, *, teacher: str | Path | None = None, config: Config | None = None
     ) -> Self:
-        """The model of a checkpoint, in evaluation mode, on the CPU, in float32.
+        """Load the model of a checkpoint, in evaluation mode, on the CPU, in float32.
 
         Args:
-            reference: a file, a folder, or a hub id (`org/name`, `org/name/file`). A local path wins.
-            teacher: a MaskGIT-VQGAN in the same ways, for a released SFTok checkpoint of stage 1 or 2,
+            reference: a file, a folder, or a hub id (`org/name`, `org/name/file`). Local paths take
+                precedence.
+            teacher: a MaskGIT-VQGAN, given in the same ways, for a released SFTok checkpoint of stage 1 or 2,
                 which holds no pixel decoder.
-            config: replaces the configuration that was saved or read off the shapes of
-                a released checkpoint, which do not tell everything (`sftok.checkpoints.released`).
+            config: replaces the configuration that was saved, or that was inferred from the shapes of a
+                released checkpoint, which do not determine everything (`sftok.checkpoints.released`).
 
-        Raises:
-            CheckpointError: it cannot be found, read or trusted, is of another model, or does not fit;
-                one line that names it.
+            Raises:
+            CheckpointError: the checkpoint cannot be found, read or trusted, holds another model, or does not
+                fit; the one-line message names it.
         """
         return cls.from_checkpoint(read_checkpoint(reference, teacher), config)
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, config: Config | None = None) -> Self:
-        """As `from_pretrained`, from tensors in memory, which become the weights without a copy.
+        """Like `from_pretrained`, with tensors in memory, which become the weights without a copy.
 
         Raises:
-            CheckpointError: as `from_pretrained`.
+            CheckpointError: as for `from_pretrained`.
         """
         source = checkpoint.source
         if checkpoint.architecture != cls.architecture:
@@ -85,14 +86,15 @@ class Pretrained(nn.Module, ABC):
         except ConfigError as error:
             raise CheckpointError(
                 f"{source}: its configuration cannot be used: {error}; "
-                "what is not in the file can be given to from_pretrained(..., config=CONFIG)"
+                "pass values that are not in the file with from_pretrained(..., config=CONFIG)"
             ) from None
-        with without_weights():  # they are all replaced
+        with without_weights():  # all of them are replaced
             model = cls.from_record(record)
         checkpoint.check_fit(model.state_dict())
         if len(model.state_dict()) < len([*model.parameters(), *model.buffers()]):
             model = cls.from_record(record)  # a part has constants that are not saved
-        # Copies: a tensor's place in a file depends on its header, and kernels round by the address.
+        # Cloned, because a tensor's offset in a file depends on the header, and kernels round by memory
+        # address.
         tensors = {name: tensor.clone() for name, tensor in checkpoint.tensors.items()}
         model.load_state_dict(tensors, assign=True)
         return model.eval()
@@ -100,8 +102,8 @@ class Pretrained(nn.Module, ABC):
     def save_pretrained(self, folder: str | Path) -> Path:
         """Write `model.safetensors` and `config.json` into `folder`, which is created if missing.
 
-        Each file is written atomically. The weight file carries the configuration too, so it can be moved
-        alone.
+        Each file is written atomically. The weight file also holds the configuration, so it can be moved on
+        its own.
 
         Returns:
             The folder.
@@ -118,7 +120,7 @@ class Pretrained(nn.Module, ABC):
         return folder
 
     def save_weights(self, path: Path) -> str:
-        """Write weights and configuration into one file, atomically; returns the hash of the weights.
+        """Atomically write weights and configuration into one file; returns the hash of the weights.
 
         Raises:
             ConfigError: a part was injected that the record cannot describe.
@@ -130,16 +132,16 @@ class Pretrained(nn.Module, ABC):
 
 @contextlib.contextmanager
 def without_weights() -> Iterator[None]:
-    """Build models on the meta device: shapes without memory, and no draws."""
+    """Build models on the meta device: shapes without memory or random draws."""
     with torch.device("meta"), _Unfilled():
         yield
 
 
 class _Unfilled(TorchFunctionMode):
-    """Skips what would fill tensors.
+    """Skips functions that fill tensors.
 
-    On the meta device filling does nothing anyway, but for these functions torch imports its compiler, for
-    seconds, to do it.
+    On the meta device they have no effect, but calling them makes torch import its compiler, which takes
+    seconds.
     """
 
     FILLED_BY = {nn.init.normal_: "tensor", torch.eye: "out"}

@@ -1,6 +1,6 @@
-"""What the files of released systems share: renaming tensors, and reading sizes off their shapes.
+"""Shared by the files of released systems: renaming tensors, and inferring sizes from their shapes.
 
-Every tensor must match a rule; leftovers are an error, so nothing is dropped unseen.
+Every tensor must match a rule; leftover tensors are an error, so nothing is silently dropped.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Tensors = Mapping[str, Tensor]
 Record = dict[str, Any]
 
 HEAD_WIDTH = 64
-"""Of every released Vision Transformer; weights do not tell it."""
+"""Width of a head in every released Vision Transformer; the weights do not determine it."""
 
 
 class ReleasedWeightsError(ValueError):
@@ -25,7 +25,7 @@ class ReleasedWeightsError(ValueError):
 
 
 class Rule(NamedTuple):
-    """Renames a tensor whose whole name matches `pattern`; without `ours`, the tensor is not kept."""
+    """Renames a tensor whose whole name matches `pattern`; if `ours` is None, the tensor is dropped."""
 
     pattern: str
     ours: str | Callable[[re.Match[str]], str] | None
@@ -53,17 +53,17 @@ def rename(released: Tensors, rules: Sequence[Rule]) -> dict[str, Tensor]:
 
 
 def pointwise(kernel: Tensor) -> Tensor:
-    """The weight of a 1x1 convolution `[out, in, 1, 1]` as that of a linear layer."""
+    """The weight of a 1x1 convolution `[out, in, 1, 1]` as a linear layer's."""
     if kernel.dim() < 2:
         raise ReleasedWeightsError(f"the weight of a 1x1 convolution has shape {tuple(kernel.shape)}")
     return kernel.flatten(1)
 
 
 def join(tensors: dict[str, Tensor], parts: Sequence[str]) -> dict[str, Tensor]:
-    """Concatenate what rules named `NAME/PART`, in the order of `parts`, to the tensor `NAME`.
+    """Concatenate tensors that rules named `NAME/PART`, in the order of `parts`, into the tensor `NAME`.
 
     Raises:
-        ReleasedWeightsError: parts are missing or do not fit each other.
+        ReleasedWeightsError: parts are missing or their shapes do not match.
     """
     try:
         for joint in {name.rpartition("/")[0] for name in tensors if "/" in name}:
@@ -108,11 +108,11 @@ ENCODER: list[Rule] = [
     Rule(r"encoder\.conv_out\.weight", "encoder.to_latents.weight", pointwise),
     Rule(r"encoder\.conv_out\.bias", "encoder.to_latents.bias"),
 ]
-"""The encoder of TiTok, which SFTok shares."""
+"""Rules for the encoder of TiTok, which SFTok shares."""
 
 
 def encoder_record(tensors: Tensors, latent_layout: str) -> Record:
-    """The encoder's part of a tokenizer's record, with the sizes of images and tokens."""
+    """Infer the encoder's part of a tokenizer's record, with the sizes of images and tokens."""
     width, _, patch_size, _ = shape(tensors, "encoder.patch_embed.weight", 4)
     positions, _ = shape(tensors, "encoder.image_positions", 2)
     queries, _ = shape(tensors, "encoder.queries", 2)
@@ -131,16 +131,16 @@ def encoder_record(tensors: Tensors, latent_layout: str) -> Record:
 
 
 def transformer_record(tensors: Tensors, part: str, width: int) -> Record:
-    """Width, depth and heads; no heads, which is refused, for a width that no released model has."""
+    """Infer width, depth and heads; heads is None, which is rejected, if no released model has that width."""
     heads = None if width % HEAD_WIDTH else width // HEAD_WIDTH
     return {"width": width, "depth": count(tensors, rf"{part}\.blocks"), "heads": heads}
 
 
 def shape(tensors: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
-    """The shape of a tensor (of this package's name).
+    """Return the shape of a tensor, given by its name in this package.
 
     Raises:
-        ReleasedWeightsError: it is missing, empty, or has another number of dimensions.
+        ReleasedWeightsError: the tensor is missing, empty, or has another number of dimensions.
     """
     if name not in tensors:
         raise ReleasedWeightsError(f"a tensor is missing, {name} in this package's names")
@@ -155,16 +155,16 @@ def shape(tensors: Tensors, name: str, dimensions: int) -> tuple[int, ...]:
 
 
 def count(tensors: Tensors, prefix: str) -> int:
-    """How many numbered parts follow `prefix`."""
+    """Return the number of numbered parts under `prefix`."""
     found = (re.match(rf"{prefix}\.(\d+)\.", name) for name in tensors)
     return max((int(match[1]) + 1 for match in found if match), default=0)
 
 
 def square_root(number: int, name: str) -> int:
-    """Patches per side, of the `number` that the tensor `name` has positions for.
+    """Return the number of patches per side, given the `number` of positions in the tensor `name`.
 
     Raises:
-        ReleasedWeightsError: they do not form a square.
+        ReleasedWeightsError: `number` is not a square.
     """
     side = math.isqrt(max(number, 0))
     if side**2 != number or side == 0:

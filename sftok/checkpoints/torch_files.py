@@ -1,8 +1,8 @@
-"""Torch files: state dicts, training checkpoints that hold one, and TorchScript archives; nothing is run.
+"""Torch files: state dicts, training checkpoints that hold one, and TorchScript archives; no code is run.
 
-Everything is unpickled by torch's restricted reader (`weights_only=True`). Where it meets an object of a
-training framework, such as the options of a run, an inert dictionary takes its place; any other object is
-refused. Of a TorchScript archive only the tensors are read, never the program.
+Everything is unpickled by torch's restricted reader (`weights_only=True`). Objects of a training framework,
+such as the options of a run, are replaced by inert dictionaries; any other object is rejected. From a
+TorchScript archive only the tensors are read, never the program.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from torch.serialization import get_unsafe_globals_in_checkpoint, safe_globals
 from sftok.checkpoints.checkpoint import CheckpointError
 
 ENTRIES = ("ema", "model", "state_dict")
-"""Where training checkpoints keep the weights; averaged ones come first, as in their authors' evaluations."""
+"""Entries of training checkpoints that hold weights; averaged ones first, as in the authors' evaluations."""
 
 SCRIPTED = "__torch__."
 FRAMEWORKS = (SCRIPTED, "pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.", "argparse.")
-"""Prefixes of objects that are replaced: the modules of a TorchScript archive, and options of a run."""
+"""Prefixes of objects that are replaced: modules of a TorchScript archive, and options of a run."""
 
 logger = logging.getLogger(__name__)
 
 
 class Inert(dict[str, Any]):
-    """Stands for an object of a training framework, which is not imported; holds its state alone."""
+    """Replaces an object of a training framework, which is not imported; holds only the object's state."""
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
-        """Ignore what the object would be made of."""
+        """Ignore the object's constructor arguments."""
         return super().__new__(cls)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -49,25 +49,25 @@ class Inert(dict[str, Any]):
 
 
 def read_torch(path: Path) -> dict[str, Tensor]:
-    """The tensors of a torch file by name.
+    """Read the tensors of a torch file by name.
 
     Raises:
-        CheckpointError: it holds other objects than tensors, or is damaged.
+        CheckpointError: the file holds objects other than tensors, or is damaged.
     """
     try:
-        # Given a path, torch would go by its suffix. Its warnings add nothing to its errors.
+        # Given a path, torch would rely on its suffix. Its warnings add nothing to its errors.
         with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             content = _load(file)
     except pickle.UnpicklingError as error:
-        # Torch's message would advise to trust the file; all that is said of it is what the pickle names.
+        # Torch's message recommends trusting the file; only the object that the pickle names is reported.
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
         holds = f" ({named[1]})" if named else ""
         raise CheckpointError(
-            f"{path}: a pickle of more than tensors{holds}, or a damaged one; refused, none of it was run; "
-            "save the model's state dict alone, best as safetensors"
+            f"{path}: a pickle that is damaged or holds more than tensors{holds}; refused, none of it was run"
+            "; save the model's state dict alone, best as safetensors"
         ) from None
-    except Exception as error:  # a damaged file makes the reader raise almost anything
+    except Exception as error:  # a damaged file can make the reader raise almost anything
         reason = " ".join(str(error).split())[:200] or type(error).__name__
         raise CheckpointError(f"{path}: not a complete torch file ({reason}); get it again") from None
     if not isinstance(content, Mapping):
@@ -96,7 +96,7 @@ def _load(file: IO[bytes]) -> Any:
 
 
 def _without_program(file: IO[bytes]) -> IO[bytes]:
-    """A TorchScript archive as a torch file of its modules' state; other files as they are."""
+    """Rewrite a TorchScript archive as a torch file of its modules' state; return other files unchanged."""
     with zipfile.ZipFile(file) as archive:
         names = archive.namelist()
         if not any(name.endswith("/constants.pkl") for name in names):
@@ -110,18 +110,18 @@ def _without_program(file: IO[bytes]) -> IO[bytes]:
 
 
 def _state_dict(path: Path, content: Mapping[Any, Any]) -> Mapping[Any, Any]:
-    """The weights of a training checkpoint, or `content`, if it is none."""
+    """Return the weights of a training checkpoint, or `content` if it is not one."""
     for entry in ENTRIES:
         weights = content.get(entry)
         if isinstance(weights, Mapping) and any(isinstance(value, Tensor) for value in weights.values()):
             others = ", ".join(sorted(str(name)[:40] for name in content if name != entry))
-            logger.info("%s: reads its entry %r; does not read %s", path, entry, others or "others")
+            logger.info("%s: reading its entry %r, ignoring %s", path, entry, others or "others")
             return weights
     return content
 
 
 def _scripted(module: Inert, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-    """The tensors of a TorchScript module and of its parts, as in a state dict."""
+    """The tensors of a TorchScript module and its submodules, as in a state dict."""
     for name, value in module.items():
         if isinstance(value, Tensor):
             yield f"{prefix}{name}", value.detach()

@@ -39,7 +39,7 @@ SOURCES: dict[str, Reader] = {
 
 
 def load(config: DataConfig, split: Split) -> ImageSet:
-    """The images of a split, in a fixed, class-balanced order (`sftok.data.splits`).
+    """Load the images of a split, in a fixed, class-balanced order (`sftok.data.splits`).
 
     Raises:
         ConfigError: `config.source` is not in `SOURCES`.

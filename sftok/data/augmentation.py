@@ -1,9 +1,9 @@
 """Views of a training image: random crops and horizontal flips.
 
 As in the authors' release, the short side is resized to the image size, a random square is cropped, and half
-of the images are mirrored. A view is a pure function of its seed, its number and the index of the image, not
-of the batch, the worker or the seed of the run. The teacher's codes of a view can therefore be computed once
-and kept.
+of the images are mirrored. A view is a pure function of its seed, its number and the index of the image; it
+does not depend on the batch, the worker or the seed of the run. The teacher's codes of a view can therefore
+be computed once and cached.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ class AugmentationConfig(Config):
     flip: bool = False
     """Mirror an image with probability 1/2."""
     views: int | None = Field(default=None, ge=1)
-    """How many views an image has, shown in turn, one per epoch; None shows a new one in every epoch."""
+    """Number of views of an image, shown in turn, one per epoch; None shows a new one in every epoch."""
     seed: int = 0
-    """Of the views, not of a run: runs with different seeds share the codes of the views."""
+    """Seed of the views, not of a run: runs with different seeds share the codes of the views."""
 
     @model_validator(mode="after")
     def _differ(self) -> AugmentationConfig:
@@ -43,11 +43,11 @@ class AugmentationConfig(Config):
         return self.random_crop or self.flip
 
     def view_of(self, epoch: int) -> int:
-        """The number of the view that epoch `epoch` (from 0) shows."""
+        """Return the number of the view shown in `epoch` (from 0)."""
         return epoch if self.views is None else epoch % self.views
 
     def crops(self, indices: Tensor, view: int) -> list[Crop]:
-        """The crop of each image of `indices` (int64 [n]) in view `view`."""
+        """Return the crop of each image of `indices` (int64 [n]) in view `view`."""
         return [self._crop(index, view) for index in indices.tolist()]
 
     def _crop(self, index: int, view: int) -> Crop:

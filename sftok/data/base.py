@@ -1,4 +1,4 @@
-"""The interface of data sets, their configuration, and data sets in memory."""
+"""The interface of data sets, their configuration, and in-memory data sets."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from sftok.data.transforms import Crop
 Split = Literal["train", "validation", "test"]
 
 Selection = Callable[[Tensor], Tensor]
-"""Which images of a source make up a split, in which order: labels int64 [n] -> positions int64 [m].
+"""Selects the images of a split and their order: labels int64 [n] -> positions int64 [m].
 
-A source calls it before it reads any pixels, so a small slice of a large set costs little.
+A source calls it before reading any pixels, so a small slice of a large set costs little.
 """
 
 
 class DataError(RuntimeError):
-    """A data set that cannot be used; the message says in one line what is wrong, where, and what to do."""
+    """A data set cannot be used; the one-line message gives the problem, its location and the remedy."""
 
 
 class DataConfig(Config):
-    """Which images to use, and how to cut them into splits.
+    """Which images to use, and how to split them.
 
     The validation split is `validation_images` of the training images, in proportion to the classes, so model
     selection does not see the test images.
@@ -47,7 +47,7 @@ class DataConfig(Config):
     """What to do if an image file cannot be decoded."""
     validation_images: int = Field(default=0, ge=0)
     limit: int | None = Field(default=None, ge=1)
-    """Use at most this many images of each split, with every class if there are no more classes than that."""
+    """Maximum number of images of each split; all classes are included if the limit allows."""
 
 
 class ImageSet(ABC):
@@ -55,7 +55,7 @@ class ImageSet(ABC):
 
     Attributes:
         name: a short name for logs, such as `fashion-mnist/train`.
-        names: of the images: their paths, or their places in the source; empty if they have none.
+        names: names of the images: their paths or positions in the source; empty if they have none.
         class_names: in the order of their labels.
         targets: int64 [n], the label of each image.
     """
@@ -72,11 +72,11 @@ class ImageSet(ABC):
 
     @abstractmethod
     def images(self, indices: LongTensor | Tensor) -> Tensor:
-        """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W], a contiguous copy."""
+        """Return the images of `indices` (int64 [n]) as uint8 [n, 3, H, W], a contiguous copy."""
 
     @abstractmethod
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """Like `images`, but with each image cropped and mirrored as its crop (of n) says."""
+        """Like `images`, but each image is cropped and mirrored according to its crop (of n)."""
 
     @property
     def num_classes(self) -> int:
@@ -88,7 +88,7 @@ class ImageSet(ABC):
         return len(self.targets)
 
     def labels(self, indices: LongTensor | Tensor) -> Tensor:
-        """Labels of `indices` (int64 [n]) as int64 [n]."""
+        """Return the labels of `indices` (int64 [n]) as int64 [n]."""
         return self.targets[indices]
 
 
@@ -115,15 +115,15 @@ class MemoryImageSet(ImageSet):
         return digest.hexdigest()
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
-        """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W]."""
-        # With NumPy, not torch: see `batches._read_ahead`.
+        """Return the images of `indices` (int64 [n]) as uint8 [n, 3, H, W]."""
+        # Uses NumPy, not torch; see `batches._read_ahead`.
         chosen = self.pixels.numpy()[indices.numpy()]
         if chosen.shape[1] == 1:
             chosen = np.repeat(chosen, 3, axis=1)
         return torch.from_numpy(chosen)
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """Images of `indices`, mirrored where their crops say so; they already have the size of a crop."""
+        """Return the images of `indices`, mirrored as their crops say; they already have a crop's size."""
         chosen = self.images(indices).numpy()
         mirrored = np.array([crop.mirrored for crop in crops], dtype=bool)
         chosen[mirrored] = chosen[mirrored, :, :, ::-1]

@@ -1,4 +1,4 @@
-"""Batches: for training an endless stream that can start at any step, for evaluation one ordered pass."""
+"""Batches: an endless training stream that can start at any step, and one ordered pass for evaluation."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from sftok.device import to_device
 from sftok.distributed import SINGLE, World
 
 READ_AHEAD = 4
-"""How many batches are read while the caller works on one, so that it need not wait for a slow disk."""
+"""Number of batches that are read ahead, so that the caller need not wait for a slow disk."""
 
 Look = tuple[Tensor, int]
-"""What a batch shows: the indices of images (int64 [B]), and which view of them."""
+"""The contents of a batch: the indices of images (int64 [B]), and their view."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +32,7 @@ class Batch:
         images: float32 [B, 3, H, W] in [0, 1], contiguous.
         labels: int64 [B].
         indices: int64 [B], positions in the image set.
-        views: int64 [B], which view of each image; None if there are only center crops. Indices and views
+        views: int64 [B], the view of each image; None if there are only center crops. Indices and views
             together are the key to cached teacher codes.
     """
 
@@ -52,8 +52,8 @@ def to_unit_range(pixels: Tensor) -> Tensor:
 
 
 def epoch_order(size: int, seed: int, epoch: int) -> Tensor:
-    """The permutation (int64 [size]) in which an epoch visits the images: a pure function."""
-    # Torch's CPU generator keeps 32 bits of a seed; hashing makes every bit of both numbers count.
+    """Return the permutation (int64 [size]) in which an epoch visits the images; a pure function."""
+    # Torch's CPU generator uses only 32 bits of a seed; hashing makes every bit of both numbers count.
     digest = hashlib.sha256(f"sftok epoch order: seed {seed}, epoch {epoch}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
     return torch.randperm(size, generator=generator)
@@ -67,20 +67,20 @@ def training_batches(
     augmentation: AugmentationConfig | None = None,
     world: World = SINGLE,
 ) -> Iterator[Batch]:
-    """Batches `start_step`, `start_step + 1`, ... without end.
+    """Yield batches `start_step`, `start_step + 1`, ... without end.
 
     Batch i depends only on `(seed, i)` and the augmentation, so a stream that starts at step i equals one
-    that ran up to it. Each epoch is a new permutation without its last, incomplete batch: no image occurs
-    twice in an epoch, and `len(image_set) % batch_size` images, different ones each time, do not occur. An
-    epoch shows one view of the images if there is an augmentation, otherwise the center crops. A thread reads
-    the next batches while the caller works on this one.
+    that was advanced to it. Each epoch is a new permutation without its last, incomplete batch: no image
+    occurs twice in an epoch, and `len(image_set) % batch_size` images, different ones each time, do not
+    occur. With an augmentation, an epoch shows one view of the images, otherwise the center crops. A thread
+    reads the next batches while the caller works on the current one.
 
     Args:
         image_set: the images.
-        batch_size: the number of images of all ranks of `world`; each rank reads its share.
-        seed: of the order.
-        start_step: the first batch.
-        augmentation: of the views.
+        batch_size: the number of images over all ranks of `world`; each rank reads its share.
+        seed: determines the order.
+        start_step: the index of the first batch.
+        augmentation: determines the views.
         world: the ranks that share a batch.
 
     Raises:
@@ -116,9 +116,9 @@ def ordered_batches(
     augmentation: AugmentationConfig | None = None,
     view: int = 0,
 ) -> Iterator[Batch]:
-    """Every image (or those at `places`) once, in order; the last batch may be smaller.
+    """Yield every image (or those at `places`) once, in order; the last batch may be smaller.
 
-    Shows view `view` of the images if there is an augmentation, otherwise the center crops.
+    With an augmentation, view `view` of the images is shown, otherwise the center crops.
 
     Raises:
         DataError: at the call, if `batch_size` is not positive.
@@ -147,8 +147,8 @@ def _read_ahead(
         views = None if active is None else torch.full_like(indices, view)
         return Batch(to_unit_range(pixels.result()), image_set.labels(indices), indices, views)
 
-    # Only reading runs ahead, and image sets read without torch's arithmetic: on this thread torch would
-    # start its own team of threads, which would spin on the cores of the training and halve its speed.
+    # Only reading runs ahead, and image sets read without torch's arithmetic: on this thread, torch would
+    # start its own thread pool, which would spin on the training's cores and halve its speed.
     reader = ThreadPoolExecutor(1, "sftok-batches")
     pending: deque[tuple[Look, Future[Tensor]]] = deque()
     try:

@@ -1,4 +1,4 @@
-"""Images stored as encoded files, in folders or in shards: decoded when they are first needed."""
+"""Images stored as encoded files, in folders or in shards, and decoded when they are first needed."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ from sftok.data.transforms import CENTER, THREADS, TRANSFORM, Crop, UnreadableIm
 logger = logging.getLogger(__name__)
 
 MEASURED_IMAGES = 64
-"""How many images are decoded to find the speed of a number of threads."""
+"""Number of images decoded to measure the speed of a number of threads."""
 
 CANDIDATES = (2, 4, 8, 16, 32, 64)
-"""Numbers of threads that are tried in turn, as long as each is `FASTER` than the one before."""
+"""Numbers of threads, tried in turn as long as each is `FASTER` than the previous one."""
 
 FASTER = 1.1
 
@@ -43,8 +43,8 @@ class EncodedImageSet(ImageSet):
     """An `ImageSet` of encoded images.
 
     If the pixels fit `memory_budget`, all images are decoded at once, otherwise batch by batch, on a pool of
-    threads (PIL decodes and resizes without Python's lock). Views are always decoded anew. Whatever is read
-    is compared with its hash, so the pixels are those that the fingerprint stands for, or an error.
+    threads (PIL decodes and resizes without holding Python's lock). Views are always decoded anew. Everything
+    that is read is checked against its hash, so the pixels match the fingerprint or an error is raised.
 
     Attributes:
         names: the path of each image in the folder, or the name of its member in the shards.
@@ -63,21 +63,21 @@ class EncodedImageSet(ImageSet):
 
     @abstractmethod
     def content(self, place: int) -> bytes:
-        """The encoded image.
+        """Return the encoded image.
 
         Raises:
-            OSError: it cannot be read.
+            OSError: the image cannot be read.
         """
 
     @abstractmethod
     def lost(self, place: int, reason: str) -> DataError:
-        """The error for an image that was changed or removed after loading."""
+        """Return the error for an image that was changed or removed after loading."""
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of transform and size, class names, and each image's key, label and content, in order.
 
-        A folder and the shards made from it have the same fingerprint, as their pixels are the same.
+        A folder and the shards made from it have the same fingerprint, because their pixels are the same.
         """
         digest = hashlib.sha256(json.dumps([TRANSFORM, self.image_size, self.class_names]).encode())
         for name, label, content in zip(self.names, self.targets.tolist(), self.digests, strict=True):
@@ -85,21 +85,21 @@ class EncodedImageSet(ImageSet):
         return digest.hexdigest()
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
-        """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W].
+        """Return the images of `indices` (int64 [n]) as uint8 [n, 3, H, W].
 
         Raises:
             DataError: an image was changed or removed since the set was loaded.
         """
         if len(self) * 3 * self.image_size**2 <= self.memory_budget:
-            # With NumPy, not torch: see `batches._read_ahead`.
+            # Uses NumPy, not torch; see `batches._read_ahead`.
             return torch.from_numpy(self._all_images[indices.numpy()])
         return self.views(indices, [CENTER] * len(indices))
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """Like `images`, but with each image cropped and mirrored as its crop (of n) says.
+        """Like `images`, but each image is cropped and mirrored according to its crop (of n).
 
         Raises:
-            DataError: as `images`.
+            DataError: as for `images`.
         """
         return torch.from_numpy(self._decode(indices.tolist(), crops))
 
@@ -110,12 +110,12 @@ class EncodedImageSet(ImageSet):
 
     @cached_property
     def threads(self) -> int:
-        """How many images are decoded at once: as many as make it faster, measured on a few of them."""
+        """Number of decoding threads: increased while that is faster, measured on a few images."""
         if len(self) < MEASURED_IMAGES * len(CANDIDATES):
             return THREADS
         cores, best, fastest = os.cpu_count() or 1, THREADS, 0.0
         spread = torch.linspace(0, len(self) - 1, MEASURED_IMAGES * len(CANDIDATES)).long().tolist()
-        # Other images each time: those that were read once are in memory.
+        # Different images each time, because images that were read once are in the system's file cache.
         for turn, count in enumerate(each for each in CANDIDATES if each <= 2 * cores):
             with ThreadPoolExecutor(count, "sftok-decode") as pool:
                 started = time.perf_counter()
@@ -148,7 +148,7 @@ class EncodedImageSet(ImageSet):
 
 
 def root_folder(config: DataConfig, layouts: str) -> Path:
-    """The folder `config.path`; `layouts` says what it must contain.
+    """Return the folder `config.path`; `layouts` describes its required contents.
 
     Raises:
         DataError: no path is set, or it is not a folder.
@@ -164,7 +164,7 @@ def root_folder(config: DataConfig, layouts: str) -> Path:
 
 
 def refuse_one_class(config: DataConfig, root: Path, class_names: Sequence[str]) -> None:
-    """Refuse a single class: the path is most often one folder too high or too deep.
+    """Reject a single class: the path is most often one folder too high or too deep.
 
     Raises:
         DataError: there are fewer than two classes.
@@ -177,16 +177,16 @@ def refuse_one_class(config: DataConfig, root: Path, class_names: Sequence[str])
 
 
 def readable(config: DataConfig, root: Path, chosen: Tensor, problems: Mapping[int, str]) -> np.ndarray:
-    """The positions in `chosen` (int64 [m]) whose images can be decoded, as int64 [k].
+    """Return the positions in `chosen` (int64 [m]) whose images can be decoded, as int64 [k].
 
     Args:
-        config: says whether the others are skipped, with a warning, or refused.
+        config: whether undecodable images are skipped, with a warning, or rejected.
         root: the folder.
-        chosen: which images are wanted.
-        problems: by position, where an image is that cannot be decoded, and why.
+        chosen: the wanted images.
+        problems: by position, the path of an image that cannot be decoded, and the reason.
 
-    Raises:
-        DataError: there are such images and they are fatal, or there are no others.
+        Raises:
+        DataError: some images cannot be decoded and that is fatal, or none can.
     """
     unreadable = [problems[place] for place in chosen.tolist() if place in problems]
     if unreadable and config.unreadable == "fatal":

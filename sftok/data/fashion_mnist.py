@@ -1,6 +1,6 @@
 """Fashion-MNIST (Xiao et al., 2017): 60,000 training and 10,000 test images, 28x28 gray, 10 classes.
 
-The first of these is used; a folder that is named explicitly must be right, or it is an error:
+The first of these is used; a folder that is named explicitly must be valid, or an error is raised:
 
 1. `DataConfig.path`, or the environment variable `SFTOK_FASHION_MNIST`: a folder with the four files;
 2. `/usr/share/datasets/fashion-mnist`, where Debian's package `dataset-fashion-mnist` puts them;
@@ -8,8 +8,8 @@ The first of these is used; a folder that is named explicitly must be right, or 
 4. a download into the cache, from the authors' server;
 5. Debian's package, downloaded by `apt-get` and unpacked into the cache (root is not needed).
 
-The checksums are those of the uncompressed content: Debian's files have other gzip headers than the published
-ones. With the published headers put back, their MD5 sums are those that torchvision lists.
+The checksums are those of the uncompressed content, because Debian's files have other gzip headers than the
+published ones. With the published headers restored, their MD5 sums match those listed by torchvision.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ DEBIAN_PACKAGE = "dataset-fashion-mnist"
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 SERVER = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
 TIMEOUT_SECONDS = 10
-"""How long a server may stay silent."""
+"""How long a server may take to respond."""
 
 CONTENT_SHA256 = {
     "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
@@ -55,7 +55,7 @@ CONTENT_SHA256 = {
 
 
 def read(config: DataConfig, split: Split, select: Selection) -> MemoryImageSet:
-    """The images of a split, in memory, from two files whose checksums are verified.
+    """Read the images of a split into memory, from two files whose checksums are verified.
 
     Raises:
         DataError: the files cannot be found or downloaded, one is damaged, or `image_size` is not 28.
@@ -80,7 +80,7 @@ def read(config: DataConfig, split: Split, select: Selection) -> MemoryImageSet:
 
 
 def locate(path: str | None = None) -> Path:
-    """The folder that holds the four files, downloaded into the cache if necessary (see the module).
+    """Return the folder with the four files, downloaded into the cache if necessary (see the module).
 
     Raises:
         DataError: a folder named explicitly lacks a file, or the files cannot be downloaded.
@@ -108,12 +108,12 @@ def _missing(folder: Path) -> list[str]:
 
 @functools.cache
 def _log_once(folder: Path) -> None:
-    # Each split looks for its files.
+    # Every split calls this.
     logger.info("Fashion-MNIST: from %s", folder)
 
 
 def _fetch(cache: Path) -> None:
-    """Fill `cache`. Each file appears complete and verified, also if other processes do the same."""
+    """Fill `cache`. Each file appears complete and verified, even if other processes do the same."""
     failures = []
     for what, download in ((SERVER, _download), (f"Debian package {DEBIAN_PACKAGE}", _download_package)):
         try:
@@ -160,10 +160,10 @@ def _run(*command: str, folder: Path) -> None:
 
 
 def _verified_content(file: Path) -> bytes:
-    """The uncompressed content of `file`.
+    """Return the uncompressed content of `file`.
 
     Raises:
-        DataError: the file is missing, or its content is not that of the published data set.
+        DataError: the file is missing, or its content differs from the published data set.
     """
     try:
         content = gzip.decompress(file.read_bytes())
@@ -178,7 +178,7 @@ def _verified_content(file: Path) -> bytes:
 
 
 def _read_idx(file: Path) -> torch.Tensor:
-    """The array in an IDX file: two zero bytes, type (8 = uint8), number of axes, their sizes, the data."""
+    """Read an IDX file: two zero bytes, type (8 = uint8), number of axes, their sizes, the data."""
     content = _verified_content(file)
     axes = content[3]
     shape = np.frombuffer(content, dtype=">u4", offset=4, count=axes)

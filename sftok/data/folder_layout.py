@@ -1,16 +1,16 @@
-"""Which files of a folder are images, and their classes and splits.
+"""Finds the images of a folder, with their classes and splits.
 
 Two layouts are supported:
 
 - `PATH/train/<class>/` and `PATH/val/<class>/` (or `validation/`, or `test/`; the first that exists). The
   held-out folder is the test split.
 - `PATH/<class>/` only. The test split is a tenth of each class, at least one image, chosen by the hash of the
-  image's path without its extension. The choice never changes: not when images are converted to another
-  format, and a new file moves at most one other. The only image of a class is a training image.
+  image's path without its extension. The choice is stable: converting images to another format does not
+  change it, and a new file moves at most one other. The only image of a class is a training image.
 
 Images may be in subfolders of their class. Labels number the sorted training classes; a class folder without
-images is an error. Hidden files and folders are ignored. Files that are not images, and files outside class
-folders, are ignored too, and the log says how many.
+images is an error. Hidden files and folders are ignored. Files that are not images, or that are outside class
+folders, are ignored and counted in the log.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ logger = logging.getLogger(__name__)
 LAYOUTS = "PATH/train/<class>/ and PATH/val/<class>/, or PATH/<class>/"
 HELD_OUT_FOLDERS = ("val", "validation", "test")
 HELD_OUT_FRACTION = 10
-"""One in this many images of a class is held out if the folder has no held-out split of its own."""
+"""The share of a class that is held out, as one in this many, if the folder has no held-out split."""
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainset", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "valset", "dev", "devset", "eval", "evaluation"), "val"),
     **dict.fromkeys(("test", "testing", "testset", "tst", "holdout", "heldout"), "test"),
 }
-"""Words that make a folder look like a split, and the name that such a folder must have."""
+"""Words that make a folder look like a split, and the required name of such a folder."""
 _FILLERS = {"set", "split", "data", "dataset", "images", "imgs", "img"}
 
 Files = dict[str, list[str]]
@@ -52,7 +52,7 @@ class LabelledFiles:
     Attributes:
         class_names: sorted.
         files: paths relative to the root, with `/`, sorted within their class.
-        labels: of each file, the position of its class in `class_names`.
+        labels: the position of each file's class in `class_names`.
     """
 
     class_names: tuple[str, ...]
@@ -61,10 +61,10 @@ class LabelledFiles:
 
 
 def labelled_files(root: Path, split: Split) -> LabelledFiles:
-    """The image files below `root` that `split` is chosen from (for validation, those of train).
+    """Find the image files below `root` from which `split` is chosen (for validation, those of train).
 
     Raises:
-        DataError: the layout is neither of the two, or a folder that must have images has none.
+        DataError: the layout is neither of the two, or a folder that must contain images has none.
     """
     folders = _folders(root)
     held_out = [name for name in HELD_OUT_FOLDERS if name in folders]
@@ -84,18 +84,18 @@ def labelled_files(root: Path, split: Split) -> LabelledFiles:
 
 
 def sample_key(file: str) -> str:
-    """The name of an image within its set: its path without the extension, dots in the file name replaced.
+    """Return the name of an image within its set: its path without extension, dots in its name replaced.
 
-    A WebDataset key ends at the first dot, so the same image can have the same key in shards.
+    A WebDataset key ends at the first dot, so this gives the same image the same key in shards.
     """
     folder, slash, name = file.rpartition("/")
     return folder + slash + name.rpartition(".")[0].replace(".", "_")
 
 
 def _refuse_misnamed_splits(root: Path, folders: list[str]) -> None:
-    """Refuse Train/ and Val/, which would become two classes, with test images among the training images.
+    """Reject Train/ and Val/, which would become two classes, mixing test images into the training images.
 
-    One such folder among others may well be a class (a train is also a vehicle), unless it holds folders.
+    A single such folder may well be a class (a train is also a vehicle), unless it contains folders.
     """
     found = {name: split for name in folders if (split := _as_split(name)) is not None}
     misnamed = []
@@ -115,7 +115,7 @@ def _refuse_misnamed_splits(root: Path, folders: list[str]) -> None:
 
 
 def _as_split(name: str) -> tuple[str, tuple[str, ...]] | None:
-    """The name that a folder must have if it looks like a split, and the other words in its name."""
+    """Return the required name of a folder that looks like a split, and the other words in its name."""
     words = [word.casefold() for word in re.findall("[A-Z]?[a-z]+|[A-Z]+", name)]
     for place, word in enumerate(words):
         if word in SPLIT_WORDS:
@@ -168,7 +168,7 @@ def _class_names(folder: Path) -> tuple[str, ...]:
         try:
             name.encode()
         except UnicodeEncodeError:
-            # The pages and tables that name it could not be written, after all the work.
+            # Writing the pages and tables that name it would fail, after all the work.
             raise DataError(
                 f"folder: the name of the class folder {os.fsencode(folder / name)!r} is not UTF-8; rename it"
             ) from None
@@ -202,7 +202,7 @@ def _files_by_class(root: Path, folder: Path) -> Files:
 
 
 def _walk(folder: Path, above: tuple[Path, ...]) -> Iterator[Path]:
-    """The files below `folder`, following links; `above` are the real paths of the folders above it."""
+    """Yield the files below `folder`, following links; `above` are the real paths of the folders above it."""
     real = folder.resolve()
     if real in above:
         raise DataError(f"folder: {folder} is a symbolic link to {real}, a folder above it; remove the link")
@@ -226,14 +226,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
-    """Whether `entry` is a folder or a link to one; a broken link is neither if it is named like an image."""
+    """Whether `entry` is a folder or a link to one; a broken link that is named like an image is not."""
     if not entry.is_symlink():
         return entry.is_dir()
     try:
         return stat.S_ISDIR(entry.stat().st_mode)
     except OSError as error:
         if Path(entry.name).suffix.lower() in EXTENSIONS:
-            return False  # `data.unreadable` decides
+            return False  # handled according to `data.unreadable`
         raise DataError(
             f"folder: {entry.path} cannot be read ({error.strerror}); repair or remove the link"
         ) from None

@@ -1,9 +1,9 @@
 """A folder of images in class folders (see `folder_layout`), in any common format.
 
-Each file is hashed and decoded once. Its hash is kept in the user's cache under its path, size and
-modification time, so that the next time a large folder costs only a `stat` of each file. Nothing is kept
-about a file that cannot be decoded: it is tried again every time. With `unreadable = "skip"` it still counts
-toward `validation_images` and `limit`, so that skipping it moves no other image.
+Each file is hashed and decoded once. Its hash is cached under its path, size and modification time, so a
+large folder later costs only a `stat` of each file. Files that cannot be decoded are not cached but tried
+again every time. With `unreadable = "skip"` they still count toward `validation_images` and `limit`, so
+skipping them moves no other image.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ from sftok.data.transforms import THREADS, UnreadableImageError, decode
 logger = logging.getLogger(__name__)
 
 SAVE_SECONDS = 60.0
-"""How much examining an interruption may lose."""
+"""Seconds between saves: the most work that an interruption may lose."""
 ENTRY = np.dtype([("size", "<i8"), ("modified", "<i8"), ("digest", "V32")])
-"""Of a file in the cache: what `Content` says."""
+"""An entry of the cache: the fields of `Content`."""
 _PART = 32
-"""How many files a thread takes at once."""
+"""Number of files that a thread takes at once."""
 
 
 class Content(NamedTuple):
-    """What is known of a file that can be decoded.
+    """Information about a file that can be decoded.
 
     Attributes:
         size: bytes.
@@ -62,11 +62,11 @@ class ImageFolder(EncodedImageSet):
     root: Path
 
     def content(self, place: int) -> bytes:
-        """The bytes of the file."""
+        """Return the bytes of the file."""
         return (self.root / self.names[place]).read_bytes()
 
     def lost(self, place: int, reason: str) -> DataError:
-        """The error for a file that was changed or removed."""
+        """Return the error for a file that was changed or removed."""
         return DataError(
             f"folder: {self.root / self.names[place]} has changed since it was loaded ({reason}); "
             "restore it and start again"
@@ -74,7 +74,7 @@ class ImageFolder(EncodedImageSet):
 
 
 def read(config: DataConfig, split: Split, select: Selection) -> ImageFolder:
-    """The images of a split of the folder `config.path`.
+    """Read the images of a split of the folder `config.path`.
 
     Raises:
         DataError: the folder does not exist, its layout is not supported, it has no images or only one class,
@@ -108,7 +108,7 @@ def read(config: DataConfig, split: Split, select: Selection) -> ImageFolder:
 
 
 def examine(root: Path, files: Sequence[str]) -> list[Content | str]:
-    """The content of each of `files` (paths relative to `root`), or why it cannot be read or decoded."""
+    """Return the content of each file (path relative to `root`), or why it cannot be read or decoded."""
     table = table_of(root, "image-folders")
     names, entries = load_table(table, ENTRY, {}) or ((), np.empty(0, ENTRY))
     known = {name: Content(*entry) for name, entry in zip(names, entries.tolist(), strict=True)}

@@ -2,7 +2,7 @@
 
 Unlike a stream of shards, this needs no shuffle buffer: any image is one read away, so batches, splits and
 resuming work as with any other image set. With `unreadable = "skip"`, an image that cannot be decoded still
-counts toward `validation_images` and `limit`, so that skipping it moves no other image.
+counts toward `validation_images` and `limit`, so skipping it moves no other image.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sftok.data.shard_index import ShardIndex, index_of, read_member, split_name
 from sftok.data.shard_layout import DESCRIPTION, LAYOUTS, description, shards_of
 
 _WIDEST_NUMBERING = 1000
-"""Times the number of classes: labels beyond it are not class numbers, but perhaps those of WordNet."""
+"""Multiple of the number of classes; larger labels are not class numbers, but perhaps those of WordNet."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,12 +41,12 @@ class ImageShards(EncodedImageSet):
     entries: np.ndarray
 
     def content(self, place: int) -> bytes:
-        """The bytes of the member."""
+        """Return the bytes of the member."""
         entry = self.entries[place]
         return read_member(self.shards[self.shard[place]], int(entry["offset"]), int(entry["size"]))
 
     def lost(self, place: int, reason: str) -> DataError:
-        """The error for a shard that was damaged, replaced or removed."""
+        """Return the error for a shard that was damaged, replaced or removed."""
         return DataError(
             f"shards: {self.names[place]} in {self.shards[self.shard[place]]} does not match the shard's "
             f"index ({reason}); restore the shard, or delete its .index file if you replaced it"
@@ -54,7 +54,7 @@ class ImageShards(EncodedImageSet):
 
 
 def read(config: DataConfig, split: Split, select: Selection) -> ImageShards:
-    """The images of a split of the shards in the folder `config.path`.
+    """Read the images of a split of the shards in the folder `config.path`.
 
     Raises:
         DataError: the folder does not exist or has no shards, a shard is truncated, damaged or incomplete, a
@@ -115,7 +115,7 @@ def _refuse_duplicates(indexes: Mapping[Path, ShardIndex]) -> None:
 
 
 def _class_names(root: Path, indexes: Mapping[Path, ShardIndex], split: Split) -> tuple[str, ...]:
-    """From `dataset.json`, otherwise the numbers up to the largest in the training shards."""
+    """Read the names from `dataset.json`, or use the numbers up to the largest in the training shards."""
     known = description(root)
     if known is not None:
         names, origin = known.class_names, DESCRIPTION

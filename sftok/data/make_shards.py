@@ -37,9 +37,9 @@ from sftok.io.unfinished import clear_unfinished, unfinished
 logger = logging.getLogger(__name__)
 
 SPLITS: dict[str, Split] = {"train": "train", "val": "test"}
-"""By the word in the names of the shards, the split they hold."""
+"""The split of each word in the names of the shards."""
 _CHUNK = 256
-"""How many images are in memory at once."""
+"""Number of images in memory at once."""
 
 
 class ShardingConfig(Config):
@@ -66,17 +66,17 @@ def write_shards(
 ) -> ShardsDescription:
     """Write the images of the folder `root` (laid out as `folder_layout` says) to shards in `out`.
 
-    An image that cannot be decoded is copied as it is: the reader of the shards decides what to do about it.
+    An image that cannot be decoded is copied unchanged; the reader of the shards decides how to handle it.
     Only one run may write to `out` at a time.
 
     Args:
         root: the folder of images.
-        out: the folder of shards, new or from an interrupted run.
-        config: how to cut it.
+        out: the folder for the shards, new or from an interrupted run.
+        config: how to cut the folder.
         on_progress: called with the number of images written and their total, after each shard.
 
     Raises:
-        DataError: the folder cannot be used, `out` holds something else, or a file cannot be read.
+        DataError: the folder cannot be used, `out` holds other files, or a file cannot be read.
         OSError: `out` cannot be written.
     """
     splits, wanted = _plan(root, config)
@@ -134,7 +134,7 @@ def _unreadable(file: Path, error: OSError) -> DataError:
 
 
 def _prepare(out: Path, wanted: ShardsDescription) -> None:
-    """Create `out` and its description, or check that it is where these shards were started."""
+    """Create `out` and its description, or check that these shards were started there."""
     out.mkdir(parents=True, exist_ok=True)
     known = description(out)
     if known is None and any(not path.name.startswith(".") for path in out.iterdir()):
@@ -152,7 +152,7 @@ def _prepare(out: Path, wanted: ShardsDescription) -> None:
 
 def _write(shard: Path, samples: Sequence[_Sample], size: int | None) -> None:
     def fill(file: io.BufferedWriter) -> None:
-        # No time stamp or owner goes into a shard: the same images give the same bytes.
+        # Shards contain no time stamps or owners, so the same images give the same bytes.
         with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
             for sample, (extension, content) in zip(samples, _contents(samples, size), strict=True):
                 _add(tar, f"{sample.key}.{extension}", content)
@@ -170,7 +170,7 @@ def _contents(samples: Sequence[_Sample], size: int | None) -> Iterator[tuple[st
 
 
 def _content(file: Path, size: int | None) -> tuple[str, bytes]:
-    """Extension and bytes of an image as it goes into a shard."""
+    """Return the extension and bytes of an image as stored in a shard."""
     try:
         content = file.read_bytes()
     except OSError as error:
@@ -189,7 +189,7 @@ def _content(file: Path, size: int | None) -> tuple[str, bytes]:
 
 
 def _too_long(image: Image.Image, size: int) -> bool:
-    """Whether the resized image would be refused as too large: a strip 2 pixels wide gets very long."""
+    """Whether the resized image would be rejected as too large: a strip 2 pixels wide gets very long."""
     scale = size / min(image.size)
     limit = Image.MAX_IMAGE_PIXELS
     return limit is not None and scale**2 * image.width * image.height > limit

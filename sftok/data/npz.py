@@ -1,8 +1,8 @@
-"""Arrays of ADM's `.npz` files (Dhariwal and Nichol 2021, `guided-diffusion/evaluations`), never unpickled.
+"""Arrays of ADM's `.npz` files (Dhariwal and Nichol 2021, `guided-diffusion/evaluations`); never unpickled.
 
 A sample batch has `arr_0`, uint8 images `[N, H, W, 3]`, and may have `arr_1`, their labels. A reference batch
-has the statistics `mu` and `sigma` of Inception's features too. Arrays that are stored without compression,
-as `numpy.savez` stores them, are mapped: no memory grows with the number of images.
+also has the statistics `mu` and `sigma` of Inception's features. Arrays that are stored without compression,
+as by `numpy.savez`, are memory-mapped, so memory does not grow with the number of images.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ IMAGES, LABELS = "arr_0", "arr_1"
 
 
 def array_names(path: Path) -> list[str]:
-    """The names of the arrays in a `.npz` file.
+    """Return the names of the arrays in a `.npz` file.
 
     Raises:
-        DataError: it is no such file.
+        DataError: the file is not a `.npz` file.
     """
     with _archive(path) as archive:
         return [name.removesuffix(".npy") for name in archive.namelist()]
 
 
 def read_array(path: Path, name: str) -> np.ndarray:
-    """The array `name` of a `.npz` file; read-only, and mapped if it is not compressed.
+    """Return the array `name` of a `.npz` file, read-only and memory-mapped if it is not compressed.
 
     Raises:
         DataError: the file or the array is missing, damaged, or holds Python objects.
@@ -48,7 +48,7 @@ def read_array(path: Path, name: str) -> np.ndarray:
                     raise ValueError("it holds Python objects, which are never unpickled")
                 if member.compress_type != zipfile.ZIP_STORED or 0 in shape:
                     order: Any = "F" if fortran else "C"
-                    # Through `bytearray`, so that the array owns memory that torch may take.
+                    # Copied to a `bytearray`, so that the array owns memory that torch accepts.
                     return np.frombuffer(bytearray(file.read()), dtype).reshape(shape, order=order)
                 start = _start(path, member) + file.tell()
             return np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
@@ -68,10 +68,10 @@ def write_array(
 
 
 def images_of(path: Path) -> np.ndarray:
-    """The images `arr_0` of a `.npz` file, uint8 `[N, H, W, 3]`.
+    """Return the images `arr_0` of a `.npz` file, uint8 `[N, H, W, 3]`.
 
     Raises:
-        DataError: it has none, or they have another layout; the message says how to convert them.
+        DataError: the file has none, or they have another layout; the message says how to convert them.
     """
     array = read_array(path, IMAGES)
     what = f"{path}: {IMAGES} is {array.dtype} {list(array.shape)}"
@@ -104,7 +104,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def _start(path: Path, member: zipfile.ZipInfo) -> int:
-    """Where the content of an uncompressed member starts in the file."""
+    """Return the offset in the file of an uncompressed member's content."""
     with path.open("rb") as file:
         file.seek(member.header_offset)
         header = file.read(30)

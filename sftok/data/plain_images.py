@@ -1,6 +1,6 @@
 """Images without classes and splits: a folder of image files, or ADM's `.npz`.
 
-Files in subfolders count; the order is that of their paths, numbers by value (`2.png` before `10.png`).
+Files in subfolders count; they are ordered by path, with numbers by value (`2.png` before `10.png`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ GRAY_MODES = frozenset({"1", "L", "LA", "I", "F"})
 
 @dataclass(frozen=True, eq=False)
 class ArrayImageSet(ImageSet):
-    """Images of an array, which may be mapped from a file.
+    """Images in an array, which may be mapped from a file.
 
     Attributes:
         pixels: uint8 `[N, H, W, 3]`.
@@ -42,12 +42,12 @@ class ArrayImageSet(ImageSet):
 
     @cached_property
     def names(self) -> tuple[str, ...]:  # type: ignore[override]
-        """The place of each image."""
+        """The position of each image."""
         return tuple(f"{place:06d}" for place in range(len(self.pixels)))
 
     @cached_property
     def targets(self) -> Tensor:  # type: ignore[override]
-        """One class."""
+        """A single class for all images."""
         return torch.zeros(len(self.pixels), dtype=torch.int64)
 
     @property
@@ -64,12 +64,12 @@ class ArrayImageSet(ImageSet):
         return digest.hexdigest()
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
-        """Images of `indices` (int64 [n]) as uint8 [n, 3, H, W]."""
+        """Return the images of `indices` (int64 [n]) as uint8 [n, 3, H, W]."""
         chosen = np.asarray(self.pixels[indices.numpy()])
         return torch.from_numpy(np.ascontiguousarray(rearrange(chosen, "n h w c -> n c h w")))
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """Not for training.
+        """Not supported: these images are not for training.
 
         Raises:
             DataError: always.
@@ -81,15 +81,16 @@ PlainImages = ImageFolder | ArrayImageSet
 
 
 def read_plain_images(path: Path, image_size: int | None = None) -> PlainImages:
-    """The images of a folder or of an `.npz` file.
+    """Read the images of a folder or of an `.npz` file.
 
     Args:
-        path: of the folder or the file.
-        image_size: to which the images of a folder are resized and cropped, as those of a data set are. With
-            None they are taken as they are, and must have one square size.
+        path: the folder or the file.
+        image_size: the size to which the images of a folder are resized and cropped, as for a data set. With
+            None they are used unchanged, and must be square and of one size.
 
-    Raises:
-        DataError: one line: a file that is no image, of another size, not square, or gray among colored ones.
+        Raises:
+        DataError: a file is not an image, has another size, is not square, or is gray among colored ones; the
+            message is one line.
     """
     if path.suffix == ".npz":
         array = ArrayImageSet(path.name, images_of(path))
@@ -134,9 +135,9 @@ def _files(root: Path) -> list[str]:
 
 
 def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts the numbers in a path by value, and folders as wholes."""
+    """A sort key that compares the numbers in a path by value, and keeps folders together."""
     parts = re.findall(r"\d+|[^\d/]+|/", name)
-    # A "/" is smaller than all else: what is in a folder comes before what its name begins.
+    # "/" sorts first: the files in a folder come before names that begin with the folder's name.
     return [
         (0, 0, "") if part == "/" else (1, int(part), "") if part.isdigit() else (2, 0, part)
         for part in parts
@@ -144,13 +145,13 @@ def natural(name: str) -> list[tuple[int, int, str]]:
 
 
 def _common_size(root: Path, files: Sequence[str]) -> int:
-    """The side of all images, from the files' headers."""
+    """Return the side of all images, from the files' headers."""
     with ThreadPoolExecutor(THREADS, "sftok-headers") as pool:
         headers = list(pool.map(lambda file: _header(root / file), files))
     (width, height), gray = headers[0]
     if width != height:
         raise DataError(
-            f"{root / files[0]}: is {width} x {height} pixels, not square; save what was measured"
+            f"{root / files[0]}: is {width} x {height} pixels, not square; save the measured images"
         )
     for file, (size, is_gray) in zip(files, headers, strict=True):
         if size != (width, height):
@@ -168,7 +169,7 @@ def _header(file: Path) -> tuple[tuple[int, int], bool]:
     try:
         with Image.open(file, formats=FORMATS) as image:
             return image.size, image.mode in GRAY_MODES or image.mode.startswith("I;16")
-    except Exception as error:  # a damaged header makes PIL raise almost anything
+    except Exception as error:  # a damaged header can make PIL raise almost anything
         raise DataError(
             f"{file}: cannot be read as an image ({' '.join(str(error).split())[:200]})"
         ) from None

@@ -1,12 +1,12 @@
-"""Where the images are in a shard, which is a .tar file as WebDataset writes it.
+"""Locates the images in a shard, a .tar file as written by WebDataset.
 
 A sample is two members of one shard: `KEY.jpg` (or another image extension) and `KEY.cls`, its class number
 in ASCII. As in WebDataset, the key ends at the first dot of the file name. An image with a second extension
-(`KEY.seg.png`) may accompany a sample but is not used; members of other extensions are ignored.
+(`KEY.seg.png`) may accompany a sample but is not used; members with other extensions are ignored.
 
 A shard is read through once to find the labels, and the position, hash and readability of each image. The
-index is kept beside a shard that `sftok` wrote, otherwise in the user's cache under path, size and
-modification time. The index of a shard with an image that cannot be decoded is not kept.
+index is stored beside a shard that `sftok` wrote, otherwise in the user's cache under path, size and
+modification time. It is not stored for a shard with an image that cannot be decoded.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from sftok.data.transforms import EXTENSIONS, THREADS, UnreadableImageError, dec
 logger = logging.getLogger(__name__)
 
 ENTRY = np.dtype([("offset", "<i8"), ("size", "<i8"), ("label", "<i8"), ("digest", "u1", 32)])
-"""Of an image: its first byte in the shard, its size in bytes, its label, and SHA-256 of its content."""
+"""An image: its first byte in the shard, its size in bytes, its label, and the SHA-256 of its content."""
 LABEL = "cls"
 END = bytes(2 * tarfile.BLOCKSIZE)
 """The end mark of a .tar file."""
@@ -44,7 +44,7 @@ class ShardIndex:
     Attributes:
         members: their names.
         entries: `ENTRY` [n].
-        problems: by position, why an image cannot be decoded.
+        problems: by position, the reason why an image cannot be decoded.
     """
 
     members: tuple[str, ...]
@@ -53,7 +53,7 @@ class ShardIndex:
 
 
 def split_name(member: str) -> tuple[str, str]:
-    """Key and extension (in lower case) of a member's name; both are empty if it has no extension."""
+    """Split a member's name into key and extension (in lower case); both are empty without an extension."""
     match = _MEMBER.fullmatch(member)
     return (match[1], match[2].lower()) if match else ("", "")
 
@@ -64,7 +64,7 @@ def beside(shard: Path) -> Path:
 
 
 def index_of(shard: Path) -> ShardIndex:
-    """The index of `shard`: the one that was kept, if it is still valid, or a new one.
+    """Return the index of `shard`: the stored one if it is still valid, otherwise a new one.
 
     Raises:
         DataError: the shard is truncated or damaged, or its samples are not pairs of an image and a class.
@@ -72,7 +72,7 @@ def index_of(shard: Path) -> ShardIndex:
     status = shard.stat()
     size, modified = str(status.st_size), str(status.st_mtime_ns)
     known = load_table(beside(shard), ENTRY, {"size": size})
-    # An index is written after its shard; an older one may describe an earlier shard of the same size.
+    # An index is written after its shard; an older index may describe an earlier shard of the same size.
     if known is not None and beside(shard).stat().st_mtime_ns >= status.st_mtime_ns:
         return ShardIndex(*known)
     known = load_table(table_of(shard, "image-shards"), ENTRY, {"size": size, "modified": modified})
@@ -90,7 +90,7 @@ def write_index(shard: Path) -> ShardIndex:
     """Build the index of `shard` and, if all of its images can be decoded, write it beside the shard.
 
     Raises:
-        DataError: as `index_of`.
+        DataError: as for `index_of`.
         OSError: the index cannot be written.
     """
     found = build_index(shard)
@@ -100,10 +100,10 @@ def write_index(shard: Path) -> ShardIndex:
 
 
 def build_index(shard: Path) -> ShardIndex:
-    """Read `shard` through.
+    """Build the index of `shard` by reading it through.
 
     Raises:
-        DataError: as `index_of`.
+        DataError: as for `index_of`.
     """
     images, labels = _samples(shard)
 
@@ -128,12 +128,12 @@ def build_index(shard: Path) -> ShardIndex:
 
 
 def read_member(shard: Path, offset: int, size: int) -> bytes:
-    """The content of a member.
+    """Read the content of a member.
 
     Raises:
-        OSError: it cannot be read, or the file ends before it.
+        OSError: the file cannot be read, or ends before the member.
     """
-    # Opened for each image: decoding takes far longer, and a thousand shards may be too many to hold open.
+    # Opened for each image: decoding takes far longer, and a thousand shards may be too many to keep open.
     with shard.open("rb", buffering=0) as file:
         file.seek(offset)
         content = file.read(size)
@@ -143,7 +143,7 @@ def read_member(shard: Path, offset: int, size: int) -> bytes:
 
 
 def _samples(shard: Path) -> tuple[dict[str, tarfile.TarInfo], dict[str, int]]:
-    """By key, the image of each sample (in the shard's order) and its label."""
+    """Return, by key, the image of each sample (in the shard's order) and its label."""
     images: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, int] = {}
     others: list[str] = []
@@ -192,9 +192,9 @@ def _label(shard: Path, key: str, content: bytes) -> int:
 
 
 def _check_end(shard: Path, file: IO[bytes], offset: int) -> None:
-    """Refuse a shard without an end mark at `offset`, or with anything after it."""
+    """Raise an error for a shard without an end mark at `offset`, or with anything after it."""
     file.seek(offset)
-    # `tarfile` takes a missing or damaged header for the end.
+    # `tarfile` treats a missing or damaged header as the end.
     if file.read(len(END)) != END:
         raise tarfile.ReadError(f"it breaks off at byte {offset}")
     while padding := file.read(2**20):
@@ -206,7 +206,7 @@ def _check_end(shard: Path, file: IO[bytes], offset: int) -> None:
 
 
 def _check_others(shard: Path, images: Mapping[str, object], others: list[str]) -> None:
-    """Refuse images with a second extension that accompany no sample, which would be lost unnoticed."""
+    """Raise an error for images with a second extension and no sample, which would be silently lost."""
     if alone := [name for name in others if split_name(name)[0] not in images]:
         key, extension = split_name(alone[0])
         raise DataError(

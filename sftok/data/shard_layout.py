@@ -1,9 +1,9 @@
-"""Which .tar files of a folder are the shards of which split, and the `dataset.json` beside them.
+"""Finds the shards of each split among the .tar files of a folder, and reads the `dataset.json` beside them.
 
 The split is in the names of the shards, `PATH/train-000000.tar` and `PATH/val-000000.tar` (or
 `imagenet-train-0.tar` and the like), or in the names of their folders, `PATH/train/*.tar` and
 `PATH/val/*.tar`. The held-out shards, also called `validation` or `test`, are the test split. The optional
-`dataset.json` names the classes and says how many shards there must be.
+`dataset.json` names the classes and gives the number of shards.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ class ShardsDescription(Config):
     """The content of `dataset.json`; shards made by other tools need only `class_names`."""
 
     class_names: tuple[str, ...] = Field(min_length=1)
-    """In the order of their numbers."""
+    """Names in the order of the class numbers."""
     splits: Mapping[str, SplitSize] = {}
-    """By the word in the names of the shards."""
+    """Sizes by the word in the names of the shards."""
     images_per_shard: int | None = None
     size: int | None = None
     """The short side that the images were resized to; None if they were not resized."""
     source: str | None = None
-    """SHA-256 of what the shards were made from: paths, classes and sizes of the image files."""
+    """SHA-256 of the source of the shards: paths, classes and sizes of the image files."""
 
 
 def shards_of(root: Path, split: Split) -> list[Path]:
-    """The shards below `root` that `split` is chosen from (for validation, those of train), sorted by name.
+    """Find the shards below `root` of which `split` is a part (for validation, those of train), sorted.
 
     Raises:
-        DataError: there are none, or not as many as `dataset.json` says, or a name fits two splits.
+        DataError: there are no shards, their number differs from `dataset.json`, or a name fits two splits.
     """
     for word in HELD_OUT_FOLDERS if split == "test" else ("train",):
         if found := _named(root, word):
@@ -64,10 +64,10 @@ def shards_of(root: Path, split: Split) -> list[Path]:
 
 
 def description(root: Path) -> ShardsDescription | None:
-    """The content of `root/dataset.json`, if it exists.
+    """Read `root/dataset.json`, if it exists.
 
     Raises:
-        DataError: it is damaged.
+        DataError: the file is damaged.
     """
     path = root / DESCRIPTION
     try:
@@ -87,7 +87,7 @@ def _named(root: Path, word: str) -> list[Path]:
 
 
 def _check_apart(root: Path) -> None:
-    """Refuse a shard that is both training and test images: `data-train-val-000.tar` could be either."""
+    """Reject a shard whose name fits both training and test: `data-train-val-000.tar` could be either."""
     held_out = {path for word in HELD_OUT_FOLDERS for path in _named(root, word)}
     if both := sorted(held_out.intersection(_named(root, "train"))):
         raise DataError(f"shards: the name of {both[0]} fits both training and test; rename it: {LAYOUTS}")

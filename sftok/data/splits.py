@@ -1,4 +1,4 @@
-"""Which images make up a split: one fixed, class-balanced order, cut at fixed positions."""
+"""The images of each split: one fixed, class-balanced order, cut at fixed positions."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from torch import Tensor
 from sftok.data.base import DataConfig, DataError, Selection, Split
 
 ORDER_SEED = 20250101
-"""Fixes the order of every data set: a constant, so that all runs (and seeds) see the same splits."""
+"""Seed of the order of every data set; a constant, so that all runs (and seeds) see the same splits."""
 
 
 def balanced_order(labels: Tensor) -> Tensor:
     """A fixed permutation of `labels` (int64 [n]) in which every part resembles the whole.
 
-    One image of each class comes first, so a prefix at least as long as the number of classes has them all.
-    After that each class is spread evenly: a prefix or a suffix holds it in proportion, up to one or two
-    images and the share that the other classes' first images take. The order depends only on the labels and
-    their order.
+    One image of each class comes first, so any prefix at least as long as the number of classes has all of
+    them. After that each class is spread evenly: any prefix or suffix contains it in proportion, up to one or
+    two images and the share taken by the other classes' first images. The order depends only on the labels
+    and their order.
 
     Returns:
         positions, int64 [n].
@@ -35,11 +35,10 @@ def balanced_order(labels: Tensor) -> Tensor:
 
 
 def selection(config: DataConfig, split: Split) -> Selection:
-    """The rule that chooses `split` from its source: the training images for train and validation, or the
-    test images.
+    """Return the rule that chooses the images of `split` from its source.
 
-    Validation is the last `validation_images` of the training images in `balanced_order`, train is the rest.
-    `limit` keeps the first images in the balanced order of what it cuts.
+    Validation is the last `validation_images` of the training images in `balanced_order`, train is the rest;
+    test uses the test images. `limit` keeps the first images of a split in its balanced order.
     """
 
     def choose(labels: Tensor) -> Tensor:
@@ -54,9 +53,9 @@ def selection(config: DataConfig, split: Split) -> Selection:
             order = order[:kept] if split == "train" else order[kept:]
         if not len(order):
             raise DataError(
-                f"{config.source}: data.validation_images = 0, so there are none; set it to 1 or more"
+                f"{config.source}: data.validation_images = 0, so the split is empty; set it to 1 or more"
             )
-        # Balanced again: the suffix that is the validation split does not start with one image of each class.
+        # Balanced again, because the validation suffix does not start with one image of each class.
         return order[balanced_order(labels[order])[: config.limit]]
 
     return choose

@@ -1,12 +1,12 @@
-"""Token ids of a whole image set: computed once and read as memory maps, or computed when needed.
+"""Token ids of a whole image set: computed once and read as memory maps, or computed on the fly.
 
-One mechanism for any frozen encoder: the teacher's codes, which a tokenizer is trained on, and a tokenizer's
-ids, which a generator is trained on. A continuous tokenizer's latents, in float32, stand in their place.
-With an augmentation of `views` views there are the ids of each view.
+The same mechanism serves any frozen encoder: the teacher's codes, on which a tokenizer is trained, and a
+tokenizer's ids, on which a generator is trained. For a continuous tokenizer, float32 latents take the place
+of ids. With an augmentation of `views` views, the ids of each view are stored.
 
 A cache is a folder of safetensors files, each with the ids of `images_per_file` images in one view, and
-`tokens.json`, which is written last. Each file carries a checksum and is written atomically, so that an
-interrupted run resumes with the first missing file. ImageNet takes 0.66 GB per view (256 ids of 16 bits).
+`tokens.json`, which is written last. Each file has a checksum and is written atomically, so an interrupted
+run resumes with the first missing file. ImageNet takes 0.66 GB per view (256 ids of 16 bits).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ IMAGES_PER_FILE = 10_000
 
 
 class TokenEncoder(Protocol):
-    """A frozen teacher or tokenizer: images to ids."""
+    """A frozen teacher or tokenizer that maps images to ids."""
 
     @property
     def num_tokens(self) -> int:
@@ -46,10 +46,10 @@ class TokenEncoder(Protocol):
 
     @property
     def codebook_size(self) -> int:
-        """What an id counts up to; 0 if there are latents in the place of ids."""
+        """Number of distinct ids; 0 for latents."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to latents, float32 `[B, K, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to latents, float32 `[B, K, D]`."""
 
 
 class TokensDescription(Config):
@@ -59,11 +59,11 @@ class TokensDescription(Config):
     tokens: int = Field(ge=1)
     """Ids per image."""
     codebook_size: int = Field(ge=0)
-    """What an id counts up to; 0 of latents."""
+    """Number of distinct ids; 0 for latents."""
     images_per_file: int = Field(ge=1)
     augmentation: AugmentationConfig
     content: str
-    """SHA-256 of what the ids depend on, as far as the writer knew."""
+    """SHA-256 of everything that the ids depend on, as far as the writer knew it."""
 
 
 def write_tokens(
@@ -81,21 +81,21 @@ def write_tokens(
     """Encode every image of `image_set`, in order and in each of its views, to files in `folder`.
 
     Args:
-        encoder: in evaluation mode; 16 bits hold an id if they can.
+        encoder: in evaluation mode; ids are stored in 16 bits if they fit.
         image_set: not empty.
-        folder: files that an interrupted run left in it are kept.
+        folder: the folder of the cache; files from an interrupted run are reused.
         batch_size: images encoded at once.
         on_progress: `on_progress(done, total)` counts images, once per view.
-        augmentation: its `views` must be a number; None is the center crops.
+        augmentation: its `views` must be a number; None means the center crops.
         content: identifies the encoder, such as a hash of its weights.
         images_per_file: the most that an interruption may lose.
-        device: that of the encoder.
+        device: the device of the encoder.
 
     Returns:
         `folder`.
 
     Raises:
-        ConfigError: the augmentation shows another view in every epoch.
+        ConfigError: the augmentation shows a new view in every epoch.
         DamagedFileError: the folder holds the ids of other images, of another encoder, or of other views.
     """
     looks = augmentation or AugmentationConfig()
@@ -131,7 +131,7 @@ def write_tokens(
 class TokenCache:
     """Looks up the ids of a batch by the images' indices and views.
 
-    A file is checked against its checksum at its first use, and is a memory map from then on.
+    A file is checked against its checksum when it is first used, and is a memory map from then on.
     """
 
     def __init__(
@@ -144,7 +144,7 @@ class TokenCache:
         """Open a cache that `write_tokens` wrote.
 
         Raises:
-            DamagedFileError: it is incomplete, or of other images, another number of ids, or other views.
+            DamagedFileError: the cache is incomplete, or belongs to other images, ids per image or views.
         """
         self.folder = folder
         self.description = _described(folder)
@@ -162,32 +162,32 @@ class TokenCache:
         self._files: dict[tuple[int, int], np.ndarray] = {}
 
     def __call__(self, batch: Batch) -> Tensor:
-        """The ids `[B, K]` of `batch`, int64, or its latents `[B, K, D]`, on the device of its images.
+        """Return the ids `[B, K]` of `batch`, int64, or its latents `[B, K, D]`, on the device of its images.
 
         Raises:
-            DamagedFileError: a file was cut or altered.
-            ValueError: the batch shows other views than were encoded.
+            DamagedFileError: a file was truncated or altered.
+            ValueError: the batch shows other views than those that were encoded.
         """
         indices = batch.indices.tolist()
         if (batch.views is None) is self.description.augmentation.active:
             shown = "the center crop" if batch.views is None else "augmented views"
-            raise ValueError(f"{self.folder} was not computed from what the batch shows, {shown}")
+            raise ValueError(f"{self.folder} was not computed from the images of the batch, {shown}")
         views = [0] * len(indices) if batch.views is None else batch.views.tolist()
         rows = [self._row(index, view) for index, view in zip(indices, views, strict=True)]
         kind = np.int64 if self.description.codebook_size else np.float32
         return to_device(torch.from_numpy(np.stack(rows).astype(kind)), batch.images.device)
 
     def spread(self, count: int) -> Tensor:
-        """The ids or latents of `count` images, or of all if there are fewer, at equal distances.
+        """Return the ids or latents of `count` evenly spaced images, or of all if there are fewer.
 
-        The first images of a folder may be of one class.
+        The first images of a folder may all be of one class.
         """
         images = self.description.images
         places = np.linspace(0, images - 1, min(count, images)).round().astype(int)
         return torch.from_numpy(np.stack([self._row(int(place), 0) for place in places]))
 
     def counts(self) -> Tensor:
-        """How often each id occurs in all views, int64 `[codebook_size]`."""
+        """Count the occurrences of each id in all views, int64 `[codebook_size]`."""
         total = np.zeros(self.description.codebook_size, dtype=np.int64)
         files = len(_parts(self.description.images, self.description.images_per_file))
         for view in range(_views(self.description.augmentation)):
@@ -212,16 +212,16 @@ class TokenCache:
 
 
 class TokensOnTheFly:
-    """Computes the ids of a batch: for views without end, or where there is no room for a cache."""
+    """Computes the ids of a batch: for an endless number of views, or if there is no room for a cache."""
 
     def __init__(self, encoder: TokenEncoder):
-        """`encoder` is frozen, in evaluation mode, and where the batches are."""
+        """Use `encoder`, which is frozen, in evaluation mode, and on the device of the batches."""
         self.encoder = encoder
 
     @torch.no_grad()
     def __call__(self, batch: Batch) -> Tensor:
-        """The ids `[B, K]` of `batch`, int64."""
-        # In full precision, whatever the precision of training: these are the ids that a cache would hold.
+        """Return the ids `[B, K]` of `batch`, int64."""
+        # In full precision regardless of the training precision, as a cache would hold them.
         with torch.autocast(batch.images.device.type, enabled=False):
             return self.encoder.encode(batch.images)
 
@@ -266,7 +266,7 @@ def _narrow(ids: Tensor, codebook_size: int) -> Tensor:
 
 
 def _kept(path: Path, images: int, content: str) -> Tensor | None:
-    """The ids in `path` as a memory map, if it is complete and undamaged."""
+    """Return the ids in `path` as a memory map if the file is complete and undamaged, otherwise None."""
     try:
         tensors, metadata = load_tensors(path)
     except FileNotFoundError:

@@ -3,7 +3,7 @@
 Every file becomes 8-bit RGB: gray is repeated, a palette is looked up, PIL converts CMYK and YCbCr (ignoring
 embedded color profiles), transparency is composited on white, an EXIF orientation is applied, and an
 animation becomes its first frame. 16-bit gray is scaled from 0..65535 (PIL's own conversion clips it at 255),
-and refused if a TIFF declares another range; of 16-bit color, PIL's decoders keep the high byte.
+and rejected if a TIFF declares another range; of 16-bit color, PIL's decoders keep the high byte.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from typing import Any
 import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
-# Threads that decode must not find PIL's list of formats half filled.
+# Threads that decode must not find PIL's list of formats partly filled.
 Image.init()
 
 THREADS = min(16, os.cpu_count() or 1)
-"""How many images are read and decoded at once."""
+"""Number of images read and decoded at once."""
 
 TRANSFORM = "rgb8, bicubic short side, centre crop, 1"
-"""What `pixels` does, for fingerprints; any change that affects a pixel must raise the number."""
+"""Identifies what `pixels` does in fingerprints; any change that affects a pixel must raise the number."""
 
 EXTENSIONS = frozenset(
     ".bmp .gif .jfif .jpe .jpeg .jpg .pbm .pgm .png .pnm .ppm .tif .tiff .webp".split()  # noqa: SIM905
@@ -56,11 +56,11 @@ CENTER = Crop()
 
 
 class UnreadableImageError(ValueError):
-    """Content that is not a complete image; the message gives the reason, to be part of a line."""
+    """Content is not a complete image; the message gives the reason, as part of a longer line."""
 
 
 def decode(content: bytes) -> Image.Image:
-    """The image in the content of a file, as 8-bit RGB (see the module).
+    """Decode the content of a file to an 8-bit RGB image (see the module).
 
     Raises:
         UnreadableImageError: the content is empty, truncated or damaged, its format or range of values is
@@ -79,26 +79,26 @@ def decode(content: bytes) -> Image.Image:
         raise
     except UnidentifiedImageError:
         raise UnreadableImageError(f"not one of the formats {', '.join(FORMATS)}") from None
-    except Exception as error:  # damaged content makes PIL's decoders raise almost anything
+    except Exception as error:  # damaged content can make PIL's decoders raise almost anything
         raise UnreadableImageError(" ".join(f"{type(error).__name__}: {error}".split())) from None
 
 
 def resize_and_crop(image: Image.Image, size: int, crop: Crop = CENTER) -> Image.Image:
     """Resize the short side to `size` (bicubic, antialiased), then crop a square, by default the central one.
 
-    The same as torchvision's `Resize(size)` and `CenterCrop(size)` (or `RandomCrop(size)`) on a PIL image,
+    Equivalent to torchvision's `Resize(size)` and `CenterCrop(size)` (or `RandomCrop(size)`) on a PIL image,
     except:
-    - Rows are resized before columns. PIL always did so, but from version 13 it chooses by the shape; as
-      values are rounded and clipped in between, the pixels would depend on the version.
-    - Nothing outside the crop is computed: resizing all of a very long image would fill the memory.
+    - Rows are resized before columns. PIL used to do so always, but from version 13 it depends on the shape;
+      as values are rounded and clipped in between, the pixels would depend on the version.
+    - Nothing outside the crop is computed: resizing all of a very long image would exhaust the memory.
     """
     width, height = image.size
     if (width, height) == (size, size) and not crop.mirrored:
-        return image  # which is what follows, without its copies
+        return image  # the result of the code below, without its copies
     short = min(image.size)
     left, right = _taken(width, short, size, crop.across)
     top, bottom = _taken(height, short, size, crop.down)
-    reach = 2 * max(1, short / size) + 1  # of a bicubic kernel, in pixels of the image
+    reach = 2 * max(1, short / size) + 1  # support of a bicubic kernel, in pixels of the image
     first, last = max(0, math.floor(top - reach)), min(height, math.ceil(bottom + reach))
     rows = image.crop((0, first, width, last))
     narrow = rows.resize((size, rows.height), Image.Resampling.BICUBIC, box=(left, 0, right, rows.height))
@@ -109,7 +109,7 @@ def resize_and_crop(image: Image.Image, size: int, crop: Crop = CENTER) -> Image
 def resize_short_side(image: Image.Image, size: int) -> Image.Image:
     """Resize the short side to `size` as `resize_and_crop` does, without the crop.
 
-    Any crop that `resize_and_crop` takes of the result equals that of the original image.
+    Any crop that `resize_and_crop` takes from the result equals that of the original image.
     """
     short = min(image.size)
     width, height = (int(size * length / short) for length in image.size)
@@ -118,7 +118,7 @@ def resize_short_side(image: Image.Image, size: int) -> Image.Image:
 
 
 def _taken(length: int, short: int, size: int, place: float | None) -> tuple[float, float]:
-    """Start and end of the crop on a side of `length`, in pixels of the image before resizing."""
+    """Return start and end of the crop on a side of `length`, in pixels of the image before resizing."""
     scaled = int(size * length / short)
     slack = scaled - size
     start = round(slack / 2) if place is None else min(int(place * (slack + 1)), slack)
@@ -129,7 +129,7 @@ def pixels(content: bytes, size: int, crop: Crop = CENTER) -> np.ndarray:
     """Decode, resize and crop the content of a file: uint8 [size, size, 3].
 
     Raises:
-        UnreadableImageError: as `decode`.
+        UnreadableImageError: as for `decode`.
     """
     return np.array(resize_and_crop(decode(content), size, crop))
 
@@ -156,7 +156,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 def _gray16_to_rgb(image: Image.Image) -> Image.Image:
     if image.format == "TIFF":
         _check_tiff_range(image.tag_v2)  # type: ignore[attr-defined]
-    # Mode "I" is 32 bits wide, but PIL also uses it for 16-bit files.
+    # PIL uses mode "I", which is 32 bits wide, also for 16-bit files.
     values = np.asarray(image).astype(np.int64)
     if values.min() < 0 or values.max() > 65535:
         raise UnreadableImageError("32-bit values have no known range")
@@ -164,7 +164,7 @@ def _gray16_to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _check_tiff_range(tags: Mapping[int, Any]) -> None:
-    """Refuse gray whose darkest and lightest values are not 0 and 65535, which PIL does not scale."""
+    """Reject gray whose darkest and lightest values are not 0 and 65535, which PIL does not scale."""
     bits = tags.get(ExifTags.Base.BitsPerSample, (1,))[0]
     if bits != 16:
         raise UnreadableImageError(f"{bits}-bit gray; save it with 8 or 16 bits")

@@ -1,4 +1,4 @@
-"""An image set whose pixels are never read, for training on ids that were computed before."""
+"""An image set whose pixels are never read, for training on precomputed ids."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sftok.data.transforms import Crop
 class WithoutPixels(ImageSet):
     """An `ImageSet` with the labels, order and fingerprint of another, and images of 0x0 pixels.
 
-    Decoding a million files per epoch that nothing looks at would take most of the time.
+    Decoding a million files per epoch that nobody looks at would take most of the time.
 
     Args:
         of: the other set.
@@ -26,13 +26,13 @@ class WithoutPixels(ImageSet):
 
     @property
     def fingerprint(self) -> str:
-        """That of the other set."""
+        """The fingerprint of the other set."""
         return self._of.fingerprint
 
     def images(self, indices: LongTensor | Tensor) -> Tensor:
-        """For `indices` (int64 [n]), uint8 [n, 3, 0, 0]."""
+        """Return uint8 [n, 3, 0, 0] for `indices` (int64 [n])."""
         return torch.empty(len(indices), 3, 0, 0, dtype=torch.uint8)
 
     def views(self, indices: LongTensor | Tensor, crops: Sequence[Crop]) -> Tensor:
-        """As `images`."""
+        """Like `images`."""
         return self.images(indices)

@@ -1,1 +1,1 @@
-"""Mask schedules and the one iterative unmasking loop."""
+"""Mask schedules, and the iterative unmasking loop."""

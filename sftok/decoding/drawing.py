@@ -11,16 +11,16 @@ from sftok.decoding.unmask import add_gumbel
 
 
 def draw_ids(logits: Tensor, config: GenerationConfig, generator: torch.Generator) -> Tensor:
-    """An id from each row of logits: float32 `[B, V]` to int64 `[B]`; temperature 0 draws nothing."""
+    """Draw an id from each row of logits, float32 `[B, V]` to int64 `[B]`; temperature 0 draws nothing."""
     if config.temperature == 0:
         return logits.argmax(-1)
     return add_gumbel(filtered(logits, config), 1.0, generator).argmax(-1)
 
 
 def filtered(logits: Tensor, config: GenerationConfig) -> Tensor:
-    """Logits `[B, V]` over the temperature, those of ids that are never drawn at -inf.
+    """Divide logits `[B, V]` by the temperature, and set those of ids that are never drawn to -inf.
 
-    Ids as likely as the k-th of `top_k` stay, and so does the id that reaches `top_p`.
+    Ids that tie with the k-th of `top_k` are kept, and so is the id that reaches `top_p`.
     """
     logits = logits / config.temperature
     if config.top_k:
@@ -29,7 +29,7 @@ def filtered(logits: Tensor, config: GenerationConfig) -> Tensor:
     if config.top_p < 1:
         ordered, order = logits.sort(descending=True, stable=True)
         probabilities = ordered.softmax(-1)
-        # Of more likely ids together; nothing is more likely than the first, which always stays.
+        # Total probability of the more likely ids; 0 for the first, which is always kept.
         before = cumulative(probabilities).roll(1, -1)
         before[:, 0] = 0
         logits = logits.masked_fill((before > config.top_p).gather(-1, order.argsort(-1)), -torch.inf)

@@ -1,7 +1,7 @@
 """Classifier-free guidance of the generator, and its scale at each sampling step (Section 4.3).
 
 Guided logits are `conditional + scale * (conditional - unconditional)`. A schedule maps progress r in [0, 1),
-the step over the number of steps, to a share of the full scale: early steps, which settle the composition,
+the step over the number of steps, to a share of the full scale: early steps, which determine the composition,
 may go without guidance for variety. A scale s of 1d-tokenizer's power-cosine schedule is s - 1 here.
 """
 
@@ -26,22 +26,22 @@ GUIDANCE_SCHEDULES: Mapping[str, Callable[[float, float], float]] = {
     "linear": lambda progress, power: progress,
     "power-cosine": lambda progress, power: (1 - math.cos(math.pi * progress**power)) / 2,
 }
-"""Share of the scale as a function of progress and power, by name; only "power-cosine" reads the power."""
+"""Share of the scale as a function of progress and power, by name; only "power-cosine" uses the power."""
 
 
 class GenerationConfig(Config):
-    """How ids are sampled from a generator; the defaults are the paper's steps, and otherwise the release's.
+    """How ids are sampled from a generator; the steps are the paper's, other defaults are the release's.
 
     Attributes:
-        steps: predictions, T, of a generator whose number of steps is a choice.
-        temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic. That of
-            an autoregressive generator divides its logits, and is not annealed.
-        mask_schedule: how many ids of MaskGIT stay masked after each step.
+        steps: number of predictions, T, of a generator whose number of steps is a choice.
+        temperature: temperature of the Gumbel noise, annealed linearly to 0 at the last step; 0 is
+            deterministic. For an autoregressive generator, it divides the logits and is not annealed.
+        mask_schedule: the share of ids that MaskGIT keeps masked after each step.
         guidance_scale: 0 means no guidance under any schedule.
         guidance_schedule: a name of `GUIDANCE_SCHEDULES`.
-        guidance_power: exponent of "power-cosine"; guidance sets in later for larger ones.
-        top_k: the most likely ids among which an autoregressive generator draws; 0 means all.
-        top_p: likewise the most likely ids that have this probability together; 1 means all.
+        guidance_power: exponent of "power-cosine"; larger values delay guidance.
+        top_k: an autoregressive generator draws among this many most likely ids; 0 means all.
+        top_p: likewise among the most likely ids that together have this probability; 1 means all.
     """
 
     steps: int = Field(default=8, ge=1)
@@ -62,25 +62,25 @@ class GenerationConfig(Config):
 
     @property
     def decoding(self) -> DecodingConfig:
-        """The part that the unmasking loop reads."""
+        """The part that the unmasking loop uses."""
         return DecodingConfig(steps=self.steps, temperature=self.temperature, schedule=self.mask_schedule)
 
 
 def guidance_scales(config: GenerationConfig, steps: int | None = None) -> list[float]:
-    """The guidance scale of each of `steps` steps (None: as many as configured)."""
+    """Return the guidance scale of each of `steps` steps (None: as many as configured)."""
     steps = steps or config.steps
     share = GUIDANCE_SCHEDULES[config.guidance_schedule]
     return [config.guidance_scale * share(step / steps, config.guidance_power) for step in range(steps)]
 
 
 def guide(predicted: Tensor, scale: float) -> Tensor:
-    """Predictions with a class and then without one, `[2B, ...]`, to guided ones, `[B, ...]`."""
+    """Combine predictions with a class and then without one, `[2B, ...]`, into guided ones, `[B, ...]`."""
     conditional, unconditional = predicted.chunk(2)
     return conditional + scale * (conditional - unconditional)
 
 
 def guided(logits: ConditionalLogits, labels: Tensor, null_class: int, config: GenerationConfig) -> Predict:
-    """The guided predictions of a class-conditional model, for `iterative_unmask`.
+    """Return the guided predictions of a class-conditional model, for `iterative_unmask`.
 
     A guided step calls the model once on the batch repeated twice, with its labels and with the null class; a
     step with scale 0 calls it once on the batch.

@@ -1,7 +1,7 @@
 """The grid from which a generator's guidance and temperature are chosen.
 
-The choice is made by numbers measured against training or validation images
-(`sftok.evaluation.guidance_choice`); all generators that are compared have the same grid.
+The choice is based on numbers measured against training or validation images
+(`sftok.evaluation.guidance_choice`); all compared generators have the same grid.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from sftok.decoding.guidance import GenerationConfig
 
 
 class GuidanceGrid(Config):
-    """Every schedule at every scale and temperature; the defaults surround the published values.
+    """Every combination of schedule, scale and temperature; the defaults surround the published values.
 
-    A scale w adds w times the difference to the conditional prediction, so what LDM (1.5) and LlamaGen (2.0)
-    call their scale is 0.5 and 1 here.
+    A scale w adds w times the difference to the conditional prediction, so the scales of LDM (1.5) and
+    LlamaGen (2.0) are 0.5 and 1 here.
 
     Attributes:
         schedules: names of `sftok.decoding.guidance.GUIDANCE_SCHEDULES`.
-        scales: guidance scales; 0 means no guidance and is tried once, not with each schedule.
+        scales: guidance scales; 0 means no guidance and is tried only once, not with each schedule.
         temperatures: temperatures of the Gumbel noise.
         power: exponent of "power-cosine".
     """
@@ -50,7 +50,7 @@ class GuidanceGrid(Config):
         return self
 
     def points(self, steps: int, mask_schedule: str) -> list[GenerationConfig]:
-        """The points of the grid, without duplicates, all with these steps and this mask schedule."""
+        """Return the points of the grid, without duplicates, all with these steps and this mask schedule."""
         found: dict[GenerationConfig, None] = {}
         for temperature in self.temperatures:
             for scale in self.scales:

@@ -1,7 +1,7 @@
-"""Mask schedules: how many codes are still masked as decoding, or a training draw, progresses.
+"""Mask schedules: the share of codes still masked as decoding, or a training draw, progresses.
 
 A schedule maps progress r in [0, 1] to the masked fraction, from 1 at r = 0 down to 0 at r = 1. The paper
-follows MaskGIT, whose released code and SFTok's use the arccos of r.
+follows MaskGIT, whose released code, like SFTok's, uses the arccos of r.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ MASK_SCHEDULES: Mapping[str, Schedule] = {
 
 
 def mask_schedule(name: str) -> Schedule:
-    """The schedule of that name.
+    """Return the schedule of that name.
 
     Raises:
-        ConfigError: there is no such schedule; the message lists the choices.
+        ConfigError: no such schedule exists; the message lists the choices.
     """
     if name not in MASK_SCHEDULES:
         raise ConfigError(f"unknown mask schedule {name!r}; {choices_hint(name, MASK_SCHEDULES)}")
@@ -53,11 +53,12 @@ class DecodingConfig(Config):
     """How the codes of an image are decoded iteratively.
 
     Attributes:
-        steps: predictions, T of the paper; 1 predicts every code at once.
-        temperature: of the Gumbel noise, annealed linearly to 0 at the last step; 0 is deterministic.
+        steps: number of predictions, T of the paper; 1 predicts every code at once.
+        temperature: temperature of the Gumbel noise, annealed linearly to 0 at the last step; 0 is
+            deterministic.
         schedule: the mask schedule.
         final_lookup: "hard" decodes the chosen codes, "soft" the expectation of their embeddings under the
-            last step's logits, with which fine-tuning (stage 3) trains.
+            last step's logits, as in fine-tuning (stage 3).
     """
 
     steps: int = Field(default=8, ge=1)
@@ -67,7 +68,7 @@ class DecodingConfig(Config):
 
 
 def masked_counts(schedule: str, steps: int, length: int) -> list[int]:
-    """How many of `length` codes are still masked after each step: `steps` numbers, the last one 0.
+    """Return how many of `length` codes are still masked after each step: `steps` numbers, the last one 0.
 
     Each step reveals at least one code while more than one is masked, and at least one stays masked until the
     last step: with more steps than codes, the final code is predicted repeatedly.
@@ -82,7 +83,7 @@ def masked_counts(schedule: str, steps: int, length: int) -> list[int]:
 
 
 def sample_mask(shape: tuple[int, int], schedule: str, generator: torch.Generator) -> Tensor:
-    """A training mask: the schedule at a uniform draw per sample, rounded to a count of random positions.
+    """Draw a training mask: random positions, as many as the schedule gives at a uniform draw per sample.
 
     Args:
         shape: (B, N).

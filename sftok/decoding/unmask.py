@@ -1,7 +1,7 @@
-"""Iterative unmasking: the loop in which both decoder and MaskGIT generator predict codes (Section 3.2).
+"""Iterative unmasking: the loop in which both the decoder and MaskGIT predict codes (Section 3.2).
 
 All codes start masked. Each step predicts every masked code, keeps the most confident predictions and masks
-the others again, fewer each time. As in the release, confidence is the chosen logit plus Gumbel noise.
+the rest again, fewer each time. As in the release, confidence is the chosen logit plus Gumbel noise.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ OnStep = Callable[[int, Tensor, Tensor, Tensor], None]
 
 @dataclass(frozen=True)
 class Unmasked:
-    """The outcome of iterative unmasking.
+    """The result of iterative unmasking.
 
     Attributes:
         ids: int64 `[B, N]`, none masked.

@@ -1,7 +1,7 @@
 """Joins the processes that a launcher has started.
 
-Any launcher will do that sets what `torch.distributed` reads: RANK, WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and
-MASTER_PORT, as `torchrun` does.
+Any launcher works if it sets the variables that `torch.distributed` reads, as `torchrun` does: RANK,
+WORLD_SIZE, LOCAL_RANK, MASTER_ADDR and MASTER_PORT.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from sftok.distributed.world import SINGLE, World
 
 @contextlib.contextmanager
 def joined(device: str, environment: Mapping[str, str] = os.environ) -> Iterator[World]:
-    """The world that the launcher's environment describes; `SINGLE` if it names no other process.
+    """Yield the world that the launcher's environment describes; `SINGLE` if it describes no other process.
 
     Args:
-        device: "cpu" or "cuda": where the tensors are that the processes will exchange.
+        device: "cpu" or "cuda", where the tensors are that the processes will exchange.
         environment: RANK, WORLD_SIZE, LOCAL_RANK; torch itself reads the address.
 
     Raises:
@@ -33,7 +33,7 @@ def joined(device: str, environment: Mapping[str, str] = os.environ) -> Iterator
         raise ConfigError(
             f"WORLD_SIZE is {size}, but {missing[0]} is not set; start the processes with torchrun, or set it"
         )
-    # Imported here: a single process should not wait for torch before it knows that there is work to do.
+    # Imported here, so that a single process does not load torch before it knows that there is work to do.
     from sftok.distributed.process_group import connected
 
     with connected(device, size, int(environment.get("LOCAL_RANK", environment["RANK"]))) as world:

@@ -18,20 +18,20 @@ EXCHANGE_TIMEOUT = timedelta(minutes=30)
 """How long a process waits for the others within a computation."""
 
 _CONTROL_TIMEOUT = timedelta(days=30)
-"""How long the others wait to be told what to do next, while the first process works alone."""
+"""How long the others wait for the next instruction while the first process works alone."""
 
 _BUCKET = 2**24
-"""How many numbers travel together: many small messages would take longer."""
+"""Maximum number of values per message; many small messages would take longer."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProcessGroup(World):
-    """This process among others; see `World` for what the methods do."""
+    """One process among several; see `World` for the methods."""
 
     control: Any
     """The process group of `announce` and `meet`, which may wait for long."""
     errors: list[str] = field(default_factory=list, compare=False)
-    """What broke the connection, once it is broken."""
+    """The errors that broke the connection, if any."""
 
     @property
     def broken(self) -> bool:
@@ -40,7 +40,7 @@ class ProcessGroup(World):
 
     @contextlib.contextmanager
     def exchange(self) -> Iterator[None]:
-        """Guard an exchange: after one has failed no other is tried, as it could wait in vain.
+        """Guard an exchange: after a failure no other exchange is attempted, as it could wait forever.
 
         Raises:
             WorldBroken: this exchange or an earlier one failed.
@@ -99,8 +99,8 @@ class ProcessGroup(World):
     def meet(self, timeout: timedelta | None = None) -> None:
         """See `World`.
 
-        `dist.barrier` would keep a thread that the process cannot end without after a timeout, and
-        `dist.monitored_barrier` has a timeout in the first process only.
+        `dist.barrier` would keep a thread alive that prevents the process from ending after a timeout, and
+        `dist.monitored_barrier` applies a timeout in the first process only.
         """
         others = range(1, self.size) if self.is_first else (0,)
         arrive, leave = (dist.irecv, dist.isend) if self.is_first else (dist.isend, dist.irecv)
@@ -113,8 +113,8 @@ class ProcessGroup(World):
 
 @contextlib.contextmanager
 def connected(device: str, size: int, local_rank: int) -> Iterator[ProcessGroup]:
-    """This process among the `size` of its launcher, whose environment torch reads; see `joined`."""
-    # Tensors on GPUs travel by NCCL, everything else by gloo.
+    """Yield the group of `size` processes; torch reads the launcher's environment, see `joined`."""
+    # Tensors on GPUs are exchanged over NCCL, everything else over gloo.
     dist.init_process_group("cpu:gloo,cuda:nccl" if device == "cuda" else "gloo", timeout=EXCHANGE_TIMEOUT)
     world = ProcessGroup(
         rank=dist.get_rank(),
@@ -125,7 +125,7 @@ def connected(device: str, size: int, local_rank: int) -> Iterator[ProcessGroup]
     try:
         yield world
     finally:
-        # NCCL could wait for lost processes; the end of this one frees what it holds as well.
+        # NCCL could wait for lost processes; ending this process releases its resources anyway.
         if device != "cuda" or not world.broken:
             dist.destroy_process_group()
 
@@ -146,7 +146,7 @@ class _Mean(torch.autograd.Function):
 
 
 def _buckets(tensors: Iterable[Tensor]) -> Iterator[list[Tensor]]:
-    """Neighbors of one dtype, up to `_BUCKET` numbers together."""
+    """Group neighboring tensors of one dtype, up to `_BUCKET` values together."""
     bucket: list[Tensor] = []
     length = 0
     for tensor in tensors:

@@ -1,4 +1,4 @@
-"""The place of a process among those that train one model, and what it is without others."""
+"""The place of a process among those that train one model, and the default without others."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ if TYPE_CHECKING:
 
 
 class WorldBroken(RuntimeError):
-    """The other processes cannot be reached any more: one ended or does not answer."""
+    """The other processes can no longer be reached: one has ended or does not answer."""
 
 
 @dataclass(frozen=True)
 class World:
-    """A single process; `ProcessGroup` is one among others.
+    """A single process; `ProcessGroup` is its counterpart for several.
 
-    With others, every exchange raises `WorldBroken` once another process is gone, and from then on at once.
+    With several processes, every exchange raises `WorldBroken` once another process is gone, and all later
+    ones fail immediately.
     """
 
     rank: int = 0
@@ -36,11 +37,11 @@ class World:
 
     @property
     def broken(self) -> bool:
-        """Whether an exchange failed, so that no other one can succeed."""
+        """Whether an exchange failed, so that no further one can succeed."""
         return False
 
     def share_of(self, count: int) -> int:
-        """How many of a batch's `count` images are this process's.
+        """Return how many of a batch's `count` images belong to this process.
 
         Raises:
             ConfigError: the processes cannot share them evenly.
@@ -53,37 +54,37 @@ class World:
         return count // self.size
 
     def share(self, whole: Tensor, dim: int = 0) -> Tensor:
-        """This process's part, along `dim`, of a tensor for the whole batch."""
+        """Return this process's part, along `dim`, of a tensor for the whole batch."""
         length = self.share_of(whole.shape[dim])
         return whole.narrow(dim, self.rank * length, length)
 
     def gather(self, part: Tensor) -> Tensor:
-        """The parts `[n, ...]` of all processes, in rank order, as `[size * n, ...]`; without gradient."""
+        """Gather the parts `[n, ...]` of all processes in rank order: `[size * n, ...]`, without gradient."""
         return part
 
     def mean(self, value: Tensor) -> Tensor:
-        """The mean of `value` over the processes.
+        """Return the mean of `value` over the processes.
 
-        Its gradient is that of this process's value: averaging the gradients makes it that of the mean.
+        The gradient is that of this process's value; averaging the gradients turns it into that of the mean.
         """
         return value
 
     def average(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its mean over the processes, which all pass the same ones in one order."""
+        """Replace each tensor by its mean over the processes; all must pass the same tensors in one order."""
 
     def any(self, flag: bool) -> bool:
         """Whether `flag` is true in any process; a barrier."""
         return flag
 
     def announce(self, message: str | None = None) -> str | None:
-        """The first process's `message`; the others wait for it, however long that takes."""
+        """Return the first process's `message`; the others wait for it, however long that takes."""
         return message
 
     def meet(self, timeout: timedelta | None = None) -> None:
         """Wait until all processes have reached this point.
 
         Raises:
-            WorldBroken: they did not within `timeout` (None: wait however long it takes).
+            WorldBroken: the others did not reach it within `timeout` (None: wait indefinitely).
         """
 
 

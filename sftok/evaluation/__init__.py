@@ -1,1 +1,1 @@
-"""Evaluation: feature spaces, metrics, and the protocol that puts them together (`protocol.evaluate`)."""
+"""Evaluation: feature spaces, metrics, and the protocol that combines them (`protocol.evaluate`)."""

@@ -1,7 +1,7 @@
 """Confidence intervals of an evaluation's numbers by resampling its images (Efron 1979).
 
-An interval is the value plus or minus 1.96 standard deviations over resamples. Quantiles are not used: a
-Fréchet distance of resampled images is biased upwards, because some of them come twice.
+An interval is the value plus or minus 1.96 standard deviations over resamples. Quantiles are not used: the
+Fréchet distance of resampled images is biased upwards, because some images occur twice.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def with_half_widths(
     seed: int,
     is_paired: bool,
 ) -> list[Row]:
-    """The rows of `metrics`, each with its `half_width`, or None; see `half_widths`."""
+    """Return the rows of `metrics`, each with its `half_width`, or None; see `half_widths`."""
     widths = half_widths(metrics, values, resamples, seed, is_paired)
     return [{**each, "half_width": widths.get((each["metric"], each["extractor"]))} for each in rows]
 
@@ -40,10 +40,10 @@ def half_widths(
     """Half the width of the 95 % interval of each metric that can be resampled, by name and feature space.
 
     Args:
-        metrics: that have seen all images.
-        values: of each image, `[images]` by name, of the metrics that are means of them.
-        resamples: how many; the same for all metrics.
-        seed: of the draws.
+        metrics: metrics that have been updated with all images.
+        values: values of each image, `[images]` by name, for the metrics that are means over images.
+        resamples: number of resamples, the same for all metrics.
+        seed: seed of the draws.
         is_paired: whether the reference is the originals, which are then resampled with their images.
     """
     draws = generator(seed, "bootstrap")
@@ -67,7 +67,7 @@ def half_widths(
 
 
 def _places(places: Tensor | None, images: int, draws: torch.Generator) -> Tensor:
-    """The images of a resample, drawn once for all metrics."""
+    """Draw the images of a resample, once for all metrics."""
     return torch.randint(images, (images,), generator=draws) if places is None else places
 
 

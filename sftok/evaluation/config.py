@@ -1,6 +1,6 @@
-"""What an evaluation is asked to do: decoding steps, metrics and feature spaces, as data.
+"""The settings of an evaluation: decoding steps, metrics and feature spaces, as data.
 
-Importing this module loads no network code, so that planning and the command line stay quick.
+Importing this module loads no networks, so planning and the command line stay fast.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ Precision = Literal["fp32", "bf16"]
 
 
 class MeasuredConfig(Config):
-    """What the evaluations of reconstructions and of generated images have in common."""
+    """Settings shared by the evaluations of reconstructions and of generated images."""
 
     extractors: tuple[ExtractorConfig, ...] = (InceptionV3Config(),)
-    """Feature spaces of the metrics of features."""
+    """Feature spaces of the metrics that compare features."""
     metrics: tuple[MetricConfig, ...] = ()
     batch_size: int = Field(default=250, ge=1)
-    """Images made together; with noise, the draws depend on it."""
+    """Images processed together; with noise, the draws depend on it."""
     precision: Precision = "fp32"
-    """Of the passes of the decoder or the generator alone; everything else is always fp32."""
+    """Precision of the decoder's or generator's forward passes; everything else is always fp32."""
     seed: int = Field(default=0, ge=0)
 
     provides: ClassVar[frozenset[Need]]
-    """What there is for metrics to read."""
+    """The inputs that are available to metrics."""
     lacks: ClassVar[str]
-    """The end of the sentence about a metric that needs anything else."""
+    """The end of the error message about a metric that needs any other input."""
 
     @model_validator(mode="after")
     def _can_measure_each_once(self) -> Self:
@@ -58,7 +58,7 @@ class MeasuredConfig(Config):
 
     @property
     def described(self) -> dict[str, dict[str, Any]]:
-        """The quantities of its metrics by name; see `sftok.metrics.base.describe`."""
+        """Return the quantities of the metrics by name; see `sftok.metrics.base.describe`."""
         return describe(self.metrics)
 
 
@@ -66,9 +66,9 @@ class EvaluationConfig(MeasuredConfig):
     """How a tokenizer is evaluated; the defaults are the paper's protocol and the release's temperature."""
 
     steps: tuple[int, ...] = Field(default=(1, 2, 4, 8, 16), min_length=1)
-    """Numbers of decoding steps T, each evaluated on its own."""
+    """Numbers of decoding steps T, each evaluated separately."""
     temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    """Of the Gumbel noise in decoding, annealed linearly to 0."""
+    """Temperature of the Gumbel noise in decoding, annealed linearly to 0."""
     schedule: MaskSchedule = "arccos"
     final_lookup: Literal["hard", "soft"] = "hard"
     metrics: tuple[MetricConfig, ...] = (
@@ -93,7 +93,7 @@ class EvaluationConfig(MeasuredConfig):
         return self
 
     def decoding(self, steps: int) -> DecodingConfig:
-        """The decoding at `steps` steps."""
+        """Return the decoding with `steps` steps."""
         return DecodingConfig(
             steps=steps,
             temperature=self.temperature,
@@ -107,10 +107,10 @@ class GenerationEvaluationConfig(MeasuredConfig):
 
     generation: GenerationConfig = GenerationConfig()
     num_images: int = Field(default=50_000, ge=2)
-    """Samples, as many of each class as of any other."""
+    """Number of samples, the same for every class."""
     metrics: tuple[MetricConfig, ...] = (GFIDConfig(), InceptionScoreConfig(), PrecisionRecallConfig())
     example_classes: int = Field(default=10, ge=1)
-    """Classes of which samples are kept as images, spread evenly over all."""
+    """Number of classes whose samples are kept as images, spread evenly over all."""
     examples_per_class: int = Field(default=8, ge=1)
     choice: str = "fixed beforehand"
     """How guidance and temperature were chosen; part of the protocol."""
@@ -120,6 +120,6 @@ class GenerationEvaluationConfig(MeasuredConfig):
 
 
 def refuse_repeats(what: str, values: Sequence[object]) -> None:
-    """Raise ValueError if `values` has something twice."""
+    """Raise ValueError if `values` has duplicates."""
     if len(set(values)) != len(values):
-        raise ValueError(f"{what} names something twice: {list(values)}")
+        raise ValueError(f"{what} has duplicates: {list(values)}")

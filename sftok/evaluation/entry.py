@@ -1,4 +1,4 @@
-"""What can be found wrong with a tokenizer in seconds, before hours are spent on its evaluation."""
+"""Detects problems of a tokenizer within seconds, before hours are spent on its evaluation."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from sftok.evaluation.subjects.base import SubjectError
 from sftok.evaluation.tokenizers import Reconstructor, Tokenizer
 
 CHECKED = 4
-"""Images that are encoded alone and together."""
+"""Number of images that are encoded both alone and together."""
 TOLERATED = 0.01
-"""Share of ids that may differ: kernels round by the size of the batch, which decides between two codes that
-are equally near."""
+"""Share of ids that may differ: rounding in kernels depends on the batch size, which decides between two
+codes that are equally near."""
 
 
 @torch.inference_mode()
 def check_ids(measured: Tokenizer | Reconstructor, image_set: ImageSet, name: str) -> None:
-    """Refuse a tokenizer whose ids of an image depend on the other images of its batch.
+    """Reject a tokenizer whose ids for an image depend on the other images of its batch.
 
     Raises:
-        SubjectError: names an image, the place of a token, and both of its ids.
+        SubjectError: the message names an image, the position of a token, and both of its ids.
     """
     if isinstance(measured, Reconstructor):
         return

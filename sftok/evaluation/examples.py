@@ -1,4 +1,4 @@
-"""Which images an evaluation keeps to look at."""
+"""Chooses the images that an evaluation keeps as examples."""
 
 from __future__ import annotations
 
@@ -23,21 +23,21 @@ def balanced(image_set: ImageSet, count: int) -> Tensor:
 
 
 def of_classes(labels: Tensor, image_set: ImageSet) -> dict[str, np.ndarray]:
-    """The arrays beside example images that name their classes."""
+    """Return the arrays stored with example images that name their classes."""
     return {"labels": labels.numpy(), "class_names": np.array(image_set.class_names)}
 
 
 def example_labels(config: GenerationEvaluationConfig, num_classes: int) -> Tensor:
-    """The classes whose samples are kept, int64 `[c]`, ascending and spread evenly over all classes."""
+    """Return the classes whose samples are kept, int64 `[c]`, ascending and spread evenly over all."""
     sampled = min(num_classes, config.num_images)
     count = min(config.example_classes, sampled)
     return torch.arange(count) * sampled // count
 
 
 def example_places(config: GenerationEvaluationConfig, num_classes: int) -> Tensor:
-    """The samples that are kept, int64 `[n, c]`: a line holds one sample of each class of `example_labels`.
+    """Return the samples that are kept, int64 `[n, c]`: a row has one sample per class of `example_labels`.
 
-    There are `config.examples_per_class` lines, or fewer where each class has fewer samples.
+    There are `config.examples_per_class` rows, or fewer if each class has fewer samples.
     """
     lines = min(config.examples_per_class, max(1, config.num_images // num_classes))
     return example_labels(config, num_classes) + num_classes * torch.arange(lines).unsqueeze(1)

@@ -1,7 +1,7 @@
-"""Why is my rFID another one? The same reconstructions under the protocols that people use.
+"""Why is my rFID different? Measures the same reconstructions under common protocols.
 
 Each variation changes one thing: the reference, the rounding, the file format, a resize, the batch, or the
-number of images. All numbers are in one feature space, of one decoding.
+number of images. All numbers are in one feature space and for one decoding.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from sftok.metrics.fid import RFIDConfig, frechet_distance
 from sftok.metrics.linear_algebra import moments
 
 MOST_OTHERS = 50_000
-"""Images of another reference set that are read."""
+"""Maximum number of images read from another reference set."""
 
 NATIVE = {"inception-v3-compat": 299}
-"""The side that a network resizes images to, by label; EfficientNet's label names it."""
+"""The side to which a network resizes images, by label; EfficientNet's label contains it."""
 
 Pixels = Callable[[Tensor], Tensor]
-"""uint8 images `[B, 3, H, W]` to uint8 images."""
+"""Maps uint8 images `[B, 3, H, W]` to uint8 images."""
 
 
 class Variation(Config):
@@ -48,9 +48,9 @@ class Variation(Config):
 
     name: str
     changed: str
-    """What is different, in a phrase."""
+    """The difference, as a phrase."""
     who: str
-    """Who publishes or reported numbers that way."""
+    """Sources that publish or report numbers measured that way."""
 
 
 PROTOCOL = Variation(name="protocol", changed="nothing: the protocol of evaluate", who="docs/protocol.md")
@@ -125,20 +125,20 @@ def explain(
     training_set: ImageSet | None = None,
     on_progress: OnProgress = lambda fraction: None,
 ) -> Evaluation:
-    """Measure rFID under every variation that applies; the last decoding of `config` is measured.
+    """Measure rFID under every applicable variation, with the last decoding of `config`.
 
     Args:
-        measured: what reconstructs, on its device.
+        measured: the tokenizer or reconstructor, on its device.
         image_set: the originals.
         config: decoding, batch size and seed.
         extractor: the feature space.
-        cache_dir: where features of references are kept.
-        training_set: of the same data; without it there is no such reference.
+        cache_dir: where features of references are cached.
+        training_set: training images of the same data; without them, that reference is skipped.
         on_progress: called with the fraction done.
 
     Returns:
-        Rows of `rfid` with the coordinate `variation`; without files of the originals, as in Fashion-MNIST,
-        those that resize them anew are missing.
+        Rows of `rfid` with the coordinate `variation`. Without files of the originals, as in Fashion-MNIST,
+        the variations that resize the originals are omitted.
     """
     progress = Progress(on_progress, [4, 2, 2, 3])
     resize = native_resizes(extractor.label)
@@ -195,7 +195,7 @@ def _reconstructions(
     saved: Mapping[str, Pixels],
     on_progress: OnProgress,
 ) -> dict[str, Tensor]:
-    """Features of the reconstructions, as they are (`protocol`), rounded, and changed as `saved` says."""
+    """Features of the reconstructions: unchanged (`protocol`), rounded, and changed as `saved` specifies."""
     device = device_of(measured)
     decoding = decodings(measured, config, "tokenizer")[-1]
 
@@ -242,7 +242,7 @@ def _resized_features(extractor: Extractor, image_set: EncodedImageSet, batch_si
 
 
 def resized(image_set: EncodedImageSet, places: Sequence[int], how: str) -> Tensor:
-    """The files at `places`, uint8 `[n, 3, H, W]`, resized in another way than the data set does."""
+    """Read the files at `places`, uint8 `[n, 3, H, W]`, resized in another way than by the data set."""
     size = image_set.image_size
 
     def one(place: int) -> np.ndarray:
@@ -266,7 +266,7 @@ def resized(image_set: EncodedImageSet, places: Sequence[int], how: str) -> Tens
 
 
 def native_resizes(label: str) -> dict[str, Pixels]:
-    """Other ways of resizing images to the side that a network takes, so that its own resize does nothing."""
+    """Alternative ways to resize images to a network's input side, so that its own resize has no effect."""
     side = NATIVE.get(label) or int(label.partition("@")[2] or 0)
     if not side:
         return {}
@@ -277,7 +277,7 @@ def native_resizes(label: str) -> dict[str, Pixels]:
 
 
 def jpeg95(pixels: Tensor) -> Tensor:
-    """uint8 images `[B, 3, H, W]` through a JPEG of quality 95."""
+    """Encode uint8 images `[B, 3, H, W]` as JPEG of quality 95, and decode them."""
     return _each(pixels, _through_jpeg)
 
 

@@ -1,4 +1,4 @@
-"""What an evaluation says of single images: a table of values, and the best and the worst to look at."""
+"""Results for single images: a table of values, and the best and worst images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Gallery:
 
     @classmethod
     def of(cls, image_set: ImageSet, ids: Tensor | None) -> Self:
-        """The names, labels and ids of all images."""
+        """Create a gallery with the names, labels and ids of all images."""
         everything = torch.arange(len(image_set))
         names = image_set.names or tuple(f"{place:06d}" for place in range(len(image_set)))
         labels = np.array(image_set.class_names)[image_set.labels(everything).numpy()]
@@ -34,7 +34,7 @@ class Gallery:
         return cls(image_set, found)
 
     def add(self, decoding: str, album: Album, values: Mapping[str, Tensor]) -> None:
-        """The values of each image, and the best and the worst, under one decoding."""
+        """Add the values of each image, and the best and worst images, under one decoding."""
         self.images |= {f"{decoding}.{name}": each.numpy() for name, each in values.items()}
         for name, places in (("best", album.best()), ("worst", album.worst())):
             if places:

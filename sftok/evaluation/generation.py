@@ -4,9 +4,9 @@
 labels, balanced -> generator -> tokens -> images -> uint8 -> features -> gfid, is, precision, recall
 ```
 
-Feature spaces, rounding and metrics are those of reconstructions (`sftok.evaluation.reconstruction`). A seed
-fixes every number bit for bit on one machine, whatever torch's number of threads. To choose the guidance, use
-training or validation images as the reference set; test images are for the number that is reported.
+Feature spaces, rounding and metrics are those of reconstructions (`sftok.evaluation.reconstruction`). On one
+machine, a seed fixes every number bit for bit, regardless of torch's thread count. To choose the guidance,
+use training or validation images as the reference set; test images are only for the reported number.
 """
 
 from __future__ import annotations
@@ -61,12 +61,12 @@ def evaluate_generation(
 
     Args:
         model: the generator.
-        decode: its tokens to images, called from several threads; the tokenizer in evaluation mode.
-        reference_set: of the same classes.
+        decode: maps its tokens to images; called from several threads, with the tokenizer in evaluation mode.
+        reference_set: images of the same classes.
         config: sampling, number of images, metrics, batch size, precision, seed.
         extractors: `config.extractors`, built.
-        cache_dir: where features of the reference set are kept between calls.
-        references: `reference_set` in each of the spaces, if the caller has it already.
+        cache_dir: where features of the reference set are cached.
+        references: `reference_set` in each of the spaces, if already computed.
         on_progress: called with the fraction done.
 
     Returns:
@@ -74,7 +74,7 @@ def evaluate_generation(
         one sample each of the classes of `example_labels`.
 
     Raises:
-        EvaluationError: extractors or a reference set that do not fit the configuration or the model.
+        EvaluationError: the extractors or the reference set do not fit the configuration or the model.
         PretrainedError: published weights that a metric needs are missing.
     """
     num_classes = model.num_classes
@@ -115,7 +115,7 @@ def evaluate_generation(
 
 
 def balanced_labels(places: Tensor, num_classes: int) -> Tensor:
-    """The label of each sample, int64 `[n]` by place: every class in turn."""
+    """Return the label of each sample, int64 `[n]` by place: every class in turn."""
     return places % num_classes
 
 
@@ -128,7 +128,7 @@ def _sampler(
     device = next(model.parameters()).device
 
     def sample(places: Tensor) -> _Samples:
-        # A generator for each batch: no draw depends on what was sampled before, or on which thread.
+        # Each batch has its own generator, so no draw depends on earlier samples or on the thread.
         noise = generator(config.seed, "generate", int(places[0]), device=device)
         labels = balanced_labels(places, model.num_classes).to(device)
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):

@@ -1,7 +1,7 @@
 """Choosing a generator's guidance and temperature: the point of a grid with the lowest gFID.
 
-The reference is training images, or images held out of them. Test images are for the number that is reported,
-at the one point that is chosen here.
+The reference is training images, or images held out of them. Test images are only for the reported number, at
+the one point that is chosen here.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from sftok.metrics.fid import GFIDConfig
 
 @dataclass(frozen=True)
 class GuidanceChoice:
-    """The numbers of a grid.
+    """The results for a grid.
 
     Attributes:
         points: each sampling with its gFID, in the order of the grid.
-        chosen: the one with the lowest gFID; the first of equal ones.
+        chosen: the sampling with the lowest gFID; the first of equal ones.
     """
 
     points: list[tuple[GenerationConfig, float]]
@@ -50,22 +50,22 @@ def choose_guidance(
 
     Args:
         model: the generator.
-        decode: its tokens to images; see `evaluate_generation`.
+        decode: maps its tokens to images; see `evaluate_generation`.
         reference_set: training or validation images.
-        points: the samplings to choose among, not empty.
-        config: number of images, batch size, precision, seed and the one extractor; its sampling and its
-            metrics are not read.
+        points: the samplings to choose from, not empty.
+        config: number of images, batch size, precision, seed and the single extractor; its sampling and
+            metrics are ignored.
         extractor: that extractor, built.
-        cache_dir: where features of the reference set are kept.
+        cache_dir: where features of the reference set are cached.
         on_progress: called with the fraction done.
 
     Raises:
-        EvaluationError: as `evaluate_generation`; or there are no points to choose among.
+        EvaluationError: as for `evaluate_generation`, or there are no points to choose from.
     """
     if not points:
         raise EvaluationError("no guidance to choose among: give the grid a scale and a temperature")
     found: list[tuple[GenerationConfig, float]] = []
-    # Once for all points: of a training set it is gigabytes.
+    # Loaded once for all points: for a training set it takes gigabytes.
     reference = reference_features(extractor, reference_set, cache_dir, config.batch_size)
     progress = Progress(on_progress, [1] * len(points))
     for point in points:
@@ -85,5 +85,5 @@ def choose_guidance(
 
 
 def _order(gfid: float) -> float:
-    # NaN compares as false with everything, and would win by standing first.
+    # NaN compares as false with everything, and would win if it came first.
     return math.inf if math.isnan(gfid) else gfid

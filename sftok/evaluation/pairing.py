@@ -1,4 +1,4 @@
-"""Whether reconstructions belong to the originals that they are paired with: found by looking at them."""
+"""Checks from the pixels whether reconstructions are paired with the right originals."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from sftok.data.batches import to_unit_range
 from sftok.evaluation.subjects.base import SubjectError
 
 COMPARED = 1024
-"""Images that are compared with each other; all of these are read before anything is measured."""
+"""Number of images compared with each other; all of them are read before anything is measured."""
 SIDE = 8
-"""Of the thumbnails that are compared."""
+"""Side of the thumbnails that are compared."""
 NEARER = 4.0
-"""By how much nearer (squared) an image must be to another original to be suspected."""
+"""An image is suspected if another original is nearer by this factor (squared distance)."""
 
 log = logging.getLogger(__name__)
 
 
 def check_pairs(location: str, originals: ImageSet, given: ImageSet, places: Tensor) -> None:
-    """Refuse images that have been exchanged; warn if they resemble their originals no more than others.
+    """Reject images that have been exchanged; warn if they resemble their originals no more than others.
 
     Images are exchanged if each is far nearer to the original of another of them than to its own.
 
     Args:
-        location: of the images, for the message.
-        originals: what they reconstruct.
+        location: where the images are, for the message.
+        originals: the originals of the reconstructions.
         given: the images.
-        places: int64 `[originals]`, the place in `given` of the image of each original.
+        places: int64 `[originals]`, the place in `given` of each original's image.
 
     Raises:
-        SubjectError: names two that have been exchanged.
+        SubjectError: images have been exchanged; the message names two of them.
     """
     chosen = torch.arange(min(COMPARED, len(originals)))
     distances = torch.cdist(_thumbnails(given, places[chosen]), _thumbnails(originals, chosen)).square()

@@ -1,8 +1,9 @@
-"""One pass of an evaluation: every image reconstructed once, measured, and looked at.
+"""One pass of an evaluation: reconstructs every image once, measures it, and keeps the extremes.
 
-A pass goes in parts of some thousand images. What metrics read of a finished part (values per image,
-features, codes, bits) is written to a file until the evaluation ends, so that one that was killed resumes
-with the next part and ends with the same numbers, bit for bit. No image is kept but the best and the worst.
+A pass is divided into parts of some thousand images. The inputs of metrics for a finished part (values per
+image, features, codes, bits) are kept in a file until the evaluation ends, so a killed evaluation resumes
+with the next part and produces the same numbers, bit for bit. No images are kept except the best and the
+worst.
 """
 
 from __future__ import annotations
@@ -21,31 +22,31 @@ from sftok.metrics.accumulators import MeanOverImages
 from sftok.metrics.base import Features, Measured, Metric
 
 PART_IMAGES = 2000
-"""Least images of a part."""
+"""Minimum number of images in a part."""
 
 PART = "part-"
-"""How the files of parts begin."""
+"""Prefix of the files of parts."""
 
 EXTREMES = 24
-"""Best and worst images that are kept, of each."""
+"""Number of best and of worst images that are kept."""
 
 JUDGED_BY = {"lpips": -1, "psnr": 1}
-"""The value per image that tells the best from the worst, the first that is measured, and its direction."""
+"""Values per image that rank images, with their directions; the first one that is measured is used."""
 
 log = logging.getLogger(__name__)
 
 
 class Parts:
-    """Files of finished parts in a folder; without a folder nothing is kept."""
+    """Files of finished parts in a folder; without a folder, nothing is stored."""
 
     def __init__(self, folder: Path | None, batch_size: int, images: int) -> None:
-        """Cut `images` into parts of whole batches."""
+        """Divide `images` into parts of whole batches."""
         self.folder = folder
         size = -(-PART_IMAGES // batch_size) * batch_size if folder is not None else images
         self.places = [range(start, min(start + size, images)) for start in range(0, images, size)]
 
     def read(self, name: str, places: range) -> dict[str, Tensor] | None:
-        """What was written of a part, if it was; a damaged file is logged."""
+        """Read the stored tensors of a part, if any; a damaged file is logged."""
         path = self._path(name, places)
         if path is None or not path.exists():
             return None
@@ -56,12 +57,12 @@ class Parts:
             return None
 
     def write(self, name: str, places: range, tensors: Mapping[str, Tensor]) -> None:
-        """Keep what is known of a part."""
+        """Store the tensors of a part."""
         if (path := self._path(name, places)) is not None:
             save_tensors(path, tensors)
 
     def clear(self) -> None:
-        """Delete all files: the evaluation has ended."""
+        """Delete all files after the evaluation has ended."""
         if self.folder is not None:
             for path in self.folder.glob(f"{PART}*"):
                 path.unlink()
@@ -71,18 +72,18 @@ class Parts:
 
 
 def can_resume(metrics: Iterable[Metric]) -> bool:
-    """Whether `metrics` need no image again: those of the package read values, features, codes and bits."""
+    """Whether `metrics` can resume without images: ours read only values, features, codes and bits."""
     return not any(metric.reads_pixels for metric in metrics)
 
 
 @dataclass(frozen=True)
 class Reconstructed:
-    """A batch that was reconstructed.
+    """A reconstructed batch.
 
     Attributes:
         indices: int64 `[B]`.
         pixels: uint8 `[B, 3, H, W]`.
-        measured: for the metrics, with the values per image.
+        measured: the inputs of metrics, with the values per image.
     """
 
     indices: Tensor
@@ -92,12 +93,12 @@ class Reconstructed:
 
 @dataclass
 class Album:
-    """Images that are kept: some places always, and the best and the worst of all that were seen.
+    """The images that are kept: some places always, and the best and the worst seen so far.
 
     Attributes:
-        always: places.
+        always: places that are always kept.
         pixels: uint8 `[3, H, W]` by place.
-        scores: how good each is, the higher the better; NaN where nothing was measured.
+        scores: quality by place, higher is better; NaN if nothing was measured.
     """
 
     always: frozenset[int]
@@ -105,7 +106,7 @@ class Album:
     scores: dict[int, float] = field(default_factory=dict)
 
     def add(self, indices: Tensor, pixels: Tensor, values: Mapping[str, Tensor]) -> None:
-        """Look at a batch with its values per image."""
+        """Consider a batch, given its values per image."""
         judge = next((name for name in JUDGED_BY if name in values), None)
         scores = torch.full((len(indices),), torch.nan) if judge is None else JUDGED_BY[judge] * values[judge]
         self._keep(
@@ -114,7 +115,7 @@ class Album:
         )
 
     def merge(self, other: Album) -> None:
-        """Look at what `other` has kept."""
+        """Consider the images kept by `other`."""
         self._keep(other.scores, other.pixels)
 
     def _keep(self, scores: Mapping[int, float], pixels: Mapping[int, Tensor]) -> None:
@@ -127,11 +128,11 @@ class Album:
         self.scores = {place: self.scores[place] for place in kept}
 
     def best(self) -> list[int]:
-        """Places of the best images, the best first."""
+        """Return the places of the best images, best first."""
         return self._ranked()[::-1][:EXTREMES]
 
     def worst(self) -> list[int]:
-        """Places of the worst images, the worst first."""
+        """Return the places of the worst images, worst first."""
         return self._ranked()[:EXTREMES]
 
     def _ranked(self) -> list[int]:
@@ -139,7 +140,7 @@ class Album:
         return [place for _, place in sorted(judged)]
 
     def tensors(self) -> dict[str, Tensor]:
-        """For a file; see `from_tensors`."""
+        """Return tensors to be stored; see `from_tensors`."""
         places = sorted(self.pixels)
         return {
             "album.places": torch.tensor(places),
@@ -149,14 +150,14 @@ class Album:
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], always: frozenset[int]) -> Album:
-        """What `tensors` returned."""
+        """Restore an album from the output of `tensors`."""
         places = tensors["album.places"].tolist()
         pixels = dict(zip(places, tensors["album.pixels"], strict=True))
         return cls(always, pixels, dict(zip(places, tensors["album.scores"].tolist(), strict=True)))
 
 
 def values_of(metrics: Iterable[Metric], measured: Measured) -> dict[str, Tensor]:
-    """The values per image of all metrics that are means of them, float64 `[B]` on the CPU."""
+    """Values per image of all metrics that are means over images, float64 `[B]` on the CPU."""
     return {
         metric.key: metric.per_image(measured).double().cpu()
         for metric in metrics
@@ -165,7 +166,7 @@ def values_of(metrics: Iterable[Metric], measured: Measured) -> dict[str, Tensor
 
 
 def flattened(measured: Measured) -> dict[str, Tensor]:
-    """What metrics read of a batch beside images and ids, by one name each."""
+    """Flatten the inputs of metrics other than images and ids to tensors by name."""
     found = {f"values.{name}": each for name, each in measured.values.items()}
     for label, features in measured.features.items():
         found[f"features.{label}"] = features.features
@@ -178,7 +179,7 @@ def flattened(measured: Measured) -> dict[str, Tensor]:
 
 
 def unflattened(tensors: Mapping[str, Tensor], **given: Any) -> Measured:
-    """What `flattened` took apart, with `given` fields."""
+    """Invert `flattened`, adding the fields in `given`."""
 
     def named(kind: str) -> dict[str, Tensor]:
         return {
@@ -198,12 +199,12 @@ def unflattened(tensors: Mapping[str, Tensor], **given: Any) -> Measured:
 
 
 def in_batches(tensors: Mapping[str, Tensor], batch_size: int) -> Iterator[dict[str, Tensor]]:
-    """The tensors of a part, a batch at a time."""
+    """Split the tensors of a part into batches."""
     split = {name: each.split(batch_size) for name, each in tensors.items()}
     for number in range(max(map(len, split.values()), default=0)):
         yield {name: each[number] for name, each in split.items()}
 
 
 def joined(batches: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """The tensors of batches, one after the other."""
+    """Concatenate the tensors of batches."""
     return {name: torch.cat([batch[name] for batch in batches]) for name in (batches[0] if batches else ())}

@@ -1,7 +1,7 @@
-"""The numbers of each class: means over its images, of the metrics that are such means.
+"""The numbers of each class, for metrics that are means over images.
 
-A Fréchet distance of one class is left out: of ImageNet's 50 validation images it says little, since its bias
-is larger than the differences between classes.
+The Fréchet distance of single classes is omitted: for ImageNet's 50 validation images per class, its bias is
+larger than the differences between classes.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def rows_of_classes(
     subject: str,
     coordinates: Mapping[str, Any],
 ) -> list[Row]:
-    """A row for each metric and class that has images, with the coordinate `class`.
+    """Return a row for each metric and class with images, with the coordinate `class`.
 
     Args:
-        metrics: those that are no means over images are left out.
-        values: of each image, `[images]` by the metric's key.
-        image_set: what was reconstructed.
+        metrics: the metrics; those that are not means over images are skipped.
+        values: values of each image, `[images]` by the metric's key.
+        image_set: the originals.
         subject: the rows' `subject`.
-        coordinates: of the decoding.
+        coordinates: the coordinates of the decoding.
     """
     labels = image_set.labels(torch.arange(len(image_set)))
     means = [metric for metric in metrics if isinstance(metric, MeanOverImages)]

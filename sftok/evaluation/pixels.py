@@ -7,5 +7,5 @@ from torch import Tensor
 
 
 def to_uint8(images: Tensor) -> Tensor:
-    """Images in [0, 1] as uint8: truncated, not rounded, as the release does. Exact on multiples of 1/255."""
+    """Convert images in [0, 1] to uint8, truncating as the release does. Exact on multiples of 1/255."""
     return (images.clamp(0, 1) * 255).to(torch.uint8)

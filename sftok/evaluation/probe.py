@@ -1,4 +1,4 @@
-"""What the tokens know: how well the class of an image can be read off its frozen token embeddings.
+"""Measures how well the class of an image can be predicted from its frozen token embeddings.
 
 A linear classifier (logistic regression on standardized features) and k nearest neighbors (cosine) are fitted
 to training images and tested on the evaluated ones, both by scikit-learn.
@@ -20,10 +20,10 @@ from sftok.evaluation.workers import in_order
 from sftok.metrics.quantity import Quantity
 
 MOST_IMAGES = 10_000
-"""Training images that are used: the first ones, which are balanced over classes."""
+"""Maximum number of training images; the first ones are used, which are balanced over classes."""
 
 MOST_FEATURES = 4096
-"""Embeddings of all positions are joined up to this size; of more, the mean over positions is taken."""
+"""Embeddings of all positions are concatenated up to this size; beyond it, they are averaged."""
 
 NEIGHBORS = 20
 
@@ -43,11 +43,11 @@ QUANTITIES = (
 )
 
 Embed = Callable[[Tensor], Tensor]
-"""Ids `[B, K]` to embeddings `[B, K, D]`."""
+"""Maps ids `[B, K]` to embeddings `[B, K, D]`."""
 
 
 def embedding_of(measured: Tokenizer | Reconstructor) -> Embed | None:
-    """How a tokenizer embeds its ids: by its own `embed`, its quantizer or its codebook; None without."""
+    """Find how a tokenizer embeds its ids: its own `embed`, its quantizer or its codebook; otherwise None."""
     found: Any = measured
     if isinstance(measured, Reconstructor):
         return None
@@ -63,14 +63,14 @@ def embedding_of(measured: Tokenizer | Reconstructor) -> Embed | None:
 def probe(
     measured: Tokenizer, embed: Embed, training_set: ImageSet, image_set: ImageSet, batch_size: int
 ) -> dict[str, float]:
-    """Both accuracies, by the names of `QUANTITIES`.
+    """Return both accuracies, by the names of `QUANTITIES`.
 
     Args:
-        measured: in evaluation mode.
+        measured: the tokenizer, in evaluation mode.
         embed: see `embedding_of`.
-        training_set: what the classifiers are fitted to; at most `MOST_IMAGES` of it.
-        image_set: what they are tested on, of the same classes.
-        batch_size: of the encoder.
+        training_set: the images that the classifiers are fitted to; at most `MOST_IMAGES` are used.
+        image_set: the test images, of the same classes.
+        batch_size: batch size of the encoder.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neighbors import KNeighborsClassifier

@@ -1,4 +1,4 @@
-"""What an evaluation returns: rows of numbers, what their names mean, and the protocol they depend on."""
+"""The result of an evaluation: rows of numbers, what their names mean, and the protocol behind them."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ OnProgress = Callable[[float], None]
 """Called with the fraction done, from 0 to 1."""
 
 Row = dict[str, Any]
-"""One number: `subject`, `metric`, `extractor` ("" if it has no feature space), `value`, `n_images`, and a
-key for each coordinate it was measured at, such as `steps` and `temperature`; JSON values."""
+"""One number: `subject`, `metric`, `extractor` ("" without a feature space), `value`, `n_images`, and a key
+for each coordinate at which it was measured, such as `steps` and `temperature`; all are JSON values."""
 
 
 class Fingerprinted(Config):
-    """What numbers depend on beside their rows' coordinates and the model itself.
+    """Everything that numbers depend on besides their rows' coordinates and the model itself.
 
     Numbers measured under different protocols are not comparable.
     """
@@ -37,7 +37,7 @@ class Fingerprinted(Config):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
 
     def record(self) -> dict[str, Any]:
-        """All fields and the fingerprint, for a result file."""
+        """Return all fields and the fingerprint, for a result file."""
         return {"fingerprint": self.fingerprint, **self.model_dump(mode="json")}
 
 
@@ -45,9 +45,9 @@ class Protocol(Fingerprinted):
     """The protocol of reconstructions."""
 
     extractors: dict[str, str]
-    """SHA-256 of the weights by label; the label names the resize, where the network has a choice.
+    """SHA-256 of the weights by label; the label names the resize if the network has a choice.
 
-    Networks of metrics, such as LPIPS, are among them where they are measured.
+    The networks of metrics, such as LPIPS, are included if they are measured.
     """
     reference: str = "the same images"
     rounding: str = "truncated to uint8"
@@ -56,35 +56,35 @@ class Protocol(Fingerprinted):
     metrics: dict[str, Any] = {}
     """Settings of metrics that differ from their defaults, by name."""
     precision: str
-    """Of the decoder's passes; whether a GPU rounds products of fp32 to TF32 is in the provenance."""
+    """Precision of the decoder's passes; whether a GPU rounds fp32 products to TF32 is in the provenance."""
 
 
 class GenerationProtocol(Protocol):
-    """The protocol of generated images; `n_images` counts the samples, `data` is of the reference set."""
+    """The protocol of generated images; `n_images` counts the samples, `data` is the reference set's."""
 
     reference: str = "another set of images"
     n_reference: int
-    """Images in the reference set."""
+    """Number of images in the reference set."""
     labels: str = "every class in turn"
     sampling: str
-    """Steps and mask schedule, and how guidance and temperature were chosen; not the choice itself."""
+    """Steps and mask schedule, and how guidance and temperature were chosen, but not their values."""
     pixel_metrics: str = "none"
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What an evaluation found.
+    """The result of an evaluation.
 
     Attributes:
         rows: the numbers.
-        metrics: what their names mean: the fields of a `Quantity` by metric name.
-        protocol: what they depend on.
+        metrics: the meaning of their names: the fields of a `Quantity` by metric name.
+        protocol: everything that the numbers depend on.
         images: values of each image, arrays `[images]` or `[images, ...]` by name, in the set's order:
             `name`, `label`, `ids`, and `DECODING.VALUE`.
         extremes: uint8 `[n, 3, H, W]`, the best and the worst reconstructions and their originals, as
             `DECODING.best`, `DECODING.best.original`, ..., and their places as `DECODING.best.places`.
-        examples: arrays to save as they are: `labels` `[n]`, `class_names`, and uint8 images `[n, 3, H, W]`
-            by name: `original` with `T1`, `T2`, ... or the subject's name; `S1`, `S2`, ... of a generator.
+        examples: arrays to be saved unchanged: `labels` `[n]`, `class_names`, and uint8 images `[n, 3, H, W]`
+            by name: `original` with `T1`, `T2`, ... or the subject's name; `S1`, `S2`, ... for a generator.
     """
 
     rows: list[Row]
@@ -95,12 +95,12 @@ class Evaluation:
     extremes: dict[str, np.ndarray] = field(default_factory=dict)
 
     def result(self) -> dict[str, Any]:
-        """Rows, metrics and protocol as JSON values, for a result file."""
+        """Return rows, metrics and protocol as JSON values, for a result file."""
         return {"rows": self.rows, "metrics": self.metrics, "protocol": self.protocol.record()}
 
 
 def rows_of(metrics: Iterable[Metric], subject: str, n_images: int, **coordinates: object) -> list[Row]:
-    """The numbers of `metrics`, all at the same coordinates; some are of fewer than the `n_images` seen."""
+    """The numbers of `metrics`, all at the same coordinates; some cover fewer than the `n_images` seen."""
     return [
         row(subject, name, metric.extractor, value, number, **coordinates)
         for metric in metrics
@@ -110,7 +110,7 @@ def rows_of(metrics: Iterable[Metric], subject: str, n_images: int, **coordinate
 
 
 def row(subject: str, metric: str, extractor: str, value: float, n_images: int, **coordinates: object) -> Row:
-    """One number."""
+    """Make the row of one number."""
     return {
         "subject": subject,
         "metric": metric,
@@ -140,11 +140,11 @@ def own_settings(metrics: Iterable[MetricConfig]) -> dict[str, Any]:
 
 
 class Progress:
-    """Turns the fraction done of one phase into the fraction done of all phases.
+    """Converts the fraction done of one phase into the fraction done of all phases.
 
     Args:
-        on_progress: called with the fraction done of all.
-        costs: of the phases, in any unit.
+        on_progress: called with the overall fraction done.
+        costs: costs of the phases, in any unit.
     """
 
     def __init__(self, on_progress: OnProgress, costs: Sequence[float]) -> None:
@@ -153,11 +153,11 @@ class Progress:
         self._phase = 0
 
     def __call__(self, fraction: float) -> None:
-        """`fraction` of the current phase is done."""
+        """Report that `fraction` of the current phase is done."""
         done = sum(self._costs[: self._phase]) + fraction * self._costs[self._phase]
         self._on_progress(done / sum(self._costs))
 
     def next_phase(self) -> None:
-        """The current phase is done."""
+        """Report that the current phase is done."""
         self(1.0)
         self._phase = min(self._phase + 1, len(self._costs) - 1)

@@ -5,8 +5,8 @@ images -> tokenizer.encode -> ids, once
 for each T: ids -> decode in T steps -> reconstructions -> uint8 -> features -> rows
 ```
 
-The reference of rFID is the same images, as the data set transforms them. A seed fixes every number bit for
-bit on one machine, whatever torch's number of threads; a number at one T does not depend on the other T.
+The reference of rFID is the same images, as transformed by the data set. On one machine, a seed fixes every
+number bit for bit, regardless of torch's thread count; a number at one T does not depend on the other T.
 """
 
 from __future__ import annotations
@@ -79,30 +79,30 @@ def evaluate(
     """Measure the reconstructions of `tokenizer`, at every number of steps if it decodes in steps.
 
     Args:
-        tokenizer: see `Tokenizer`, which is put into evaluation mode, or `Reconstructor`.
-        image_set: what to reconstruct, and what to compare with.
+        tokenizer: a `Tokenizer`, which is put into evaluation mode, or a `Reconstructor`.
+        image_set: the images to reconstruct and to compare with.
         config: steps, decoding, metrics, batch size, precision, seed.
         extractors: `config.extractors`, built.
-        cache_dir: where features of the originals and the teacher's codes are kept between calls.
-        teacher: the one whose codes the tokenizer predicts, put into evaluation mode; without it metrics that
-            compare codes are left out.
-        other_reference: what features are compared with instead of those of the originals.
+        cache_dir: where features of the originals and the teacher's codes are cached.
+        teacher: the teacher whose codes the tokenizer predicts; it is put into evaluation mode. Without it,
+            metrics that compare codes are omitted.
+        other_reference: replaces the originals as the reference of metrics that compare features.
         subject: the rows' `subject`.
-        include_real: whether there are rows of subject `real` too, the inception scores of the originals.
+        include_real: whether to add rows of subject `real`, with the inception scores of the originals.
         on_progress: called with the fraction done.
         parts: a folder for files of finished parts of the images, from which a killed evaluation resumes.
-        resamples: of the images, for confidence intervals (`half_width` of the rows); 0 for none.
-        per_class: whether means over images have a row for each class, too, with the coordinate `class`.
+        resamples: number of resamples for confidence intervals (`half_width` of the rows); 0 for none.
+        per_class: whether to add a row per class, with the coordinate `class`, for means over images.
 
     Raises:
-        EvaluationError: extractors or metrics that do not fit the configuration or the data, or
-            reconstructions that are not finite.
+        EvaluationError: extractors or metrics do not fit the configuration or the data, or reconstructions
+            are not finite.
         PretrainedError: published weights that a metric needs are missing.
     """
     device = device_of(tokenizer)
     bench = _Bench.prepare(image_set, config, extractors, cache_dir, teacher, device, other_reference)
     measured = decodings(tokenizer, config, subject)
-    # In decoder passes: a decoding costs its own and about as much as six for pixels and features.
+    # Costs in decoder passes: pixels and features cost about as much as six passes.
     progress = Progress(on_progress, [8, *(decoding.passes + 6 for decoding in measured)])
     once, metrics = bench.build_metrics(tokenizer, measured)
     kept = Parts(parts if can_resume([*once, *metrics]) else None, config.batch_size, len(image_set))
@@ -147,13 +147,13 @@ class _Bench:
 
     Attributes:
         image_set: the originals.
-        config: metrics and batch size are read.
+        config: supplies metrics and batch size.
         extractors: the feature spaces.
         references: the originals in each of them.
         teacher_codes: int64 `[images, N]`, if there is a teacher.
-        device: where images are reconstructed.
+        device: the device of the reconstruction.
         shown: int64 `[n]`, the places of the example images.
-        is_paired: whether `references` are of the originals.
+        is_paired: whether `references` are the originals.
     """
 
     image_set: ImageSet
@@ -176,7 +176,7 @@ class _Bench:
         device: torch.device,
         other_reference: OtherReference | None,
     ) -> Self:
-        """Check that everything fits, then read or compute features and codes of the originals.
+        """Check the arguments, then read or compute features and codes of the originals.
 
         Raises:
             EvaluationError, PretrainedError: see `evaluate`.
@@ -200,16 +200,16 @@ class _Bench:
 
     @property
     def pixels(self) -> int:
-        """Of an image."""
+        """Number of pixels in an image."""
         return math.prod(self.image_set.images(self.shown[:1]).shape[-2:])
 
     def batches(self, places: range) -> Iterator[Batch]:
-        """The images at `places`, in order, on the device."""
+        """Yield the images at `places`, in order, on the device."""
         for batch in ordered_batches(self.image_set, self.config.batch_size, places=places):
             yield Batch(to_device(batch.images, self.device), batch.labels, batch.indices)
 
     def encode(self, tokenizer: Tokenizer, parts: Parts) -> Tensor:
-        """The ids of all images, int64 `[images, K]`, or latents in their place."""
+        """Return the ids of all images, int64 `[images, K]`, or their latents."""
         tokenizer.eval()
         found = []
         for places in parts.places:
@@ -225,7 +225,7 @@ class _Bench:
     def build_metrics(
         self, tokenizer: Tokenizer | Reconstructor, measured: Sequence[Decoding]
     ) -> tuple[list[Metric], list[Metric]]:
-        """The metrics of ids alone, which no decoding changes, and the others."""
+        """Build the metrics of ids alone, which do not depend on the decoding, and the others."""
         available: set[Need] = {"images", "originals", "labels"}
         codebook_size = None if isinstance(tokenizer, Reconstructor) else tokenizer.codebook_size
         if codebook_size:
@@ -251,10 +251,10 @@ class _Bench:
         parts: Parts,
         on_progress: OnProgress,
     ) -> tuple[Album, dict[str, Tensor]]:
-        """Decode `ids` `[images, K]`, if there are any, and show all batches in order to `metrics`.
+        """Decode `ids` `[images, K]`, if there are any, and update `metrics` with all batches in order.
 
         Returns:
-            The example images, the best and the worst, and values of each image `[images]` by name.
+            The example, best and worst images, and values of each image `[images]` by name.
 
         Raises:
             EvaluationError: a reconstruction is not finite.
@@ -322,7 +322,7 @@ class _Bench:
         return Reconstructed(batch.indices, pixels, measured)
 
     def _labels(self, indices: Tensor) -> dict[str, Tensor]:
-        """The likeliest classes of the originals, in the spaces that have them."""
+        """The likeliest classes of the originals, in the spaces that have logits."""
         return {
             reference.extractor: reference.labels[indices]
             for reference in self.references
@@ -341,7 +341,7 @@ class _Bench:
         return found
 
     def rows_of_real(self) -> list[Row]:
-        """The inception scores of the originals, in the spaces that have them, if they are measured."""
+        """Inception scores of the originals, in the spaces that have logits, if they are measured."""
         return [
             row("real", "is", reference.extractor, reference.inception_score, len(self.image_set))
             for reference in self.references

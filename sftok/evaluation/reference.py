@@ -1,8 +1,8 @@
-"""What evaluation keeps on disk: features of the reference images, and the teacher's codes of the originals.
+"""Caches of an evaluation: features of the reference images, and the teacher's codes of the originals.
 
-Files are named by the hash of all that their content depends on (network, weights, images and their order).
-torch-fidelity's cache names its files by the data set and the network alone. A damaged file is logged and
-computed again.
+Files are named by the hash of everything that their content depends on (network, weights, images and their
+order), whereas torch-fidelity's cache names its files only by data set and network. A damaged file is logged
+and recomputed.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from sftok.metrics.linear_algebra import moments, reproducible
 from sftok.models.maskgit_vqgan import MaskGITVQGAN
 
 _VERSION = 2
-"""Of the files' content; another version computes every file again."""
+"""Version of the files' content; changing it recomputes every file."""
 
 INCEPTION = InceptionV3Config().label
 
@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, batch_size: int) -> Reference:
-    """The images of `image_set` in the space of `extractor`, read from `cache` or computed into it."""
+    """Return `image_set` in the space of `extractor`, read from `cache` or computed and stored there."""
 
     @reproducible
     def compute() -> dict[str, Tensor]:
@@ -77,14 +77,14 @@ def reference_features(extractor: Extractor, image_set: ImageSet, cache: Path, b
 
 
 class OtherReference(Protocol):
-    """What features are compared with, where it is not the originals."""
+    """A reference for features other than the originals."""
 
     @property
     def name(self) -> str:
-        """In the protocol: with a hash of the content."""
+        """Its name in the protocol, with a hash of the content."""
 
     def features(self, extractor: Extractor, cache: Path, batch_size: int) -> Reference:
-        """Itself in a feature space."""
+        """Return this reference in a feature space."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class SetReference:
         return f"{len(self.image_set)} other images, {self.image_set.fingerprint}"
 
     def features(self, extractor: Extractor, cache: Path, batch_size: int) -> Reference:
-        """All images in the space of `extractor`."""
+        """Return all images in the space of `extractor`."""
         return reference_features(extractor, self.image_set, cache, batch_size)
 
 
@@ -108,7 +108,7 @@ class StatisticsReference:
     """ADM's reference batch: statistics of Inception's features, and images for everything else.
 
     Attributes:
-        path: of the `.npz`.
+        path: the path of the `.npz`.
         mean, covariance: `mu` `[2048]` and `sigma` `[2048, 2048]`, in the space of Inception v3.
         images: `arr_0`, if there is one.
     """
@@ -125,10 +125,10 @@ class StatisticsReference:
         return f"ADM's statistics, {digest}" + (f", {self.images.fingerprint}" if self.images else "")
 
     def features(self, extractor: Extractor, cache: Path, batch_size: int) -> Reference:
-        """The statistics, in Inception's space; in others, and for single features, the images.
+        """Return the statistics in Inception's space; other spaces and single features use the images.
 
         Raises:
-            EvaluationError: it has no images.
+            EvaluationError: the batch has no images.
         """
         is_inception = extractor.label == INCEPTION
         if self.images is not None:
@@ -144,10 +144,10 @@ class StatisticsReference:
 
 
 def open_reference(path: Path, image_size: int) -> OtherReference:
-    """A folder of images, which are resized and cropped to `image_size`, or ADM's `.npz`.
+    """Open a folder of images, which are resized and cropped to `image_size`, or ADM's `.npz`.
 
     Raises:
-        DataError: it cannot be used.
+        DataError: the reference cannot be used.
     """
     if path.suffix != ".npz":
         return SetReference(read_plain_images(path, image_size))
@@ -166,7 +166,7 @@ def open_reference(path: Path, image_size: int) -> OtherReference:
 
 
 def _in_one_piece(parts: Iterator[Features], images: int) -> Features:
-    """All parts in their order, with no second copy: of a million images there would be no room for one."""
+    """Concatenate all parts in order without a second copy, as a million images leave no room for one."""
     first = next(parts)
     features = first.features.new_empty(images, first.features.shape[1])
     logits = None if first.logits is None else first.logits.new_empty(images, first.logits.shape[1])
@@ -180,7 +180,7 @@ def _in_one_piece(parts: Iterator[Features], images: int) -> Features:
 
 
 def teacher_codes(teacher: MaskGITVQGAN, image_set: ImageSet, cache: Path, batch_size: int) -> Tensor:
-    """The teacher's codes of `image_set`, int64 `[images, N]`, read from `cache` or computed into it."""
+    """Return the teacher's codes of `image_set`, int64 `[images, N]`, read from or stored in `cache`."""
     device = next(teacher.parameters()).device
 
     def compute() -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The evaluation of generated images that somebody saved: their features against those of a reference."""
+"""The evaluation of saved generated images: their features against those of a reference."""
 
 from __future__ import annotations
 
@@ -52,18 +52,17 @@ def evaluate_samples(
 
     Args:
         samples: the images.
-        reference: what they are compared with; metrics that need its single images are left out if it has
-            none.
+        reference: what to compare with; metrics that need its single images are omitted if it has none.
         config: metrics and batch size.
         extractors: `config.extractors`, built.
-        cache_dir: where features of the reference are kept between calls.
+        cache_dir: where features of the reference are cached.
         on_progress: called with the fraction done.
 
     Returns:
         Rows of subject `samples`, and the first images as examples `samples`.
 
     Raises:
-        EvaluationError: extractors, or a reference, that do not fit the configuration.
+        EvaluationError: the extractors or the reference do not fit the configuration.
         PretrainedError: published weights that a metric needs are missing.
     """
     check_asked(config.extractors, extractors)

@@ -1,4 +1,4 @@
-"""How fast a tokenizer encodes and decodes."""
+"""Measures how fast a tokenizer encodes and decodes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sftok.device import wait_for
 def images_per_second(
     work: Callable[[], object], images: int, device: torch.device, repeats: int = 5
 ) -> float:
-    """The rate at which `work` processes `images`: the median of `repeats` calls, after one that warms up."""
+    """Return the rate at which `work` processes `images`: the median of `repeats` calls after one warm-up."""
     seconds = []
     for _ in range(repeats + 1):
         wait_for(device)

@@ -1,6 +1,7 @@
-"""How an evaluation sees what it measures: a tokenizer encodes once, and decodes with each decoding.
+"""The interface of an evaluation's subjects: a tokenizer encodes once, then runs every decoding.
 
-What has no token ids (an autoencoder with continuous latents, a codec, images on disk) is a `Reconstructor`.
+A subject without token ids (an autoencoder with continuous latents, a codec, images on disk) is a
+`Reconstructor`.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from sftok.randomness import generator
 
 @dataclass(frozen=True, kw_only=True)
 class Decoded:
-    """What a decoding gives for a batch.
+    """The output of a decoding for a batch.
 
     Attributes:
         images: float32 `[B, 3, H, W]` in [0, 1].
-        codes: int64 `[B, N]`, the teacher codes that the images were decoded from, if they were.
-        bits: float64 `[B]`, what each image was decoded from takes, if that is known.
+        codes: int64 `[B, N]`, the teacher's codes from which the images were decoded, if any.
+        bits: float64 `[B]`, the size of the representation of each image, if known.
     """
 
     images: Tensor
@@ -37,28 +38,28 @@ class Decoded:
 
 
 Decode = Callable[[Batch, Tensor | None], Decoded]
-"""A batch of originals and its ids `[B, K]` (None without ids) to reconstructions."""
+"""Maps a batch of originals and its ids `[B, K]` (None without ids) to reconstructions."""
 
 
 class Tokenizer(Protocol):
-    """What can be evaluated, an `nn.Module` with these methods.
+    """A tokenizer that can be evaluated: an `nn.Module` with these methods.
 
-    A continuous tokenizer has latents `[B, N, D]` in the place of ids; metrics of ids are left out.
+    A continuous tokenizer has latents `[B, N, D]` in place of ids; metrics of ids are omitted.
 
-    A tokenizer that decodes iteratively has `decode_codes` too (`IterativeTokenizer`), and is measured at
+    A tokenizer that decodes iteratively also has `decode_codes` (`IterativeTokenizer`), and is measured at
     every number of steps. Any other is measured once. Its rows have `steps` 1 if its attribute `single_step`
-    is true (a 1D tokenizer that belongs beside iterative ones), and otherwise no `steps`.
+    is true (a 1D tokenizer to be compared with iterative ones), and otherwise no `steps`.
     """
 
     @property
     def codebook_size(self) -> int | None:
-        """The number of different ids; None if it is not known, 0 if there are none."""
+        """Number of distinct ids; None if unknown, 0 if there are none."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids int64 `[B, K]`."""
+        """Encode images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`."""
 
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids `[B, K]` to images `[B, 3, H, W]` in [0, 1]."""
+        """Decode ids `[B, K]` to images `[B, 3, H, W]` in [0, 1]."""
 
     def to(self, device: torch.device) -> Self:
         """Move to `device`."""
@@ -71,13 +72,13 @@ class Tokenizer(Protocol):
 
 
 class PixelDecoder(Protocol):
-    """What turns a teacher's codes into pixels."""
+    """Decodes a teacher's codes to pixels."""
 
     def decode_codes(self, codes: Tensor) -> Tensor:
-        """Codes `[B, N]` to images `[B, 3, H, W]`, not clamped."""
+        """Decode codes `[B, N]` to images `[B, 3, H, W]`, not clamped."""
 
     def decode_soft(self, logits: Tensor) -> Tensor:
-        """Logits `[B, N, V]` to images `[B, 3, H, W]`, not clamped."""
+        """Decode logits `[B, N, V]` to images `[B, 3, H, W]`, not clamped."""
 
 
 class IterativeTokenizer(Protocol):
@@ -88,20 +89,20 @@ class IterativeTokenizer(Protocol):
     def decode_codes(
         self, ids: Tensor, decoding: DecodingConfig, generator: torch.Generator, on_step: OnStep | None = None
     ) -> Unmasked:
-        """Ids `[B, K]` to codes `[B, N]` and the last logits `[B, N, V]`."""
+        """Decode ids `[B, K]` to codes `[B, N]` and the last logits `[B, N, V]`."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decoding:
-    """One way of decoding that is measured.
+    """A decoding that is measured.
 
     Attributes:
-        name: of its example images.
-        coordinates: of its rows.
-        passes: of the decoder, for the estimate of progress.
+        name: the name of its example images.
+        coordinates: the coordinates of its rows.
+        passes: number of decoder passes, for the estimate of progress.
         gives_codes: whether `decode` returns codes.
-        gives_bits: whether it returns bits.
-        decode: a batch to reconstructions; called from several threads.
+        gives_bits: whether `decode` returns bits.
+        decode: reconstructs a batch; called from several threads.
     """
 
     name: str
@@ -116,27 +117,27 @@ class Reconstructor(ABC):
     """Turns images into reconstructions without token ids."""
 
     device = torch.device("cpu")
-    """Where it takes images."""
+    """Device of its inputs."""
 
     def to(self, device: torch.device) -> Self:
-        """Take and give images on `device`; one that computes there is moved, too."""
+        """Take and return images on `device`; modules that compute there are moved, too."""
         self.device = device
         return self
 
     @abstractmethod
     def decodings(self, config: EvaluationConfig, subject: str) -> list[Decoding]:
-        """The ways of reconstructing that are measured; `subject` names the only one."""
+        """Return the decodings that are measured; `subject` names the only one."""
 
 
 def device_of(measured: Tokenizer | Reconstructor) -> torch.device:
-    """Where images are reconstructed."""
+    """Return the device on which images are reconstructed."""
     if isinstance(measured, Reconstructor):
         return measured.device
     return next(measured.parameters()).device
 
 
 def decodings(measured: Tokenizer | Reconstructor, config: EvaluationConfig, subject: str) -> list[Decoding]:
-    """The decodings that are measured; `subject` names the only one of a tokenizer without steps."""
+    """Return the decodings that are measured; `subject` names the only one of a tokenizer without steps."""
     if isinstance(measured, Reconstructor):
         return measured.decodings(config, subject)
     if hasattr(measured, "decode_codes"):
@@ -161,7 +162,7 @@ def _single(tokenizer: Tokenizer, subject: str) -> Decoding:
 
 
 def _with_bits(decoding: Decoding, tokenizer: Tokenizer) -> Decoding:
-    """A decoding whose images come with the bits of their ids in a code of fixed length, if that is known."""
+    """Add the bits of the ids in a fixed-length code to the output of a decoding, if known."""
     if tokenizer.codebook_size is None:
         return decoding
     codes, own = tokenizer.codebook_size, getattr(tokenizer, "bits_per_image", None)
@@ -181,7 +182,7 @@ def _iterative(tokenizer: IterativeTokenizer, config: EvaluationConfig, steps: i
 
     def decode(batch: Batch, ids: Tensor | None) -> Decoded:
         assert ids is not None
-        # A generator for each batch: no draw depends on what was decoded before, or on which thread.
+        # Each batch has its own generator, so no draw depends on earlier batches or on the thread.
         noise = generator(config.seed, "decode", steps, int(batch.indices[0]), device=ids.device)
         images, codes = decode_ids(tokenizer, ids, decoding, config.precision, noise)
         return Decoded(images=images, codes=codes)
@@ -197,9 +198,9 @@ def decode_ids(
     precision: Precision,
     noise: torch.Generator,
 ) -> tuple[Tensor, Tensor]:
-    """Ids `[B, K]` to images `[B, 3, H, W]` in [0, 1] and the codes `[B, N]` that they come from.
+    """Decode ids `[B, K]` to images `[B, 3, H, W]` in [0, 1] and the codes `[B, N]` that they come from.
 
-    `precision` is that of the decoder's passes alone; `noise` is on the ids' device.
+    `precision` applies only to the decoder's passes; `noise` is on the ids' device.
     """
     with torch.autocast(ids.device.type, torch.bfloat16, enabled=precision == "bf16"):
         unmasked = tokenizer.decode_codes(ids, decoding, noise)

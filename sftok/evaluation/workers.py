@@ -1,4 +1,4 @@
-"""Running a function over batches on every core; results come in order and do not depend on the cores.
+"""Runs a function over batches on every core; results come in order and do not depend on the core count.
 
 Each worker is one thread whose torch operations use one core. This is faster than spreading one batch over
 all cores: no operation waits for the slowest core, and operations that torch cannot split, such as small
@@ -23,8 +23,8 @@ def in_order(
 ) -> Iterator[Result]:
     """Yield `function(item)` for each of `items`, in order, computed ahead by worker threads.
 
-    On a CPU there are as many workers as torch has threads, and each uses one torch thread, so that results
-    do not depend on their number. A GPU has one worker. `function` runs without gradients.
+    On a CPU there is one worker per torch thread, and each uses one torch thread, so that results do not
+    depend on their number. A GPU has one worker. `function` runs without gradients.
     """
     threads = torch.get_num_threads()
     workers = threads if device.type == "cpu" else 1
@@ -40,7 +40,7 @@ def in_order(
         try:
             for item in items:
                 pending.append(pool.submit(run, item))
-                # Two items per worker keep all of them busy; more would only use memory.
+                # Two items per worker keep all workers busy; more would only use memory.
                 if len(pending) >= 2 * workers:
                     yield pending.popleft().result()
             while pending:

@@ -1,1 +1,1 @@
-"""What frozen networks see in images: targets of semantic supervision, and the material of codebooks."""
+"""Features of images from frozen networks: targets of semantic supervision, and sources of codebooks."""

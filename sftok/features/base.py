@@ -14,10 +14,10 @@ from sftok.frozen import Frozen
 
 
 class Features(ABC):
-    """A frozen network and what is read off it.
+    """A frozen network and the features that it computes.
 
     Attributes:
-        network: what is frozen; results record the hash of its weights.
+        network: the frozen network; results record the hash of its weights.
         dim: channels of a feature, F.
     """
 
@@ -26,21 +26,21 @@ class Features(ABC):
 
     @abstractmethod
     def pooled(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to one feature each, `[B, F]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to one feature each, `[B, F]`."""
 
     @abstractmethod
     def patches(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to the features of their patches, row by row, `[B, n, F]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to the features of their patches, row by row, `[B, n, F]`."""
 
 
 class FeaturesConfig(Component, family="features", package="sftok.features"):
-    """Which network."""
+    """Selects the network."""
 
     in_domain: ClassVar[bool] = False
-    """Whether its weights are trained on the data at hand, and so have no usual place."""
+    """Whether its weights are trained on the data at hand, and so have no fixed location."""
 
     def channels(self, classifier: Sequence[int]) -> int | None:
-        """Channels of a feature, F, for an in-domain classifier with these channels; None if unknown.
+        """Return the channels of a feature, F, given an in-domain classifier's channels; None if unknown.
 
         Raises:
             ValueError: the classifier has no such features.
@@ -49,7 +49,7 @@ class FeaturesConfig(Component, family="features", package="sftok.features"):
 
     @abstractmethod
     def build(self, weights: Path | None = None) -> Features:
-        """The features, on the published weights, or on those in the file `weights`.
+        """Build the features, with the published weights or those in the file `weights`.
 
         Raises:
             PretrainedError, EvaluationError: the weights are missing or damaged.
@@ -59,7 +59,7 @@ class FeaturesConfig(Component, family="features", package="sftok.features"):
         """Load published weights.
 
         Raises:
-            PretrainedError: they are missing or damaged.
+            PretrainedError: the weights are missing or damaged.
         """
         if not self.in_domain:
             self.build()

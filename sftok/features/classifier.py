@@ -1,4 +1,4 @@
-"""Features of the in-domain classifier, where published networks would see images that they do not know."""
+"""Features of the in-domain classifier, for data that published networks were not trained on."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ from sftok.models.classifier import Classifier, load_classifier
 
 
 class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
-    """The classifier of the data's own classes.
+    """Selects the classifier of the data's own classes.
 
     Attributes:
-        level: whose map the features are, after so many halvings of the image; None means the last.
+        level: the level whose feature map is used, after this many halvings of the image; None means the
+            last.
     """
 
     in_domain = True
@@ -27,10 +28,10 @@ class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
     level: int | None = Field(default=None, ge=1)
 
     def channels(self, classifier: Sequence[int]) -> int:
-        """Channels of the level, for a classifier with these channels, one number per level.
+        """Return the channels of the level, given the classifier's channels, one number per level.
 
         Raises:
-            ConfigError: it has no such level.
+            ConfigError: the classifier has no such level.
         """
         level = self.level or len(classifier)
         if level > len(classifier):
@@ -38,10 +39,10 @@ class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
         return classifier[level - 1]
 
     def build(self, weights: Path | None = None) -> ClassifierFeatures:
-        """The features.
+        """Build the features.
 
         Raises:
-            ConfigError: `weights` is not given or not a classifier's file, or it has no such level.
+            ConfigError: `weights` is missing or is not a classifier's file, or the level does not exist.
         """
         if weights is None:
             raise ConfigError("classifier: name the safetensors file of a trained classifier")
@@ -49,7 +50,7 @@ class ClassifierFeaturesConfig(FeaturesConfig, name="classifier"):
 
 
 class ClassifierFeatures(Features):
-    """The map of one level of a classifier: its positions are the patches."""
+    """The feature map of one level of a classifier; its positions are the patches."""
 
     def __init__(self, classifier: Classifier, level: int | None = None) -> None:
         channels = classifier.config.channels
@@ -58,9 +59,9 @@ class ClassifierFeatures(Features):
         self.network = Frozen(classifier.body[: layers_per_level * (level or len(channels))])
 
     def pooled(self, images: Tensor) -> Tensor:
-        """The mean over positions, `[B, F]`."""
+        """Return the mean over positions, `[B, F]`."""
         return self.patches(images).mean(1)
 
     def patches(self, images: Tensor) -> Tensor:
-        """One feature per position, `[B, n, F]`."""
+        """Return one feature per position, `[B, n, F]`."""
         return rearrange(self.network(images), "b c h w -> b (h w) c")

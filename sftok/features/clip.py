@@ -1,4 +1,4 @@
-"""CLIP's features, which VQGAN-LC clusters to a codebook (arXiv 2406.11837)."""
+"""CLIP's features, which VQGAN-LC clusters into a codebook (arXiv 2406.11837)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from sftok.features.vit import ViTFeatures, published_vit
 from sftok.io.published import hub_file
 
 CLIP_URL = "https://huggingface.co/timm/vit_large_patch14_clip_224.openai/resolve/main/model.safetensors"
-"""OpenAI's CLIP ViT-L/14, the image half, under timm's names."""
+"""The image encoder of OpenAI's CLIP ViT-L/14, under timm's names."""
 
 CLIP_FILE = "vit_large_patch14_clip_224.openai.safetensors"
-"""What the file is called in torch's hub cache, because its own name says nothing."""
+"""Name of the file in torch's hub cache, because the published name is not distinctive."""
 
 
 class CLIPConfig(FeaturesConfig, name="clip"):
-    """CLIP ViT-L/14 behind the projection to 768 channels: 16x16 patches of images of 224 pixels."""
+    """CLIP ViT-L/14 after the projection to 768 channels: 16x16 patches of images of 224 pixels."""
 
     def channels(self, classifier: Sequence[int]) -> int:
-        """768, whatever the classifier is."""
+        """Return 768, whatever the classifier is."""
         return 768
 
     def build(self, weights: Path | None = None) -> ViTFeatures:
-        """The features.
+        """Build the features.
 
         Raises:
             PretrainedError: the weights are missing or damaged.

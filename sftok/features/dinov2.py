@@ -13,14 +13,14 @@ DINOV2_URL = "https://dl.fbaipublicfiles.com/dinov2/dinov2_vitb14/dinov2_vitb14_
 
 
 class DINOv2Config(FeaturesConfig, name="dinov2"):
-    """DINOv2-B with patches resized to 16 pixels, on images of 256, as ImageFolder has it."""
+    """DINOv2-B with patches resized to 16 pixels, on images of 256, as in ImageFolder."""
 
     def channels(self, classifier: Sequence[int]) -> int:
-        """768, whatever the classifier is."""
+        """Return 768, whatever the classifier is."""
         return 768
 
     def build(self, weights: Path | None = None) -> ViTFeatures:
-        """The features.
+        """Build the features.
 
         Raises:
             PretrainedError: the weights are missing or damaged.

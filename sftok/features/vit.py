@@ -1,4 +1,4 @@
-"""Features of published Vision Transformers, as timm builds them."""
+"""Features of published Vision Transformers, built by timm."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from sftok.frozen import Frozen
 from sftok.io.published import load_published
 
 Triple = tuple[float, float, float]
-"""A number for each color."""
+"""One number per color channel."""
 
 
 class ViTFeatures(Features):
-    """Class token and patch tokens behind the last norm, and behind the head if the network has one.
+    """Class token and patch tokens after the last norm, and after the head if the network has one.
 
     Args:
         network: a timm `VisionTransformer` with one class token.
-        mean: of the images that it was trained on.
-        deviation: theirs.
+        mean: mean of its training images, per channel.
+        deviation: standard deviation of its training images, per channel.
     """
 
     def __init__(self, network: nn.Module, mean: Triple, deviation: Triple) -> None:
@@ -35,11 +35,11 @@ class ViTFeatures(Features):
         self.dim = vit.num_classes or vit.embed_dim
 
     def pooled(self, images: Tensor) -> Tensor:
-        """The class token, `[B, F]`."""
+        """Return the class token, `[B, F]`."""
         return self._tokens(images)[:, 0]
 
     def patches(self, images: Tensor) -> Tensor:
-        """The patch tokens, `[B, n, F]`."""
+        """Return the patch tokens, `[B, n, F]`."""
         return self._tokens(images)[:, 1:]
 
     @torch.no_grad()
@@ -54,12 +54,12 @@ class ViTFeatures(Features):
 
 
 def published_vit(name: str, what: str, url: str, weights: Path | None, **shape: Any) -> nn.Module:
-    """timm's network of that `name` with published weights, resized to its `shape`.
+    """Build timm's network `name` with published weights, resized to its `shape`.
 
     Raises:
         PretrainedError: the weights are missing or damaged.
     """
-    import timm  # here, because it takes seconds that reading a configuration need not spend
+    import timm  # imported here because it takes seconds, which reading a configuration need not spend
     from timm.models.vision_transformer import checkpoint_filter_fn
 
     with torch.device("meta"):

@@ -1,1 +1,1 @@
-"""Class-conditional generators of what tokenizers make of images, one per file, behind `base`."""
+"""Class-conditional generators of a tokenizer's ids or latents, one per file, behind `base`."""

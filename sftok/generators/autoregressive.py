@@ -1,8 +1,8 @@
-"""What autoregressive generators share: a causal transformer over the ids of an image in raster order.
+"""Shared by autoregressive generators: a causal transformer over the ids of an image in raster order.
 
-An id may be made of several parts, each from a small vocabulary of its own, which are predicted one after the
-other; LlamaGen has one part, Open-MAGVIT2 two. Without a cache, sampling would compute every earlier position
-again for each id; with it, a step computes one position, and its ids are the same.
+An id may consist of several parts, each with its own small vocabulary, which are predicted one after the
+other; LlamaGen has one part, Open-MAGVIT2 two. Sampling uses a cache, so that each step computes one position
+instead of recomputing all earlier ones; the ids are the same.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from sftok.models.layers import draw_kept, drop_out
 from sftok.models.llama import ROWS, KeyValueCache, LlamaBlock, RMSNorm, check_rotary, rotary_table
 
 TEMPERATURE_STEP = 0.9
-"""Ratio of the temperatures that are tried in place of a grid's, from 1 down."""
+"""Ratio of consecutive temperatures, from 1 down, that replace those of a grid."""
 
 OnLogits = Callable[[int, int, Tensor], None]
-"""Observes `(position, part, logits)` of a sampling and must not change them; logits `[B, V]` are guided."""
+"""Observes `(position, part, logits)` in sampling and must not change them; logits `[B, V]` are guided."""
 
 
 class AutoregressiveConfig(GeneratorConfig):
@@ -43,9 +43,9 @@ class AutoregressiveConfig(GeneratorConfig):
 
     Attributes:
         width: channels of a token.
-        depth: Llama blocks over the image's ids.
-        heads: attention heads; weights do not tell their number.
-        dropout: of the embedded sequence and of residual branches in training.
+        depth: number of Llama blocks over the image's ids.
+        heads: attention heads; the weights do not determine their number.
+        dropout: rate for the embedded sequence and for residual branches in training.
     """
 
     on_grid: ClassVar[bool] = True
@@ -62,28 +62,28 @@ class AutoregressiveConfig(GeneratorConfig):
 
     @abstractmethod
     def parts(self, vocabulary: int) -> tuple[int, ...]:
-        """The vocabularies of an id's parts, whose product is `vocabulary`; the first is least significant.
+        """Return the vocabularies of an id's parts, least significant first; their product is `vocabulary`.
 
         Raises:
-            ValueError: they do not multiply to it.
+            ValueError: the product is not `vocabulary`.
         """
 
     def check(self, tokens: TokenShape) -> None:
-        """Refuse latents, ids that are no square grid, and vocabularies that do not split."""
+        """Reject latents, ids that do not form a square grid, and vocabularies that cannot be split."""
         super().check(tokens)
         assert tokens.vocabulary is not None
         if tokens.side is None:
             raise ValueError(
-                f"the generator {self.reference!r} has 2D positions, and {tokens.num_tokens} ids are no "
-                "square grid; choose a 2D tokenizer with one id for each place, or the generator 'maskgit'"
+                f"the generator {self.reference!r} has 2D positions, and {tokens.num_tokens} ids do not "
+                "form a square grid; choose a 2D tokenizer with one id per place, or the generator 'maskgit'"
             )
         self.parts(tokens.vocabulary)
 
     def points(self, grid: GuidanceGrid, steps: int, mask_schedule: str) -> list[GenerationConfig]:
-        """The guidance of `grid`, and as many softmax temperatures as it has: 1, 0.9, 0.81, ...
+        """Return the guidance of `grid`, with as many softmax temperatures as it has: 1, 0.9, 0.81, ...
 
-        The grid's own are those of MaskGIT's noise, which is annealed to 0: above 1 and constant, they would
-        only flatten what was learned.
+        The grid's temperatures are meant for MaskGIT's noise, which is annealed to 0; held constant above 1,
+        they would only flatten the learned distribution.
         """
         number = len(grid.temperatures)
         temperatures = tuple(round(TEMPERATURE_STEP**place, 3) for place in range(number))
@@ -91,7 +91,7 @@ class AutoregressiveConfig(GeneratorConfig):
 
 
 class AutoregressiveGenerator(Generator):
-    """p(id | earlier ids, class): the class is one more token, in front."""
+    """p(id | earlier ids, class); the class is one additional token in front."""
 
     def __init__(
         self,
@@ -101,7 +101,7 @@ class AutoregressiveGenerator(Generator):
         generator: torch.Generator | None = None,
         intra_depth: int = 0,
     ) -> None:
-        """A fresh model; `intra_depth` blocks read the parts of one id."""
+        """Build a new model in which `intra_depth` blocks process the parts of one id."""
         super().__init__(config, tokens, num_classes)
         assert tokens.vocabulary is not None
         assert tokens.side is not None
@@ -119,13 +119,13 @@ class AutoregressiveGenerator(Generator):
         self._initialize(generator or torch.Generator().manual_seed(0))
 
     def forward(self, ids: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> list[Tensor]:
-        """Logits of every id from the ids before it, and of each part from the parts before it.
+        """Compute logits of every id from the ids before it, and of each part from the parts before it.
 
         Args:
-            ids: int64 `[B, K]`, or fewer for the first positions alone; the last one only matters to its
-                own parts.
+            ids: int64 `[B, K]`, or fewer for only the first positions; the last id only affects the logits of
+                its own parts.
             labels: int64 `[B]` in 0..num_classes, the last of which is `null_class`.
-            noise: feeds dropout, on the module's device; without it nothing is dropped, in any mode.
+            noise: source of dropout, on the module's device; without it nothing is dropped, in any mode.
 
         Returns:
             Logits `[B, K, V]` of each part.
@@ -137,7 +137,7 @@ class AutoregressiveGenerator(Generator):
         for block in self.blocks:
             kept = cast(LlamaBlock, block).draw(tokens, noise)
             tokens = block(tokens, table[: tokens.shape[1]], kept)
-        # A sequence of its own for each id: what the blocks say of it, then all of its parts but the last.
+        # Each id has its own sequence: the blocks' output for it, then all of its parts but the last.
         embedded = [each(parts[..., place]) for place, each in enumerate(self.embeddings[:-1])]
         inner = torch.stack([tokens, *embedded], dim=2).flatten(0, 1)
         for block in self.intra:
@@ -147,11 +147,11 @@ class AutoregressiveGenerator(Generator):
 
     @property
     def compiled(self) -> Iterable[nn.Module]:
-        """The blocks: the pass as a whole draws what dropout drops, which a compiled network cannot."""
+        """The blocks; the whole network draws dropout masks, which cannot be compiled."""
         return (*self.blocks, *self.intra)
 
     def split(self, ids: Tensor) -> Tensor:
-        """The parts of ids: int64 `[...]` to `[..., P]`."""
+        """Split ids into parts: int64 `[...]` to `[..., P]`."""
         parts = []
         for size in self.parts:
             parts.append(ids % size)
@@ -159,14 +159,14 @@ class AutoregressiveGenerator(Generator):
         return torch.stack(parts, dim=-1)
 
     def join(self, parts: Tensor) -> Tensor:
-        """The ids of parts: int64 `[..., P]` to `[...]`."""
+        """Join parts to ids: int64 `[..., P]` to `[...]`."""
         scales = [math.prod(self.parts[:place]) for place in range(len(self.parts))]
         return (parts * torch.tensor(scales, device=parts.device)).sum(-1)
 
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws
     ) -> dict[str, Tensor]:
-        """The sum of the parts' cross-entropies for ids `[B, K]`, and the share of ids that come first."""
+        """Return the sum of the parts' cross-entropies of ids `[B, K]`, and the share of ids ranked first."""
         labels = self.drop_classes(labels, config.class_drop, draws)
         logits = self(tokens, labels, dropout_noise(draws, tokens.device))
         targets = self.split(tokens).unbind(-1)
@@ -178,11 +178,11 @@ class AutoregressiveGenerator(Generator):
         return {"loss": torch.stack(losses).sum(), "accuracy": accuracy}
 
     def sampling_steps(self, config: GenerationConfig) -> int:
-        """One for each id, whatever is configured."""
+        """Return one step per id, regardless of the configuration."""
         return self.num_tokens
 
     def sample(self, labels: Tensor, config: GenerationConfig, generator: torch.Generator) -> Tensor:
-        """Ids, int64 `[B, K]`, for labels `[B]`; the schedule of guidance goes over the ids."""
+        """Sample ids, int64 `[B, K]`, for labels `[B]`; the guidance schedule runs over the ids."""
         scales = guidance_scales(config, self.num_tokens)
         return self.sample_guided(labels, [[scale] * len(self.parts) for scale in scales], config, generator)
 
@@ -195,12 +195,12 @@ class AutoregressiveGenerator(Generator):
         generator: torch.Generator,
         on_logits: OnLogits | None = None,
     ) -> Tensor:
-        """Ids, int64 `[B, K]`, with a guidance scale for each of the K positions and each part.
+        """Sample ids, int64 `[B, K]`, with a guidance scale for each of the K positions and each part.
 
         Args:
             labels: int64 `[B]`.
-            scales: 0 means no guidance.
-            config: of which temperature, `top_k` and `top_p` are read.
+            scales: guidance scales; 0 means no guidance.
+            config: its temperature, `top_k` and `top_p` are used.
             generator: source of every draw; its device is the model's.
             on_logits: called for each position and part.
         """
@@ -227,7 +227,7 @@ class AutoregressiveGenerator(Generator):
         return torch.stack(ids, dim=1)
 
     def _embed(self, parts: Tensor) -> Tensor:
-        """The sum of the embeddings of parts `[B, L, P]`: `[B, L, D]`."""
+        """Return the sum of the embeddings of parts `[B, L, P]`: `[B, L, D]`."""
         first, *others = (each(parts[..., place]) for place, each in enumerate(self.embeddings))
         return sum(others, first)
 
@@ -241,7 +241,7 @@ class AutoregressiveGenerator(Generator):
 
 
 class _Reader:
-    """Runs a generator over one position after the other, and keeps what later ones need of it."""
+    """Runs a generator one position at a time, with caches for the later ones."""
 
     def __init__(self, model: AutoregressiveGenerator) -> None:
         self.model = model
@@ -250,14 +250,14 @@ class _Reader:
         self.position = 0
 
     def read(self, embedded: Tensor) -> Tensor:
-        """The next position's embedding `[B, D]` to what the blocks say of the id there, `[B, D]`."""
+        """Map the next position's embedding `[B, D]` to the blocks' output for its id, `[B, D]`."""
         hidden = self._run(self.model.blocks, self.caches, embedded, self.position)
         self.position += 1
         self.part, self.intra_caches = 0, [KeyValueCache(len(self.model.parts)) for _ in self.model.intra]
         return hidden
 
     def logits(self, inner: Tensor) -> Tensor:
-        """The next part's logits `[B, V]` from `read`, or from the embedding of the part before it."""
+        """Return the next part's logits `[B, V]`, given `read`'s output or the previous part's embedding."""
         hidden = self._run(self.model.intra, self.intra_caches, inner, self.part)
         logits: Tensor = self.model.heads[self.part](self.model.norm(hidden))
         self.part += 1

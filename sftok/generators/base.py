@@ -1,11 +1,11 @@
-"""The interface of every generator: labels in, a sample of each out, which a tokenizer turns into an image.
+"""The interface of generators: they map labels to samples, which a tokenizer decodes to images.
 
 ```
 tokens of the training images, labels -> loss
 labels [B] -> sample -> ids [B,K], or latents [B,N,D] of a continuous tokenizer -> the tokenizer's decoder
 ```
 
-Training and evaluation know no architecture: a generator computes its own loss and runs its own sampling.
+Training and evaluation know no architecture: each generator computes its own loss and runs its own sampling.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from sftok.distributed import World
 
 
 class TokenShape(Config):
-    """What a tokenizer makes of an image: K ids, or, if it is continuous, N latents.
+    """A tokenizer's output for an image: K ids, or N latents if it is continuous.
 
     Attributes:
-        num_tokens: ids, K, or latents, N.
-        vocabulary: the number of different ids, V; None for latents.
+        num_tokens: number of ids, K, or of latents, N.
+        vocabulary: number of distinct ids, V; None for latents.
         latent_dim: channels of a latent, D; None for ids.
     """
 
@@ -50,15 +50,15 @@ class TokenShape(Config):
 
     @property
     def side(self) -> int | None:
-        """Tokens per side of their grid; None if they are no square grid."""
+        """Tokens per side of their grid; None if they do not form a square grid."""
         side = math.isqrt(self.num_tokens)
         return side if side**2 == self.num_tokens else None
 
 
 class GeneratorLossConfig(Config):
-    """What generators are trained to do; the defaults are those of MaskGIT's release.
+    """Settings of the training loss of generators; the defaults are those of MaskGIT's release.
 
-    MaskGIT reads all of them; `GeneratorConfig.loss_settings` says what another generator reads.
+    MaskGIT uses all of them; `GeneratorConfig.loss_settings` lists those used by another generator.
     """
 
     label_smoothing: float = Field(default=0.1, ge=0, lt=1)
@@ -73,15 +73,15 @@ class GeneratorConfig(Component, family="generator", package="sftok.generators")
     """A class-conditional generative model of the tokens of images."""
 
     loss_settings: ClassVar[frozenset[str]] = frozenset({"class_drop"})
-    """The fields of `GeneratorLossConfig` that its loss reads."""
+    """The fields of `GeneratorLossConfig` that its loss uses."""
     on_grid: ClassVar[bool] = False
     """Whether it needs one token for each place of a 2D grid."""
 
     def check(self, tokens: TokenShape) -> None:
-        """Refuse tokens that the generator cannot make.
+        """Reject tokens that the generator cannot produce.
 
         Raises:
-            ValueError: they are not ids (a generator of latents replaces this), or do not fit.
+            ValueError: the tokens are not ids (generators of latents override this), or do not fit.
         """
         if tokens.vocabulary is None:
             raise ValueError(
@@ -90,10 +90,10 @@ class GeneratorConfig(Component, family="generator", package="sftok.generators")
             )
 
     def check_loss(self, loss: GeneratorLossConfig) -> None:
-        """Refuse settings of the loss that the generator would not read.
+        """Reject settings of the loss that the generator does not use.
 
         Raises:
-            ValueError: names the first of them.
+            ValueError: there is such a setting; the message names the first one.
         """
         for name, field in type(loss).model_fields.items():
             if name not in self.loss_settings and getattr(loss, name) != field.default:
@@ -102,25 +102,25 @@ class GeneratorConfig(Component, family="generator", package="sftok.generators")
                 )
 
     def points(self, grid: GuidanceGrid, steps: int, mask_schedule: str) -> list[GenerationConfig]:
-        """The samplings among which guidance is chosen; a sampler without MaskGIT's noise maps `grid`."""
+        """Return the samplings to choose guidance from; a sampler without MaskGIT's noise adapts `grid`."""
         return grid.points(steps, mask_schedule)
 
     @abstractmethod
     def build(
         self, tokens: TokenShape, num_classes: int, generator: torch.Generator | None = None
     ) -> Generator:
-        """A generator of `tokens`, given one of `num_classes` labels, with weights drawn from `generator`.
+        """Build a generator of `tokens` given one of `num_classes` labels, with weights from `generator`.
 
-        None is seed 0.
+        If `generator` is None, seed 0 is used.
         """
 
 
 class GeneratorRecord(TokenShape):
-    """What a saved generator is rebuilt from.
+    """The record from which a saved generator is rebuilt.
 
     Attributes:
         model: the network.
-        num_classes: classes, one of which a label names.
+        num_classes: number of classes.
     """
 
     model: GeneratorConfig
@@ -133,16 +133,16 @@ class GeneratorRecord(TokenShape):
 
     @property
     def tokens(self) -> TokenShape:
-        """What it samples."""
+        """The tokens that it samples."""
         return TokenShape(**{name: getattr(self, name) for name in TokenShape.model_fields})
 
 
 class Draws(Protocol):
-    """What a loss may draw from in a training step: `sftok.training.stages.base.Step`."""
+    """Sources of random draws for a loss in a training step: `sftok.training.stages.base.Step`."""
 
     @property
     def generator(self) -> torch.Generator:
-        """On the CPU and the same in all processes: each draws for the whole batch and takes its share."""
+        """A CPU generator, identical in all processes: each draws for the whole batch and takes its share."""
 
     @property
     def world(self) -> World:
@@ -153,7 +153,7 @@ class Draws(Protocol):
 
 
 class Generator(Pretrained):
-    """p(tokens | class), and without a class for guidance."""
+    """p(tokens | class), also without a class for guidance."""
 
     record_type: ClassVar[type[Config]] = GeneratorRecord
 
@@ -166,10 +166,10 @@ class Generator(Pretrained):
 
     @classmethod
     def from_config(cls, config: Any, generator: torch.Generator | None = None) -> Self:
-        """A fresh generator of a `GeneratorRecord` with weights drawn from `generator` (None: seed 0).
+        """Build a generator from a `GeneratorRecord`, with weights drawn from `generator` (None: seed 0).
 
         Raises:
-            TypeError: the record is of a generator of another kind.
+            TypeError: the record belongs to a generator of another kind.
         """
         model = config.model.build(config.tokens, config.num_classes, generator)
         if not isinstance(model, cls):
@@ -178,38 +178,38 @@ class Generator(Pretrained):
 
     @property
     def record(self) -> GeneratorRecord:
-        """The configuration and what it was built for."""
+        """The configuration, the tokens and the number of classes."""
         return GeneratorRecord(model=self.config, num_classes=self.num_classes, **dict(self.tokens))
 
     @property
     def null_class(self) -> int:
-        """The label that stands for no class, learned by class drop: one past the last class."""
+        """The label for no class, learned by class drop: one past the last class."""
         return self.num_classes
 
     def measure(self, tokens: Tensor) -> None:
-        """Look at the latents `[n, N, D]` of many images before training; ids have nothing to measure."""
+        """Measure the latents `[n, N, D]` of many images before training; ids need no measurement."""
 
     @property
     def compiled(self) -> Iterable[nn.Module]:
-        """The networks that `torch.compile` may take: those that draw nothing."""
+        """The networks that `torch.compile` may compile: those without random draws."""
         return ()
 
     @abstractmethod
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws
     ) -> dict[str, Tensor]:
-        """What training minimizes, as `loss`, and what is logged beside it.
+        """Compute the quantity that training minimizes, as `loss`, and others to be logged.
 
         Args:
-            tokens: of the images: int64 `[B, K]`, or float `[B, N, D]`.
-            labels: int64 `[B]`, without null classes: `drop_classes` puts them in.
-            config: of which it reads `GeneratorConfig.loss_settings`.
+            tokens: tokens of the images, int64 `[B, K]` or float `[B, N, D]`.
+            labels: int64 `[B]`, without null classes, which `drop_classes` inserts.
+            config: settings; `GeneratorConfig.loss_settings` are used.
             draws: source of all draws.
         """
 
     @abstractmethod
     def sampling_steps(self, config: GenerationConfig) -> int:
-        """Passes of the network that a sample takes one after the other; guidance does not count."""
+        """Return the number of sequential forward passes per sample, not counting those of guidance."""
 
     @abstractmethod
     def sample(self, labels: Tensor, config: GenerationConfig, generator: torch.Generator) -> Tensor:
@@ -217,7 +217,7 @@ class Generator(Pretrained):
 
         Args:
             labels: int64 `[B]`; `null_class` samples without a class.
-            config: temperature, guidance and, where they are a choice, steps.
+            config: temperature, guidance and, if it is a choice, the number of steps.
             generator: source of every draw; its device is the model's.
 
         Returns:
@@ -225,16 +225,16 @@ class Generator(Pretrained):
         """
 
     def coordinates(self, config: GenerationConfig) -> dict[str, float]:
-        """Where its numbers are measured: columns of the results, such as `temperature`."""
+        """Return the coordinates of its numbers: columns of the results, such as `temperature`."""
         return {"temperature": config.temperature}
 
     def drop_classes(self, labels: Tensor, rate: float, draws: Draws) -> Tensor:
-        """Labels int64 `[B]`, each replaced by the null class with probability `rate`."""
+        """Replace each of the labels, int64 `[B]`, by the null class with probability `rate`."""
         dropped = to_device(draws.uniform(labels.shape), labels.device) < rate
         return labels.masked_fill(dropped, self.null_class)
 
 
 def dropout_noise(draws: Draws, device: torch.device) -> torch.Generator:
-    """This process's source of dropout, the only draws that depend on the number of processes."""
+    """Return this process's source of dropout, the only draws that depend on the number of processes."""
     seeds = torch.randint(2**63 - 1, (draws.world.size,), generator=draws.generator)
     return torch.Generator(device).manual_seed(int(seeds[draws.world.rank]))

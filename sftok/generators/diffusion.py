@@ -1,8 +1,8 @@
 """Diffusion in the latents of a continuous tokenizer (LDM, arXiv 2112.10752): noise to latents in many steps.
 
 Training adds noise of a random level to an image's latents and predicts it (DDPM); sampling removes it step
-by step, without new noise (DDIM, eta 0). Guidance is that of the other generators: where they predict logits,
-this predicts noise. Latents are divided by their deviation over the training images.
+by step, without new noise (DDIM, eta 0). Guidance is that of the other generators, applied to predicted noise
+instead of logits. Latents are divided by their standard deviation over the training images.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 
 
 class DiffusionConfig(GeneratorConfig):
-    """What all diffusion generators share; the defaults are LDM-4's.
+    """Settings shared by all diffusion generators; the defaults are LDM-4's.
 
     Attributes:
-        noise_levels: levels of noise; training draws from all of them, sampling uses a few.
-        beta_start: variance that the first level adds.
-        beta_end: variance that the last level adds; square roots are spaced evenly between the two.
-        sampling_steps: steps of DDIM, which replace those of a `GenerationConfig`.
+        noise_levels: number of noise levels; training draws from all of them, sampling uses a few.
+        beta_start: variance added by the first level.
+        beta_end: variance added by the last level; square roots are evenly spaced between the two.
+        sampling_steps: number of DDIM steps, which replaces that of a `GenerationConfig`.
     """
 
     on_grid: ClassVar[bool] = True
@@ -54,10 +54,10 @@ class DiffusionConfig(GeneratorConfig):
         return self
 
     def check(self, tokens: TokenShape) -> None:
-        """Refuse ids, and latents that are no square grid.
+        """Reject ids, and latents that do not form a square grid.
 
         Raises:
-            ValueError: says which.
+            ValueError: the tokens are ids, or do not form a square grid.
         """
         if tokens.latent_dim is None:
             raise ValueError(
@@ -66,34 +66,34 @@ class DiffusionConfig(GeneratorConfig):
             )
         if _side(tokens) ** 2 != tokens.num_tokens:
             raise ValueError(
-                f"{tokens.num_tokens} latents are no square grid, which {self.reference!r} needs"
+                f"{tokens.num_tokens} latents do not form a square grid, which {self.reference!r} needs"
             )
 
     def check_weights(self) -> None:
-        """Check that diffusers is installed; MissingLibraryError if not."""
+        """Check that diffusers is installed; raises MissingLibraryError if not."""
         require("diffusers")
 
     def points(self, grid: GuidanceGrid, steps: int, mask_schedule: str) -> list[GenerationConfig]:
-        """The guidance of `grid`, at one temperature: DDIM has none."""
+        """Return the guidance of `grid` at one temperature, since DDIM has none."""
         return grid.model_copy(update={"temperatures": (1.0,)}).points(steps, mask_schedule)
 
     def build(
         self, tokens: TokenShape, num_classes: int, generator: torch.Generator | None = None
     ) -> DiffusionGenerator:
-        """A generator with weights drawn from `generator` (None: seed 0)."""
+        """Build a generator with weights drawn from `generator` (None: seed 0)."""
         return DiffusionGenerator(self, tokens, num_classes, generator)
 
     @abstractmethod
     def build_denoiser(
         self, side: int, latent_dim: int, num_classes: int, generator: torch.Generator | None
     ) -> nn.Module:
-        """The network: noisy latents `[B, D, h, w]`, levels `[B]` and labels `[B]` to noise `[B, D, h, w]`.
+        """Build the network: latents `[B, D, h, w]`, levels `[B]` and labels `[B]` to noise `[B, D, h, w]`.
 
-        Labels are 0 to `num_classes`, the last of which stands for no class.
+        Labels are 0 to `num_classes`, the last of which means no class.
         """
 
     def schedule(self) -> DDIMScheduler:
-        """The levels of noise, as LDM samples them: DDIM ends at the first level, not at zero noise."""
+        """Return the noise schedule as sampled by LDM: DDIM ends at the first level, not at zero noise."""
         require("diffusers")
         from diffusers import DDIMScheduler
 
@@ -115,7 +115,7 @@ class DiffusionGenerator(Generator):
 
     config: DiffusionConfig
     deviation: Tensor
-    """Of the training images' latents; a scalar."""
+    """Standard deviation of the training images' latents; a scalar."""
 
     def __init__(
         self,
@@ -130,13 +130,13 @@ class DiffusionGenerator(Generator):
         self.register_buffer("deviation", torch.ones(()))
 
     def measure(self, tokens: Tensor) -> None:
-        """Take the deviation from latents `[n, N, D]` of training images."""
+        """Set the deviation to that of latents `[n, N, D]` of training images."""
         self.deviation.fill_(tokens.double().std().item())
 
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws
     ) -> dict[str, Tensor]:
-        """Squared error of the predicted noise, at a level of noise drawn for each image."""
+        """Return the squared error of the predicted noise, at a level of noise drawn for each image."""
         world, clean = draws.world, to_grid(tokens / self.deviation, self.side)
         images = world.size * len(clean)
         drawn = torch.randint(self.config.noise_levels, (images,), generator=draws.generator)
@@ -153,17 +153,17 @@ class DiffusionGenerator(Generator):
         return self.config.schedule()
 
     def sampling_steps(self, config: GenerationConfig) -> int:
-        """The steps of DDIM, whatever is configured for MaskGIT."""
+        """Return the number of DDIM steps, regardless of the steps configured for MaskGIT."""
         return self.config.sampling_steps
 
     @torch.no_grad()
     def sample(self, labels: Tensor, config: GenerationConfig, generator: torch.Generator) -> Tensor:
-        """Sample latents, float32 `[B, N, D]`, by DDIM; all that is drawn is the noise it starts from.
+        """Sample latents, float32 `[B, N, D]`, by DDIM; only the initial noise is drawn.
 
-        Arguments are those of `Generator.sample`; of `config`, guidance alone is read.
+        Arguments are those of `Generator.sample`; only the guidance of `config` is used.
         """
         config = config.model_copy(update={"steps": self.config.sampling_steps})
-        # A new one: a schedule keeps the steps that it was set to, and several threads may sample at once.
+        # A new schedule, because it stores its steps, and several threads may sample at once.
         schedule = self.config.schedule()
         schedule.set_timesteps(config.steps)
         shape = (len(labels), self.latent_dim, self.side, self.side)
@@ -178,7 +178,7 @@ class DiffusionGenerator(Generator):
         return to_sequence(latents) * self.deviation
 
     def coordinates(self, config: GenerationConfig) -> dict[str, float]:
-        """None: it has no temperature."""
+        """Return no coordinates, since there is no temperature."""
         return {}
 
 

@@ -18,8 +18,8 @@ class UNetConfig(DiffusionConfig, name="diffusion-unet"):
     """The shape of the U-Net; the defaults are LDM-4's for ImageNet.
 
     Attributes:
-        channels: one width per level; all but the last halve the grid, and all but the first attend.
-        num_res_blocks: residual blocks per level on the way down; on the way up there is one more.
+        channels: one width per level; all but the last halve the grid, and all but the first have attention.
+        num_res_blocks: residual blocks per level on the way down; the way up has one more.
         head_dim: channels of an attention head.
         norm_groups: groups of every group norm.
     """
@@ -34,7 +34,7 @@ class UNetConfig(DiffusionConfig, name="diffusion-unet"):
         for width in self.channels:
             if width < 1 or width % self.norm_groups:
                 raise ValueError(f"norm_groups {self.norm_groups} does not divide {width} channels")
-        for width in {*self.channels[1:], self.channels[-1]}:  # the middle attends, too
+        for width in {*self.channels[1:], self.channels[-1]}:  # the middle block has attention, too
             if width % self.head_dim:
                 raise ValueError(f"head_dim {self.head_dim} does not divide {width} channels")
         return self
@@ -42,14 +42,14 @@ class UNetConfig(DiffusionConfig, name="diffusion-unet"):
     def build_denoiser(
         self, side: int, latent_dim: int, num_classes: int, generator: torch.Generator | None
     ) -> UNet:
-        """A U-Net whose weights are drawn from `generator`."""
+        """Build a U-Net with weights drawn from `generator`."""
         return UNet(self, side, latent_dim, num_classes, generator)
 
 
 class UNet(nn.Module):
-    """diffusers' U-Net, where the class embedding joins that of the level of noise.
+    """diffusers' U-Net, with the class embedding added to that of the noise level.
 
-    Grids that its levels do not halve evenly are padded with zeros at the right and the bottom.
+    Grids that its levels cannot halve evenly are padded with zeros on the right and at the bottom.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class UNet(nn.Module):
             )
 
     def forward(self, latents: Tensor, levels: Tensor, labels: Tensor) -> Tensor:
-        """Noisy latents `[B, D, h, w]`, levels of noise `[B]` and labels `[B]` to noise `[B, D, h, w]`."""
+        """Map noisy latents `[B, D, h, w]`, levels `[B]` and labels `[B]` to noise `[B, D, h, w]`."""
         side = latents.shape[-1]
         padded = F.pad(latents, (0, self.padding, 0, self.padding))
         return self.network(padded, levels, labels).sample[..., :side, :side]

@@ -1,7 +1,7 @@
 """U-ViT, the transformer that denoises DC-AE's latents (arXiv 2209.12152).
 
-Level of noise, class and latents are all tokens; blocks of the second half also see the output of their
-counterparts in the first half.
+The noise level, the class and the latents are all tokens; blocks of the second half also receive the output
+of their counterparts in the first half.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class UViTConfig(DiffusionConfig, name="diffusion-uvit"):
 
     Attributes:
         width: channels of a token.
-        depth: blocks beside the one in the middle, half of them before it and half after.
+        depth: number of blocks besides the middle one, half of them before it and half after.
         heads: attention heads.
     """
 
@@ -42,12 +42,12 @@ class UViTConfig(DiffusionConfig, name="diffusion-uvit"):
     def build_denoiser(
         self, side: int, latent_dim: int, num_classes: int, generator: torch.Generator | None
     ) -> UViT:
-        """A U-ViT whose weights are drawn from `generator`."""
+        """Build a U-ViT with weights drawn from `generator`."""
         return UViT(self, side, latent_dim, num_classes, generator)
 
 
 class UViT(nn.Module):
-    """A transformer with skips from its first half to its second."""
+    """A transformer with skip connections from its first half to its second."""
 
     def __init__(
         self,
@@ -74,7 +74,7 @@ class UViT(nn.Module):
         initialize_transformer(self, generator)
 
     def forward(self, latents: Tensor, levels: Tensor, labels: Tensor) -> Tensor:
-        """Noisy latents `[B, D, h, w]`, levels of noise `[B]` and labels `[B]` to noise `[B, D, h, w]`."""
+        """Map noisy latents `[B, D, h, w]`, levels `[B]` and labels `[B]` to noise `[B, D, h, w]`."""
         from diffusers.models.embeddings import get_timestep_embedding
 
         level = get_timestep_embedding(levels, self.width, flip_sin_to_cos=True, downscale_freq_shift=0)

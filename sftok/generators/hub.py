@@ -1,4 +1,4 @@
-"""Any generator by one string: a file, a folder or a hub id, in this package's format or as released."""
+"""Opens any generator by one string: a file, a folder or a hub id, in our format or as released."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from sftok.generators.base import Generator, GeneratorRecord
 
 
 def open_generator(reference: str | Path, config: GeneratorRecord | None = None) -> Generator:
-    """The generator that `reference` names, of any kind, in evaluation mode, on the CPU, in float32.
+    """Open the generator that `reference` names, in evaluation mode, on the CPU, in float32.
 
     Args:
         reference: as for `Pretrained.from_pretrained`.
-        config: as there: LlamaGen's files for 384 pixels, for example, do not tell that they have 576 tokens.
+        config: as for `Pretrained.from_pretrained`; for example, LlamaGen's files for 384 pixels do not
+            determine that they have 576 tokens.
 
-    Raises:
-        CheckpointError: as `from_pretrained`; or it is not a generator.
+        Raises:
+        CheckpointError: as for `from_pretrained`, or the checkpoint is not a generator.
     """
     checkpoint = read_checkpoint(reference)
     if "model" not in checkpoint.record:
@@ -28,8 +29,8 @@ def open_generator(reference: str | Path, config: GeneratorRecord | None = None)
     except ConfigError as error:
         raise CheckpointError(
             f"{checkpoint.source}: its configuration cannot be used: {error}; "
-            "what is not in the file can be given to open_generator(..., config=CONFIG)"
+            "pass values that are not in the file with open_generator(..., config=CONFIG)"
         ) from None
-    with without_weights():  # only the configuration knows the class of its network
+    with without_weights():  # only the configuration determines the class of its network
         kind = type(Generator.from_config(record))
     return kind.from_checkpoint(checkpoint, config)

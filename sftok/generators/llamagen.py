@@ -15,13 +15,13 @@ class LlamaGenConfig(AutoregressiveConfig, name="llamagen"):
     """The defaults are LlamaGen-L's: 343 million parameters with 16,384 ids and 1000 classes."""
 
     def parts(self, vocabulary: int) -> tuple[int, ...]:
-        """An id is predicted as a whole."""
+        """Return a single part: each id is predicted as a whole."""
         return (vocabulary,)
 
     def build(
         self, tokens: TokenShape, num_classes: int, generator: torch.Generator | None = None
     ) -> LlamaGenGenerator:
-        """A generator with weights drawn from `generator` (None: seed 0)."""
+        """Build a generator with weights drawn from `generator` (None: seed 0)."""
         return LlamaGenGenerator(self, tokens, num_classes, generator)
 
 

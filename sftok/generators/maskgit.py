@@ -1,7 +1,7 @@
 """The MaskGIT generator: a class-conditional bidirectional transformer over token ids (Sections 3.3, 4.3).
 
 One call predicts the distribution of every id given a class and the ids that are already known; an image's
-ids are sampled by the loop that the tokenizer's decoder shares. The architecture is the release's, a BERT:
+ids are sampled by the same loop as in the tokenizer's decoder. The architecture is the release's, a BERT:
 learned positions, a layer norm after each residual with epsilon 1e-12, exact GELU, dropout of embeddings,
 attention weights and residual branches. In training, a random part of an image's ids is masked and predicted
 from the rest and the class; some classes are replaced by a learned null class, for classifier-free guidance.
@@ -36,8 +36,8 @@ from sftok.models.layers import MLP, SelfAttention, attend_with_dropout, check_h
 _NORM_EPSILON = 1e-12
 
 Kept = tuple[Tensor | None, Tensor | None, Tensor | None]
-"""What dropout keeps in a block: of attention weights `[B, h, L, L]` and of both residual branches
-`[B, L, D]`. It is drawn outside the block, because `torch.compile` does not take generators."""
+"""Dropout masks of a block: for attention weights `[B, h, L, L]` and both residual branches `[B, L, D]`. They
+are drawn outside the block, because `torch.compile` does not support generators."""
 
 
 class MaskGITConfig(GeneratorConfig, name="maskgit"):
@@ -45,10 +45,10 @@ class MaskGITConfig(GeneratorConfig, name="maskgit"):
 
     Attributes:
         width: channels of a token.
-        depth: transformer blocks.
-        heads: attention heads; weights do not tell their number.
+        depth: number of transformer blocks.
+        heads: attention heads; the weights do not determine their number.
         mlp_ratio: width of the MLP's hidden layer over `width`.
-        dropout: of embeddings, attention weights and residual branches in training.
+        dropout: rate for embeddings, attention weights and residual branches in training.
     """
 
     width: int = Field(default=768, ge=1)
@@ -67,12 +67,12 @@ class MaskGITConfig(GeneratorConfig, name="maskgit"):
     def build(
         self, tokens: TokenShape, num_classes: int, generator: torch.Generator | None = None
     ) -> MaskGITGenerator:
-        """A generator with weights drawn from `generator` (None: seed 0)."""
+        """Build a generator with weights drawn from `generator` (None: seed 0)."""
         return MaskGITGenerator(self, tokens, num_classes, generator)
 
 
 class PostNormBlock(nn.Module):
-    """Attention and MLP, each around a residual and before a layer norm."""
+    """Attention and MLP, each with a residual connection and followed by a layer norm."""
 
     def __init__(self, config: MaskGITConfig) -> None:
         super().__init__()
@@ -83,14 +83,14 @@ class PostNormBlock(nn.Module):
         self.norm2 = nn.LayerNorm(config.width, eps=_NORM_EPSILON)
 
     def draw(self, tokens: Tensor, noise: torch.Generator | None) -> Kept:
-        """What dropout keeps of a pass of `tokens` `[B, L, D]`."""
+        """Draw the dropout masks for tokens `[B, L, D]`."""
         batch, length, _ = tokens.shape
         of_weights = draw_kept((batch, self.attn.heads, length, length), self.dropout, noise)
         of_attended = draw_kept(tokens.shape, self.dropout, noise)
         return of_weights, of_attended, draw_kept(tokens.shape, self.dropout, noise)
 
     def forward(self, tokens: Tensor, kept: Kept = (None, None, None)) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`; `kept` is from `draw`; by default everything."""
+        """Map tokens `[B, L, D]` to `[B, L, D]`; `kept` comes from `draw`; by default nothing is dropped."""
         of_weights, of_attended, of_mlp = kept
         attended = self.attn(tokens, partial(attend_with_dropout, rate=self.dropout, kept=of_weights))
         tokens = self.norm1(tokens + drop_out(attended, self.dropout, of_attended))
@@ -98,7 +98,7 @@ class PostNormBlock(nn.Module):
 
 
 class MaskGITGenerator(Generator):
-    """p(ids | known ids, class): the class is one more token, in front."""
+    """p(ids | known ids, class); the class is one additional token in front."""
 
     architecture: ClassVar[str] = "maskgit-generator"
 
@@ -123,16 +123,16 @@ class MaskGITGenerator(Generator):
 
     @property
     def mask_id(self) -> int:
-        """The id that stands for an unknown token: V, one past the vocabulary."""
+        """The id of an unknown token: V, one past the vocabulary."""
         return self.vocabulary
 
     def forward(self, ids: Tensor, labels: Tensor, noise: torch.Generator | None = None) -> Tensor:
-        """Logits of every id.
+        """Compute logits of every id.
 
         Args:
-            ids: int64 `[B, K]` in 0..V, V where the id is masked.
+            ids: int64 `[B, K]` in 0..V, where V marks a masked id.
             labels: int64 `[B]` in 0..num_classes, the last of which is `null_class`.
-            noise: feeds dropout, on the module's device; without it nothing is dropped, in any mode.
+            noise: source of dropout, on the module's device; without it nothing is dropped, in any mode.
 
         Returns:
             Logits `[B, K, V]`.
@@ -146,13 +146,13 @@ class MaskGITGenerator(Generator):
 
     @property
     def compiled(self) -> Iterable[nn.Module]:
-        """The blocks: the pass as a whole draws what dropout drops, which a compiled network cannot."""
+        """The blocks; the whole network draws dropout masks, which cannot be compiled."""
         return self.blocks
 
     def loss(
         self, tokens: Tensor, labels: Tensor, config: GeneratorLossConfig, draws: Draws
     ) -> dict[str, Tensor]:
-        """Masked cross-entropy of ids `[B, K]`, and the accuracy at masked ids."""
+        """Return the masked cross-entropy of ids `[B, K]`, and the accuracy at masked ids."""
         shape = (draws.world.size * len(tokens), tokens.shape[1])
         drawn = sample_mask(shape, config.mask_schedule, draws.generator)
         masked = to_device(draws.world.share(drawn), tokens.device)
@@ -174,11 +174,11 @@ class MaskGITGenerator(Generator):
         return {"loss": loss, "masked_accuracy": accuracy}
 
     def sampling_steps(self, config: GenerationConfig) -> int:
-        """As configured."""
+        """Return the configured number of steps."""
         return config.steps
 
     def coordinates(self, config: GenerationConfig) -> dict[str, float]:
-        """Steps and temperature."""
+        """Return steps and temperature."""
         return {"steps": config.steps, "temperature": config.temperature}
 
     @torch.no_grad()
@@ -189,7 +189,7 @@ class MaskGITGenerator(Generator):
         generator: torch.Generator,
         on_step: OnStep | None = None,
     ) -> Tensor:
-        """Ids, int64 `[B, K]`, for labels `[B]`; `on_step` is called after each step."""
+        """Sample ids, int64 `[B, K]`, for labels `[B]`; `on_step` is called after each step."""
         return iterative_unmask(
             guided(self, labels, self.null_class, config),
             batch_size=len(labels),
@@ -201,7 +201,7 @@ class MaskGITGenerator(Generator):
         ).ids
 
     def _initialize(self, generator: torch.Generator) -> None:
-        """As BERT: normal with deviation 0.02, biases zero, norms the identity."""
+        """Initialize as in BERT: normal with deviation 0.02, biases zero, norms the identity."""
         for name, parameter in self.named_parameters():
             if parameter.ndim > 1:
                 nn.init.normal_(parameter, std=0.02, generator=generator)
@@ -210,7 +210,7 @@ class MaskGITGenerator(Generator):
 
 
 def _paper_size(num_tokens: int, vocabulary: int) -> GeneratorRecord:
-    """MaskGIT's transformer (4.3), on ImageNet's classes."""
+    """MaskGIT's transformer (Section 4.3), for ImageNet's classes."""
     return GeneratorRecord(
         model=MaskGITConfig(), num_tokens=num_tokens, vocabulary=vocabulary, num_classes=1000
     )
@@ -224,4 +224,4 @@ SIZES = {
     "titok-b64-maskgit": TITOK_B64_MASKGIT,
     "vqgan-maskgit": VQGAN_MASKGIT,
 }
-"""The generators of Table 2 by name: on the tokens of SFTok (B and L alike), TiTok-B64, MaskGIT's VQGAN."""
+"""The generators of Table 2 by name: for the tokens of SFTok (both B and L), TiTok-B64, MaskGIT's VQGAN."""

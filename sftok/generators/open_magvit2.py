@@ -1,7 +1,7 @@
 """Open-MAGVIT2 (arXiv 2409.04410): a causal model over ids of two parts, each with a small vocabulary.
 
 The ids of lookup-free quantization are bits, 2^18 of them in the release: too many for one softmax. The first
-bits are predicted as one part, and the others as a second one, given the first.
+bits are predicted as one part, and the others as a second part, given the first.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ class OpenMagvit2Config(AutoregressiveConfig, name="open-magvit2"):
     """The defaults are those of Open-MAGVIT2-B: 344 million parameters with 1000 classes.
 
     Attributes:
-        bits: of each part of an id, the least significant part first.
-        intra_depth: Llama blocks over the parts of one id.
+        bits: number of bits of each part of an id, the least significant part first.
+        intra_depth: number of Llama blocks over the parts of one id.
     """
 
     bits: tuple[int, ...] = Field(default=(6, 12), min_length=1)
@@ -35,7 +35,7 @@ class OpenMagvit2Config(AutoregressiveConfig, name="open-magvit2"):
         return bits
 
     def parts(self, vocabulary: int) -> tuple[int, ...]:
-        """A part has as many values as its bits make."""
+        """Return the vocabularies of the parts, a power of 2 for each."""
         if vocabulary != 2 ** sum(self.bits):
             raise ValueError(
                 f"bits {list(self.bits)} make {2 ** sum(self.bits)} ids, and the tokenizer has {vocabulary}; "
@@ -46,7 +46,7 @@ class OpenMagvit2Config(AutoregressiveConfig, name="open-magvit2"):
     def build(
         self, tokens: TokenShape, num_classes: int, generator: torch.Generator | None = None
     ) -> OpenMagvit2Generator:
-        """A generator with weights drawn from `generator` (None: seed 0)."""
+        """Build a generator with weights drawn from `generator` (None: seed 0)."""
         return OpenMagvit2Generator(self, tokens, num_classes, generator, self.intra_depth)
 
 

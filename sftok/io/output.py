@@ -1,4 +1,4 @@
-"""Standard output whose reader has left, as `head` does after its lines."""
+"""Detects that the reader of standard output has left, as `head` does once it has its lines."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ import sys
 
 
 def reader_left() -> bool:
-    """Flush what was printed; whether nobody reads it any more, and what is left of it is dropped."""
+    """Flush standard output and return whether its reader has left; if so, further output is discarded."""
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     try:
         output = sys.stdout.fileno()
     except OSError:
-        return False  # no file: somebody who called us collects what is printed
+        return False  # not a file: the caller captures the output
     watched = select.poll()
     watched.register(output, select.POLLOUT)
     if not any(event & select.POLLERR for _, event in watched.poll(0)):

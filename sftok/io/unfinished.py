@@ -1,4 +1,4 @@
-"""Atomic writing: what is incomplete has a temporary name, so that no reader sees half of a file."""
+"""Atomic writing: an incomplete file has a temporary name, so readers never see half of a file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _NAME_BYTES = 200
 
 
 def unfinished(path: Path) -> Path:
-    """A hidden, unique name beside `path`; process numbers would repeat between containers.
+    """A hidden, unique name beside `path` (process ids would repeat across containers).
 
-    It holds only the beginning of a long name: file systems allow 255 bytes.
+    Long names are truncated, because file systems allow only 255 bytes.
     """
     beginning = os.fsdecode(os.fsencode(path.name)[:_NAME_BYTES]).encode(errors="ignore").decode()
     return path.with_name(f".{beginning}.{uuid.uuid4().hex}.tmp")
@@ -24,12 +24,12 @@ def unfinished(path: Path) -> Path:
 
 @contextlib.contextmanager
 def atomic(path: Path, *, flush: bool = True) -> Iterator[Path]:
-    """Write a file under the yielded name; it is renamed to `path` if the block ends without an error.
+    """Yield a temporary name, and rename the file to `path` if the block ends without an error.
 
-    With `flush`, the content is on the disk before the file has its name: a power cut leaves no empty file.
+    With `flush`, the content reaches the disk before the rename, so a power cut leaves no empty file.
 
     Raises:
-        OSError: the file cannot be written; whatever was at `path` is unchanged.
+        OSError: the file cannot be written; `path` is left unchanged.
     """
     temporary = unfinished(path)
     try:
@@ -43,15 +43,15 @@ def atomic(path: Path, *, flush: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str, *, flush: bool = True) -> None:
-    """Replace the content of `path` by `text`, in UTF-8, in one step; see `atomic`."""
+    """Atomically replace the content of `path` with `text`, in UTF-8; see `atomic`."""
     with atomic(path, flush=flush) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def clear_unfinished(folder: Path, older_than: float | None = None) -> None:
-    """Delete what killed writers left in `folder`.
+    """Delete the temporary files that killed writers left in `folder`.
 
-    Nobody else may be writing there, unless `older_than` (seconds since the last write) spares their files.
+    No other process may write there, unless `older_than` (seconds since the last write) spares its files.
     """
     for left in folder.glob(".*.tmp"):
         with contextlib.suppress(FileNotFoundError):

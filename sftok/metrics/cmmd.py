@@ -1,6 +1,6 @@
-"""CMMD (Jayasumana et al., 2024): a distance of all features that assumes no distribution of them.
+"""CMMD (Jayasumana et al., 2024): a distance between sets of features that assumes no distribution.
 
-The paper's numbers are in CLIP's features; the distance itself is the same in any feature space.
+The paper reports it in CLIP's features; the distance itself works in any feature space.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sftok.metrics.linear_algebra import reproducible
 from sftok.metrics.quantity import Quantity
 
 _SCALE = 1000
-"""Of the published numbers."""
+"""Factor of the published numbers."""
 
 _ROWS_AT_ONCE = 1000
 
@@ -25,7 +25,7 @@ class CMMDConfig(MetricConfig, name="cmmd"):
     """Squared maximum mean discrepancy under a Gaussian kernel."""
 
     bandwidth: float = Field(default=10.0, gt=0)
-    """The kernel's standard deviation; the paper's, for features of unit length."""
+    """The kernel's standard deviation; the default is the paper's, for features of unit length."""
 
     quantities = (
         Quantity(
@@ -38,12 +38,12 @@ class CMMDConfig(MetricConfig, name="cmmd"):
     needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> CMMD:
-        """The metric, before any batch."""
+        """Build the metric."""
         return CMMD(setup.require_reference(), self.bandwidth)
 
 
 class CMMD(OfFeatures):
-    """The biased estimate over all pairs (Section 4), of features scaled to unit length, times 1000."""
+    """The biased estimate over all pairs (Section 4), for features scaled to unit length, times 1000."""
 
     def __init__(self, reference: Reference, bandwidth: float = 10.0) -> None:
         super().__init__(reference)
@@ -51,7 +51,7 @@ class CMMD(OfFeatures):
 
     @reproducible
     def compute(self) -> dict[str, float]:
-        """`cmmd`."""
+        """Return `cmmd`."""
         images, reference = (
             F.normalize(each.double(), dim=1) for each in (self.features, self.reference.features)
         )
@@ -59,7 +59,7 @@ class CMMD(OfFeatures):
         return {"cmmd": _SCALE * (within - 2 * self._similarity(images, reference))}
 
     def _similarity(self, left: Tensor, right: Tensor) -> float:
-        """The mean of the kernel over all pairs of `[N, F]` and `[M, F]`."""
+        """Return the mean of the kernel over all pairs of `[N, F]` and `[M, F]`."""
         total = 0.0
         for rows in left.split(_ROWS_AT_ONCE):
             squared = torch.cdist(rows, right).square()

@@ -1,4 +1,4 @@
-"""How many of the teacher's codes a tokenizer predicts exactly."""
+"""Measures how many of the teacher's codes a tokenizer predicts exactly."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sftok.metrics.quantity import Quantity
 
 
 class CodeAccuracyConfig(MetricConfig, name="code_accuracy"):
-    """Share of the decoded codes that are the teacher's; measured where the teacher is given."""
+    """Share of decoded codes that equal the teacher's; measured if there is a teacher."""
 
     quantities = (
         Quantity(
@@ -23,17 +23,17 @@ class CodeAccuracyConfig(MetricConfig, name="code_accuracy"):
     needs = frozenset({"codes"})
 
     def build(self, setup: Setup) -> CodeAccuracy:
-        """The metric, before any batch."""
+        """Build the metric."""
         return CodeAccuracy()
 
 
 class CodeAccuracy(Metric):
-    """Share of the decoded codes that are the teacher's."""
+    """Share of decoded codes that equal the teacher's."""
 
     reads_pixels = False
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Discard everything seen so far."""
         self.correct = 0
         self.count = 0
 
@@ -54,5 +54,5 @@ class CodeAccuracy(Metric):
         self.count += other.count
 
     def compute(self) -> dict[str, float]:
-        """`code_accuracy` in [0, 1]."""
+        """Return `code_accuracy` in [0, 1]."""
         return {"code_accuracy": ratio(self.correct, self.count, "code_accuracy")}

@@ -1,4 +1,4 @@
-"""How evenly token ids use their codebook."""
+"""Measures how evenly token ids use their codebook."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CodebookUseConfig(MetricConfig, name="codebook_use"):
     needs = frozenset({"ids"})
 
     def build(self, setup: Setup) -> CodebookUse:
-        """The metric, before any batch."""
+        """Build the metric."""
         if setup.codebook_size is None:
             raise ValueError("codebook_use needs the size of the codebook")
         return CodebookUse(setup.codebook_size)
@@ -51,7 +51,7 @@ class CodebookUse(Metric):
         super().__init__()
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Discard everything seen so far."""
         self.counts = torch.zeros(self.codebook_size, dtype=torch.int64)
 
     def update(self, batch: Measured) -> None:
@@ -64,7 +64,7 @@ class CodebookUse(Metric):
         self.counts += other.counts
 
     def compute(self) -> dict[str, float]:
-        """`codebook_usage`, the share of ids that occur, `codebook_entropy` in bits, and its perplexity."""
+        """Return `codebook_usage` (share of ids that occur), `codebook_entropy` in bits, and perplexity."""
         if not self.counts.any():
             raise ValueError("codebook_usage: nothing was seen")
         shares = self.counts[self.counts > 0].double() / self.counts.sum()

@@ -15,12 +15,12 @@ _ROWS_AT_ONCE = 1000
 
 
 class DensityCoverageConfig(MetricConfig, name="density_coverage"):
-    """Density and coverage, which one outlier among the real images cannot raise as it can precision."""
+    """Density and coverage; unlike precision, one outlier among the real images cannot raise them."""
 
     neighbors: int = Field(default=5, ge=1)
-    """The nearest real images that make up the neighborhood of a real image (Section 3.2)."""
+    """Number of nearest real images that define the neighborhood of a real image (Section 3.2)."""
     images: int | None = Field(default=None, ge=2)
-    """At most so many of either, the first ones; the value then depends on the order. None: all."""
+    """Maximum number of images of each set; if set, the first ones are used and their order matters."""
 
     quantities = (
         Quantity(
@@ -39,7 +39,7 @@ class DensityCoverageConfig(MetricConfig, name="density_coverage"):
     needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> DensityCoverage:
-        """The metric, before any batch."""
+        """Build the metric."""
         return DensityCoverage(setup.require_reference(), self.neighbors, self.images)
 
 
@@ -48,8 +48,8 @@ class DensityCoverage(OfFeatures):
 
     Args:
         reference: the real images, more than `neighbors` of them.
-        neighbors: of a neighborhood.
-        images: of either, at most.
+        neighbors: number of neighbors that define a neighborhood.
+        images: maximum number of images of each set.
     """
 
     def __init__(self, reference: Reference, neighbors: int = 5, images: int | None = None) -> None:
@@ -58,7 +58,7 @@ class DensityCoverage(OfFeatures):
 
     @reproducible
     def compute(self) -> dict[str, float]:
-        """`density`, 1 where images lie as densely as real ones do, and `coverage` in [0, 1]."""
+        """Return `density`, which is 1 if images lie as densely as real ones, and `coverage` in [0, 1]."""
         real = self.reference.features[: self.most_images]
         images = self.features[: self.most_images]
         hits, covered = 0, 0

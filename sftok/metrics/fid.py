@@ -1,5 +1,5 @@
-"""FID by torch-fidelity: of reconstructions against their originals (rFID), of samples against real images
-(gFID). Statistics are in float64.
+"""FID by torch-fidelity: for reconstructions against their originals (rFID), and for samples against real
+images (gFID). Statistics are computed in float64.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class RFIDConfig(MetricConfig, name="rfid"):
     needs = frozenset({"features", "originals"})
 
     def build(self, setup: Setup) -> FrechetDistance:
-        """The metric, before any batch."""
+        """Build the metric."""
         return FrechetDistance(setup.require_reference(), "rfid")
 
 
@@ -44,7 +44,7 @@ class GFIDConfig(MetricConfig, name="gfid"):
     needs = frozenset({"features", "reference_set"})
 
     def build(self, setup: Setup) -> FrechetDistance:
-        """The metric, before any batch."""
+        """Build the metric."""
         return FrechetDistance(setup.require_reference(), "gfid")
 
 
@@ -57,14 +57,14 @@ class FrechetDistance(OfFeatures):
 
     @reproducible
     def compute(self) -> dict[str, float]:
-        """The distance."""
+        """Return the distance."""
         return {self.name: frechet_distance(self.features, self.reference)}
 
 
 @reproducible
 def frechet_distance(features: Tensor, reference: Reference) -> float:
-    """FID of features `[N, F]` against the reference."""
-    # Here, because torch-fidelity takes time to load, and planning does not need it.
+    """Return the FID of features `[N, F]` against the reference."""
+    # Imported here because torch-fidelity takes time to load, and planning does not need it.
     from torch_fidelity.metric_fid import KEY_METRIC_FID, fid_statistics_to_metric
 
     mean, covariance = moments(features)

@@ -24,7 +24,7 @@ class InceptionScoreConfig(MetricConfig, name="is"):
     needs = frozenset({"logits"})
 
     def build(self, setup: Setup) -> InceptionScore:
-        """The metric, before any batch."""
+        """Build the metric."""
         return InceptionScore(setup.require_reference())
 
 
@@ -33,13 +33,13 @@ class InceptionScore(OfFeatures):
 
     @reproducible
     def compute(self) -> dict[str, float]:
-        """`is`."""
+        """Return `is`."""
         return {"is": inception_score(self.logits)}
 
 
 def inception_score(logits: Tensor) -> float:
     """exp of the mean divergence of the class predictions from their mean, over all of `logits` `[N, C]`."""
-    # Here, because torch-fidelity takes time to load, and planning does not need it.
+    # Imported here because torch-fidelity takes time to load, and planning does not need it.
     from torch_fidelity.metric_isc import KEY_METRIC_ISC_MEAN, isc_features_to_metric
 
     return isc_features_to_metric(logits, splits=1, shuffle=False)[KEY_METRIC_ISC_MEAN]

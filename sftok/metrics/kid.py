@@ -14,7 +14,7 @@ class KIDConfig(MetricConfig, name="kid"):
     """Kernel inception distance."""
 
     subset_size: int = Field(default=1000, ge=2)
-    """Images in a subset; fewer where there are not as many."""
+    """Number of images in a subset; fewer if there are not enough."""
 
     quantities = (
         Quantity(
@@ -27,7 +27,7 @@ class KIDConfig(MetricConfig, name="kid"):
     needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> KernelDistance:
-        """The metric, before any batch."""
+        """Build the metric."""
         return KernelDistance(setup.require_reference(), self.subset_size)
 
 
@@ -40,7 +40,7 @@ class KernelDistance(OfFeatures):
 
     @reproducible
     def compute(self) -> dict[str, float]:
-        """`kid`."""
+        """Return `kid`."""
         from torch_fidelity.metric_kid import KEY_METRIC_KID_MEAN, kid_features_to_metric
 
         features, reference = self.features, self.reference.features

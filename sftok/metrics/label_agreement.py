@@ -1,4 +1,4 @@
-"""Whether a classifier sees the class of the original in its reconstruction."""
+"""Whether a classifier predicts the same class for a reconstruction as for its original."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sftok.metrics.quantity import Quantity
 
 
 class LabelAgreementConfig(MetricConfig, name="label_agreement"):
-    """Share of the images whose likeliest class is that of the original, right or wrong."""
+    """Share of images whose likeliest class is that of the original, correct or not."""
 
     quantities = (
         Quantity(
@@ -23,7 +23,7 @@ class LabelAgreementConfig(MetricConfig, name="label_agreement"):
     needs = frozenset({"logits", "labels"})
 
     def build(self, setup: Setup) -> LabelAgreement:
-        """The metric, before any batch."""
+        """Build the metric."""
         return LabelAgreement(setup.require_reference().extractor)
 
 
@@ -37,7 +37,7 @@ class LabelAgreement(MeanOverImages):
         self.extractor = extractor
 
     def per_image(self, batch: Measured) -> Tensor:
-        """1 for each image of the same class, `[B]`.
+        """Return 1 for each image of the same class and 0 otherwise, `[B]`.
 
         Raises:
             EvaluationError: the feature space has no logits.

@@ -1,7 +1,7 @@
-"""Linear algebra whose bits do not depend on how many cores a process may use.
+"""Linear algebra whose results do not depend, bit for bit, on the number of available cores.
 
-The caller sets torch's number of threads. NumPy's and SciPy's BLAS use as many as the process sees cores, and
-the order of summation depends on it: FID then differs in the ninth digit.
+The caller sets torch's number of threads. NumPy's and SciPy's BLAS use one thread per visible core, which
+affects the order of summation: FID then differs in the ninth digit.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _Result = TypeVar("_Result")
 
 
 _ROWS_AT_ONCE = 2**15
-"""Converted to float64 at once: all features of ImageNet's training images take 21 GB, and again centered."""
+"""Rows converted to float64 at once; ImageNet's training features take 21 GB, and again when centered."""
 
 
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean `[F]` and covariance `[F, F]` of features `[N, F]` in float64, as torch-fidelity's, in parts."""
+    """Mean `[F]` and covariance `[F, F]` of features `[N, F]`, in parts and float64, as in torch-fidelity."""
     parts = features.split(_ROWS_AT_ONCE)
     mean = np.sum([part.double().numpy().sum(axis=0) for part in parts], axis=0) / len(features)
     covariance = np.zeros((features.shape[1], features.shape[1]))
@@ -34,6 +34,6 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def reproducible(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Run `function` with BLAS on a single thread."""
+    """Decorate `function` to run BLAS on a single thread."""
     limited: Callable[_Arguments, _Result] = threadpool_limits.wrap(limits=1, user_api="blas")(function)
     return limited

@@ -25,7 +25,7 @@ class LPIPSConfig(MetricConfig, name="lpips"):
     needs = frozenset({"images", "originals"})
 
     def build(self, setup: Setup) -> LPIPS:
-        """The metric, before any batch, with its network on the device.
+        """Build the metric, with its network on the device.
 
         Raises:
             PretrainedError: the weights are missing or damaged.
@@ -36,7 +36,7 @@ class LPIPSConfig(MetricConfig, name="lpips"):
         """Load AlexNet's weights.
 
         Raises:
-            PretrainedError: they are missing or damaged.
+            PretrainedError: the weights are missing or damaged.
         """
         lpips_network("alex")
 
@@ -56,7 +56,7 @@ class LPIPS(MeanOverImages):
 
     @torch.no_grad()
     def per_image(self, batch: Measured) -> Tensor:
-        """The distance of each image, `[B]`.
+        """Return the distance of each image, `[B]`.
 
         Raises:
             EvaluationError: the images are too small for the network.
@@ -71,5 +71,5 @@ class LPIPS(MeanOverImages):
 
     @property
     def weights(self) -> Mapping[str, str]:
-        """SHA-256 of the network's weights."""
+        """Return the SHA-256 of the network's weights."""
         return {self.name: content_hash(self.network.state_dict())}

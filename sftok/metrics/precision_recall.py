@@ -16,7 +16,7 @@ class PrecisionRecallConfig(MetricConfig, name="precision_recall"):
     """Precision and recall."""
 
     images: int | None = Field(default=None, ge=2)
-    """At most so many of either, the first ones; the values then depend on the order. None: all."""
+    """Maximum number of images of each set; if set, the first ones are used and their order matters."""
 
     quantities = (
         Quantity(
@@ -35,12 +35,12 @@ class PrecisionRecallConfig(MetricConfig, name="precision_recall"):
     needs = frozenset({"features", "reference_features"})
 
     def build(self, setup: Setup) -> PrecisionRecall:
-        """The metric, before any batch."""
+        """Build the metric."""
         return PrecisionRecall(setup.require_reference(), self.images)
 
 
 class PrecisionRecall(OfFeatures):
-    """Precision and recall against the reference, of at most `images` of either."""
+    """Precision and recall against the reference, with at most `images` images of each set."""
 
     def __init__(self, reference: Reference, images: int | None = None) -> None:
         super().__init__(reference)
@@ -48,7 +48,7 @@ class PrecisionRecall(OfFeatures):
 
     @reproducible
     def compute(self) -> dict[str, float]:
-        """`precision` and `recall` in [0, 1]."""
+        """Return `precision` and `recall` in [0, 1]."""
         from torch_fidelity.metric_prc import prc_features_to_metric
 
         shares = prc_features_to_metric(

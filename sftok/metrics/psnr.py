@@ -1,4 +1,4 @@
-"""PSNR of the luma, averaged over images; identical images count 100 dB."""
+"""PSNR of the luma, averaged over images; identical images count as 100 dB."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class PSNRConfig(MetricConfig, name="psnr"):
     needs = frozenset({"images", "originals"})
 
     def build(self, setup: Setup) -> PSNR:
-        """The metric, before any batch."""
+        """Build the metric."""
         return PSNR()
 
 
@@ -35,7 +35,7 @@ class PSNR(MeanOverImages):
     name = "psnr"
 
     def per_image(self, batch: Measured) -> Tensor:
-        """The ratio of each image, `[B]`."""
+        """Return the ratio of each image, `[B]`."""
         assert batch.images is not None
         assert batch.originals is not None
         error = (luma(batch.images) - luma(batch.originals)).square().mean(dim=(1, 2))

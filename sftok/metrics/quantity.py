@@ -1,4 +1,4 @@
-"""What a number is, for whoever shows or judges it. Importing this module does not load torch."""
+"""Describes a number for readers, tables and verdicts. Importing this module does not load torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from sftok.config import Config
 
 
 class Quantity(Config):
-    """A number that something measures.
+    """A number that is measured.
 
-    What it was measured at (steps, context, class, ...) is never part of its name.
+    The coordinates of a measurement (steps, context, class, ...) are never part of its name.
     """
 
     name: str
@@ -20,13 +20,13 @@ class Quantity(Config):
     """+1: higher is better, -1: lower is better, 0: neither."""
     unit: str = ""
     meaning: str
-    """One phrase for a reader who does not know it."""
+    """A phrase for readers who do not know it."""
     of_features: bool = False
-    """Whether it depends on a feature space, which every such number names."""
+    """Whether it depends on a feature space, which is then named with every such number."""
 
     @property
     def arrow(self) -> str:
-        """The direction as in the paper's tables: `↓` for lower is better."""
+        """The direction as in the paper's tables: `↓` if lower is better."""
         return {1: "↑", -1: "↓", 0: ""}[self.direction]
 
     @property

@@ -1,4 +1,4 @@
-"""The bits that an image takes: as token ids in a code of fixed length, as latents, or as a file."""
+"""The bits per image: of token ids in a fixed-length code, of latents, or of a file."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class RateConfig(MetricConfig, name="rate"):
     needs = frozenset({"bits"})
 
     def build(self, setup: Setup) -> Rate:
-        """The metric, before any batch."""
+        """Build the metric."""
         if setup.pixels is None:
             raise ValueError("rate needs the number of pixels of an image")
         return Rate(setup.pixels)
 
 
 class Rate(Metric):
-    """Mean bits of images of `pixels` pixels."""
+    """Mean bits of images with `pixels` pixels."""
 
     reads_pixels = False
 
@@ -47,7 +47,7 @@ class Rate(Metric):
         super().__init__()
 
     def reset(self) -> None:
-        """Forget everything that was seen."""
+        """Discard everything seen so far."""
         self.bits, self.images = 0.0, 0
 
     def update(self, batch: Measured) -> None:
@@ -62,6 +62,6 @@ class Rate(Metric):
         self.images += other.images
 
     def compute(self) -> dict[str, float]:
-        """Both means."""
+        """Return both means."""
         bits = ratio(self.bits, self.images, "bits_per_image")
         return {"bits_per_image": bits, "bits_per_pixel": bits / self.pixels}

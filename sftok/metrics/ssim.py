@@ -1,7 +1,7 @@
 """SSIM of the luma, averaged over images (Wang et al. 2004).
 
-Gaussian windows of 11 pixels and deviation 1.5 that lie inside the image, as in the release; torchmetrics 1.9
-also averages windows over reflected borders.
+Gaussian windows of 11 pixels and deviation 1.5 lie entirely inside the image, as in the release; torchmetrics
+1.9 also averages windows over reflected borders.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SSIMConfig(MetricConfig, name="ssim"):
     needs = frozenset({"images", "originals"})
 
     def build(self, setup: Setup) -> SSIM:
-        """The metric, before any batch."""
+        """Build the metric."""
         return SSIM()
 
 
@@ -37,7 +37,7 @@ class SSIM(MeanOverImages):
     name = "ssim"
 
     def per_image(self, batch: Measured) -> Tensor:
-        """The similarity of each image, `[B]`.
+        """Return the similarity of each image, `[B]`.
 
         Raises:
             ValueError: the images are smaller than a window.
@@ -47,11 +47,12 @@ class SSIM(MeanOverImages):
         if min(batch.images.shape[-2:]) < _WINDOW:
             raise ValueError(f"ssim needs images of at least {_WINDOW} pixels a side")
         image, original = luma(batch.images), luma(batch.originals)
-        # In float64: differences of nearly equal means, which a GPU's TF32 products would drown.
+        # In float64: these are differences of nearly equal means, which TF32 products on a GPU would swamp.
         image, original = image.double(), original.double()
         moments = torch.stack([image, original, image**2, original**2, image * original])
         rows, columns = (_window_means(side, moments) for side in image.shape[-2:])
-        # As products with band matrices the two passes of the filter are forty times as fast as convolutions.
+        # As products with band matrices, the two passes of the filter are forty times as fast as
+        # convolutions.
         mean, mean_original, square, square_original, product = rows @ moments @ columns.T
         variances = square - mean**2 + square_original - mean_original**2
         covariance = product - mean * mean_original
@@ -61,7 +62,7 @@ class SSIM(MeanOverImages):
 
 
 def _window_means(side: int, like: Tensor) -> Tensor:
-    """The matrix `[side - 10, side]` that takes Gaussian-weighted means of 11 neighbors."""
+    """Return the matrix `[side - 10, side]` that takes Gaussian-weighted means of 11 neighbors."""
     offsets = torch.arange(_WINDOW, dtype=torch.float64) - _WINDOW // 2
     weights = torch.exp(-(offsets**2) / (2 * _SIGMA**2))
     weights /= weights.sum()

@@ -1,1 +1,1 @@
-"""The networks: encoder, decoder, tokenizer and what they are made of."""
+"""The networks: encoder, decoder, tokenizer and their building blocks."""

@@ -1,4 +1,4 @@
-"""Families of networks: what an encoder, a decoder and a backbone are built from.
+"""Families of networks: encoders, decoders and backbones, with the configurations that build them.
 
 A new member is one file: a module, and a configuration that builds it.
 """
@@ -32,7 +32,7 @@ class EncoderConfig(Component, family="encoder", package="sftok.models"):
     """How images become latent tokens."""
 
     def check(self, image_size: int) -> None:
-        """Refuse images that the encoder does not divide evenly.
+        """Reject images that the encoder cannot divide evenly.
 
         Raises:
             ValueError: the image size does not fit.
@@ -46,13 +46,13 @@ class EncoderConfig(Component, family="encoder", package="sftok.models"):
         token_dim: int,
         generator: torch.Generator | None = None,
     ) -> Encoder:
-        """An encoder of square images, with weights drawn from `generator` (None: seed 0)."""
+        """Build an encoder of square images, with weights drawn from `generator` (None: seed 0)."""
 
 
 class Decoder(nn.Module):
     """f_d of the paper: codes, some of them masked, and quantized latent tokens to logits.
 
-    `forward(code_ids, quantized)` takes int64 `[B, N]` in 0..V, V where a code is masked, and
+    `forward(code_ids, quantized)` takes int64 `[B, N]` in 0..V, where V marks a masked code, and
     `[B, K, Dq]`; it returns logits `[B, N, V]`.
     """
 
@@ -64,22 +64,22 @@ class Decoder(nn.Module):
 
     @property
     def mask_id(self) -> int:
-        """The id that stands for an unknown code: V, one past the vocabulary."""
+        """The id of an unknown code: V, one past the vocabulary."""
         return self.vocabulary
 
     def first_pass(self, quantized: Tensor) -> Tensor:
-        """Logits `[B, N, V]` from the tokens `[B, K, Dq]` alone, every code masked: M_1 of 3.2."""
+        """Return logits `[B, N, V]` given the tokens `[B, K, Dq]` alone, every code masked: M_1 of 3.2."""
         masked = torch.full((len(quantized), self.num_codes), self.mask_id, device=quantized.device)
         return self(masked, quantized)
 
     @torch.no_grad()
     def first_prediction(self, quantized: Tensor) -> Tensor:
-        """The most likely codes, int64 `[B, N]`, of the first pass; no gradient flows through it."""
+        """Return the most likely codes, int64 `[B, N]`, of the first pass, without gradient."""
         return self.first_pass(quantized).float().argmax(-1)
 
 
 class DecoderConfig(Component, family="decoder", package="sftok.models"):
-    """How latent tokens and known codes become the distribution of every code."""
+    """How latent tokens and known codes determine the distribution of every code."""
 
     @abstractmethod
     def build(
@@ -90,13 +90,13 @@ class DecoderConfig(Component, family="decoder", package="sftok.models"):
         vocabulary: int,
         generator: torch.Generator | None = None,
     ) -> Decoder:
-        """A decoder with weights drawn from `generator` (None: seed 0)."""
+        """Build a decoder with weights drawn from `generator` (None: seed 0)."""
 
 
 class PixelDecoder(nn.Module):
-    """A grid of codes to images: the codebook, and whatever turns its vectors into pixels.
+    """Maps a grid of codes to images: the codebook, and the network that turns its vectors into pixels.
 
-    A subclass makes pixels in `decode_embeddings`: `[B, C, h, w]` to `[B, 3, H, W]`, not clamped.
+    Subclasses implement `decode_embeddings`: `[B, C, h, w]` to `[B, 3, H, W]`, not clamped.
     """
 
     def __init__(self, config: BackboneConfig, image_size: int) -> None:
@@ -106,17 +106,17 @@ class PixelDecoder(nn.Module):
         self.codebook = nn.Parameter(torch.empty(config.codebook_size, config.code_dim))
 
     def decode_codes(self, codes: Tensor) -> Tensor:
-        """Codes int64 `[B, N]` to images `[B, 3, H, W]`, not clamped."""
+        """Decode codes, int64 `[B, N]`, to images `[B, 3, H, W]`, not clamped."""
         return self.decode_embeddings(self._grid(self.codebook[codes]))
 
     def decode_soft(self, logits: Tensor) -> Tensor:
-        """The expected embeddings under logits `[B, N, V]` to images `[B, 3, H, W]`, not clamped."""
+        """Decode the expected embeddings under logits `[B, N, V]` to images `[B, 3, H, W]`, not clamped."""
         with torch.autocast(logits.device.type, enabled=False):
             embeddings = logits.float().softmax(-1) @ self.codebook
         return self.decode_embeddings(self._grid(embeddings))
 
     def decode_embeddings(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
+        """Decode embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
         raise NotImplementedError
 
     def _grid(self, embeddings: Tensor) -> Tensor:
@@ -128,8 +128,8 @@ class BackboneConfig(Component, family="backbone", package="sftok.models"):
 
     Attributes:
         code_dim: channels of a code, C.
-        codebook_size: codes, V.
-        commitment_cost: weight of the commitment loss when the 2D tokenizer itself is trained.
+        codebook_size: number of codes, V.
+        commitment_cost: weight of the commitment loss if the 2D tokenizer itself is trained.
     """
 
     code_dim: int = Field(default=256, ge=1)
@@ -139,18 +139,18 @@ class BackboneConfig(Component, family="backbone", package="sftok.models"):
     @property
     @abstractmethod
     def factor(self) -> int:
-        """Pixels per side that one code covers."""
+        """Pixels per side covered by one code."""
 
     def code_grid(self, image_size: int) -> int:
-        """Codes per side."""
+        """Return the number of codes per side."""
         return image_size // self.factor
 
     def num_codes(self, image_size: int) -> int:
-        """Codes per image, N."""
+        """Return the number of codes per image, N."""
         return self.code_grid(image_size) ** 2
 
     def check(self, image_size: int) -> None:
-        """Refuse images that codes do not cover evenly.
+        """Reject images that codes do not cover evenly.
 
         Raises:
             ValueError: `image_size` is not a multiple of `factor`.
@@ -162,8 +162,8 @@ class BackboneConfig(Component, family="backbone", package="sftok.models"):
 
     @abstractmethod
     def build_encoder(self, generator: torch.Generator | None = None) -> nn.Module:
-        """Images `[B, 3, H, W]` in [0, 1] to continuous codes `[B, C, h, w]`."""
+        """Build the encoder: images `[B, 3, H, W]` in [0, 1] to continuous codes `[B, C, h, w]`."""
 
     @abstractmethod
     def build_decoder(self, image_size: int, generator: torch.Generator | None = None) -> PixelDecoder:
-        """The codebook and the way back to images of `image_size` pixels per side."""
+        """Build the codebook and the decoder to images of `image_size` pixels per side."""

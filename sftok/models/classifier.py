@@ -17,7 +17,7 @@ from sftok.config import Config
 from sftok.io.weights import DamagedFileError, load_tensors
 
 CONFIG_KEY = "config"
-"""The key of a weight file's metadata that holds the model's configuration as JSON."""
+"""The key of a weight file's metadata under which the model's configuration is stored as JSON."""
 
 
 class ClassifierConfig(Config):
@@ -26,26 +26,26 @@ class ClassifierConfig(Config):
     image_size: int = Field(ge=2)
     num_classes: int = Field(ge=2)
     channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
-    """One per resolution, each half the one before; the last is the width of the features."""
+    """Channels per resolution, each half the previous one; the last is the width of the features."""
 
 
 class Classifier(nn.Module):
-    """Images to class logits."""
+    """Maps images to class logits."""
 
     def __init__(self, config: ClassifierConfig) -> None:
         super().__init__()
         self.config = config
         self.body = convolutions(config.channels)
         self.head = nn.Linear(config.channels[-1], config.num_classes)
-        # The CPU's convolutions work in this layout; any other costs a copy per layer.
+        # The CPU's convolutions use this layout; any other costs a copy per layer.
         self.to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to pooled features `[B, channels[-1]]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to pooled features `[B, channels[-1]]`."""
         return self.body(images.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to logits `[B, num_classes]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to logits `[B, num_classes]`."""
         return self.head(self.features(images))
 
 
@@ -54,7 +54,7 @@ def load_classifier(path: Path) -> Classifier:
 
     Raises:
         DamagedFileError: the file is truncated or altered, or holds no classifier.
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: `path` does not exist.
     """
     weights, metadata = load_tensors(path)
     try:
@@ -69,7 +69,7 @@ def load_classifier(path: Path) -> Classifier:
 
 
 def convolutions(channels: tuple[int, ...]) -> nn.Sequential:
-    """Pairs of 3x3 convolutions from 3 channels to `channels`, each pair at half the resolution before it."""
+    """Build pairs of 3x3 convolutions from 3 channels to `channels`; each pair halves the resolution."""
     layers: list[nn.Module] = []
     for inputs, outputs in pairwise((3, *channels)):
         layers += [*_convolution(inputs, outputs, stride=2), *_convolution(outputs, outputs, stride=1)]

@@ -1,4 +1,4 @@
-"""What the convolutional encoders and decoders have in common: a shape with levels of resolution."""
+"""Shared by convolutional encoders and decoders: a shape with levels of resolution."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ class ConvolutionalShape(Config):
 
     @property
     def factor(self) -> int:
-        """Pixels per side that a latent covers."""
+        """Pixels per side covered by a latent."""
         return 2 ** (len(self.channel_multipliers) - 1)

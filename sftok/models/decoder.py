@@ -1,4 +1,4 @@
-"""The decoder: teacher codes, some of them masked, from the quantized latent tokens (Sections 3.1, 3.2).
+"""The decoder: predicts teacher codes, some of them known, from quantized latent tokens (Sections 3.1, 3.2).
 
 One call predicts the distribution of every code given Z_q and the codes that are already known,
 p(M | Z_q, known codes); iterative decoding (`sftok.decoding`) makes one call per step.
@@ -37,12 +37,12 @@ class ViTDecoderConfig(DecoderConfig, name="vit"):
         vocabulary: int,
         generator: torch.Generator | None = None,
     ) -> ViTDecoder:
-        """A decoder with weights drawn from `generator` (None: seed 0)."""
+        """Build a decoder with weights drawn from `generator` (None: seed 0)."""
         return ViTDecoder(self, num_latent_tokens, token_dim, num_codes, vocabulary, generator)
 
 
 class ViTDecoder(Decoder):
-    """[M; Z_q] through the same blocks; the codes' positions come out as the logits of M hat."""
+    """Processes [M; Z_q] by the same blocks; the outputs at the codes' positions are the logits of M hat."""
 
     config: ViTDecoderConfig
 
@@ -69,10 +69,10 @@ class ViTDecoder(Decoder):
         initialize_transformer(self, generator)
 
     def forward(self, code_ids: Tensor, quantized: Tensor) -> Tensor:
-        """Logits of every code.
+        """Compute logits of every code.
 
         Args:
-            code_ids: int64 `[B, N]` in 0..V, V where the code is masked.
+            code_ids: int64 `[B, N]` in 0..V, where V marks a masked code.
             quantized: `[B, K, Dq]`.
 
         Returns:

@@ -35,14 +35,14 @@ class DinoDiscriminatorConfig(DiscriminatorConfig, name="dino"):
     """Heads on DINO ViT-S/16; the defaults are those of StyleGAN-T, VAR and the release."""
 
     depths: tuple[int, ...] = Field(default=(2, 5, 8, 11), min_length=1)
-    """Blocks of the ViT, from 0, whose output has a head; its input always has one."""
+    """Blocks of the ViT, from 0, whose output has a head; the input of the ViT always has one."""
     kernel_size: int = Field(default=9, ge=1)
     """Size of a head's circular convolution over patches in reading order."""
     norm_batch: int = Field(default=8, ge=1)
-    """Images that are normalized together."""
+    """Number of images that are normalized together."""
 
     def build(self, generator: torch.Generator | None = None) -> Discriminator:
-        """The discriminator, on DINO's published weights."""
+        """Build the discriminator, with DINO's published weights."""
         return DinoDiscriminator(self, dino_vit_small(), generator)
 
     def check_weights(self) -> None:
@@ -50,7 +50,7 @@ class DinoDiscriminatorConfig(DiscriminatorConfig, name="dino"):
         dino_vit_small()
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
-        """DINO's ViT, which sees images of 224 pixels a side."""
+        """Return DINO's ViT, which takes images of 224 pixels a side."""
         return timm_sketch("vit_small_patch16_224", 224)
 
 
@@ -59,8 +59,8 @@ class DinoDiscriminator(Discriminator):
 
     Args:
         config: the heads.
-        network: the ViT under them, as `dino_vit_small` returns it; kept frozen and outside the module tree.
-        generator: source of the initial weights; None is a new one with seed 0.
+        network: the ViT, as returned by `dino_vit_small`; kept frozen and outside the module tree.
+        generator: source of the initial weights; None means a new one with seed 0.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class DinoDiscriminator(Discriminator):
         initialize_heads(self.heads, generator)
 
     def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to logits `[B, levels * patches]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to logits `[B, levels * patches]`."""
         maps = self.features(images, generator)
         return torch.cat([head(each).flatten(1) for head, each in zip(self.heads, maps, strict=True)], dim=1)
 
@@ -95,7 +95,8 @@ class DinoFeatures:
     """Patch tokens of a DINO ViT, before its first block and after some others (StyleGAN-T).
 
     The class token is added to each patch token. Images larger than the input of the ViT are randomly cropped
-    to it with probability 1/2 (one draw per batch), otherwise averaged down; smaller ones are resized
+    to its size with probability 1/2 (one draw per batch), otherwise averaged down; smaller ones are resized
+    bicubically.
     bicubically.
 
     Args:
@@ -111,7 +112,7 @@ class DinoFeatures:
         self.channels = [vit.embed_dim] * (1 + len(self.depths))
 
     def __call__(self, images: Tensor, generator: torch.Generator) -> list[Tensor]:
-        """Images `[B, 3, H, W]` in [0, 1] to maps `[B, C, patches]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to maps `[B, C, patches]`."""
         network = self.network.on(images.device)
         mean = rearrange(images.new_tensor(_IMAGENET_MEAN), "c -> c 1 1")
         deviation = rearrange(images.new_tensor(_IMAGENET_DEVIATION), "c -> c 1 1")
@@ -146,7 +147,7 @@ def dino_vit_small(weights: Path | None = None) -> nn.Module:
     Raises:
         PretrainedError: the weights are missing or damaged.
     """
-    import timm  # here, because it takes seconds that reading a configuration need not spend
+    import timm  # imported here because it takes seconds, which reading a configuration need not spend
 
     with torch.device("meta"):
         network = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0)

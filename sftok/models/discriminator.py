@@ -17,11 +17,11 @@ from sftok.frozen import Frozen
 
 
 class Discriminator(nn.Module, ABC):
-    """Judges images: small heads, which are trained, usually on the features of a frozen network.
+    """Judges images by small trained heads, usually on the features of a frozen network.
 
     Attributes:
-        norm_batch: images that are normalized together; it must divide a process's share of a batch.
-        network: the frozen network, if there is one; results record the hash of its weights.
+        norm_batch: number of images normalized together; it must divide a process's share of a batch.
+        network: the frozen network, if any; results record the hash of its weights.
     """
 
     norm_batch: int = 1
@@ -29,14 +29,14 @@ class Discriminator(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to logits `[B, positions]`; higher means more real."""
+        """Map images `[B, 3, H, W]` in [0, 1] to logits `[B, positions]`; higher means more real."""
 
 
 class DiscriminatorConfig(Component, family="discriminator", package="sftok.models"):
-    """Which discriminator; the paper's is `dino`."""
+    """Selects the discriminator; the paper's is `dino`."""
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor] | None:
-        """Its frozen network without weights and one input for it, to count operations; None without one.
+        """Return its frozen network, if any, without weights, and one input for it, to count operations.
 
         Both are on the meta device. `image_size` is the side of the images in pixels.
         """
@@ -44,10 +44,10 @@ class DiscriminatorConfig(Component, family="discriminator", package="sftok.mode
 
     @abstractmethod
     def build(self, generator: torch.Generator | None = None) -> Discriminator:
-        """The discriminator, on the published weights of its network.
+        """Build the discriminator, with the published weights of its network.
 
         Args:
-            generator: source of the initial weights; None is a new one with seed 0.
+            generator: source of the initial weights; None means a new one with seed 0.
 
         Raises:
             PretrainedError: the weights are missing or damaged.
@@ -65,15 +65,15 @@ class SpectralNorm(nn.Module):
         matrix = weight.detach().flatten(1)
         self.register_buffer("left", F.normalize(torch.randn(len(matrix), generator=generator), dim=0))
         self.register_buffer("right", torch.empty(matrix.shape[1]))
-        for _ in range(15):  # the first estimate; afterwards the weight moves slowly
+        for _ in range(15):  # for the first estimate; afterwards the weight changes slowly
             self._iterate(matrix)
 
     def forward(self, weight: Tensor) -> Tensor:
-        """The normalized weight; its first dimension counts outputs."""
+        """Return the normalized weight; its first dimension counts outputs."""
         matrix = weight.flatten(1)
         if self.training:
             self._iterate(matrix.detach())
-        # Copies: the next pass changes the buffers while this pass's graph may still need them.
+        # Cloned, because the next pass changes the buffers while this pass's graph may still need them.
         return weight / (self.left.clone() @ matrix @ self.right.clone())
 
     @torch.no_grad()
@@ -83,7 +83,7 @@ class SpectralNorm(nn.Module):
 
 
 class LocalBatchNorm(nn.Module):
-    """Batch norm over small groups of a batch, without running statistics, so alike in every mode."""
+    """Batch norm over small groups of a batch, without running statistics, thus identical in every mode."""
 
     def __init__(self, channels: int, group: int) -> None:
         super().__init__()
@@ -92,7 +92,7 @@ class LocalBatchNorm(nn.Module):
         self.bias = nn.Parameter(torch.zeros(channels))
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Normalize `[B, C, ...]` in groups of `group` images, or of a size near it that divides B."""
+        """Normalize `[B, C, ...]` in groups of `group` images, or of a similar size that divides B."""
         groups = math.ceil(len(hidden) / self.group)
         while len(hidden) % groups:
             groups -= 1
@@ -110,12 +110,12 @@ class Residual(nn.Module):
         self.inner = inner
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """Any shape that the inner module keeps."""
+        """Map any shape that the inner module preserves."""
         return (hidden + self.inner(hidden)) * math.sqrt(0.5)
 
 
 def normalized_block(convolution: Any, norm_batch: int) -> nn.Sequential:
-    """The convolution, a local batch norm and a leaky ReLU."""
+    """Build the convolution, a local batch norm and a leaky ReLU."""
     return nn.Sequential(
         convolution, LocalBatchNorm(convolution.out_channels, norm_batch), nn.LeakyReLU(0.2, inplace=True)
     )

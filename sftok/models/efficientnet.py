@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 with its ImageNet weights of 2020, which an installed package embeds."""
+"""EfficientNet-Lite0 with its ImageNet weights of 2020, embedded in an installed package."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from torch.nn.utils.fusion import fuse_conv_bn_weights
 
 
 def load_efficientnet_lite0(path: Path) -> EfficientNet:
-    """timm's network with the weights of `path`, batch norms folded, frozen, in evaluation mode.
+    """Load timm's network with the weights of `path`, batch norms folded, frozen, in evaluation mode.
 
     Raises:
-        Exception: whatever unpickling a damaged file or filling the network with other weights raises.
+        Exception: any error from unpickling a damaged file or loading other weights.
     """
     network = cast(EfficientNet, timm.create_model("tf_efficientnet_lite0", pretrained=False))
     network.load_state_dict(in_order(torch.load(path, map_location="cpu", weights_only=True), network))
@@ -27,10 +27,10 @@ def load_efficientnet_lite0(path: Path) -> EfficientNet:
 
 
 def in_order(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Tensor]:
-    """`weights`, whose modules have other names, under the names of `network`: same order, same shapes.
+    """Rename `weights` to the names of `network`, matching them by order and shape.
 
     Raises:
-        ValueError: they do not match.
+        ValueError: the weights do not match.
     """
     own = network.state_dict()
     if len(own) != len(weights):
@@ -42,7 +42,7 @@ def in_order(weights: Mapping[str, Tensor], network: nn.Module) -> dict[str, Ten
 
 
 def _fold_batch_norm(network: nn.Module) -> None:
-    """Fold every batch norm into the convolution before it: the same function, half the memory traffic."""
+    """Fold every batch norm into the previous convolution: the same function with half the memory traffic."""
     for parent in list(network.modules()):
         convolution: nn.Conv2d | None = None
         for name, child in list(parent.named_children()):

@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0: its embedded weights, its features, and a discriminator on them (Projected GAN's)."""
+"""EfficientNet-Lite0: its embedded weights, its features, and a discriminator on them (Projected GAN)."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ from sftok.models.resizing import resize
 
 
 class ProjectedDiscriminatorConfig(DiscriminatorConfig, name="efficientnet-lite0"):
-    """Heads on EfficientNet-Lite0: those of Projected GAN, but narrower."""
+    """Heads on EfficientNet-Lite0, like those of Projected GAN, but narrower."""
 
     resolution: int = Field(default=64, ge=32)
     """Side in pixels to which images are resized."""
     channels: int = Field(default=64, ge=1)
     """Width of the random projections and of the heads."""
     norm_batch: int = Field(default=8, ge=1)
-    """Images that are normalized together."""
+    """Number of images that are normalized together."""
 
     def build(self, generator: torch.Generator | None = None) -> Discriminator:
-        """The discriminator, on the embedded weights."""
+        """Build the discriminator, with the embedded weights."""
         return ProjectedDiscriminator(self, efficientnet_lite0(), generator)
 
     def check_weights(self) -> None:
-        """Read the file, without loading timm."""
+        """Check the file without loading timm."""
         packaged_weights()
 
     def sketch(self, image_size: int) -> tuple[nn.Module, Tensor]:
-        """The network at its own resolution."""
+        """Return the network at its own resolution."""
         return timm_sketch("tf_efficientnet_lite0", self.resolution)
 
 
 class EfficientNetFeatures:
-    """Maps of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32 of images resized to `resolution`.
+    """Feature maps of EfficientNet-Lite0 at strides 2, 4, 8, 16 and 32, for images resized to `resolution`.
 
     Args:
-        network: as `efficientnet_lite0` returns it; kept frozen.
+        network: as returned by `efficientnet_lite0`; kept frozen.
         resolution: side in pixels to which images are resized, bicubically.
-        levels: which of the five maps, in order.
+        levels: indices of the five maps to return.
     """
 
     def __init__(self, network: nn.Module, resolution: int, levels: Sequence[int] = (0, 1, 2, 3, 4)) -> None:
@@ -57,11 +57,11 @@ class EfficientNetFeatures:
         self._blocks = [int(level["module"].removeprefix("blocks.")) for level in chosen]
 
     def __call__(self, images: Tensor, generator: torch.Generator | None = None) -> list[Tensor]:
-        """Images `[B, 3, H, W]` in [0, 1] to maps `[B, C, h, w]`; nothing is drawn."""
+        """Map images `[B, 3, H, W]` in [0, 1] to maps `[B, C, h, w]`; nothing is drawn."""
         network = self.network.on(images.device)
         side = (self.resolution, self.resolution)
         resized = resize(images, side, "bicubic", align_corners=False, antialias=True)
-        # The CPU's convolutions work in this layout.
+        # The CPU's convolutions use this layout.
         scaled = (resized * 2 - 1).contiguous(memory_format=torch.channels_last)
         hidden = network.bn1(network.conv_stem(scaled))
         maps = []
@@ -80,8 +80,8 @@ class ProjectedDiscriminator(Discriminator):
 
     Args:
         config: the heads.
-        network: as `efficientnet_lite0` returns it; kept frozen and outside the module tree.
-        generator: source of the initial weights and the projections; None is a new one with seed 0.
+        network: as returned by `efficientnet_lite0`; kept frozen and outside the module tree.
+        generator: source of the initial weights and the projections; None means a new one with seed 0.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class ProjectedDiscriminator(Discriminator):
         self.features = EfficientNetFeatures(network, config.resolution, levels=(1, 2, 3, 4))
         self.network = self.features.network
         inner = config.channels
-        # Never trained but checkpointed: a resumed run must have the same projections.
+        # Never trained, but checkpointed, because a resumed run must have the same projections.
         self.channel_mixing = nn.ModuleList(nn.Conv2d(outer, inner, 1) for outer in self.features.channels)
         self.scale_mixing = nn.ModuleList(nn.Conv2d(inner, inner, 1) for _ in self.features.channels)
         levels = len(self.features.channels)
@@ -117,7 +117,7 @@ class ProjectedDiscriminator(Discriminator):
         initialize_heads(self.heads, generator)
 
     def forward(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to logits `[B, positions of all levels]`; nothing is drawn."""
+        """Map images `[B, 3, H, W]` in [0, 1] to logits `[B, positions of all levels]`; nothing is drawn."""
         mixed: Tensor | None = None
         logits = []
         for level, each in reversed(list(enumerate(self.features(images)))):
@@ -130,14 +130,14 @@ class ProjectedDiscriminator(Discriminator):
 
 
 def efficientnet_lite0(weights: Path | None = None) -> nn.Module:
-    """timm's `tf_efficientnet_lite0` with the ImageNet weights that its package embeds, frozen.
+    """Load timm's `tf_efficientnet_lite0` with the ImageNet weights embedded in its package, frozen.
 
     Its batch norms are folded into convolutions; evaluation measures with the same network.
 
     Raises:
         PretrainedError: the package is not installed, or `weights` belong to another network.
     """
-    # Here, because timm takes seconds to load, and reading a configuration needs no network.
+    # Imported here because timm takes seconds to load, and reading a configuration needs no network.
     from sftok.models.efficientnet import load_efficientnet_lite0
 
     path = weights or packaged_weights()

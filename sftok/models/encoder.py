@@ -1,7 +1,7 @@
-"""The encoder: an image and K learned queries through one Vision Transformer (Section 3.1).
+"""The encoder: one Vision Transformer over an image and K learned queries (Section 3.1).
 
-The patches of the image and the queries attend to each other in every block; only the queries leave, as
-the K latent tokens that the quantizer turns into ids.
+The patches of the image and the queries attend to each other in every block; only the queries are returned,
+as the K latent tokens that the quantizer turns into ids.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from sftok.models.layers import check_heads, initialize_transformer, transformer
 class ViTEncoderConfig(EncoderConfig, name="vit"):
     """A Vision Transformer; the default is ViT-B with patches of 16 pixels (Section 4.1).
 
-    `latent_layout` is how latents `[B, K, D]` meet the output projection: "straight" projects each token,
-    "legacy" first reinterprets the memory as `[B, D, K]`, which mixes tokens and channels. The released
-    weights were trained with "legacy" and need it.
+    `latent_layout` determines how latents `[B, K, D]` enter the output projection: "straight" projects each
+    token, "legacy" first reinterprets the memory as `[B, D, K]`, which mixes tokens and channels. The
+    released weights were trained with "legacy" and require it.
     """
 
     patch_size: int = Field(default=16, ge=1)
@@ -37,10 +37,10 @@ class ViTEncoderConfig(EncoderConfig, name="vit"):
         return self
 
     def check(self, image_size: int) -> None:
-        """Refuse images that patches do not cover evenly.
+        """Reject images that cannot be divided into patches.
 
         Raises:
-            ValueError: names both sizes.
+            ValueError: the sizes do not fit; the message names both.
         """
         if image_size % self.patch_size:
             raise ValueError(f"patch_size {self.patch_size} does not divide image_size {image_size}")
@@ -52,12 +52,12 @@ class ViTEncoderConfig(EncoderConfig, name="vit"):
         token_dim: int,
         generator: torch.Generator | None = None,
     ) -> ViTEncoder:
-        """An encoder of square images, with weights drawn from `generator` (None: seed 0)."""
+        """Build an encoder of square images, with weights drawn from `generator` (None: seed 0)."""
         return ViTEncoder(self, image_size, num_latent_tokens, token_dim, generator)
 
 
 class ViTEncoder(Encoder):
-    """Patches and K learned queries through the same blocks; the queries come out as Z_e."""
+    """Processes patches and K learned queries by the same blocks; the outputs at the queries are Z_e."""
 
     config: ViTEncoderConfig
 
@@ -83,10 +83,10 @@ class ViTEncoder(Encoder):
         initialize_transformer(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, K, Dq]`.
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, K, Dq]`.
 
         Raises:
-            ValueError: they are of another size; one with as many patches would go through.
+            ValueError: the size differs; other shapes with as many patches would otherwise be accepted.
         """
         side = self.image_size
         if images.shape[1:] != (3, side, side):

@@ -1,4 +1,4 @@
-"""The pre-norm Vision Transformer block that encoder, decoder and generator share (Section 4.1).
+"""The pre-norm Vision Transformer block shared by encoder, decoder and generator (Section 4.1).
 
 The arithmetic is that of the authors' release: layer norm with epsilon 1e-5, exact GELU, biases everywhere.
 """
@@ -13,14 +13,14 @@ from einops import rearrange
 from torch import Tensor, nn
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""Queries, keys and values `[B, h, L, d]` each, to `[B, h, L, d]`."""
+"""Maps queries, keys and values, `[B, h, L, d]` each, to `[B, h, L, d]`."""
 
 
 def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`.
 
-    On a CPU in bfloat16 the products are written out: the backward pass of torch's fused attention takes
-    half of a training step there, and its "math" form guards against rows without any key, which costs
+    On a CPU in bfloat16 the products are computed explicitly: the backward pass of torch's fused attention
+    takes half of a training step there, and its "math" form guards against rows without any key, which costs
     several passes over the scores; here every row has one. `nox -s benchmarks` shows the ratio.
     """
     if query.device.type != "cpu" or query.dtype != torch.bfloat16:
@@ -28,7 +28,7 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     heads = query.shape[1]
     query, key, value = (rearrange(each, "b h l d -> (b h) l d") for each in (query, key, value))
     scores = torch.bmm(query * query.shape[-1] ** -0.5, key.transpose(1, 2))
-    # Autocast would widen the scores to float32 and back; the kernel sums in float32 either way.
+    # Autocast would convert the scores to float32 and back; the kernel sums in float32 either way.
     with torch.autocast("cpu", enabled=False):
         weights = scores.softmax(-1)
     return rearrange(torch.bmm(weights, value), "(b h) l d -> b h l d", h=heads)
@@ -37,10 +37,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
 def attend_with_dropout(
     query: Tensor, key: Tensor, value: Tensor, rate: float, kept: Tensor | None
 ) -> Tensor:
-    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, a share of `rate` of its weights dropped.
+    """Softmax attention of `[B, h, L, d]` each, to `[B, h, L, d]`, dropping a share `rate` of its weights.
 
-    Torch's fused attention draws from the global state, so the products are written out where something is
-    dropped.
+    Torch's fused attention draws from the global state, so the products are computed explicitly if anything
+    is dropped.
     """
     if kept is None:
         return attend(query, key, value)
@@ -49,7 +49,7 @@ def attend_with_dropout(
 
 
 def drop_out(values: Tensor, rate: float, kept: Tensor | None) -> Tensor:
-    """`values` where `kept`, scaled to keep the mean, else 0; all of them where `kept` is None.
+    """Return `values` where `kept`, scaled to preserve the mean, else 0; everything if `kept` is None.
 
     Torch's own dropout draws from the global state.
     """
@@ -57,7 +57,7 @@ def drop_out(values: Tensor, rate: float, kept: Tensor | None) -> Tensor:
 
 
 def draw_kept(shape: Sequence[int], rate: float, noise: torch.Generator | None) -> Tensor | None:
-    """Bools of `shape`, each false with probability `rate`; None if everything is kept."""
+    """Draw booleans of `shape`, each false with probability `rate`; None if everything is kept."""
     if noise is None or rate == 0:
         return None
     return torch.rand(shape, generator=noise, device=noise.device) >= rate
@@ -78,7 +78,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(width, width)
 
     def forward(self, tokens: Tensor, attend: Attend = attend) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`; `attend` replaces plain softmax attention."""
+        """Map tokens `[B, L, D]` to `[B, L, D]`; `attend` replaces plain softmax attention."""
         query, key, value = rearrange(
             self.qkv(tokens), "b l (three h d) -> three b h l d", three=3, h=self.heads
         )
@@ -95,12 +95,12 @@ class MLP(nn.Module):
         self.fc2 = nn.Linear(hidden, width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[..., D]` to `[..., D]`."""
+        """Map tokens `[..., D]` to `[..., D]`."""
         return self.fc2(F.gelu(self.fc1(tokens)))
 
 
 class TransformerBlock(nn.Module):
-    """Attention and MLP, each behind a layer norm and around a residual."""
+    """Attention and MLP, each after a layer norm and with a residual connection."""
 
     def __init__(self, width: int, heads: int, mlp_ratio: int = 4) -> None:
         super().__init__()
@@ -110,23 +110,23 @@ class TransformerBlock(nn.Module):
         self.mlp = MLP(width, mlp_ratio * width)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`."""
+        """Map tokens `[B, L, D]` to `[B, L, D]`."""
         tokens = tokens + self.attn(self.norm1(tokens))
         return tokens + self.mlp(self.norm2(tokens))
 
 
 def check_heads(width: int, heads: int) -> None:
-    """Refuse heads that do not divide the width.
+    """Reject heads that do not divide the width.
 
     Raises:
-        ValueError: names both.
+        ValueError: the heads do not divide the width; the message names both.
     """
     if width % heads:
         raise ValueError(f"heads {heads} does not divide width {width}")
 
 
 def transformer(width: int, depth: int, heads: int) -> nn.Sequential:
-    """`depth` blocks in a row."""
+    """Build `depth` blocks in sequence."""
     return nn.Sequential(*(TransformerBlock(width, heads) for _ in range(depth)))
 
 
@@ -134,13 +134,13 @@ def initialize_transformer(module: nn.Module, generator: torch.Generator | None 
     """Draw every weight of a ViT-like module in place, as the release does.
 
     Linear, convolution and embedding weights are truncated normal with deviation 0.02, biases zero, norms
-    the identity; the joint projection of attention is Xavier uniform, as torch's own attention has it.
+    the identity; the joint projection of attention is Xavier uniform, as in torch's own attention.
     Parameters that a module owns directly (positions, learned tokens) are normal with deviation
-    `D ** -0.5`, D their last dimension.
+    `D ** -0.5`, where D is their last dimension.
 
     Args:
-        module: changed in place.
-        generator: source of the draws; None is a fresh generator of seed 0, so that a model built without
+        module: the module, which is changed in place.
+        generator: source of the draws; None means a new generator with seed 0, so that a model built without
             one is always the same and the global generator never matters.
     """
     generator = generator or torch.Generator().manual_seed(0)

@@ -1,11 +1,11 @@
-"""The pre-norm Llama block of autoregressive generators: 2D rotary positions, a cache of keys and values.
+"""The pre-norm Llama block of autoregressive generators, with 2D rotary positions and a key-value cache.
 
-The arithmetic is that of LlamaGen's release (arXiv 2406.06525), which Open-MAGVIT2's shares: RMS norm with
+The arithmetic is that of LlamaGen's release (arXiv 2406.06525), which Open-MAGVIT2 shares: RMS norm with
 epsilon 1e-5, SwiGLU, no biases. Positions are those of a class token followed by a grid, row by row.
 
 With the cache, a position is computed from the keys and values of earlier ones instead of from their tokens.
-On a CPU in float32 both give the same bits: a product of 16 rows or more rounds each row as it does in any
-larger product, so shorter queries are padded, and a cache has its full length from the start.
+On a CPU in float32 both give the same bits: a product of 16 rows or more rounds each row as any larger
+product does, so shorter queries are padded, and a cache has its full length from the start.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from torch import Tensor, nn
 from sftok.models.layers import check_heads, draw_kept, drop_out
 
 Kept = tuple[Tensor | None, Tensor | None]
-"""What dropout keeps of the attention's and of the MLP's output; None is everything."""
+"""Dropout masks of the attention's and the MLP's output; None keeps everything."""
 
 ROWS = 16
-"""The fewest rows of a product whose bits do not depend on how many there are. Callers of `LlamaBlock` pass
-as many positions, over all samples; attention, whose products are per sample, sees to it itself."""
+"""Minimum number of rows for which a product's bits do not depend on the number of rows. Callers of
+`LlamaBlock` pass at least this many positions, over all samples; attention, whose products are per sample,
+pads by itself."""
 
 _ANGLE_BASE = 10_000
 _HIDDEN_MULTIPLE = 256
 
 
 def rotary_table(side: int, head_dim: int, device: torch.device | None = None) -> Tensor:
-    """Cosines and sines of every position: float32 `[1 + side^2, head_dim / 2, 2]`.
+    """Return cosines and sines of every position: float32 `[1 + side^2, head_dim / 2, 2]`.
 
-    The first half of the pairs turns with the row, the second with the column. The class token in front has a
-    cosine of 0, too, so that its query and key vanish: a quirk of the release, which its weights rely on.
+    The first half of the pairs rotates with the row, the second with the column. The class token in front has
+    a cosine of 0, too, so that its query and key vanish: a quirk of the release, which its weights rely on.
     """
     quarter = head_dim // 4
     angles = _ANGLE_BASE ** -(torch.arange(quarter, device=device).float() / quarter)
@@ -43,7 +44,7 @@ def rotary_table(side: int, head_dim: int, device: torch.device | None = None) -
 
 
 def rotate(heads: Tensor, table: Tensor) -> Tensor:
-    """Turn neighboring channels of `[B, h, L, d]` by the rows of a rotary table `[L, d / 2, 2]`."""
+    """Rotate neighboring channels of `[B, h, L, d]` by the rows of a rotary table `[L, d / 2, 2]`."""
     even, odd = rearrange(heads.float(), "b h l (c two) -> two b h l c", two=2)
     cosine, sine = table.unbind(-1)
     turned = torch.stack([even * cosine - odd * sine, odd * cosine + even * sine], dim=-1)
@@ -51,14 +52,14 @@ def rotate(heads: Tensor, table: Tensor) -> Tensor:
 
 
 class KeyValueCache:
-    """The keys and values of one block at `length` positions, of which the later ones are still to come."""
+    """The keys and values of one block for up to `length` positions."""
 
     def __init__(self, length: int) -> None:
         self.length = length
         self.entries: Tensor | None = None
 
     def put(self, start: int, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Keep `[B, h, L, d]` each, from position `start` on; returns `[B, h, length, d]` each."""
+        """Store `[B, h, L, d]` each, from position `start` on; returns `[B, h, length, d]` each."""
         if self.entries is None:
             batch, heads, _, channels = key.shape
             self.entries = key.new_zeros(2, batch, heads, self.length, channels)
@@ -69,7 +70,7 @@ class KeyValueCache:
 def attend_to_past(query: Tensor, key: Tensor, value: Tensor, start: int = 0) -> Tensor:
     """Softmax attention in which position `start + i` sees keys 0 to `start + i`.
 
-    Queries `[B, h, L, d]`, keys and values `[B, h, M, d]` to `[B, h, L, d]`.
+    Maps queries `[B, h, L, d]` with keys and values `[B, h, M, d]` to `[B, h, L, d]`.
     """
     length, on_cpu = query.shape[2], query.device.type == "cpu"
     if not on_cpu and length == key.shape[2]:
@@ -95,14 +96,14 @@ class RMSNorm(nn.Module):
         self.epsilon = epsilon
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[..., D]` to `[..., D]`."""
+        """Map tokens `[..., D]` to `[..., D]`."""
         wide = tokens.float()
         scaled = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.epsilon)
         return scaled.to(tokens.dtype) * self.weight
 
 
 class CausalAttention(nn.Module):
-    """Multi-head attention of every token to itself and to those before it."""
+    """Multi-head attention of every token to itself and to earlier ones."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -111,7 +112,7 @@ class CausalAttention(nn.Module):
         self.wo = nn.Linear(width, width, bias=False)
 
     def forward(self, tokens: Tensor, table: Tensor, start: int, cache: KeyValueCache | None) -> Tensor:
-        """Tokens `[B, L, D]` to `[B, L, D]`; see `LlamaBlock`."""
+        """Map tokens `[B, L, D]` to `[B, L, D]`; see `LlamaBlock`."""
         query, key, value = rearrange(
             self.wqkv(tokens), "b l (three h d) -> three b h l d", three=3, h=self.heads
         )
@@ -123,7 +124,7 @@ class CausalAttention(nn.Module):
 
 
 class SwiGLU(nn.Module):
-    """Two linear layers whose hidden channels are gated; hidden width 2/3 of 4D, rounded up to 256."""
+    """Two linear layers with gated hidden channels; width 2/3 of 4D, rounded up to a multiple of 256."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -133,12 +134,12 @@ class SwiGLU(nn.Module):
         self.w2 = nn.Linear(hidden, width, bias=False)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[..., D]` to `[..., D]`."""
+        """Map tokens `[..., D]` to `[..., D]`."""
         return self.w2(F.silu(self.w1(tokens)) * self.w3(tokens))
 
 
 class LlamaBlock(nn.Module):
-    """Causal attention and a gated MLP, each behind an RMS norm and around a residual."""
+    """Causal attention and a gated MLP, each after an RMS norm and with a residual connection."""
 
     def __init__(self, width: int, heads: int, dropout: float = 0.0) -> None:
         super().__init__()
@@ -149,7 +150,7 @@ class LlamaBlock(nn.Module):
         self.feed_forward = SwiGLU(width)
 
     def draw(self, tokens: Tensor, noise: torch.Generator | None) -> Kept:
-        """What dropout keeps of a pass of `tokens` `[B, L, D]`."""
+        """Draw the dropout masks for tokens `[B, L, D]`."""
         of_attended = draw_kept(tokens.shape, self.dropout, noise)
         return of_attended, draw_kept(tokens.shape, self.dropout, noise)
 
@@ -161,14 +162,14 @@ class LlamaBlock(nn.Module):
         start: int = 0,
         cache: KeyValueCache | None = None,
     ) -> Tensor:
-        """Tokens of consecutive positions, `[B, L, D]`, to `[B, L, D]`.
+        """Map tokens of consecutive positions, `[B, L, D]`, to `[B, L, D]`.
 
         Args:
-            tokens: from position `start` on.
+            tokens: tokens from position `start` on.
             table: their rows of the rotary table, `[L, d / 2, 2]`.
             kept: from `draw`; by default nothing is dropped.
             start: their first position; 0 without a cache.
-            cache: of this block, with all earlier positions.
+            cache: the cache of this block, with all earlier positions.
         """
         attended = self.attention(self.attention_norm(tokens), table, start, cache)
         tokens = tokens + drop_out(attended, self.dropout, kept[0])
@@ -176,10 +177,10 @@ class LlamaBlock(nn.Module):
 
 
 def check_rotary(width: int, heads: int) -> None:
-    """Refuse heads that do not divide the width, or into channels that 2D rotary positions cannot turn.
+    """Reject heads that do not divide the width, or whose channels do not allow 2D rotary positions.
 
     Raises:
-        ValueError: names both.
+        ValueError: the sizes do not fit; the message names both.
     """
     check_heads(width, heads)
     if width // heads % 4:

@@ -1,8 +1,8 @@
-"""MaskGIT-VQGAN: the frozen teacher whose codes SFTok learns, and the pixel decoder behind it (Section 3.1).
+"""MaskGIT-VQGAN: the frozen teacher whose codes SFTok learns, with its pixel decoder (Section 3.1).
 
-Its decoder is the pixel prediction head of all stages, fine-tuned in stage 3. Peculiar to this VQGAN, and
-kept for its released weights: no attention, 3x3 convolutions of the blocks without bias, a shortcut that is
-applied to the block's output rather than its input, average pooling down, nearest neighbour up.
+Its decoder is the pixel prediction head of all stages, fine-tuned in stage 3. Its peculiarities, kept for its
+released weights, are no attention, 3x3 convolutions of the blocks without bias, a shortcut that is applied to
+the block's output rather than its input, average pooling down, and nearest neighbor up.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from sftok.quantizers.base import Quantized, commit, nearest, squared_distances
 from sftok.quantizers.optvq import sinkhorn
 
 PIXELS_AT_ONCE = 2**21
-"""Of the images that pass together where no gradient is needed.
+"""Maximum number of pixels processed together if no gradient is needed.
 
-At the released width, the output of the widest layer then takes a gigabyte, and several are alive at once.
+At the released width, the output of the widest layer then takes a gigabyte, and several exist at once.
 """
 
 
@@ -35,16 +35,16 @@ class VQGANConfig(ConvolutionalShape, BackboneConfig, name="maskgit-vqgan"):
     """The shape of a VQGAN; the default is the paper's teacher. Its middle has as many blocks as a level."""
 
     def build_encoder(self, generator: torch.Generator | None = None) -> VQGANEncoder:
-        """The convolutional encoder, with weights drawn from `generator` (None: seed 0)."""
+        """Build the convolutional encoder, with weights drawn from `generator` (None: seed 0)."""
         return VQGANEncoder(self, generator)
 
     def build_decoder(self, image_size: int, generator: torch.Generator | None = None) -> VQGANDecoder:
-        """Codebook and convolutional decoder, with weights drawn from `generator` (None: seed 0)."""
+        """Build codebook and convolutional decoder, with weights drawn from `generator` (None: seed 0)."""
         return VQGANDecoder(self, image_size, generator)
 
 
 class ResidualBlock(nn.Module):
-    """Twice group norm, SiLU and convolution, around a residual."""
+    """Group norm, SiLU and convolution, twice, with a residual connection."""
 
     def __init__(self, inputs: int, outputs: int, norm_groups: int) -> None:
         super().__init__()
@@ -55,15 +55,15 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(outputs, outputs, 1, bias=False) if inputs != outputs else None
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """`[B, inputs, h, w]` to `[B, outputs, h, w]`."""
+        """Map `[B, inputs, h, w]` to `[B, outputs, h, w]`."""
         out = self.conv1(F.silu(self.norm1(hidden)))
         out = self.conv2(F.silu(self.norm2(out)))
-        # The release's quirk: where widths differ, the input is dropped and the shortcut reads the output.
+        # The release's quirk: if widths differ, the input is dropped and the shortcut reads the output.
         return out + (hidden if self.shortcut is None else self.shortcut(out))
 
 
 class VQGANEncoder(nn.Module):
-    """Images to a grid of continuous codes."""
+    """Maps images to a grid of continuous codes."""
 
     def __init__(self, config: VQGANConfig, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -77,7 +77,7 @@ class VQGANEncoder(nn.Module):
         _initialize(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to `[B, C, h, w]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to `[B, C, h, w]`."""
         hidden = self.down[0](self.conv_in(images))
         for level in self.down[1:]:
             hidden = level(F.avg_pool2d(hidden, 2))
@@ -87,7 +87,7 @@ class VQGANEncoder(nn.Module):
 class VQGANDecoder(PixelDecoder):
     """The codebook and the convolutional decoder.
 
-    Levels are numbered as in the encoder, 0 at full resolution, and run from the last to the first.
+    Levels are numbered as in the encoder, 0 at full resolution, and are applied from the last to the first.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class VQGANDecoder(PixelDecoder):
         _initialize(self, generator)
 
     def decode_embeddings(self, embeddings: Tensor) -> Tensor:
-        """Embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
+        """Decode embeddings `[B, C, h, w]` to images `[B, 3, H, W]`, not clamped."""
         if torch.is_grad_enabled():
             return self._convolve(embeddings)
         return torch.cat([self._convolve(part) for part in embeddings.split(images_at_once(self.image_size))])
@@ -118,7 +118,7 @@ class VQGANDecoder(PixelDecoder):
 
 
 class MaskGITVQGANRecord(Config):
-    """What a saved teacher is rebuilt from."""
+    """The record from which a saved teacher is rebuilt."""
 
     image_size: int = Field(ge=1)
     backbone: BackboneConfig
@@ -130,7 +130,7 @@ class MaskGITVQGANRecord(Config):
 
 
 class MaskGITVQGAN(Pretrained):
-    """The whole teacher: encoder, nearest code, pixel decoder."""
+    """The complete teacher: encoder, nearest code, pixel decoder."""
 
     architecture: ClassVar[str] = "maskgit-vqgan"
     record_type: ClassVar[type[Config]] = MaskGITVQGANRecord
@@ -148,7 +148,7 @@ class MaskGITVQGAN(Pretrained):
 
     @classmethod
     def from_config(cls, config: MaskGITVQGANRecord, generator: torch.Generator | None = None) -> Self:
-        """A fresh teacher with weights drawn from `generator` (None: seed 0)."""
+        """Build a teacher with weights drawn from `generator` (None: seed 0)."""
         return cls(config.backbone, config.image_size, generator)
 
     @property
@@ -168,20 +168,20 @@ class MaskGITVQGAN(Pretrained):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`, some at a time."""
+        """Encode images `[B, 3, H, W]` in [0, 1] to teacher codes, int64 `[B, N]`, in chunks."""
         parts = images.split(images_at_once(self.image_size))
         return torch.cat([nearest(self._latents(part), self.pixel_decoder.codebook) for part in parts])
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes int64 `[B, N]` to images `[B, 3, H, W]` in [0, 1]."""
+        """Decode codes, int64 `[B, N]`, to images `[B, 3, H, W]` in [0, 1]."""
         return self.pixel_decoder.decode_codes(codes).clamp(0, 1)
 
     def forward(self, images: Tensor, world: World = SINGLE) -> tuple[Tensor, Quantized]:
         """Reconstruct images `[B, 3, H, W]` to train the teacher itself.
 
-        In training mode codes are assigned by Sinkhorn over the whole batch, so that all are used;
-        otherwise each latent takes its nearest code. `world` is the processes that share the batch.
+        In training mode, codes are assigned by Sinkhorn over the whole batch, so that all are used; otherwise
+        each latent takes its nearest code. `world` is the processes that share the batch.
 
         Returns:
             The reconstruction `[B, 3, H, W]`, not clamped, and the quantization with ids `[B, N]`,
@@ -203,7 +203,7 @@ class MaskGITVQGAN(Pretrained):
 def _spread(latents: Tensor, codebook: Tensor, world: World) -> Tensor:
     everywhere = world.gather(latents)
     distances = squared_distances(everywhere.flatten(0, 1), codebook).clamp_min(0).sqrt()
-    # Nothing bounds these vectors, so differences between codes are measured in their own deviation. A
+    # These vectors are unbounded, so differences between codes are measured relative to their deviation. A
     # latent's mean distance to all codes cancels in the plan and would only blur the scale.
     contrasts = distances - distances.mean(1, keepdim=True)
     plan = sinkhorn(contrasts / contrasts.std().clamp_min(1e-8))
@@ -211,7 +211,7 @@ def _spread(latents: Tensor, codebook: Tensor, world: World) -> Tensor:
 
 
 def images_at_once(image_size: int) -> int:
-    """Images that pass a convolutional network together where no gradient is needed."""
+    """Return how many images a convolutional network processes together if no gradient is needed."""
     return max(1, PIXELS_AT_ONCE // image_size**2)
 
 

@@ -1,7 +1,7 @@
-"""Resizing images whose gradient is deterministic on every device.
+"""Resizes images with a gradient that is deterministic on every device.
 
 PyTorch's GPU kernels for the gradients of bicubic, bilinear and area resizing add in an order that changes
-from run to run. Resizing is linear in each direction, so on a GPU it is written as two matrix products.
+from run to run. Resizing is linear in each direction, so on a GPU it is computed as two matrix products.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def resize(images: Tensor, side: tuple[int, int], mode: str, **options: Any) -> 
 
 
 def resize_by_products(images: Tensor, side: tuple[int, int], mode: str, **options: Any) -> Tensor:
-    """As `resize`, always by matrix products."""
+    """Like `resize`, but always by matrix products."""
     chosen = tuple(sorted(options.items()))
     rows, columns = (
         _matrix(extent, target, mode, chosen, images.device)
@@ -45,7 +45,7 @@ def resize_by_products(images: Tensor, side: tuple[int, int], mode: str, **optio
 def _matrix(
     extent: int, target: int, mode: str, options: tuple[tuple[str, Any], ...], device: torch.device
 ) -> Tensor:
-    """What resizing does to a column of `extent` pixels: `[target, extent]`."""
+    """Return the matrix that resizes a column of `extent` pixels: `[target, extent]`."""
     columns = torch.eye(extent)[None, None]
     resized = F.interpolate(columns, (target, extent), mode=mode, **dict(options))
     return to_device(resized[0, 0], device)

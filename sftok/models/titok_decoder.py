@@ -1,7 +1,7 @@
 """TiTok's decoder: one pass over equal mask tokens, and the heads that turn its patches into images.
 
 Two heads were released. `CodesHead` (B64, L32) predicts the teacher's codes and feeds their expected
-embeddings to the VQGAN's pixel decoder; `PixelsHead` (BL64 and later) predicts each patch's pixels itself.
+embeddings to the VQGAN's pixel decoder; `PixelsHead` (BL64 and later) predicts each patch's pixels directly.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ class CodesHeadConfig(Config):
     pixel_decoder: BackboneConfig
 
     def grid(self, image_size: int) -> int:
-        """Patches per side.
+        """Return the number of patches per side.
 
         Raises:
-            ValueError: they do not cover the image evenly.
+            ValueError: patches do not cover the image evenly.
         """
         self.pixel_decoder.check(image_size)
         return self.pixel_decoder.code_grid(image_size)
@@ -55,10 +55,10 @@ class PixelsHeadConfig(Config):
     patch_size: int = Field(ge=1)
 
     def grid(self, image_size: int) -> int:
-        """Patches per side.
+        """Return the number of patches per side.
 
         Raises:
-            ValueError: they do not cover the image evenly.
+            ValueError: patches do not cover the image evenly.
         """
         if image_size % self.patch_size:
             raise ValueError(f"patch_size {self.patch_size} does not divide image_size {image_size}")
@@ -69,7 +69,7 @@ HeadConfig = Annotated[CodesHeadConfig | PixelsHeadConfig, Field(discriminator="
 
 
 class TiTokDecoder(nn.Module):
-    """Quantized latent tokens to one vector per patch, read off equal mask tokens that differ by position."""
+    """Maps quantized latent tokens to one vector per patch, using mask tokens that differ in position."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class TiTokDecoder(nn.Module):
         initialize_transformer(self, generator)
 
     def forward(self, quantized: Tensor) -> Tensor:
-        """Quantized latents `[B, K, Dq]` to patches `[B, N, D]`."""
+        """Map quantized latents `[B, K, Dq]` to patches `[B, N, D]`."""
         masks = repeat(self.mask_token, "one d -> (n one) d", n=self.num_patches)
         patches = torch.cat([self.class_token, masks]) + self.patch_positions
         patches = repeat(patches, "n d -> b n d", b=quantized.shape[0])
@@ -103,7 +103,7 @@ class TiTokDecoder(nn.Module):
 
 
 class CodesHead(nn.Module):
-    """Patches to logits of a VQGAN's codes, to their expected embeddings, to pixels."""
+    """Maps patches to logits of a VQGAN's codes, to their expected embeddings, to pixels."""
 
     def __init__(
         self,
@@ -123,12 +123,12 @@ class CodesHead(nn.Module):
         self.pixel_decoder = config.pixel_decoder.build_decoder(image_size, generator)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
+        """Map patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
         return self.pixel_decoder.decode_soft(self.to_logits(patches))
 
 
 class PixelsHead(nn.Module):
-    """Patches to their pixels, and one convolution across the seams."""
+    """Maps patches to their pixels, and applies one convolution across the seams."""
 
     def __init__(
         self,
@@ -144,7 +144,7 @@ class PixelsHead(nn.Module):
         initialize_transformer(self, generator)
 
     def forward(self, patches: Tensor) -> Tensor:
-        """Patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
+        """Map patches `[B, N, D]` to images `[B, 3, H, W]`, not clamped."""
         size = self.config.patch_size
         pixels = rearrange(
             self.to_pixels(patches),

@@ -1,4 +1,4 @@
-"""The interface of every quantizer: latents in, ids and straight-through vectors out."""
+"""The interface of quantizers: they map latents to ids and straight-through vectors."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from sftok.distributed import SINGLE, World
 
 @dataclass(frozen=True)
 class Quantized:
-    """The outcome of one quantization.
+    """The result of one quantization.
 
     Attributes:
         ids: int64 `[B, K]`.
         quantized: `[B, N, Dq]`; its value is the chosen code, its gradient goes to the latents.
-        loss: scalar, the sum of all that the quantizer trains on.
+        loss: scalar, the sum of all losses that train the quantizer.
         commitment_loss: scalar that pulls latents to their codes, already times the commitment cost.
-        codebook_loss: scalar that pulls codes to their latents, already times the codebook cost (0 where no
+        codebook_loss: scalar that pulls codes to their latents, already times the codebook cost (0 if no
             gradient trains the codes).
     """
 
@@ -38,7 +38,7 @@ class Quantized:
 
 
 class Quantizer(Protocol):
-    """A codebook with an assignment: `forward` may assign differently in training mode, `assign` never.
+    """A codebook with an assignment; `forward` may assign differently in training mode, `assign` never does.
 
     Ids are flat: K is N, the number of latents, unless a latent has several ids or a scale has its own
     (`QuantizerConfig.ids_per_image`).
@@ -55,24 +55,24 @@ class Quantizer(Protocol):
     ) -> Quantized:
         """Quantize latents `[B, N, Dq]`.
 
-        `generator` feeds a quantizer that draws; `world` is for one that looks at the whole batch, which
-        several processes may share.
+        `generator` is the source of a quantizer's draws; `world` is used by quantizers that depend on the
+        whole batch, which several processes may share.
         """
 
     def assign(self, latents: Tensor) -> Tensor:
-        """The ids of latents: `[B, N, Dq]` to int64 `[B, K]`, each image by itself."""
+        """Return the ids of latents, `[B, N, Dq]` to int64 `[B, K]`; images do not interact."""
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The quantized latents of ids: int64 `[B, K]` to `[B, N, Dq]`."""
+        """Return the quantized latents of ids: int64 `[B, K]` to `[B, N, Dq]`."""
 
 
 class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers"):
-    """How latents become ids. A member has `codebook_size`, as a field or as a property."""
+    """How latents become ids. Each member has `codebook_size`, as a field or as a property."""
 
     zero_is_a_code: ClassVar[bool] = False
-    """Whether the zero vector can be a code; tail drop marks missing tokens by it."""
+    """Whether the zero vector can be a code; tail drop uses it to mark missing tokens."""
     continuous: ClassVar[bool] = False
-    """Whether latents are kept as they are: then there are no ids, and latents stand in their place."""
+    """Whether latents are kept unchanged and take the place of ids."""
 
     if TYPE_CHECKING:  # a property here would shadow the field of a member
 
@@ -82,19 +82,19 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
 
     @property
     def follows_batches(self) -> bool:
-        """Whether every training batch changes its state, so that an update must be a single batch."""
+        """Whether every training batch changes its state, so that each update must be a single batch."""
         return False
 
     def ids_per_image(self, num_latents: int) -> int:
-        """Ids of an image with `num_latents` latents, K: more than latents for one with depth or chunks."""
+        """Return the number of ids, K, for `num_latents` latents; it is larger with depth or chunks."""
         return num_latents
 
     def encoder_dim(self, token_dim: int) -> int:
-        """Channels that the encoder gives for a latent of `token_dim` channels."""
+        """Return the encoder's output channels for a latent of `token_dim` channels."""
         return token_dim
 
     def check(self, token_dim: int, num_latents: int) -> None:
-        """Refuse latents that the codebook does not suit.
+        """Reject latents that do not suit the codebook.
 
         Raises:
             ValueError: `num_latents` latents of `token_dim` channels do not fit.
@@ -102,17 +102,17 @@ class QuantizerConfig(Component, family="quantizer", package="sftok.quantizers")
 
     @abstractmethod
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Quantizer:
-        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0).
+        """Build a quantizer of `token_dim` channels, with weights from `generator` (None: seed 0).
 
-        A model with it is saved together with the quantizer's `config`, which is this configuration.
+        A model is saved together with its quantizer's `config`, which is this configuration.
         """
 
 
 def config_of(quantizer: Quantizer) -> QuantizerConfig:
-    """The configuration that a quantizer was built from, which is saved with a model.
+    """Return the configuration from which a quantizer was built and which is saved with a model.
 
     Raises:
-        ConfigError: it has no `config`.
+        ConfigError: the quantizer has no `config`.
     """
     config = getattr(quantizer, "config", None)
     if not isinstance(config, QuantizerConfig):
@@ -123,10 +123,10 @@ def config_of(quantizer: Quantizer) -> QuantizerConfig:
 
 
 def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:
-    """Refuse ids that no encoder makes: fewer would be broadcast, negative ones would count from the end.
+    """Reject ids that no encoder produces: too few would be broadcast, negative ones count from the end.
 
     Raises:
-        ValueError: they are not `[B, K]`, or out of range.
+        ValueError: the ids are not `[B, K]`, or out of range.
     """
     if ids.ndim != 2 or ids.shape[1] != num_tokens:
         raise ValueError(f"ids of shape {list(ids.shape)}: this tokenizer has {num_tokens} for each image")
@@ -137,15 +137,15 @@ def check_ids(ids: Tensor, num_tokens: int, codebook_size: int) -> None:
 def commit(
     latents: Tensor, codes: Tensor, ids: Tensor, commitment_cost: float, codebook_cost: float = 1.0
 ) -> Quantized:
-    """Losses and straight-through estimator for latents and the codes chosen for them.
+    """Compute losses and straight-through estimates for latents and their chosen codes.
 
     Both losses are mean squared errors over every element (VQ-VAE); the estimator copies the gradient of
     the codes to the latents.
 
     Args:
-        latents: `[..., D]`, as they were compared with the codes (normalized, if the codes are).
+        latents: `[..., D]`, in the form that was compared with the codes (normalized if the codes are).
         codes: `[..., D]`, differentiable with respect to the codebook.
-        ids: int64, kept as they are.
+        ids: int64, returned unchanged.
         commitment_cost: weight of the commitment loss.
         codebook_cost: weight of the codebook loss.
     """
@@ -161,22 +161,22 @@ def commit(
 
 
 def kept(latents: Tensor, loss: Tensor) -> Quantized:
-    """The outcome where latents `[B, N, D]` are not quantized; ids are `[B, 0]`."""
+    """Return the result for latents `[B, N, D]` that are not quantized; ids are `[B, 0]`."""
     none = torch.empty(len(latents), 0, dtype=torch.int64, device=latents.device)
     zero = torch.zeros_like(loss)
     return Quantized(ids=none, quantized=latents, loss=loss, commitment_loss=zero, codebook_loss=zero)
 
 
 def straight_through(latents: Tensor, codes: Tensor) -> Tensor:
-    """The value of `codes` with the gradient of `latents`."""
+    """Return the value of `codes` with the gradient of `latents`."""
     return latents + (codes - latents).detach()
 
 
 @torch.no_grad()
 def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
-    """Squared Euclidean distances of `[n, D]` to `[V, D]`: float32 `[n, V]`, also under autocast.
+    """Squared Euclidean distances of `[n, D]` to `[V, D]`: float32 `[n, V]`, even under autocast.
 
-    Never in TF32: its ten bits are too few for a difference of large products.
+    TF32 is never used: its ten bits are too few for a difference of large products.
     """
     with torch.autocast(latents.device.type, enabled=False), without_tf32(latents.device):
         latents, codebook = latents.float(), codebook.float()
@@ -186,7 +186,7 @@ def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def without_tf32(device: torch.device) -> Iterator[None]:
-    """Products of matrices in full float32 precision on `device`."""
+    """Compute matrix products in full float32 precision on `device`."""
     if device.type != "cuda":
         yield
         return
@@ -200,5 +200,5 @@ def without_tf32(device: torch.device) -> Iterator[None]:
 
 @torch.no_grad()
 def nearest(latents: Tensor, codebook: Tensor) -> Tensor:
-    """Index of the code with the smallest Euclidean distance: `[..., D]` and `[V, D]` to int64 `[...]`."""
+    """Return the index of the nearest code (Euclidean): `[..., D]` and `[V, D]` to int64 `[...]`."""
     return squared_distances(latents.flatten(0, -2), codebook).argmin(1).view(latents.shape[:-1])

@@ -1,7 +1,7 @@
-"""The entropy loss of lookup-free quantization and LlamaGen, in both forms that public code has.
+"""The entropy loss of lookup-free quantization and LlamaGen, in the two forms of public code.
 
-Each latent has a distribution over all codes. Its own entropy should be small: the latent is sure of its
-code. The entropy of the batch's mean distribution should be large: all codes are used.
+Each latent has a distribution over all codes. Its entropy should be small, so that the latent is certain of
+its code. The entropy of the batch's mean distribution should be large, so that all codes are used.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor
 from sftok.distributed import SINGLE, World
 
 EntropyForm = Literal["added", "clamped"]
-"""Where the logarithm is kept finite.
+"""How the logarithm is kept finite.
 
-added: a latent's entropy is exact, the batch's has log(p + 1e-5) (Open-MAGVIT2, LlamaGen).
-clamped: both have log(max(p, 1e-5)) (MaskBit, vector-quantize-pytorch).
+added: a latent's entropy is exact, the batch's uses log(p + 1e-5) (Open-MAGVIT2, LlamaGen).
+clamped: both use log(max(p, 1e-5)) (MaskBit, vector-quantize-pytorch).
 """
 
 _EPSILON = 1e-5
@@ -26,15 +26,15 @@ _EPSILON = 1e-5
 def code_entropies(
     logits: Tensor, form: EntropyForm = "added", world: World = SINGLE
 ) -> tuple[Tensor, Tensor]:
-    """Entropies of the distributions of n latents over V codes, in nats.
+    """Compute entropies of the distributions of n latents over V codes, in nats.
 
     Args:
         logits: `[n, V]`, already divided by the temperature.
-        form: where the logarithm is kept finite.
+        form: how the logarithm is kept finite.
         world: the processes that share the batch.
 
     Returns:
-        The mean entropy of a latent's distribution, and the entropy of the mean distribution of the batch.
+        The mean entropy of a latent's distribution, and the entropy of the batch's mean distribution.
     """
     probabilities = logits.softmax(1)
     mean = world.mean(probabilities.mean(0))

@@ -1,8 +1,8 @@
-"""FSQ: finite scalar quantization, each channel rounded to one of a few levels (arXiv 2309.15505).
+"""FSQ: finite scalar quantization rounds each channel to one of a few levels (arXiv 2309.15505).
 
 The codebook is implicit: every combination of levels is a code. Nothing is learned and there is no loss. As
-in the authors' code and COSMOS, tanh bounds the latents, which are shifted where the number of levels is
-even, and gradients pass straight through the rounding.
+in the authors' code and COSMOS, tanh bounds the latents, which are shifted if the number of levels is even,
+and gradients pass straight through the rounding.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, QuantizerConfig
 
 _MARGIN = 1e-3
-"""The bound reaches a little beyond the outermost levels, so that these can be reached."""
+"""The bound extends slightly beyond the outermost levels, so that these can be reached."""
 
 
 class FSQConfig(QuantizerConfig, name="fsq"):
-    """The number of levels of each channel; the latents have as many channels."""
+    """The number of levels of each channel; latents have as many channels as there are entries."""
 
     zero_is_a_code: ClassVar[bool] = True
 
@@ -41,7 +41,7 @@ class FSQConfig(QuantizerConfig, name="fsq"):
         return math.prod(self.levels)
 
     def check(self, token_dim: int, num_latents: int) -> None:
-        """Refuse latents whose channels are not as many as the levels."""
+        """Reject latents with a different number of channels."""
         if len(self.levels) != token_dim:
             raise ValueError(
                 f"fsq: {len(self.levels)} levels for latents of {token_dim} channels; set token_dim to "
@@ -49,7 +49,7 @@ class FSQConfig(QuantizerConfig, name="fsq"):
             )
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> FSQ:
-        """The quantizer; nothing is drawn, as it has no weights."""
+        """Build the quantizer; nothing is drawn, since it has no weights."""
         return FSQ(self)
 
 
@@ -73,7 +73,7 @@ class FSQ(nn.Module):
         return self.config.codebook_size
 
     def codebook(self) -> Tensor:
-        """All codes, `[V, Dq]`, in the order of their ids."""
+        """Return all codes, `[V, Dq]`, in the order of their ids."""
         return self.lookup(torch.arange(self.codebook_size, device=self.levels.device).unsqueeze(0))[0]
 
     def forward(
@@ -87,19 +87,19 @@ class FSQ(nn.Module):
             return Quantized(self._ids(bounded.round()), rounded / self._half, zero, zero, zero)
 
     def bound(self, latents: Tensor) -> Tensor:
-        """Latents `[..., Dq]` within the levels of their channels, before rounding."""
+        """Bound latents `[..., Dq]` to the levels of their channels, before rounding."""
         reach = (self.levels - 1) * (1 + _MARGIN) / 2
         offset = torch.where(self.levels % 2 == 0, 0.5, 0.0)
         return (latents + (offset / reach).atanh()).tanh() * reach - offset
 
     @torch.no_grad()
     def assign(self, latents: Tensor) -> Tensor:
-        """The id of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
+        """Return the id of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
         with torch.autocast(latents.device.type, enabled=False):
             return self._ids(self.bound(latents.float()).round())
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The code of each id: int64 `[B, K]` to float32 `[B, K, Dq]` in [-1, 1]."""
+        """Return the code of each id: int64 `[B, K]` to float32 `[B, K, Dq]` in [-1, 1]."""
         digits = ids.unsqueeze(-1) // self.basis % self.levels
         return (digits - self._half).float() / self._half
 
@@ -108,5 +108,5 @@ class FSQ(nn.Module):
         return self.levels // 2
 
     def _ids(self, rounded: Tensor) -> Tensor:
-        # The first channel changes fastest.
+        # The first channel varies fastest.
         return ((rounded.long() + self._half) * self.basis).sum(-1)

@@ -1,6 +1,6 @@
-"""No quantization: a Gaussian for each latent, pulled towards the standard normal (the VAE of LDM-4).
+"""No quantization: each latent is a Gaussian, pulled towards the standard normal (the VAE of LDM-4).
 
-The encoder gives a mean and a log variance for every number of a latent. Training decodes a sample;
+The encoder outputs a mean and a log variance for every number of a latent. Training decodes a sample;
 evaluation and generators use the mean.
 """
 
@@ -33,20 +33,20 @@ class GaussianConfig(QuantizerConfig, name="gaussian"):
 
     @property
     def codebook_size(self) -> int:
-        """0: there are no codes."""
+        """Return 0, since there are no codes."""
         return 0
 
     def encoder_dim(self, token_dim: int) -> int:
-        """A mean and a log variance for each of `token_dim` channels."""
+        """Return twice `token_dim`: a mean and a log variance for each channel."""
         return 2 * token_dim
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Gaussian:
-        """Nothing to draw."""
+        """Build the quantizer; nothing is drawn."""
         return Gaussian(self)
 
 
 class Gaussian(nn.Module):
-    """Moments in, a sample of the latents out."""
+    """Maps moments to a sample of the latents."""
 
     def __init__(self, config: GaussianConfig) -> None:
         super().__init__()
@@ -56,10 +56,10 @@ class Gaussian(nn.Module):
     def forward(
         self, moments: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """A sample of moments `[B, N, 2D]`; without a generator, the mean.
+        """Draw a sample given moments `[B, N, 2D]`; without a generator, return the mean.
 
         Raises:
-            RuntimeError: in training mode without a generator.
+            RuntimeError: there is no generator in training mode.
         """
         mean, log_variance = self.moments(moments)
         latents = mean
@@ -73,19 +73,19 @@ class Gaussian(nn.Module):
 
     @staticmethod
     def moments(moments: Tensor) -> tuple[Tensor, Tensor]:
-        """`[B, N, 2D]` to mean and log variance, `[B, N, D]` each."""
+        """Split `[B, N, 2D]` into mean and log variance, `[B, N, D]` each."""
         mean, log_variance = moments.chunk(2, -1)
         return mean, log_variance.clamp(*LOG_VARIANCES)
 
     @staticmethod
     def divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
-        """KL(N(mean, variance) || N(0, 1)) of each number, `[B, N, D]`."""
+        """Return KL(N(mean, variance) || N(0, 1)) of each number, `[B, N, D]`."""
         return (mean.square() + log_variance.exp() - 1 - log_variance) / 2
 
     def assign(self, moments: Tensor) -> Tensor:
-        """The mean `[B, N, D]` of moments `[B, N, 2D]`, in place of ids."""
+        """Return the mean `[B, N, D]` of moments `[B, N, 2D]`, in place of ids."""
         return moments.chunk(2, -1)[0]
 
     def lookup(self, latents: Tensor) -> Tensor:
-        """Latents `[B, N, D]` as they are."""
+        """Return latents `[B, N, D]` unchanged."""
         return latents

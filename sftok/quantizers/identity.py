@@ -1,4 +1,4 @@
-"""No quantization: the latents of a deterministic autoencoder, as they are (DC-AE)."""
+"""No quantization: the unchanged latents of a deterministic autoencoder (DC-AE)."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class IdentityConfig(QuantizerConfig, name="identity"):
 
     @property
     def codebook_size(self) -> int:
-        """0: there are no codes."""
+        """Return 0, since there are no codes."""
         return 0
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Identity:
-        """Nothing to draw."""
+        """Build the quantizer; nothing is drawn."""
         return Identity(self)
 
 
 class Identity(nn.Module):
-    """Latents in, latents out."""
+    """Returns latents unchanged."""
 
     def __init__(self, config: IdentityConfig) -> None:
         super().__init__()
@@ -37,13 +37,13 @@ class Identity(nn.Module):
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Latents `[B, N, D]` as they are, without a loss."""
+        """Return latents `[B, N, D]` unchanged, without a loss."""
         return kept(latents, latents.new_zeros(()))
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Latents `[B, N, D]` as they are, in place of ids."""
+        """Return latents `[B, N, D]` unchanged, in place of ids."""
         return latents
 
     def lookup(self, latents: Tensor) -> Tensor:
-        """Latents `[B, N, D]` as they are."""
+        """Return latents `[B, N, D]` unchanged."""
         return latents

@@ -1,4 +1,4 @@
-"""Vector quantization that belongs to the decoder: latents stay continuous until they are decoded.
+"""Vector quantization as a part of the decoder: latents stay continuous until they are decoded.
 
 The published LDM-4 for ImageNet has such an autoencoder (arXiv 2112.10752, Section 3.1): its generator learns
 latents before quantization.
@@ -16,7 +16,7 @@ from sftok.quantizers.vq import VQ, VQConfig
 
 
 class LateVQConfig(VQConfig, name="late-vq"):
-    """Codes that only the decoder knows; the defaults are LDM-4's, whose loss is that of taming's VQGAN."""
+    """Codes used only by the decoder; the defaults are LDM-4's, whose loss is that of taming's VQGAN."""
 
     continuous: ClassVar[bool] = True
 
@@ -25,17 +25,17 @@ class LateVQConfig(VQConfig, name="late-vq"):
     use_l2_norm: bool = False
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> LateVQ:
-        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        """Build a quantizer of `token_dim` channels, with weights from `generator` (None: seed 0)."""
         return LateVQ(self, token_dim, generator)
 
 
 class LateVQ(VQ):
-    """Trained as any codebook is."""
+    """Trained like any other codebook."""
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Latents `[B, N, D]` as they are, in place of ids."""
+        """Return latents `[B, N, D]` unchanged, in place of ids."""
         return latents
 
     def lookup(self, latents: Tensor) -> Tensor:
-        """The codes nearest to latents, `[B, N, D]` both."""
+        """Return the codes nearest to latents, both `[B, N, D]`."""
         return super().lookup(super().assign(latents))

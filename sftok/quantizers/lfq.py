@@ -1,8 +1,8 @@
-"""LFQ: lookup-free quantization, the sign of each channel is a bit (MAGVIT-v2, arXiv 2310.05737).
+"""LFQ: lookup-free quantization, in which the sign of each channel is a bit (MAGVIT-v2, arXiv 2310.05737).
 
-The codebook is implicit: every combination of signs is a code. Nothing is learned; in training an entropy
-loss keeps latents sure of their code and all codes in use. The defaults are Open-MAGVIT2's. MaskBit has
-12 bits, `entropy_form="clamped"`, `entropy_weight=0.02` and `entropy_boost=2`.
+The codebook is implicit: every combination of signs is a code. Nothing is learned; in training, an entropy
+loss makes latents certain of their code and keeps all codes in use. The defaults are Open-MAGVIT2's. MaskBit
+uses 12 bits, `entropy_form="clamped"`, `entropy_weight=0.02` and `entropy_boost=2`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sftok.quantizers.entropy import EntropyForm, code_entropies
 
 
 class LFQConfig(QuantizerConfig, name="lfq"):
-    """One bit for each channel of the latents, `2 ** bits` codes.
+    """One bit per channel of the latents, hence `2 ** bits` codes.
 
     Attributes:
         bits: channels of a latent. The entropy loss computes `2 ** bits` probabilities for every latent.
@@ -26,8 +26,8 @@ class LFQConfig(QuantizerConfig, name="lfq"):
         entropy_weight: weight of the entropy loss, which is the weighted difference of both entropies.
         sample_entropy_weight: weight of the mean entropy of a latent, which training lowers.
         batch_entropy_weight: weight of the entropy of the whole batch, which training raises.
-        entropy_temperature: divides the logits that the entropies are computed from.
-        entropy_form: where the logarithm is kept finite.
+        entropy_temperature: divides the logits from which the entropies are computed.
+        entropy_form: how the logarithm is kept finite.
         entropy_boost: the entropy loss starts at `1 + entropy_boost` times its weight.
         boost_steps: training batches over which the boost falls linearly to zero.
     """
@@ -49,18 +49,18 @@ class LFQConfig(QuantizerConfig, name="lfq"):
 
     @property
     def follows_batches(self) -> bool:
-        """Whether it counts batches, for the boost."""
+        """Whether batches are counted for the boost."""
         return self.entropy_boost > 0
 
     def check(self, token_dim: int, num_latents: int) -> None:
-        """Refuse latents whose channels are not as many as the bits."""
+        """Reject latents with a different number of channels."""
         if self.bits != token_dim:
             raise ValueError(
                 f"lfq: {self.bits} bits for latents of {token_dim} channels; set bits to {token_dim}"
             )
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> LFQ:
-        """The quantizer; nothing is drawn, as it has no weights."""
+        """Build the quantizer; nothing is drawn, since it has no weights."""
         return LFQ(self)
 
 
@@ -68,9 +68,9 @@ class LFQ(nn.Module):
     """Signs of latents, as -1 and 1; the first channel is the least significant bit, and 0 counts as -1."""
 
     batches: Tensor
-    """Training batches so far, which decide the boost; saved with the weights, so that runs resume.
+    """Training batches so far, which determine the boost; saved with the weights, so that runs resume.
 
-    A float, because the averaged weights are floats."""
+    Stored as a float, because the averaged weights are floats."""
 
     def __init__(self, config: LFQConfig) -> None:
         super().__init__()
@@ -83,13 +83,13 @@ class LFQ(nn.Module):
         return self.config.codebook_size
 
     def codebook(self) -> Tensor:
-        """All codes, `[V, Dq]` of -1 and 1, in the order of their ids."""
+        """Return all codes, `[V, Dq]` of -1 and 1, in the order of their ids."""
         return self.lookup(torch.arange(self.codebook_size, device=self.batches.device).unsqueeze(0))[0]
 
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Quantize latents `[B, N, Dq]`; in training, with the entropy loss of the whole batch."""
+        """Quantize latents `[B, N, Dq]`; training adds the entropy loss of the whole batch."""
         with torch.autocast(latents.device.type, enabled=False):
             latents = latents.float()
             ids = self.assign(latents)
@@ -103,11 +103,11 @@ class LFQ(nn.Module):
 
     @torch.no_grad()
     def assign(self, latents: Tensor) -> Tensor:
-        """The id of each latent: `[B, N, Dq]` to int64 `[B, N]`."""
+        """Return the id of each latent: `[B, N, Dq]` to int64 `[B, N]`."""
         return ((latents > 0).long() << self._places(latents.device)).sum(-1)
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The code of each id: int64 `[B, N]` to float32 `[B, N, Dq]`."""
+        """Return the code of each id: int64 `[B, N]` to float32 `[B, N, Dq]`."""
         return (ids.unsqueeze(-1) >> self._places(ids.device) & 1).float() * 2 - 1
 
     def _places(self, device: torch.device) -> Tensor:

@@ -18,7 +18,7 @@ from sftok.quantizers.vq import VQ, VQConfig
 
 
 class MultichannelConfig(VQConfig, name="multichannel"):
-    """A codebook of `codebook_size` codes for each of `chunks` equal parts of a latent's channels."""
+    """One codebook of `codebook_size` codes for all `chunks` equal parts of a latent's channels."""
 
     chunks: int = Field(default=4, ge=1)
     codebook_size: int = Field(default=1024, ge=2)
@@ -27,11 +27,11 @@ class MultichannelConfig(VQConfig, name="multichannel"):
     use_l2_norm: bool = False
 
     def ids_per_image(self, num_latents: int) -> int:
-        """`chunks` ids for each latent; those of one latent are neighbors, the first channels first."""
+        """Return `chunks` ids per latent; those of one latent are adjacent, the first channels first."""
         return num_latents * self.chunks
 
     def check(self, token_dim: int, num_latents: int) -> None:
-        """Refuse latents whose channels the chunks do not divide."""
+        """Reject latents whose channels cannot be divided into the chunks."""
         if token_dim % self.chunks:
             raise ValueError(
                 f"multichannel: {self.chunks} chunks do not divide latents of {token_dim} channels; "
@@ -39,13 +39,13 @@ class MultichannelConfig(VQConfig, name="multichannel"):
             )
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Multichannel:
-        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        """Build a quantizer of `token_dim` channels, with weights from `generator` (None: seed 0)."""
         self.check(token_dim, num_latents=1)
         return Multichannel(self, token_dim // self.chunks, generator)
 
 
 class Multichannel(VQ):
-    """Plain vector quantization of chunks, as if each were a latent."""
+    """Plain vector quantization that treats each chunk as a latent."""
 
     config: MultichannelConfig
 
@@ -57,11 +57,11 @@ class Multichannel(VQ):
         return replace(found, quantized=self._join(found.quantized))
 
     def assign(self, latents: Tensor) -> Tensor:
-        """The nearest code of each chunk: `[B, N, Dq]` to int64 `[B, N * chunks]`."""
+        """Return the nearest code of each chunk: `[B, N, Dq]` to int64 `[B, N * chunks]`."""
         return super().assign(self._split(latents))
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The joined codes of each latent: int64 `[B, N * chunks]` to float32 `[B, N, Dq]`."""
+        """Return the concatenated codes of each latent: int64 `[B, N * chunks]` to float32 `[B, N, Dq]`."""
         return self._join(super().lookup(ids))
 
     def _split(self, latents: Tensor) -> Tensor:

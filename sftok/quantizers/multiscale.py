@@ -1,9 +1,9 @@
 """Multi-scale residual quantization in several branches (ImageFolder, arXiv 2410.01756).
 
-A branch quantizes a grid of latents from coarse to fine: at each scale it shrinks what is left over to a few
-positions, takes the nearest codes, enlarges and smooths them, and subtracts the result. Branches, each with
+A branch quantizes a grid of latents from coarse to fine: at each scale it downsamples the remainder to a few
+positions, takes the nearest codes, upsamples and smooths them, and subtracts the result. Branches, each with
 its own codebook, take equal parts of the channels. In training, some images lose their finest scales
-("quantizer dropout"), so that coarse ones carry the most.
+("quantizer dropout"), so that coarse ones carry the most information.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ class MultiscaleConfig(QuantizerConfig, name="multiscale"):
     """The scales of every branch; the defaults are the authors' for 121 latents.
 
     Attributes:
-        codebook_size: codes of each branch, which all its scales share.
+        codebook_size: number of codes of each branch, shared by all its scales.
         scales: sides of the grids of codes, coarsest first; the last is the side of the latents' grid.
-        branches: equal parts of the channels, each quantized by itself.
+        branches: number of equal parts of the channels, each quantized separately.
         commitment_cost: weight of the loss that pulls latents to their partial sums, summed over scales.
         smoothings: number of convolutions; neighboring scales share one.
         smoothing_ratio: share of the convolution's output in the smoothed codes.
-        dropout: share of a training batch, from its first image on, that loses its finest scales.
-        fewest_scales: the fewest scales that such an image keeps; the number is drawn uniformly.
+        dropout: share of a training batch, starting at its first image, that loses its finest scales.
+        fewest_scales: minimum number of scales that such an image keeps; the number is drawn uniformly.
     """
 
     codebook_size: int = Field(default=4096, ge=2)
@@ -48,17 +48,17 @@ class MultiscaleConfig(QuantizerConfig, name="multiscale"):
     @model_validator(mode="after")
     def _ascends(self) -> Self:
         if min(self.scales) < 1 or list(self.scales) != sorted(self.scales):
-            raise ValueError(f"scales {list(self.scales)} must be at least 1 and never fall")
+            raise ValueError(f"scales {list(self.scales)} must be at least 1 and must not decrease")
         if self.dropout and self.fewest_scales > len(self.scales):
             raise ValueError(f"fewest_scales {self.fewest_scales}: there are {len(self.scales)} scales")
         return self
 
     def ids_per_image(self, num_latents: int) -> int:
-        """An id for each branch, scale and position."""
+        """Return one id per branch, scale and position."""
         return self.branches * sum(side**2 for side in self.scales)
 
     def check(self, token_dim: int, num_latents: int) -> None:
-        """Refuse a grid that is not the last scale's, and channels that the branches do not divide."""
+        """Reject a grid other than the last scale's, and channels that the branches do not divide."""
         if self.scales[-1] ** 2 != num_latents:
             raise ValueError(
                 f"multiscale: {num_latents} latents; the last scale must be the side of their grid, "
@@ -71,12 +71,12 @@ class MultiscaleConfig(QuantizerConfig, name="multiscale"):
             )
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Multiscale:
-        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        """Build a quantizer of `token_dim` channels, with weights from `generator` (None: seed 0)."""
         return Multiscale(self, token_dim, generator)
 
 
 class Branch(nn.Module):
-    """One codebook, and the convolutions that smooth enlarged codes."""
+    """One codebook, and the convolutions that smooth upsampled codes."""
 
     def __init__(self, config: MultiscaleConfig, channels: int, generator: torch.Generator) -> None:
         super().__init__()
@@ -87,12 +87,12 @@ class Branch(nn.Module):
             nn.Conv2d(channels, channels, 3, padding=1) for _ in range(config.smoothings)
         )
         for parameter in self.smoothings.parameters():
-            bound = (9 * channels) ** -0.5  # torch's
+            bound = (9 * channels) ** -0.5  # torch's default
             nn.init.uniform_(parameter, -bound, bound, generator=generator)
         self.smoothing_of_scale = smoothing_of_scale(len(config.scales), config.smoothings)
 
     def forward(self, latents: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Ids `[B, L]` of latents `[B, D, H, H]`, and what each scale adds to their sum, `[B, D, H, H]`."""
+        """Return ids `[B, L]` of latents `[B, D, H, H]`, and each scale's contribution, `[B, D, H, H]`."""
         residual, ids, added = latents.detach(), [], []
         codebook = F.normalize(self.embedding.detach(), dim=-1)
         for scale, side in enumerate(self.scales):
@@ -103,10 +103,10 @@ class Branch(nn.Module):
         return torch.cat(ids, 1), added
 
     def enlarge(self, ids: Tensor, scale: int) -> Tensor:
-        """What the ids `[B, p * p]` of a scale add to the sum, `[B, D, H, H]`."""
+        """Return the contribution of a scale, `[B, D, H, H]`, given its ids `[B, p * p]`."""
         side = self.scales[scale]
         codes = rearrange(self.embedding[ids], "b (h w) d -> b d h w", h=side)
-        # As products of matrices: the gradient of bicubic interpolation is not deterministic on a GPU.
+        # Computed as matrix products: the gradient of bicubic interpolation is not deterministic on a GPU.
         unit = torch.eye(side, device=codes.device)[None, None]
         rows = F.interpolate(unit, (self.scales[-1], side), mode="bicubic")[0, 0]
         codes = rows @ codes @ rows.t()
@@ -114,13 +114,13 @@ class Branch(nn.Module):
         return (1 - self.ratio) * codes + self.ratio * smoothed
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The sum over all scales: int64 `[B, L]` to `[B, D, H, H]`."""
+        """Return the sum over all scales: int64 `[B, L]` to `[B, D, H, H]`."""
         by_scale = ids.split([side**2 for side in self.scales], 1)
         return torch.stack([self.enlarge(part, scale) for scale, part in enumerate(by_scale)]).sum(0)
 
 
 class Multiscale(nn.Module):
-    """Branches side by side. Ids are ordered by branch, then by scale, then by position in raster order."""
+    """Parallel branches. Ids are ordered by branch, then by scale, then by position in raster order."""
 
     def __init__(
         self, config: MultiscaleConfig, token_dim: int, generator: torch.Generator | None = None
@@ -139,13 +139,13 @@ class Multiscale(nn.Module):
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Quantize latents `[B, N, Dq]`; in training mode, drop scales as `generator` draws.
+        """Quantize latents `[B, N, Dq]`; in training mode, drop scales at random.
 
         Losses are means over images that keep a scale, and over branches. The codebook loss, which trains
         codes and convolutions, is averaged over scales; the commitment loss is summed, as the authors do.
 
         Raises:
-            ValueError: in training mode with dropout there is no generator.
+            ValueError: dropout in training mode needs a generator.
         """
         with torch.autocast(latents.device.type, enabled=False), without_tf32(latents.device):
             weights = self._weights(len(latents), generator, world).to(latents.device)
@@ -168,13 +168,13 @@ class Multiscale(nn.Module):
 
     @torch.no_grad()
     def assign(self, latents: Tensor) -> Tensor:
-        """The ids of latents, of all scales: `[B, N, Dq]` to int64 `[B, K]`."""
+        """Return the ids of latents over all scales: `[B, N, Dq]` to int64 `[B, K]`."""
         with torch.autocast(latents.device.type, enabled=False), without_tf32(latents.device):
             parts = zip(self.branches, self._split(latents.float()), strict=True)
             return torch.cat([branch(part)[0] for branch, part in parts], 1)
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The quantized latents of ids: int64 `[B, K]` to float32 `[B, N, Dq]`."""
+        """Return the quantized latents of ids: int64 `[B, K]` to float32 `[B, N, Dq]`."""
         with torch.autocast(ids.device.type, enabled=False), without_tf32(ids.device):
             parts = zip(self.branches, ids.chunk(len(self.branches), 1), strict=True)
             return _join([cast(Branch, branch).lookup(part) for branch, part in parts])
@@ -184,13 +184,13 @@ class Multiscale(nn.Module):
         return grid.chunk(len(self.branches), 1)
 
     def _weights(self, batch: int, generator: torch.Generator | None, world: World) -> Tensor:
-        """Weights of errors, `[S, B, 1, 1, 1]`, of mean 1 at each scale: 0 where an image drops it."""
+        """Weights of errors, `[S, B, 1, 1, 1]`, with mean 1 at each scale; 0 if an image drops the scale."""
         config, whole = self.config, world.size * batch
         scales = torch.full((whole,), len(config.scales))
         if self.training and config.dropout:
             if generator is None:
-                raise ValueError("multi-scale quantization draws the scales to keep: it needs a generator")
-            # One draw for every image of all processes, though only the first images use it.
+                raise ValueError("multi-scale quantization draws the scales to keep, so it needs a generator")
+            # Draw for every image of all processes, though only the first images use it.
             bounds = (config.fewest_scales, len(config.scales) + 1)
             drawn = torch.randint(*bounds, (whole,), generator=generator, device=generator.device)
             shortened = int(whole * config.dropout)
@@ -205,7 +205,7 @@ def _join(grids: list[Tensor]) -> Tensor:
 
 
 def smoothing_of_scale(scales: int, smoothings: int) -> tuple[int, ...]:
-    """The convolution of each scale: the nearest, both spread over [0, 1]; of two, the later one."""
+    """Assign each scale its nearest convolution, both spread over [0, 1]; ties go to the later one."""
     margin = Fraction(1, 3 * smoothings)
     step = (1 - 2 * margin) / max(smoothings - 1, 1)
     positions = (Fraction(scale, max(scales - 1, 1)) for scale in range(scales))

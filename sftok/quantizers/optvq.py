@@ -1,7 +1,7 @@
 """OptVQ: assignment by optimal transport, so that the whole codebook is used (Section 4.1, reference [46]).
 
-In training the latents of a batch are assigned by Sinkhorn's algorithm, which gives each code an equal
-share; in evaluation each latent takes its nearest code, so that an image's ids never depend on its batch.
+In training, the latents of a batch are assigned by Sinkhorn's algorithm, which gives each code an equal
+share; in evaluation, each latent takes its nearest code, so an image's ids never depend on its batch.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ class OptVQConfig(QuantizerConfig, name="optvq"):
     sinkhorn_iterations: int = Field(default=5, ge=1)
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> OptVQ:
-        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        """Build a quantizer of `token_dim` channels, with weights from `generator` (None: seed 0)."""
         return OptVQ(self, token_dim, generator)
 
 
 @torch.no_grad()
 def sinkhorn(distances: Tensor, epsilon: float = 10.0, iterations: int = 5, world: World = SINGLE) -> Tensor:
-    """The transport plan that spreads n latents evenly over V codes.
+    """Compute the transport plan that spreads n latents evenly over V codes.
 
     `exp(-epsilon * distances)` is normalized over latents (every code receives the same mass), then over
-    codes (every latent gives its whole mass), `iterations` times. It runs in float32 and in the log domain,
+    codes (every latent gives its whole mass), `iterations` times. This runs in float32 and in the log domain,
     where no distance is too large; the release's shift by the smallest distance cancels there.
 
     Args:
         distances: finite `[n, V]`, on a scale that suits `epsilon`.
-        epsilon: inverse temperature: the larger, the closer to the hard assignment.
-        iterations: rounds of both normalizations.
-        world: the processes that share the latents, over all of which codes are spread.
+        epsilon: inverse temperature; larger values are closer to the hard assignment.
+        iterations: number of rounds of both normalizations.
+        world: the processes that share the latents; codes are spread over all of them.
 
     Returns:
         float32 `[n, V]`; each row sums to 1, each column (over all processes) to about n / V.
@@ -57,15 +57,15 @@ def sinkhorn(distances: Tensor, epsilon: float = 10.0, iterations: int = 5, worl
 def _log_softmax_over_latents(scores: Tensor, world: World) -> Tensor:
     if world.size == 1:
         return scores.log_softmax(0)
-    # A code's sum over the latents of all processes: V numbers travel, not the n latents.
+    # Processes exchange a code's sum over their latents, V numbers, instead of the n latents.
     totals = world.gather(scores.logsumexp(0, keepdim=True))
     return scores - totals.logsumexp(0)
 
 
 class OptVQ(nn.Module):
-    """A codebook seen through a linear map that all codes share (SimVQ).
+    """A codebook passed through a linear map that all codes share (SimVQ).
 
-    The map moves every code at each step, also those that no latent chose. As in the release, codes start
+    The map moves every code at each step, even those that no latent chose. As in the release, codes start
     uniform in [-1/V, 1/V] and the map as the identity.
     """
 
@@ -86,7 +86,7 @@ class OptVQ(nn.Module):
         return self.config.codebook_size
 
     def codebook(self) -> Tensor:
-        """All codes, `[V, Dq]`, as latents are compared with them."""
+        """Return all codes, `[V, Dq]`, in the form that latents are compared with."""
         return self._scale(self.shared_linear(self.embedding))
 
     def forward(
@@ -99,12 +99,12 @@ class OptVQ(nn.Module):
             return commit(points, codebook[ids], ids, self.config.commitment_cost)
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
+        """Return the nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             return nearest(self._scale(latents.float()), self.codebook())
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The code of each id: int64 `[B, K]` to float32 `[B, K, Dq]`."""
+        """Return the code of each id: int64 `[B, K]` to float32 `[B, K, Dq]`."""
         with torch.autocast(ids.device.type, enabled=False):
             return self.codebook()[ids]
 

@@ -1,7 +1,7 @@
 """A frozen codebook behind a trained linear projection (VQGAN-LC, arXiv 2406.11837).
 
-The codes come from outside: clustered features of images. The projection moves all of them at every step, so
-that none is left behind, however large the codebook is.
+The codes are given: clustered features of images. The projection moves all of them at every step, so none
+falls out of use, however large the codebook is.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ProjectedConfig(QuantizerConfig, name="projected"):
     codebook_cost: float = Field(default=0.33, ge=0)
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Projected:
-        """A quantizer of latents with `token_dim` channels, without codes until `load_codebook`.
+        """Build a quantizer of `token_dim` channels, which has no codes until `load_codebook`.
 
         The projection's weights come from `generator` (None: seed 0).
         """
@@ -56,10 +56,10 @@ class Projected(nn.Module):
 
     @torch.no_grad()
     def load_codebook(self, codes: Tensor) -> None:
-        """Take `codes` `[V, source_dim]` as the frozen codebook.
+        """Use `codes` `[V, source_dim]` as the frozen codebook.
 
         Raises:
-            ValueError: they are of another shape, or not finite.
+            ValueError: the codes have another shape, or are not finite.
         """
         if codes.shape != self.source.shape:
             raise ValueError(
@@ -76,7 +76,7 @@ class Projected(nn.Module):
         return self.config.codebook_size
 
     def codebook(self) -> Tensor:
-        """All projected codes, `[V, Dq]`, as latents are compared with them.
+        """Return all projected codes, `[V, Dq]`, in the form that latents are compared with.
 
         Raises:
             RuntimeError: no codes were loaded.
@@ -95,11 +95,11 @@ class Projected(nn.Module):
             return commit(latents, codebook[ids], ids, self.config.commitment_cost, self.config.codebook_cost)
 
     def assign(self, latents: Tensor) -> Tensor:
-        """The nearest code of each latent: `[B, N, Dq]` to int64 `[B, N]`."""
+        """Return the nearest code of each latent: `[B, N, Dq]` to int64 `[B, N]`."""
         with torch.no_grad(), torch.autocast(latents.device.type, enabled=False):
             return nearest(latents.float(), self.codebook())
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The projected code of each id: int64 `[B, N]` to float32 `[B, N, Dq]`."""
+        """Return the projected code of each id: int64 `[B, N]` to float32 `[B, N, Dq]`."""
         with torch.autocast(ids.device.type, enabled=False):
             return self.codebook()[ids]

@@ -1,8 +1,9 @@
-"""Residual quantization: each code corrects what the codes before it left over (RQ-VAE, arXiv 2203.01941).
+"""Residual quantization: each code corrects the remainder of the previous ones (RQ-VAE, arXiv 2203.01941).
 
-All depths share one codebook. No gradient trains it: in training mode `forward` moves each code towards the
+All depths share one codebook. No gradient trains it: in training mode, `forward` moves each code towards the
 mean of the residuals that chose it, and restarts codes that are hardly chosen. Both happen at every depth,
-before the next depth searches, as in the authors' code. So ids in training differ from those in evaluation.
+before the search at the next depth, as in the authors' code. Ids in training therefore differ from those in
+evaluation.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from sftok.distributed import SINGLE, World
 from sftok.quantizers.base import Quantized, QuantizerConfig, nearest, straight_through, without_tf32
 
 _SMOOTHING = 1e-5
-"""Added to every code's usage when sums become means."""
+"""Added to every code's usage when sums are divided by it."""
 
 _NOISE = 0.01
 """Spread of the noise on latents that are repeated to restart more codes than there are latents."""
@@ -31,7 +32,7 @@ class ResidualConfig(QuantizerConfig, name="residual"):
 
     Attributes:
         commitment_cost: weight of the loss that pulls latents to each partial sum of their codes.
-        decay: of the moving averages of usage and sums.
+        decay: decay of the moving averages of usage and sums.
         restart_below: average usage (latents per depth and batch) below which a code is replaced by a
             residual of the batch; 0 restarts none.
     """
@@ -44,20 +45,20 @@ class ResidualConfig(QuantizerConfig, name="residual"):
 
     @property
     def follows_batches(self) -> bool:
-        """Its codebook moves with every batch."""
+        """Return True, since every batch changes the codebook."""
         return True
 
     def ids_per_image(self, num_latents: int) -> int:
-        """`depth` ids for each latent; those of one latent are neighbors, the coarsest first."""
+        """Return `depth` ids per latent; those of one latent are adjacent, the coarsest first."""
         return num_latents * self.depth
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> Residual:
-        """A quantizer of latents with `token_dim` channels, with codes from `generator` (None: seed 0)."""
+        """Build a quantizer of `token_dim` channels, with codes from `generator` (None: seed 0)."""
         return Residual(self, token_dim, generator)
 
 
 class Residual(nn.Module):
-    """A codebook that follows the residuals. Codes start standard normal, and unused."""
+    """A codebook that follows the residuals. Codes start standard normal and unused."""
 
     codes: Tensor
     usage: Tensor
@@ -80,7 +81,7 @@ class Residual(nn.Module):
         return self.config.codebook_size
 
     def codebook(self) -> Tensor:
-        """All codes, `[V, Dq]`, the same at every depth."""
+        """Return all codes, `[V, Dq]`, the same at every depth."""
         return self.codes
 
     def forward(
@@ -90,15 +91,15 @@ class Residual(nn.Module):
 
         Args:
             latents: the latents.
-            generator: source of restarts; needed in training mode if there are any.
-            world: the processes that share the batch; usage and restarts are of the whole batch (the
-                authors restart from the first process's part).
+            generator: source of restarts; required in training mode if there are any.
+            world: the processes that share the batch; usage and restarts cover the whole batch (the authors
+                restart from the first process's part).
 
-        Raises:
-            ValueError: in training mode with restarts there is no generator.
+            Raises:
+            ValueError: restarts in training mode need a generator.
         """
         if self.training and self.config.restart_below and generator is None:
-            raise ValueError("residual quantization draws restarts in training: it needs a generator")
+            raise ValueError("residual quantization draws restarts in training, so it needs a generator")
         update = partial(self._update, generator=generator, world=world) if self.training else None
         with torch.autocast(latents.device.type, enabled=False), without_tf32(latents.device):
             latents = latents.float()
@@ -112,7 +113,7 @@ class Residual(nn.Module):
     def _quantize(
         self, latents: Tensor, update: Callable[[Tensor, Tensor], None] | None = None
     ) -> tuple[Tensor, list[Tensor]]:
-        """Ids `[B, N * depth]` and the sums of the first 1 to `depth` codes, `[B, N, Dq]` each.
+        """Return ids `[B, N * depth]` and the sums of the first 1 to `depth` codes, `[B, N, Dq]` each.
 
         `update` is called at each depth with the residuals and the ids of their codes.
         """
@@ -120,7 +121,7 @@ class Residual(nn.Module):
         for _ in range(self.config.depth):
             residuals = latents - total
             ids.append(nearest(residuals, self.codes))
-            total = total + self.codes[ids[-1]]  # the codes as they were searched, before the update
+            total = total + self.codes[ids[-1]]  # the codes that were searched, before the update
             partial_sums.append(total)
             if update:
                 update(rearrange(residuals, "b n d -> (b n) d"), ids[-1].flatten())
@@ -146,17 +147,17 @@ class Residual(nn.Module):
         self.codes.copy_(self.sums / smoothed.unsqueeze(1))
 
     def assign(self, latents: Tensor) -> Tensor:
-        """The ids of latents: `[B, N, Dq]` to int64 `[B, N * depth]`."""
+        """Return the ids of latents: `[B, N, Dq]` to int64 `[B, N * depth]`."""
         with torch.autocast(latents.device.type, enabled=False):
             return self._quantize(latents.float())[0]
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The sum of each latent's codes: int64 `[B, N * depth]` to float32 `[B, N, Dq]`."""
+        """Return the sum of each latent's codes: int64 `[B, N * depth]` to float32 `[B, N, Dq]`."""
         return self.codes[rearrange(ids, "b (n depth) -> b n depth", depth=self.config.depth)].sum(2)
 
 
 def restart_candidates(residuals: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """`count` of the residuals `[n, D]`, without repetition; repeated with noise if they are fewer."""
+    """Choose `count` of the residuals `[n, D]` without repetition; if there are fewer, repeat with noise."""
     n, dim = residuals.shape
     if n < count:
         residuals = residuals.repeat(-(-count // n), 1)

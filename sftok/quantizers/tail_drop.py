@@ -1,8 +1,9 @@
-"""Tail drop: images in any number of latent tokens, from the first on (One-D-Piece, reference [30]).
+"""Tail drop: images in any number of latent tokens, counted from the first (One-D-Piece, reference [30]).
 
-In training a random tail of each image's tokens is dropped, so that the first tokens learn to carry the most.
-A dropped token is the zero vector, which no code of a normalized codebook is: the decoder sees that it is
-missing. Both classes wrap a quantizer that is injected into a model; no model knows of them.
+In training, a random tail of each image's tokens is dropped, so that the first tokens learn to carry the most
+information. A dropped token is the zero vector, which is not a code of any normalized codebook, so the
+decoder sees that it is missing. Both classes wrap a quantizer that is injected into a model; models are
+unaware of them.
 """
 
 from __future__ import annotations
@@ -18,9 +19,9 @@ from sftok.quantizers.base import Quantized, Quantizer
 
 
 class TailDrop(nn.Module):
-    """A quantizer for training whose vectors end early: 1 to K tokens stay, uniformly drawn for each image.
+    """A training quantizer that drops a random tail: 1 to K tokens are kept, drawn uniformly for each image.
 
-    Its losses are those of all tokens: what is dropped is what the decoder sees, not what is learned.
+    Its losses are those of all tokens: dropping affects what the decoder sees, not what is learned.
     """
 
     quantizer: Quantizer
@@ -32,13 +33,13 @@ class TailDrop(nn.Module):
     def forward(
         self, latents: Tensor, generator: torch.Generator | None = None, world: World = SINGLE
     ) -> Quantized:
-        """Quantize latents `[B, K, Dq]` and drop a tail drawn from `generator` of each.
+        """Quantize latents `[B, K, Dq]` and drop a random tail of each image.
 
         Raises:
-            ValueError: no generator: outside training nothing is dropped at random.
+            ValueError: there is no generator; outside training nothing is dropped at random.
         """
         if generator is None:
-            raise ValueError("TailDrop draws how many tokens stay: it needs a generator")
+            raise ValueError("TailDrop draws how many tokens to keep, so it needs a generator")
         quantized = self.quantizer(latents, generator, world)
         batch, length = latents.shape[:2]
         shape = (world.size * batch, 1)
@@ -48,7 +49,7 @@ class TailDrop(nn.Module):
 
 
 class FirstTokens(nn.Module):
-    """A quantizer for decoding that looks up the first `kept` tokens only."""
+    """A quantizer for decoding that only looks up the first `kept` tokens."""
 
     quantizer: Quantizer
 
@@ -72,15 +73,15 @@ class FirstTokens(nn.Module):
         return replace(quantized, quantized=first_tokens(quantized.quantized, self.kept))
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, the unused later ids included."""
+        """Return the nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`, with unused later ids."""
         return self.quantizer.assign(latents)
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The code of each id: int64 `[B, K]` to `[B, K, Dq]`, zero after the first `kept`."""
+        """Return the code of each id: int64 `[B, K]` to `[B, K, Dq]`, zero after the first `kept`."""
         return first_tokens(self.quantizer.lookup(ids), self.kept)
 
 
 def first_tokens(vectors: Tensor, kept: Tensor | int) -> Tensor:
-    """`vectors` `[B, K, D]` with zeros from position `kept` (a number, or `[B, 1]`) on."""
+    """Return `vectors` `[B, K, D]` with zeros from position `kept` (a number, or `[B, 1]`) on."""
     positions = torch.arange(vectors.shape[1], device=vectors.device)
     return vectors * (positions < kept).unsqueeze(-1)

@@ -1,6 +1,6 @@
-"""Plain vector quantization: the nearest code of a learned codebook, always.
+"""Plain vector quantization: always the nearest code of a learned codebook.
 
-One file serves several systems, which differ in numbers:
+One file serves several systems, which differ only in settings:
 
 | system | codebook | costs | and |
 | --- | --- | --- | --- |
@@ -32,12 +32,12 @@ class VQConfig(QuantizerConfig, name="vq"):
     Attributes:
         commitment_cost: weight of the loss that pulls latents to their codes.
         codebook_cost: weight of the loss that pulls codes to their latents.
-        use_l2_norm: whether latents and codes are compared, and decoded, at length 1.
-        straight_through: where the gradient of the chosen codes goes if latents are normalized: to the
-            normalized latents, or past the normalization to the latents as they come.
+        use_l2_norm: whether latents and codes are normalized to length 1, for comparison and decoding.
+        straight_through: if latents are normalized, the gradient of the chosen codes goes either to the
+            normalized latents, or past the normalization to the original latents.
         initial_codes: uniform in [-1/V, 1/V], the same normalized to length 1, or standard normal.
         entropy_weight: weight of the entropy loss in training.
-        entropy_temperature: divides the squared distances that the entropies are computed from.
+        entropy_temperature: divides the squared distances from which the entropies are computed.
     """
 
     codebook_size: int = Field(default=8192, ge=2)
@@ -50,12 +50,12 @@ class VQConfig(QuantizerConfig, name="vq"):
     entropy_temperature: float = Field(default=0.01, gt=0)
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> VQ:
-        """A quantizer of latents with `token_dim` channels, with weights from `generator` (None: seed 0)."""
+        """Build a quantizer of `token_dim` channels, with weights from `generator` (None: seed 0)."""
         return VQ(self, token_dim, generator)
 
 
 class VQ(nn.Module):
-    """A learned codebook; training and evaluation assign alike (Equation 1)."""
+    """A learned codebook with the same assignment in training and evaluation (Equation 1)."""
 
     def __init__(self, config: VQConfig, token_dim: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -70,7 +70,7 @@ class VQ(nn.Module):
         return self.config.codebook_size
 
     def codebook(self) -> Tensor:
-        """All codes, `[V, Dq]`, as latents are compared with them."""
+        """Return all codes, `[V, Dq]`, in the form that latents are compared with."""
         return self._scale(self.embedding)
 
     def forward(
@@ -91,12 +91,12 @@ class VQ(nn.Module):
             return found
 
     def assign(self, latents: Tensor) -> Tensor:
-        """Nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
+        """Return the nearest code of each latent: `[B, K, Dq]` to int64 `[B, K]`."""
         with torch.autocast(latents.device.type, enabled=False):
             return nearest(self._scale(latents.float()), self.codebook())
 
     def lookup(self, ids: Tensor) -> Tensor:
-        """The code of each id: int64 `[B, K]` to float32 `[B, K, Dq]`."""
+        """Return the code of each id: int64 `[B, K]` to float32 `[B, K, Dq]`."""
         return self.codebook()[ids]
 
     def _scale(self, vectors: Tensor) -> Tensor:

@@ -1,1 +1,1 @@
-"""Tokenizers put together from parts."""
+"""Complete tokenizers, composed of the package's parts."""

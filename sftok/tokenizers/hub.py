@@ -1,4 +1,4 @@
-"""Any tokenizer by one string: a file, a folder, a hub id, or `random:NAME` for fresh weights.
+"""Opens any tokenizer by one string: a file, a folder, a hub id, or `random:NAME` for new weights.
 
 ```
 open_tokenizer("runs/artifacts/stage-.../model.safetensors")
@@ -31,8 +31,7 @@ from sftok.tokenizers.titok import TITOK_SIZES, TiTok
 __all__ = ["CheckpointError", "Tokenizer", "identity", "open_tokenizer"]
 
 Tokenizer = SFTok | TiTok | MaskGITVQGAN | PixelTokenizer
-"""Turns images into ids and ids into images: `encode`, `decode`, `image_size`, `num_tokens`,
-`codebook_size`."""
+"""Maps images to ids and ids to images: `encode`, `decode`, `image_size`, `num_tokens`, `codebook_size`."""
 
 TOKENIZERS: Mapping[str, type[Tokenizer]] = {
     kind.architecture: kind for kind in (SFTok, TiTok, MaskGITVQGAN, PixelTokenizer)
@@ -50,19 +49,19 @@ FULL_SIZES: Mapping[str, Callable[[torch.Generator], Tokenizer]] = {
         if not isinstance(config.quantizer, ProjectedConfig)
     },
 }
-"""What `random:NAME` builds, from a generator: every full size whose codebook can be drawn."""
+"""Builders for `random:NAME`, given a generator: every full size whose codebook can be drawn."""
 
 
 def open_tokenizer(reference: str | Path, seed: int = 0, teacher: str | Path | None = None) -> Tokenizer:
-    """The tokenizer that `reference` names, in evaluation mode, on the CPU, in float32.
+    """Open the tokenizer that `reference` names, in evaluation mode, on the CPU, in float32.
 
     Args:
-        reference: as for `Pretrained.from_pretrained`, or `random:NAME`, NAME one of `FULL_SIZES`.
-        seed: of random weights.
+        reference: as for `Pretrained.from_pretrained`, or `random:NAME` with NAME one of `FULL_SIZES`.
+        seed: seed of random weights.
         teacher: as for `Pretrained.from_pretrained`.
 
     Raises:
-        CheckpointError: one line: the reference, what is wrong with it, and the remedy.
+        CheckpointError: the one-line message gives the reference, the cause and the remedy.
     """
     text = str(reference)
     if not text.startswith(RANDOM):
@@ -81,6 +80,6 @@ def open_tokenizer(reference: str | Path, seed: int = 0, teacher: str | Path | N
 
 
 def identity(tokenizer: Tokenizer) -> str:
-    """SHA-256 (hex) of weights and configuration: two tokenizers with the same identity give the same ids."""
+    """SHA-256 (hex) of weights and configuration; tokenizers with the same identity give the same ids."""
     record = json.dumps([tokenizer.architecture, tokenizer.record.model_dump(mode="json")], sort_keys=True)
     return hashlib.sha256(f"{record} {content_hash(tokenizer.state_dict())}".encode()).hexdigest()

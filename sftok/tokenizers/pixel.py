@@ -5,7 +5,7 @@ images [B,3,H,W] -> encoder -> latents [B,N,D] -> quantizer -> ids [B,K] -> look
 ```
 
 K is N for a quantizer that gives each latent one id, and more for one with depth, chunks or scales. With a
-continuous quantizer there are no ids: latents `[B,N,D]` stand in their place (LDM-4, DC-AE).
+continuous quantizer, latents `[B,N,D]` take the place of ids (LDM-4, DC-AE).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sftok.quantizers.base import Quantized, QuantizerConfig, check_ids
 
 
 class PixelTokenizerConfig(Config):
-    """The parts, checked to fit each other and the images.
+    """The parts, which must fit each other and the images.
 
     Attributes:
         image_size: pixels per side.
@@ -52,7 +52,7 @@ class PixelTokenizerConfig(Config):
 
     @property
     def codebook_size(self) -> int:
-        """The number of different ids, V; 0 if there are latents in the place of ids."""
+        """Number of distinct ids, V; 0 for latents."""
         return 0 if self.quantizer.continuous else self.quantizer.codebook_size
 
     @property
@@ -79,7 +79,7 @@ class PixelTokenizer(Pretrained):
 
     @classmethod
     def from_config(cls, config: PixelTokenizerConfig, generator: torch.Generator | None = None) -> Self:
-        """A fresh tokenizer with weights drawn from `generator` (None: seed 0)."""
+        """Build a tokenizer with weights drawn from `generator` (None: seed 0)."""
         return cls(config, generator)
 
     @property
@@ -99,7 +99,7 @@ class PixelTokenizer(Pretrained):
 
     @property
     def codebook_size(self) -> int:
-        """The number of different ids, V."""
+        """Number of distinct ids, V."""
         return self.config.codebook_size
 
     @property
@@ -109,19 +109,19 @@ class PixelTokenizer(Pretrained):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or to continuous latents `[B, N, D]`.
+        """Encode images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, or continuous latents `[B, N, D]`.
 
-        Some images at a time, as in `decode`.
+        Images are processed in chunks, as in `decode`.
         """
         parts = images.split(images_at_once(self.image_size))
         return torch.cat([self.quantizer.assign(self.encoder(part).float()) for part in parts])
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids `[B, K]`, or continuous latents `[B, N, D]`, to images `[B, 3, H, W]` in [0, 1].
+        """Decode ids `[B, K]`, or continuous latents `[B, N, D]`, to images `[B, 3, H, W]` in [0, 1].
 
         Raises:
-            ValueError: ids that no encoder makes.
+            ValueError: no encoder produces these ids.
         """
         if not self.config.quantizer.continuous:
             check_ids(ids, self.num_tokens, self.codebook_size)

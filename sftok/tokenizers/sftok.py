@@ -1,11 +1,11 @@
-"""SFTok: encoder, quantizer, multi-step decoder and pixel decoder put together (Section 3).
+"""SFTok: an encoder, a quantizer, a multi-step decoder and a pixel decoder (Section 3).
 
 ```
 images [B,3,H,W] -> Encoder -> latents [B,K,Dq] -> Quantizer -> ids [B,K]
 ids -> lookup -> Decoder, T steps from all masked -> codes [B,N] -> PixelDecoder -> images
 ```
 
-An ablation chooses or injects another part; it never adds a flag here.
+Ablations choose or inject another part; they never add a flag here.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sftok.quantizers.tail_drop import FirstTokens
 
 
 class LatentTokenizerConfig(Config):
-    """The parts that stages 1 and 2 train, whatever teacher stands behind them; the default is SFTok-B.
+    """The parts that stages 1 and 2 train, independent of the teacher; the default is SFTok-B.
 
     Attributes:
         num_latent_tokens: ids per image, K.
@@ -62,7 +62,7 @@ class LatentTokenizerConfig(Config):
 
 
 class SFTokConfig(LatentTokenizerConfig):
-    """All four parts, checked to fit each other and the images."""
+    """All four parts, which must fit each other and the images."""
 
     image_size: int = Field(ge=1)
     pixel_decoder: BackboneConfig
@@ -81,19 +81,19 @@ class SFTokConfig(LatentTokenizerConfig):
 
 
 class SFTokRecord(SFTokConfig):
-    """What a saved tokenizer is rebuilt from: its parts, and how it was trained to be decoded.
+    """The record from which a tokenizer is rebuilt: its parts, and how it is decoded after training.
 
-    Training does not depend on `decoding`, which is therefore kept out of its configuration and its key.
+    Training does not depend on `decoding`, which is therefore not part of its configuration and key.
     """
 
     decoding: DecodingConfig = DecodingConfig()
 
 
 class SFTok(Pretrained):
-    """A tokenizer of images, composed of injected parts.
+    """An image tokenizer composed of injected parts.
 
     Attributes:
-        decoding: how `decode` decodes by default: the paper's 8 steps; after stage 3, with the soft lookup.
+        decoding: default of `decode`: the paper's 8 steps; after stage 3, with the soft lookup.
     """
 
     architecture: ClassVar[str] = "sftok"
@@ -121,7 +121,7 @@ class SFTok(Pretrained):
         generator: torch.Generator | None = None,
         decoding: DecodingConfig | None = None,
     ) -> Self:
-        """Fresh parts with weights drawn from `generator` (None: seed 0)."""
+        """Build the parts with weights drawn from `generator` (None: seed 0)."""
         generator = generator or torch.Generator().manual_seed(0)
         tokens, pixels = (config.num_latent_tokens, config.token_dim), config.pixel_decoder
         num_codes = pixels.num_codes(config.image_size)
@@ -135,7 +135,7 @@ class SFTok(Pretrained):
 
     @classmethod
     def from_record(cls, record: SFTokRecord, generator: torch.Generator | None = None) -> Self:
-        """As `from_config`, with the decoding of the record."""
+        """Like `from_config`, with the decoding of the record."""
         return cls.from_config(record, generator, record.decoding)
 
     @property
@@ -143,7 +143,7 @@ class SFTok(Pretrained):
         """The parts' configurations and the decoding.
 
         Raises:
-            ConfigError: a part that the record cannot describe was injected.
+            ConfigError: an injected part cannot be described by the record.
         """
         return SFTokRecord.build(
             {
@@ -175,23 +175,23 @@ class SFTok(Pretrained):
 
     @property
     def bits_per_image(self) -> float:
-        """Bits of the ids that images are decoded from, log2(V) each."""
+        """Bits of the ids from which images are decoded, log2(V) each."""
         kept = self.quantizer.kept if isinstance(self.quantizer, FirstTokens) else self.num_tokens
         return min(kept, self.num_tokens) * math.log2(self.codebook_size)
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`; they do not depend on the batch."""
+        """Encode images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, which do not depend on the batch."""
         return self.quantizer.assign(self.encoder(images))
 
     @torch.no_grad()
     def decode_codes(
         self, ids: Tensor, decoding: DecodingConfig, generator: torch.Generator, on_step: OnStep | None = None
     ) -> Unmasked:
-        """Token ids int64 `[B, K]` to teacher codes `[B, N]` and the last logits `[B, N, V]`.
+        """Decode token ids, int64 `[B, K]`, to teacher codes `[B, N]` and the last logits `[B, N, V]`.
 
         Raises:
-            ValueError: `ids` are not K per image, or out of range.
+            ValueError: `ids` do not have K ids per image, or are out of range.
         """
         check_ids(ids, self.num_tokens, self.codebook_size)
         quantized = self.quantizer.lookup(ids)
@@ -214,17 +214,17 @@ class SFTok(Pretrained):
         *,
         steps: int | None = None,
     ) -> Tensor:
-        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1].
+        """Decode token ids, int64 `[B, K]`, to images `[B, 3, H, W]` in [0, 1].
 
         Args:
             ids: from `encode`.
-            decoding: None is `self.decoding`.
-            generator: of the noise, on the ids' device; None is a fresh one of seed 0.
+            decoding: None means `self.decoding`.
+            generator: source of the noise, on the ids' device; None means a new one with seed 0.
             steps: overrides those of `decoding`.
 
         Raises:
             ConfigError: `steps` is less than 1.
-            ValueError: `ids` are not K per image, or out of range.
+            ValueError: `ids` do not have K ids per image, or are out of range.
         """
         decoding = decoding or self.decoding
         if steps is not None:
@@ -250,4 +250,4 @@ class SFTok(Pretrained):
 SFTOK_B = SFTokConfig(image_size=MASKGIT_VQGAN.image_size, pixel_decoder=MASKGIT_VQGAN.backbone)
 SFTOK_L = SFTOK_B.model_copy(update={"decoder": ViTDecoderConfig(width=1024, depth=24, heads=16)})
 SIZES = {"sftok-b": SFTOK_B, "sftok-l": SFTOK_L}
-"""The paper's models by name: they differ in the decoder alone (Section 4.1)."""
+"""The paper's models by name; they differ only in the decoder (Section 4.1)."""

@@ -1,4 +1,4 @@
-"""The tokenizers of Table 1 that are trained on pixels, as they were released, by name."""
+"""The tokenizers of Table 1 that are trained on pixels, as released, by name."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from sftok.tokenizers.pixel import PixelTokenizerConfig
 
 
 def _taming_vq(codebook_size: int) -> VQConfig:
-    """The quantizer of taming-transformers, whose loss has its weights the other way round from VQ-VAE."""
+    """The quantizer of taming-transformers, whose loss has the weights of VQ-VAE swapped."""
     return VQConfig(codebook_size=codebook_size, use_l2_norm=False, commitment_cost=1.0, codebook_cost=0.25)
 
 
 def _movq(hidden_channels: int) -> PixelTokenizerConfig:
-    """A release of MoVQ, which is without multichannel quantization."""
+    """A release of MoVQ, which has no multichannel quantization."""
     return _of_256_pixels(
         autoencoder=TamingConfig(
             hidden_channels=hidden_channels,
@@ -91,4 +91,4 @@ PIXEL_SIZES: Mapping[str, PixelTokenizerConfig] = {
         latent_dim=3,
     ),
 }
-"""Those of TiTok and SFTok are beside their models; they decode through a teacher's codes."""
+"""Sizes of TiTok and SFTok are defined with their models, because they decode through a teacher's codes."""

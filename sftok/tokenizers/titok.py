@@ -34,7 +34,7 @@ from sftok.quantizers.vq import VQConfig
 
 
 class TiTokConfig(Config):
-    """The four parts, checked to fit each other."""
+    """The four parts, which must fit each other."""
 
     image_size: int = Field(ge=1)
     num_latent_tokens: int = Field(ge=1)
@@ -70,7 +70,7 @@ class TiTok(Pretrained):
 
     @classmethod
     def from_config(cls, config: TiTokConfig, generator: torch.Generator | None = None) -> Self:
-        """Fresh parts with weights drawn from `generator` (None: seed 0)."""
+        """Build the parts with weights drawn from `generator` (None: seed 0)."""
         generator = generator or torch.Generator().manual_seed(0)
         tokens, width = (config.num_latent_tokens, config.token_dim), config.decoder.width
         num_patches = config.head.grid(config.image_size) ** 2
@@ -86,7 +86,7 @@ class TiTok(Pretrained):
         """The configurations of the parts.
 
         Raises:
-            ConfigError: a part that the record cannot describe was injected.
+            ConfigError: an injected part cannot be described by the record.
         """
         return TiTokConfig.build(
             {
@@ -117,15 +117,15 @@ class TiTok(Pretrained):
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to token ids, int64 `[B, K]`; they do not depend on the batch."""
+        """Encode images `[B, 3, H, W]` in [0, 1] to ids, int64 `[B, K]`, which do not depend on the batch."""
         return self.quantizer.assign(self.encoder(images))
 
     @torch.no_grad()
     def decode(self, ids: Tensor) -> Tensor:
-        """Token ids int64 `[B, K]` to images `[B, 3, H, W]` in [0, 1].
+        """Decode token ids, int64 `[B, K]`, to images `[B, 3, H, W]` in [0, 1].
 
         Raises:
-            ValueError: `ids` are not K per image, or out of range.
+            ValueError: `ids` do not have K ids per image, or are out of range.
         """
         check_ids(ids, self.num_tokens, self.codebook_size)
         return self.head(self.decoder(self.quantizer.lookup(ids))).clamp(0, 1)
@@ -164,4 +164,4 @@ TITOK_BL64 = TiTokConfig(
     head=PixelsHeadConfig(patch_size=16),
 )
 TITOK_SIZES = {"titok-b64": TITOK_B64, "titok-bl64": TITOK_BL64, "titok-l32": TITOK_L32}
-"""The released baselines of Table 1 by name; BL64 is the one with 8192 codes."""
+"""The released baselines of Table 1 by name; BL64 has 8192 codes."""

@@ -16,7 +16,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def parser() -> Parser:
-    """The parser with every command."""
+    """Build the parser with every command."""
     root = Parser(
         prog="python -m sftok",
         description="Turn images into token ids and back.",
@@ -123,12 +123,12 @@ def _unreadable(command: Parser) -> None:
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """Parse a whole number of at least 1."""
     return _whole(text, least=1)
 
 
 def seed(text: str) -> int:
-    """A whole number from 0."""
+    """Parse a whole number of at least 0."""
     return _whole(text, least=0)
 
 

@@ -12,7 +12,7 @@ def place(tokenizer: Tokenizer, name: str | None) -> torch.device:
     """Move `tokenizer` to the device of that name, or to the best available one.
 
     Raises:
-        ToolError: the device does not exist, or computes nothing, like "meta".
+        ToolError: the device does not exist, or cannot compute, such as "meta".
     """
     chosen = name or ("cuda" if torch.cuda.is_available() else "cpu")
     try:

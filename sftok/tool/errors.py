@@ -4,4 +4,4 @@ from __future__ import annotations
 
 
 class ToolError(ValueError):
-    """Input that a command cannot use; the message is one line: what, where, and the remedy."""
+    """A command cannot use its input; the one-line message gives the input, the cause and the remedy."""

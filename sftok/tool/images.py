@@ -1,4 +1,4 @@
-"""Image files: finding them, reading them in batches, and naming their reconstructions."""
+"""Image files: finds them, reads them in batches, and names their reconstructions."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class ImageBatch:
-    """Some of the images.
+    """A batch of images.
 
     Attributes:
         files: their paths.
         images: float32 `[B, 3, H, W]` in [0, 1].
-        seen: the number of files that were read for it, unreadable ones included.
+        seen: number of files read for it, including unreadable ones.
     """
 
     files: list[str]
@@ -40,12 +40,12 @@ class ImageBatch:
 
 
 def preprocessing(image_size: int) -> dict[str, Any]:
-    """How every image is prepared before it is tokenized."""
+    """Describe how every image is prepared before it is tokenized."""
     return {"transform": TRANSFORM, "image_size": image_size, "range": [0, 1]}
 
 
 def find_images(inputs: Sequence[str]) -> list[str]:
-    """The files among `inputs` and the image files in its folders, each once, folders in sorted order.
+    """Return the files among `inputs` and the image files in its folders, each once, folders in sorted order.
 
     Raises:
         ToolError: a path does not exist, or a folder holds no images.
@@ -70,10 +70,10 @@ def find_images(inputs: Sequence[str]) -> list[str]:
 def read_batches(
     files: Sequence[str], image_size: int, batch_size: int, on_unreadable: OnUnreadable
 ) -> Iterator[ImageBatch]:
-    """The images in order, `batch_size` at a time; skipped files leave no gap.
+    """Yield the images in order, `batch_size` at a time; skipped files leave no gap.
 
     Raises:
-        ToolError: a file is not an image and `on_unreadable` is "fatal", or none of them is one.
+        ToolError: a file is not an image and `on_unreadable` is "fatal", or no file is an image.
     """
     pending: list[tuple[str, np.ndarray]] = []
     seen = read = 0
@@ -96,10 +96,10 @@ def read_batches(
 
 
 def output_names(files: Sequence[str]) -> list[Path]:
-    """Relative paths of the reconstructions: they end in .png and are unique.
+    """Return relative paths of the reconstructions, which end in .png and are unique.
 
-    Folders below the deepest common one are kept. If two files differ in their suffix only, every name keeps
-    its own: `a.jpg.png`.
+    Folders below the deepest common one are kept. If two files differ only in their suffix, all names keep
+    their suffix: `a.jpg.png`.
 
     Raises:
         ToolError: a file is listed twice.
@@ -117,11 +117,11 @@ def output_names(files: Sequence[str]) -> list[Path]:
 
 
 def _absolute(file: str) -> str:
-    return os.path.abspath(file)  # noqa: PTH100 - which collapses "..", unlike pathlib, and leaves links
+    return os.path.abspath(file)  # noqa: PTH100 - unlike pathlib, collapses "..", and keeps links
 
 
 def _walk(top: str) -> Iterator[str]:
-    """Image files below a folder, links followed; hidden ones are skipped."""
+    """Yield image files below a folder, following links; hidden ones are skipped."""
 
     def refuse(error: OSError) -> NoReturn:
         raise ToolError(f"{error.filename}: cannot be listed ({error.strerror})")
@@ -140,7 +140,7 @@ def _walk(top: str) -> Iterator[str]:
 
 
 def _read(file: str, image_size: int) -> np.ndarray | str:
-    """The pixels, or why there are none."""
+    """Return the pixels, or the reason why they cannot be read."""
     try:
         return pixels(Path(file).read_bytes(), image_size)
     except OSError as error:

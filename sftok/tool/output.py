@@ -1,4 +1,4 @@
-"""The output of commands: files, written atomically, and progress on a terminal."""
+"""The output of commands: files that are written atomically, and progress on a terminal."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sftok.io.unfinished import atomic
 
 @contextmanager
 def complete_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write, which appears at `path` (with its folders) once the block ends without an error.
+    """Open a file that appears at `path` (with its folders) once the block ends without an error.
 
     Raises:
-        OSError: it cannot be written; whatever was at `path` is unchanged.
+        OSError: the file cannot be written; `path` is left unchanged.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, temporary.open("wb") as file:
@@ -27,7 +27,7 @@ def complete_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A progress bar if standard error is a terminal; call it with the number of newly finished items."""
+    """Show a progress bar if standard error is a terminal; call it with the number of new items."""
     console = Console(stderr=True)
     if not console.is_terminal:
         yield lambda more: None

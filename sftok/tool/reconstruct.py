@@ -1,4 +1,4 @@
-"""`python -m sftok reconstruct`: images, or the ids of a token file, to reconstructed images.
+"""`python -m sftok reconstruct`: reconstruct images, given image files or the ids of a token file.
 
 Values are rounded to the nearest of 256. (The evaluation protocol truncates, as the release does.)
 """
@@ -28,7 +28,7 @@ TOKEN_SUFFIX = ".npz"
 
 Decode = Callable[[Tensor], Tensor]
 IdBatch = tuple[list[str], Tensor, int]
-"""Files, their ids `[B, K]`, and the number of files that were read for them."""
+"""Files, their ids `[B, K]`, and the number of files read for them."""
 
 
 def run(options: argparse.Namespace) -> None:
@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> None:
     Raises:
         ToolError: see the modules of `sftok.tool`.
         CheckpointError: see `open_tokenizer`.
-        ConfigError: steps or temperature out of range.
+        ConfigError: steps or temperature are out of range.
         OSError: the output cannot be written.
     """
     tokens = _tokens(options.inputs)
@@ -73,7 +73,7 @@ def _targets(files: list[str], output: Path) -> dict[str, Path]:
     folders = {original.parent for original in originals}
     for target in targets.values():
         if target.resolve() in originals:
-            raise ToolError(f"{target} is one of the images itself; choose another folder")
+            raise ToolError(f"{target} is itself an input image; choose another folder")
         if target.exists() and target.parent.resolve() in folders:
             raise ToolError(f"{target} already exists, beside the images; choose another folder")
     return targets

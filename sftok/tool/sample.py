@@ -31,9 +31,9 @@ def run(options: argparse.Namespace) -> None:
     """Sample `options.number` images with a generator and the tokenizer of its ids.
 
     Raises:
-        ToolError: they do not fit each other, or the output has another suffix.
+        ToolError: the two do not fit each other, or the output has another suffix.
         CheckpointError: see `open_tokenizer`.
-        ConfigError: a value of the sampling is out of range.
+        ConfigError: a sampling setting is out of range.
         OSError: the output cannot be written.
     """
     output: Path = options.output

@@ -1,4 +1,4 @@
-"""`python -m sftok tokenize`: images to a token file."""
+"""`python -m sftok tokenize`: encode images to a token file."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> None:
     if output.is_dir():
         raise ToolError(f"{output} is a folder; choose a file for the ids")
     if output.suffix != ".npz":
-        raise ToolError(f"{output}: token files end in .npz, by which `reconstruct` knows them")
+        raise ToolError(f"{output}: token files must end in .npz, by which `reconstruct` recognizes them")
     files = find_images(options.images)
     tokenizer = open_tokenizer(options.checkpoint, options.seed, options.teacher)
     if not tokenizer.codebook_size:
@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> None:
     device = place(tokenizer, options.device)
     batches = read_batches(files, tokenizer.image_size, options.batch_size, options.unreadable)
     kept, ids = [], []
-    # Opened first, so that a place which cannot be written is known before the work.
+    # Opened first, so that a path which cannot be written is reported before the work.
     with complete_file(output) as file, progress("tokenizing", len(files)) as advance:
         for batch in batches:
             ids.append(tokenizer.encode(batch.images.to(device)).cpu())

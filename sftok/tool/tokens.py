@@ -1,4 +1,4 @@
-"""Token files: a .npz of ids and of what they were made from, without pickles."""
+"""Token files: an .npz of ids and their provenance, without pickles."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class TokenFile:
 
     Attributes:
         ids: int64 `[N, K]`.
-        files: the N images, by the given paths.
+        files: the N images, by the paths that were given.
         preprocessing: how the images were prepared.
-        checkpoint: which model the ids are of: `architecture`, `num_tokens`, `codebook_size` and the
-            SHA-256 `identity` of its weights and configuration.
+        checkpoint: the model of the ids: `architecture`, `num_tokens`, `codebook_size` and the SHA-256
+            `identity` of its weights and configuration.
     """
 
     ids: Tensor
@@ -39,7 +39,7 @@ class TokenFile:
 
 
 def checkpoint_record(tokenizer: Tokenizer) -> dict[str, Any]:
-    """Which model this is."""
+    """Describe the model of a token file."""
     return {
         "architecture": tokenizer.architecture,
         "num_tokens": tokenizer.num_tokens,
@@ -49,10 +49,10 @@ def checkpoint_record(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def write_tokens(file: BinaryIO, ids: Tensor, files: Sequence[str], tokenizer: Tokenizer) -> None:
-    """Write ids int64 `[N, K]` of N `files` as a token file.
+    """Write ids, int64 `[N, K]`, of N `files` as a token file.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the file cannot be written.
     """
     np.savez(
         file,
@@ -67,7 +67,7 @@ def load_tokens(path: Path) -> TokenFile:
     """Read a token file.
 
     Raises:
-        ToolError: it is not a token file, or damaged.
+        ToolError: the file is damaged or not a token file.
     """
     try:
         content = read_arrays(path)
@@ -93,10 +93,10 @@ def load_tokens(path: Path) -> TokenFile:
 
 
 def check_tokens(path: str | Path, tokens: TokenFile, tokenizer: Tokenizer) -> None:
-    """Refuse ids of another checkpoint, and ids that no checkpoint makes.
+    """Reject ids of another checkpoint, and ids that no checkpoint produces.
 
     Raises:
-        ToolError: names both checkpoints.
+        ToolError: the ids do not fit; the message names both checkpoints.
     """
     made_by, given = tokens.checkpoint, checkpoint_record(tokenizer)
     if made_by.get("identity") != given["identity"]:

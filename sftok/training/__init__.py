@@ -1,1 +1,1 @@
-"""One training loop, and the stages that it trains."""
+"""The training loop, and the stages that it trains."""

@@ -1,4 +1,4 @@
-"""A checkpoint: everything that a run needs to resume as if it had never stopped, in one safetensors file."""
+"""A checkpoint: one safetensors file with everything that a run needs to resume as if never stopped."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TrainingState:
     scalers: Mapping[str, torch.amp.GradScaler]
     """Loss scalers by optimizer; disabled ones are not saved."""
     step: int = 0
-    """Updates done."""
+    """Number of completed updates."""
     seconds: float = 0.0
     """Training time so far, over all attempts."""
 
@@ -65,7 +65,7 @@ class TrainingState:
         except (IndexError, KeyError, RuntimeError, ValueError) as error:
             reason = str(error).splitlines()[0]
             raise DamagedFileError(
-                path, f"does not fit this run ({reason})", "delete it to start anew"
+                path, f"does not fit this run ({reason})", "delete it to start over"
             ) from None
         return True
 
@@ -85,7 +85,7 @@ def _restore_optimizer(optimizer: torch.optim.Optimizer, tensors: Mapping[str, t
     for name, tensor in tensors.items():
         index, slot = name.split(".", 1)
         like = parameters[int(index)]
-        # The file has no memory layout, and a fused optimizer pairs moments with weights by memory position.
+        # The file has no memory layout, but a fused optimizer pairs moments with weights by memory position.
         value = torch.empty_like(like).copy_(tensor) if tensor.shape == like.shape else tensor
         state.setdefault(int(index), {})[slot] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -10,16 +10,16 @@ from sftok.config import ConfigError
 from sftok.training.stages.base import Stage
 
 CompileMode = Literal["none", "default", "max-autotune"]
-"""What `torch.compile` may do; "max-autotune" searches longer for fast kernels."""
+"""How much `torch.compile` does; "max-autotune" searches longer for fast kernels."""
 
-# With CUDA graphs, the second pass of the decoder in a step would overwrite the result of the first.
+# With CUDA graphs, the decoder's second pass in a step would overwrite the result of the first.
 _MODES = {"default": "default", "max-autotune": "max-autotune-no-cudagraphs"}
 
 
 def compile_networks(stage: Stage, mode: CompileMode, device: torch.device) -> bool:
-    """Compile `stage.compiled` in place, which keeps the names of the weights; returns whether it has any.
+    """Compile `stage.compiled` in place, which keeps the names of the weights; returns whether there is any.
 
-    The kernels are made when they are first needed.
+    Kernels are generated when they are first needed.
 
     Raises:
         ConfigError: the compiler that PyTorch needs for this device is missing.
@@ -33,7 +33,7 @@ def compile_networks(stage: Stage, mode: CompileMode, device: torch.device) -> b
 
 
 def _require_triton(mode: CompileMode) -> None:
-    # Imported here: it loads the compiler.
+    # Imported here because it loads the compiler.
     from torch.utils._triton import has_triton
 
     if not has_triton():

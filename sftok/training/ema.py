@@ -9,7 +9,7 @@ from torch import nn
 class WeightAverage:
     """`average = decay * average + (1 - decay) * weights`, with a warm-up of the decay.
 
-    The decay of update t is `min(decay, (1 + t) / (10 + t))`, as in the release: without the warm-up, the
+    The decay of update t is `min(decay, (1 + t) / (10 + t))`, as in the release; without this warm-up, the
     random initial weights would dominate the average of a short run.
     """
 

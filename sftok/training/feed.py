@@ -1,4 +1,4 @@
-"""The batches of a training, on its device before they are needed, and whether it waits for them."""
+"""Moves training batches to the device before they are needed, and detects waiting for images."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sftok.data.batches import Batch
 from sftok.training.stages.base import Stage
 
 WINDOW = 200
-"""Updates over which the time spent waiting is measured."""
+"""Number of updates over which waiting time is measured."""
 
 TOLERATED = 0.1
 """Share of the time that may be spent waiting."""
@@ -21,18 +21,18 @@ TOLERATED = 0.1
 logger = logging.getLogger(__name__)
 
 Ready = tuple[Batch, dict[str, Tensor]]
-"""A batch on the device, and what its stage computed of it alone (`Stage.ahead`)."""
+"""A batch on the device, and the output of `Stage.ahead` for it."""
 
 
 class Feed:
-    """Hands out the batches of one update after another.
+    """Provides the batches of one update after another.
 
-    While a GPU works on an update, another of its streams receives the batches of the next one, and computes
-    what the stage needs of them alone.
+    While a GPU works on an update, another of its streams receives the batches of the next one and computes
+    `Stage.ahead` for them.
     """
 
     def __init__(self, batches: Iterator[Batch], count: int, stage: Stage, device: torch.device):
-        """`count` batches make an update."""
+        """Group `count` batches into an update."""
         self._batches, self._count, self._stage, self._device = batches, count, stage, device
         self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
         self._ready: list[Ready] = []
@@ -40,7 +40,7 @@ class Feed:
         self._warned = False
 
     def take(self) -> list[Ready]:
-        """The batches of the next update."""
+        """Return the batches of the next update."""
         ready = self._ready or self._load()
         self._ready = []
         if self._stream is not None:
@@ -53,7 +53,7 @@ class Feed:
         return ready
 
     def look_ahead(self) -> None:
-        """Start on the batches after those; call it when the GPU has been given the work of this update."""
+        """Start loading the next batches; call this after the GPU has received the work of this update."""
         with torch.cuda.stream(self._stream):  # without a GPU, this does nothing
             self._ready = self._load()
 
@@ -68,7 +68,7 @@ class Feed:
         return batch, dict(self._stage.ahead(batch))
 
     def _watch(self) -> None:
-        """Say once if training waits for images."""
+        """Log once if training waits for images."""
         self._taken += 1
         if self._taken % WINDOW:
             return

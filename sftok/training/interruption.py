@@ -1,4 +1,4 @@
-"""The exception of a stopped training, in its own file, because importing this needs no torch."""
+"""The exception for interrupted training, in its own file because importing this does not need torch."""
 
 from __future__ import annotations
 

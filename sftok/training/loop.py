@@ -1,10 +1,10 @@
-"""The one training loop: batches in, averaged weights out; it can stop and resume at any step.
+"""The training loop: takes batches, returns averaged weights, and can stop and resume at any step.
 
-The state after step `i` is a function of the seed and the configuration alone: batches, masks and learning
-rates are functions of the step, so a killed run that resumes ends with the same bits.
+The state after step `i` depends only on the seed and the configuration: batches, masks and learning rates are
+functions of the step, so a run that is killed and resumed ends with the same bits.
 
-Several processes train as one does alone (`sftok.distributed`): each on its share of every batch, with the
-mean of their gradients. The first one writes checkpoints and talks to the monitor.
+Several processes produce the same training as one (`sftok.distributed`): each takes its share of every batch,
+and gradients are averaged. The first process writes checkpoints and calls the monitor.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ from sftok.training.stages.base import Stage, Step
 
 
 class TrainingConfig(Config):
-    """How a stage is trained, except for its length."""
+    """Training settings of a stage, except for its length."""
 
     not_in_key: ClassVar[frozenset[str]] = frozenset({"checkpoint_every"})
 
     batch_size: int = Field(default=256, ge=1)
-    """Images per batch, shared evenly by the processes; an update sees `gradient_accumulation` batches.
+    """Images per batch, shared evenly by the processes; an update uses `gradient_accumulation` batches.
 
     Table 6 counts per GPU: 32 on each of 8 (paper 4.1).
     """
@@ -64,22 +64,22 @@ class TrainingConfig(Config):
 
 
 class Monitor(Protocol):
-    """What a caller may watch and decide; the loop knows no tracker and no store."""
+    """Callbacks with which a caller observes and stops training; the loop knows no tracker and no store."""
 
     def progress(self, done: int, total: int) -> None:
-        """`done` of `total` updates are done."""
+        """Report that `done` of `total` updates are done."""
 
     def record(self, values: dict[str, Any]) -> None:
-        """One line of the training curve; `values["step"]` counts from 1."""
+        """Record one line of the training curve; `values["step"]` counts from 1."""
 
     def resumed(self, step: int) -> None:
-        """Training starts after `step`; lines that a killed attempt recorded past it are recorded again.
+        """Report that training starts after `step` (0 without a checkpoint).
 
-        `step` is 0 without a checkpoint.
+        Lines that a killed attempt recorded past it are recorded again.
         """
 
     def preparing(self, what: str) -> None:
-        """The next update takes much longer than the others; `what` says why."""
+        """Report that the next update takes much longer than the others, for the reason `what`."""
 
     def should_stop(self) -> bool:
         """Whether the loop should write a checkpoint and raise `TrainingInterrupted`."""
@@ -96,7 +96,7 @@ BatchSource = Callable[[int], Iterator[Batch]]
 
 @dataclass(frozen=True)
 class _Optimizer:
-    """One optimizer of a stage, and when its updates start."""
+    """One optimizer of a stage, and the update at which it starts."""
 
     name: str
     parameters: list[nn.Parameter]
@@ -104,7 +104,7 @@ class _Optimizer:
     config: OptimizerConfig
     start: int
     prefix: str
-    """Prefix of its losses in the log; the first optimizer has none."""
+    """Prefix of its losses in the log; empty for the first optimizer."""
     scaler: torch.amp.GradScaler
 
     def rate(self, update: int, total: int) -> float:
@@ -127,14 +127,14 @@ def train(
     """Train `stage` for `steps` updates in total, and load the averaged weights into `stage.trained`.
 
     Resumes from the checkpoint in `folder`, if any. The stage is moved to `device` and stays there. Each of
-    several processes calls this with its share of the batches, and with one folder that all can read.
+    several processes calls this with its share of the batches and with a folder that all of them can read.
 
     Returns:
         The seconds spent training, over all attempts.
 
     Raises:
         ConfigError: the configuration names an optimizer that the stage lacks, the stage cannot be trained in
-            parallel, or the device lacks the number format or the compiler.
+            parallel, or the device does not support the number format or the compiler.
         TrainingInterrupted: the monitor asked to stop.
         TrainingDiverged: a loss is not finite.
         DamagedFileError: the checkpoint is damaged or belongs to another run.
@@ -235,7 +235,7 @@ def _resume(state: TrainingState, folder: Path, world: World) -> None:
 def _save(state: TrainingState, folder: Path, world: World) -> None:
     if world.is_first:
         state.save(folder)
-    world.any(False)  # a process that exits before the file is complete could bring the first one down
+    world.any(False)  # a process that exits before the file is complete could stop the first one
 
 
 def _parts(update: int, feed: Feed, seed: int, world: World) -> list[Step]:
@@ -250,7 +250,7 @@ def _parts(update: int, feed: Feed, seed: int, world: World) -> list[Step]:
 def _update(
     stage: Stage, optimizer: _Optimizer, rate: float, parts: list[Step], precision: Precision
 ) -> dict[str, torch.Tensor]:
-    """One update by the mean gradient over `parts` and processes; returns the mean losses of this process.
+    """Do one update by the mean gradient over `parts` and processes; returns this process's mean losses.
 
     Nothing here waits for a GPU, unless the loss is scaled.
     """
@@ -278,14 +278,14 @@ def _update(
 
 
 def _require_finite(optimizer: _Optimizer, shown: dict[str, torch.Tensor], step: int) -> None:
-    """Wait for update `step`, and refuse a gradient that is not finite at any loss scale.
+    """Wait for update `step`, and raise an error if its gradient is not finite at any loss scale.
 
     Raises:
-        TrainingDiverged: it is not.
+        TrainingDiverged: the gradient is not finite.
     """
     if torch.isfinite(shown[f"{optimizer.prefix}grad_norm"]):
         return
-    # The scale is already the one for the next update.
+    # The scale is already that of the next update.
     if not optimizer.scaler.is_enabled() or optimizer.scaler.get_scale() < SMALLEST_SCALE:
         raise TrainingDiverged(
             f"the gradient of the {optimizer.name} is not finite at step {step}; lower the learning rate"
@@ -293,7 +293,7 @@ def _require_finite(optimizer: _Optimizer, shown: dict[str, torch.Tensor], step:
 
 
 def _readable(losses: dict[str, torch.Tensor], step: int, rate: float, world: World) -> dict[str, Any]:
-    """One line of the curve, without the infinities of a skipped update, which JSON cannot express."""
+    """Return one line of the curve, without the infinities of a skipped update, which JSON cannot express."""
     values = {name: float(world.mean(value)) for name, value in losses.items()}
     return {"step": step, "learning_rate": rate} | {
         name: value for name, value in values.items() if math.isfinite(value)

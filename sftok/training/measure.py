@@ -1,11 +1,11 @@
-"""Time and memory of a training step at the paper's sizes on this machine.
+"""Measures time and memory of a training step at the paper's sizes on this machine.
 
     python -m sftok.training.measure sftok-b --batch-size 2 --steps 3
 
-runs one forward pass (encoding, and decoding in one step), then stage 2 (or with `--stage 3` stage 3, against
-networks with random weights) through the training loop on noise, and prints one line of JSON.
+runs one forward pass (encoding, and decoding in one step), then stage 2 (or, with `--stage 3`, stage 3
+against networks with random weights) through the training loop on noise, and prints one line of JSON.
 
-`cpu_seconds` is the processor time of this process, which other work on the machine does not lengthen.
+`cpu_seconds` is the processor time of this process, which is not affected by other work on the machine.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Enough(Exception):
 
 
 class Stopwatch:
-    """A monitor that records when each step ends, and leaves the loop before it writes a checkpoint."""
+    """A monitor that records when each step ends, and stops the loop before it writes a checkpoint."""
 
     def __init__(self, steps: int):
         self.steps = steps
@@ -64,20 +64,20 @@ class Stopwatch:
             raise Enough
 
     def record(self, values: dict[str, Any]) -> None:
-        """Nothing is kept."""
+        """Do nothing."""
 
     def resumed(self, step: int) -> None:
-        """Nothing is resumed."""
+        """Do nothing."""
 
     def preparing(self, what: str) -> None:
-        """Nothing is shown."""
+        """Do nothing."""
 
     def should_stop(self) -> bool:
-        """Never."""
+        """Return False."""
         return False
 
     def median(self) -> np.ndarray:
-        """Wall-clock and processor seconds of a step; the first one, which allocates, only if alone."""
+        """Median wall-clock and processor seconds of a step; omits the first (it allocates) if possible."""
         steps = np.diff(self.ends, axis=0)
         return np.median(steps[1:] if len(steps) > 1 else steps, axis=0)
 
@@ -94,7 +94,7 @@ def measure(
     precision: Precision,
     stage_number: int = 2,
 ) -> dict[str, Any]:
-    """Seconds of a forward pass and of a step of stage 2 or 3, trained parameters, peak memory in bytes."""
+    """Measure seconds of a forward pass and of a step of stage 2 or 3, trained parameters, peak memory."""
     tokenizer = SFTok.from_config(config).to(device).eval()
     side, shape = config.image_size, (batch_size, tokenizer.decoder.num_codes)
     draws = torch.Generator().manual_seed(0)
@@ -130,12 +130,12 @@ def measure(
 
 
 def stage_of(number: int, tokenizer: SFTok, codes: TeacherCodes) -> Stage:
-    """Stage 2, with `codes`, or stage 3 against networks with random weights."""
+    """Build stage 2, with `codes`, or stage 3 against networks with random weights."""
     if number == 2:
         parts = (tokenizer.encoder, tokenizer.quantizer, tokenizer.decoder)
         return AlignmentStage(*parts, codes, TokenizerLossConfig(), AlignmentConfig())
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # the package calls torchvision as of 2022
+        warnings.simplefilter("ignore", UserWarning)  # the package uses torchvision's interface of 2022
         vgg = lpips.LPIPS(net="vgg", pretrained=False, pnet_rand=True, verbose=False)
     dino = timm.create_model("vit_small_patch16_224", pretrained=False, num_classes=0)
     return FineTuningStage(
@@ -145,7 +145,7 @@ def stage_of(number: int, tokenizer: SFTok, codes: TeacherCodes) -> Stage:
         tokenizer.pixel_decoder,
         LpipsLoss(vgg),
         DinoDiscriminator(DinoDiscriminatorConfig(), dino),
-        # The discriminator from the first step on, as in all but the first 20,000 steps.
+        # The discriminator runs from the first step, as in all but the first 20,000 steps.
         FineTuningConfig(discriminator_start=0),
     )
 
@@ -158,7 +158,7 @@ def _peak(device: torch.device) -> int:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Measure the size on the command line."""
+    """Measure the size given on the command line."""
     parser = argparse.ArgumentParser(
         prog="python -m sftok.training.measure", description="Time a training step."
     )

@@ -14,7 +14,7 @@ from sftok.config import Config
 
 
 class OptimizerConfig(Config):
-    """AdamW with linear warm-up and cosine decay; the defaults are Table 6, stages 1 and 2."""
+    """AdamW with linear warm-up and cosine decay; the defaults are those of stages 1 and 2 in Table 6."""
 
     model_config = ConfigDict(allow_inf_nan=False)
 
@@ -36,9 +36,9 @@ class OptimizerConfig(Config):
 
 
 def learning_rate(step: int, total_steps: int, config: OptimizerConfig) -> float:
-    """The learning rate of update `step` (from 0): linear up to `learning_rate`, then cosine to the end rate.
+    """Return the learning rate of update `step` (from 0): linear warm-up, then cosine decay to the end rate.
 
-    Warm-up takes at most half of the run, so that even a short one reaches the peak.
+    Warm-up takes at most half of the run, so that even a short run reaches the peak.
     """
     warmup = min(config.warmup_steps, total_steps // 2)
     if step < warmup:
@@ -49,12 +49,12 @@ def learning_rate(step: int, total_steps: int, config: OptimizerConfig) -> float
 
 
 UNDECAYED = ("norm", "embed", "position", "queries", "class_token", "codebook")
-"""Weights whose names contain one of these are not decayed, as in the release: norms, embeddings, and the
-projections of patches and tokens, whose names contain "embed"."""
+"""Weights whose names contain one of these have no weight decay, as in the release: norms, embeddings, and
+the projections of patches and tokens, whose names contain "embed"."""
 
 
 def adamw(named_parameters: Iterable[tuple[str, nn.Parameter]], config: OptimizerConfig) -> torch.optim.AdamW:
-    """AdamW over `named_parameters`; biases, norms and embeddings are not decayed, as in the release."""
+    """Build AdamW for `named_parameters`; biases, norms and embeddings have no decay, as in the release."""
     decayed: list[nn.Parameter] = []
     exempt: list[nn.Parameter] = []
     for name, parameter in named_parameters:

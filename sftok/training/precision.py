@@ -1,6 +1,6 @@
-"""Number formats of a training step, and a CPU's setup for speed.
+"""Number formats of a training step, and CPU settings for speed.
 
-`sftok.models.layers.attend` says what attention does in bf16 on a CPU.
+See `sftok.models.layers.attend` for attention in bf16 on a CPU.
 """
 
 from __future__ import annotations
@@ -16,28 +16,28 @@ import torch
 from sftok.config import ConfigError
 
 Precision = Literal["fp32", "bf16", "fp16"]
-"""fp16 has more digits but less range than bf16, so its losses are scaled (`scaler`)."""
+"""fp16 has more precision but less range than bf16, so its losses are scaled (`scaler`)."""
 
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
 
 
 def require_precision(precision: Precision, device: torch.device) -> None:
-    """Refuse a number format that the GPU would only emulate.
+    """Reject a number format that the GPU would only emulate.
 
     Raises:
-        ConfigError: names the GPU and the remedy.
+        ConfigError: the format is not supported; the message names the GPU and the remedy.
     """
     if precision == "bf16" and device.type == "cuda" and not torch.cuda.is_bf16_supported(False):
         raise ConfigError(
-            f"precision = 'bf16': {torch.cuda.get_device_name(device)} does not compute in it; "
+            f"precision = 'bf16': {torch.cuda.get_device_name(device)} does not support it; "
             "choose fp16 or fp32"
         )
 
 
 @contextlib.contextmanager
 def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
-    """The context in which a forward pass runs at `precision` on `device`."""
+    """Return the context in which a forward pass runs at `precision` on `device`."""
     if precision == "fp32":
         yield
     else:
@@ -46,11 +46,11 @@ def autocast(precision: Precision, device: torch.device) -> Iterator[None]:
 
 
 SMALLEST_SCALE = 1.0
-"""A gradient that overflows even at this scale has another cause."""
+"""If a gradient overflows even at this scale, scaling is not the cause."""
 
 
 def scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler:
-    """Scales losses so that small gradients do not vanish in fp16; disabled otherwise.
+    """Return a scaler that keeps small gradients from vanishing in fp16; it is disabled otherwise.
 
     An update whose gradient overflows is skipped and halves the scale; 2,000 good ones in a row double it.
     """
@@ -58,7 +58,7 @@ def scaler(precision: Precision, device: torch.device) -> torch.amp.GradScaler:
 
 
 def keep_freed_memory() -> None:
-    """Make glibc keep large freed blocks: returning them costs a page fault per page and step."""
+    """Make glibc keep large freed blocks; returning them costs a page fault per page and step."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             libc = ctypes.CDLL("libc.so.6")

@@ -1,7 +1,7 @@
 """Semantic supervision of a tokenizer's latents by a frozen network (ImageFolder, arXiv 2410.01756).
 
-A pooled branch of the quantized latents is pulled to the image's features, and pushed away from those of the
-other images of the batch, as CLIP pairs images and texts.
+A pooled branch of the quantized latents is pulled towards the image's features and pushed away from those of
+the other images of the batch, as CLIP pairs images and texts.
 """
 
 from __future__ import annotations
@@ -17,15 +17,16 @@ from sftok.features.base import Features, FeaturesConfig
 
 
 class SemanticConfig(Config):
-    """Which features, and how strongly.
+    """Settings of semantic supervision.
 
     Attributes:
-        features: of the frozen network.
-        weight: of the loss.
-        scale: of the products of both vectors, which are not normalized (the release's defaults).
-        branches: equal parts of a latent's channels; the last of them is supervised.
-        left_out: share of a training batch, from its first image on, that is not supervised: those that
-            quantizer dropout may have cut.
+        features: features of the frozen network.
+        weight: weight of the loss.
+        scale: factor of the inner products of both vectors, which are not normalized (the release's
+            defaults).
+        branches: number of equal parts of a latent's channels; the last one is supervised.
+        left_out: share of a training batch, starting at its first image, that is not supervised because
+            quantizer dropout may have shortened it.
     """
 
     features: FeaturesConfig
@@ -35,20 +36,20 @@ class SemanticConfig(Config):
     left_out: float = Field(default=0.1, ge=0, lt=1)
 
     def check(self, latent_dim: int) -> None:
-        """Refuse latents whose channels the branches do not divide.
+        """Reject latents whose channels cannot be divided into the branches.
 
         Raises:
-            ValueError: names both numbers.
+            ValueError: the branches do not divide the channels; the message gives both numbers.
         """
         if latent_dim % self.branches:
             raise ValueError(f"semantic: {self.branches} branches do not divide {latent_dim} channels")
 
 
 class SemanticLoss(nn.Module):
-    """The loss, and the linear map of features to a branch's channels, which is trained with it.
+    """The loss, and the linear map from features to a branch's channels, which is trained with it.
 
-    The release maps DINOv2's features by the encoder's own last layer, which is as wide; features of another
-    width need a map of their own.
+    The release maps DINOv2's features by the encoder's own last layer, which has the same width; features of
+    another width need a separate map.
     """
 
     def __init__(
@@ -67,9 +68,9 @@ class SemanticLoss(nn.Module):
         nn.init.zeros_(self.projection.bias)
 
     def forward(self, quantized: Tensor, images: Tensor, world: World = SINGLE) -> Tensor:
-        """The weighted loss of quantized latents `[B, N, D]` of `images` `[B, 3, H, W]` in [0, 1].
+        """Return the weighted loss of quantized latents `[B, N, D]` of `images` `[B, 3, H, W]` in [0, 1].
 
-        It compares every image with all others of the batch, also where processes share it.
+        Every image is compared with all others of the batch, even if processes share it.
         """
         branch = quantized.chunk(self.config.branches, dim=-1)[-1]
         with torch.no_grad():
@@ -81,13 +82,13 @@ class SemanticLoss(nn.Module):
             logits = self.config.scale * latents[first:] @ targets[first:].t()
             pairs = torch.arange(len(logits), device=logits.device)
             loss = (F.cross_entropy(logits, pairs) + F.cross_entropy(logits.t(), pairs)) / 2
-        # Gradients are averaged over processes, and each knows only its own images' part of this one.
+        # Gradients are averaged over processes, but each process knows only its own images' part of this one.
         loss = loss + (world.size - 1) * (loss - loss.detach())
         return self.config.weight * loss
 
 
 def _of_all(part: Tensor, world: World) -> Tensor:
-    """The parts of all processes, of which this one's keeps its gradient."""
+    """Gather the parts of all processes; only this process's part keeps its gradient."""
     parts = list(world.gather(part.detach()).chunk(world.size))
     parts[world.rank] = part
     return torch.cat(parts)

@@ -226,7 +226,7 @@ def test_a_training_checkpoint_gives_its_weights(torch_file, caplog, content, en
     file = read_file(torch_file(content))
     assert file.tensors.keys() == TENSORS.keys()
     assert all(torch.equal(file.tensors[key], TENSORS[key]) for key in TENSORS)
-    assert f"reads its entry {entry!r}" in caplog.text
+    assert f"reading its entry {entry!r}" in caplog.text
 
 
 def test_an_entry_without_tensors_is_not_taken_for_weights(torch_file):

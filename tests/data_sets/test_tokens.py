@@ -187,7 +187,7 @@ def test_a_cache_of_something_else_is_refused(tmp_path, wrong):
 def test_center_crops_and_views_are_not_taken_for_each_other(tmp_path, cached, shown, what):
     write(tmp_path, augmentation=cached)
     batch = next(training_batches(IMAGES, 4, seed=0, augmentation=shown))
-    with pytest.raises(ValueError, match=f"was not computed from what the batch shows, {what}"):
+    with pytest.raises(ValueError, match=f"was not computed from the images of the batch, {what}"):
         TokenCache(tmp_path, 23, 4, cached)(batch)
 
 

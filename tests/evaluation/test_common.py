@@ -73,7 +73,7 @@ def test_progress_rises_to_one(run):
 
 
 def test_extractors_that_were_not_asked_for_are_refused(run):
-    message = r"asks for \['efficientnet-lite0@64'\], given are \['classifier'\]"
+    message = r"asks for \['efficientnet-lite0@64'\], got \['classifier'\]"
     with pytest.raises(EvaluationError, match=message):
         run(extractors=(EfficientNetLite0Config(),))
 

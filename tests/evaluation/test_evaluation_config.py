@@ -29,10 +29,10 @@ def test_a_label_states_the_resolution_where_there_is_a_choice(value, label):
     ("values", "message"),
     [
         ({"steps": ()}, "steps"),
-        ({"steps": (1, 1)}, "steps names something twice"),
+        ({"steps": (1, 1)}, "steps has duplicates"),
         ({"steps": (0,)}, "steps"),
         ({"schedule": "arcos"}, "arccos"),
-        ({"extractors": ["classifier", "classifier"]}, "extractors names something twice"),
+        ({"extractors": ["classifier", "classifier"]}, "extractors has duplicates"),
         ({"extractors": ["inception"]}, "inception-v3-compat"),
         (
             {"extractors": [{"name": "classifier", "resolution": 48}]},

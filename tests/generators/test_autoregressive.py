@@ -182,7 +182,7 @@ def test_the_grids_temperatures_become_as_many_softmax_temperatures():
     ("model", "tokens", "message"),
     [
         ("llamagen", {"num_tokens": 16, "latent_dim": 4}, "samples ids, and a continuous tokenizer has none"),
-        ("llamagen", {"num_tokens": 6, "vocabulary": 32}, "6 ids are no square grid"),
+        ("llamagen", {"num_tokens": 6, "vocabulary": 32}, "6 ids do not form a square grid"),
         ("open-magvit2", {"num_tokens": 9, "vocabulary": 64}, r"bits \[2, 3\] make 32 ids.*has 64"),
     ],
 )

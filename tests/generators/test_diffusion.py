@@ -177,7 +177,7 @@ def test_a_saved_generator_samples_the_same(config, tmp_path):
 def test_ids_and_grids_that_are_not_square_are_refused(config):
     with pytest.raises(ValueError, match="samples continuous latents, and this tokenizer has ids"):
         config.build(TokenShape(num_tokens=9, vocabulary=16), 3)
-    with pytest.raises(ValueError, match="8 latents are no square grid"):
+    with pytest.raises(ValueError, match="8 latents do not form a square grid"):
         config.build(TokenShape(num_tokens=8, latent_dim=4), 3)
 
 

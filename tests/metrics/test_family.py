@@ -113,10 +113,10 @@ def test_a_description_is_read_without_torch():
     ("config", "metrics", "message"),
     [
         (EvaluationConfig, ["rfdi"], "did you mean 'rfid'"),
-        (EvaluationConfig, ["psnr", "psnr"], "metrics names something twice"),
+        (EvaluationConfig, ["psnr", "psnr"], "metrics has duplicates"),
         (EvaluationConfig, ["gfid"], "gfid needs reference_set, which reconstructions do not have"),
         (EvaluationConfig, [{"name": "kid", "subset": 3}], "unknown key 'subset' of the metric 'kid'"),
-        (GenerationEvaluationConfig, ["kid", "kid"], "metrics names something twice"),
+        (GenerationEvaluationConfig, ["kid", "kid"], "metrics has duplicates"),
         (GenerationEvaluationConfig, ["psnr"], "psnr needs originals, which generated images do not have"),
     ],
 )

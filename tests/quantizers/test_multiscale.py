@@ -135,8 +135,8 @@ def test_grids_and_channels_that_do_not_fit_are_refused() -> None:
     ("settings", "message"),
     [
         ({"scales": ()}, "at least 1"),
-        ({"scales": (0, 4)}, "at least 1 and never fall"),
-        ({"scales": (4, 2)}, "at least 1 and never fall"),
+        ({"scales": (0, 4)}, "at least 1 and must not decrease"),
+        ({"scales": (4, 2)}, "at least 1 and must not decrease"),
         ({"scales": (2, 4), "fewest_scales": 3}, "there are 2 scales"),
         ({"dropout": 1.5}, "dropout"),
     ],

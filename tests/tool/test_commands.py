@@ -212,7 +212,7 @@ def test_bad_input_is_one_line(photos, checkpoint, teacher, tmp_path, refused):
     refused(tokenize(photos, "--checkpoint", checkpoint, "--device", "abacus", *out), "--device abacus")
     refused(tokenize(photos, "--checkpoint", checkpoint, "--device", "meta", *out), "--device meta")
     refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos + "/1.png"), "is not a folder")
-    refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos), "is one of the images itself")
+    refused(reconstruct(photos, "--checkpoint", checkpoint, "-o", photos), "is itself an input image")
     beside = Image.open(photos + "/1.png")
     beside.save(photos + "/1.jpg")
     one = reconstruct(photos + "/1.jpg", "--checkpoint", checkpoint, "-o", photos)

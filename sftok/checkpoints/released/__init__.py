@@ -1,4 +1,4 @@
-"""Systems that others released: one file each, with its tensors' names, markers and sizes.
+"""Systems released by others, one file each, with their tensors' names, markers and sizes.
 
-A file defines `LAYOUTS`, a tuple of `sftok.checkpoints.layouts.Layout`; it is found by being here.
+A file defines `LAYOUTS`, a tuple of `sftok.checkpoints.layouts.Layout`, and is discovered automatically.
 """

@@ -8,7 +8,7 @@ from sftok.checkpoints.released.taming import NETWORKS, autoencoder, finish, tok
 from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, shape
 
 LEVELS = (8, 8, 8, 5, 5, 5)
-"""Of every discrete release; the weights do not tell them."""
+"""Quantization levels of every discrete release; the weights do not determine them."""
 
 
 def _record(tensors: Tensors) -> Record:

@@ -11,15 +11,15 @@ from sftok.checkpoints.released.taming import tokenizer
 from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, count, shape
 
 HEAD_DIM = 32
-"""Of every published model; only weights of multi-scale attention tell it."""
+"""Width of a head in every published model; only weights of multi-scale attention determine it."""
 
 _ENCODER, _DECODER = r"encoder\.network\.down_blocks", r"decoder\.network\.up_blocks"
 _BLOCK = r"\d+\.(?:norm|attn\.norm_out)\.weight"
-"""The tensor that every block has once, with one number for each channel."""
+"""A tensor that occurs once in every block and has one number per channel."""
 
 
 def autoencoder(tensors: Tensors) -> Record:
-    """The record of the networks, read off their shapes."""
+    """Infer the record of the networks from their shapes."""
     encoder, decoder = blocks(tensors, _ENCODER), blocks(tensors, _DECODER)
     channels = [width(tensors, stage) for stage in range(1, len(encoder))]
     if not channels or len(decoder) != len(encoder):
@@ -54,7 +54,7 @@ def autoencoder(tensors: Tensors) -> Record:
 
 
 def blocks(tensors: Tensors, stages: str) -> list[int]:
-    """Blocks per stage, without the layers that change the resolution."""
+    """Return the number of blocks per stage, without the layers that change the resolution."""
     return [
         sum(re.fullmatch(rf"{stages}\.{stage}\.{_BLOCK}", name) is not None for name in tensors)
         for stage in range(count(tensors, stages))
@@ -62,7 +62,7 @@ def blocks(tensors: Tensors, stages: str) -> list[int]:
 
 
 def width(tensors: Tensors, stage: int) -> int:
-    """Channels of a stage of the encoder that has blocks."""
+    """Return the channels of an encoder stage that has blocks."""
     pattern = rf"{_ENCODER}\.{stage}\.{_BLOCK}"
     name = next((name for name in tensors if re.fullmatch(pattern, name)), None)
     if name is None:
@@ -71,7 +71,7 @@ def width(tensors: Tensors, stage: int) -> int:
 
 
 def record(tensors: Tensors) -> Record:
-    """The record of a tokenizer whose latents are what the encoder returns."""
+    """The record of a tokenizer whose latents are the output of the encoder."""
     latent_dim, *_ = shape(tensors, "encoder.network.conv_out.weight", 4)
     return tokenizer(autoencoder(tensors), latent_dim, {"name": "identity"})
 

@@ -14,7 +14,7 @@ from sftok.checkpoints.renaming import Rule, count
 _LEVEL = r"(?P<half>encoder|decoder)\.(?P<way>down|up)_blocks\.(?P<level>\d+)"
 _OURS = r"\g<half>.\g<way>.\g<level>"
 _MIDDLE = r"(?P<half>encoder|decoder)\.mid_block"
-# Before version 0.15: query, key, value and proj_attn.
+# Before version 0.15 of diffusers: query, key, value and proj_attn.
 _ATTENTION = {
     "norms": "(?:group_norm|spatial_norm)",
     "query": "(?:to_)?",
@@ -23,7 +23,7 @@ _ATTENTION = {
 
 
 def numbered_by_resolution(tensors: dict[str, Tensor], levels: int) -> dict[str, Tensor]:
-    """Number the decoder's levels by resolution, as this package does, instead of as they run."""
+    """Number the decoder's levels by resolution, as in this package, instead of in order of execution."""
 
     def renumber(name: str) -> str:
         return re.sub(

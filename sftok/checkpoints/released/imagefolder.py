@@ -19,7 +19,7 @@ from sftok.checkpoints.renaming import (
 )
 
 SCALES = (1, 1, 2, 3, 3, 4, 5, 6, 8, 11)
-"""Of the release; the weights do not tell them."""
+"""Values of the release; the weights do not determine them."""
 
 _HALF, _KIND = r"(?P<half>encoder|decoder)", r"(?P<kind>weight|bias)"
 _MODEL = rf"{_HALF}\.model"
@@ -74,7 +74,7 @@ LAYOUTS = (
         rules=(
             Rule(r"encoder\.latent_tokens", "encoder.latent_tokens", _first),
             Rule(r"decoder\.mask_token", "decoder.mask_token", _first),
-            Rule(rf"{_HALF}\.lvl1LC", None),  # numbers of levels
+            Rule(rf"{_HALF}\.lvl1LC", None),  # level indices
             Rule(rf"{_HALF}\.lvl_embed\.weight", r"\g<half>.level_embedding"),
             Rule(rf"{_MODEL}\.cls_token", r"\g<half>.class_token", _first),
             Rule(rf"{_MODEL}\.pos_embed", r"\g<half>.positions", _first),

@@ -1,6 +1,6 @@
 """Gaussian autoencoders of latent diffusion (KL f4), as CompVis released them and as diffusers lays them out.
 
-Their latents are continuous. The names are converted to those of diffusers, whose networks this package uses.
+Their latents are continuous. Names are converted to those of diffusers, whose networks this package uses.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _ATTENTION = rf"{_NETWORK}.mid_block.attentions.0"
 
 
 def matrix(weight: Tensor) -> Tensor:
-    """The weight of a 1x1 convolution as that of a linear layer; a bias, or such a weight, as it is."""
+    """Convert a 1x1 convolution's weight to a linear layer's; biases and linear weights are unchanged."""
     return pointwise(weight) if weight.dim() == 4 else weight
 
 
@@ -35,7 +35,7 @@ def residual(released: str, ours: str, shortcut: str) -> list[Rule]:
 
 
 def attention(released: str, norm: str, query: str, out: str) -> list[Rule]:
-    """Rules for the attention in the middle."""
+    """Rules for the attention block in the middle."""
     return [
         Rule(rf"{released}\.{norm}{_KIND}", rf"{_ATTENTION}.group_norm.\g<kind>"),
         Rule(
@@ -86,7 +86,7 @@ DIFFUSERS: tuple[Rule, ...] = (
         rf"{_NETWORK}.mid_block.resnets.\g<index>",
         "conv_shortcut",
     ),
-    # Before version 0.15: query, key, value and proj_attn.
+    # Before version 0.15 of diffusers: query, key, value and proj_attn.
     *attention(
         rf"{_HALF}\.mid_block\.attentions\.0",
         norm="group_norm",
@@ -97,7 +97,7 @@ DIFFUSERS: tuple[Rule, ...] = (
 
 
 def in_order(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Number the decoder's levels as they run, as diffusers does, instead of by resolution."""
+    """Number the decoder's levels in order of execution, as diffusers does, instead of by resolution."""
     levels = count(tensors, r"decoder\.network\.up_blocks")
 
     def renumber(match: re.Match[str]) -> str:
@@ -108,10 +108,10 @@ def in_order(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def record(tensors: Tensors) -> Record:
-    """The record of a tokenizer, read off its shapes.
+    """Infer the record of a tokenizer from its shapes.
 
     Raises:
-        ReleasedWeightsError: the levels are not multiples of the first layer.
+        ReleasedWeightsError: the channels of a level are not a multiple of the first layer's.
     """
     blocks = r"encoder\.network\.down_blocks"
     hidden, *_ = shape(tensors, "encoder.network.conv_in.weight", 4)
@@ -136,7 +136,7 @@ def record(tensors: Tensors) -> Record:
 
 
 def is_gaussian(tensors: Tensors) -> bool:
-    """Whether the encoder gives a mean and a variance for each number that the decoder takes."""
+    """Whether the encoder outputs a mean and a variance for each number that the decoder takes."""
     moments, numbers = tensors["quant_conv.weight"].shape[:1], tensors["post_quant_conv.weight"].shape[1:2]
     return [*moments] == [2 * number for number in numbers]
 

@@ -7,13 +7,13 @@ from sftok.checkpoints.layouts import Layout
 from sftok.checkpoints.renaming import HEAD_WIDTH, Record, Rule, Tensors, count, llama_blocks, shape
 
 NUM_TOKENS = 256
-"""At 256 pixels; no tensor tells it, and the files for 384 pixels look the same."""
+"""Tokens at 256 pixels; no tensor determines it, and the files for 384 pixels look the same."""
 
 _WIDTH_3B, _HEADS_3B = 3200, 32
 
 
 def autoregressive_record(tensors: Tensors, name: str) -> Record:
-    """What the files of both autoregressive generators tell, by the name of the generator."""
+    """Infer the record values that both autoregressive generators share; `name` is the generator's name."""
     classes, width = shape(tensors, "class_embedding.weight", 2)
     heads = None if width % HEAD_WIDTH else width // HEAD_WIDTH
     model = {
@@ -42,7 +42,7 @@ LAYOUTS = (
             *llama_blocks("layers", "blocks"),
             Rule(r"norm\.weight", "norm.weight"),
             Rule(r"output\.weight", "heads.0.weight"),
-            # The table of rotations, which older files have and which is computed.
+            # Older files store the table of rotations, which is computed here.
             Rule("freqs_cis", None),
         ),
         record=_record,

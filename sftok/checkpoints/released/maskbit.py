@@ -11,7 +11,7 @@ from sftok.checkpoints.released.taming import residual, sizes, tokenizer
 from sftok.checkpoints.renaming import Record, Rule, Tensors, count, shape
 
 BATCHES = "quantizer.batches"
-"""Training batches that a lookup-free quantizer has seen; releases do not tell."""
+"""Training batches that a lookup-free quantizer has seen; releases do not store it."""
 
 
 def lookup_free(tensors: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""The class-conditional MaskGIT generator, a BERT of Hugging Face's naming."""
+"""The class-conditional MaskGIT generator, a BERT with Hugging Face's names."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _ATTENTION = rf"{_LAYER}\.attention"
 
 
 def _join(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Split the table of words, and join queries, keys and values into one projection.
+    """Split the word embeddings, and join queries, keys and values into one projection.
 
-    The table holds the ids, the mask, the classes and the null class. BERT's token types are all 0 here, so
-    the first of them becomes a part of every position and the second is never read.
+    The embeddings are those of the ids, the mask, the classes and the null class. BERT's token types are all
+    0 here, so the first type embedding is added to every position and the second is dropped.
 
     Raises:
-        ReleasedWeightsError: tensors to be joined are missing or do not fit each other.
+        ReleasedWeightsError: tensors to be joined are missing or their shapes do not match.
     """
     for part in ("words", "types", "position_embedding", "head.weight"):
         shape(tensors, part, 2)
@@ -65,7 +65,7 @@ LAYOUTS = (
         title="released MaskGIT generator",
         architecture=MASKGIT_GENERATOR,
         markers=frozenset({"model.embeddings.word_embeddings.weight", "model.lm_head.weight"}),
-        # `words`, `types` and the parts behind a slash are what `_join` takes apart and puts together.
+        # `words`, `types` and names with a slash are intermediate; `_join` splits or joins them.
         rules=(
             Rule(r"model\.embeddings\.word_embeddings\.weight", "words"),
             Rule(r"model\.embeddings\.token_type_embeddings\.weight", "types"),

@@ -11,7 +11,7 @@ CODES_PER_SIDE = 16
 
 
 def convolutional(released: str, ours: str) -> list[Rule]:
-    """Rules for one half; a residual block is the same anywhere."""
+    """Rules for one half; residual blocks have the same layout everywhere."""
     level = rf"{released}\.(down|up)\.(\d+)\.block\.(\d+)"
     layer = r"(norm1|norm2|conv1|conv2)\.(weight|bias)"
     return [
@@ -21,14 +21,14 @@ def convolutional(released: str, ours: str) -> list[Rule]:
         Rule(rf"{level}\.nin_shortcut\.weight", rf"{ours}.\1.\2.\3.shortcut.weight"),
         Rule(
             rf"{released}\.up\.(\d+)\.upsample_conv\.(weight|bias)",
-            # The finest level does not upsample, so the list of these convolutions starts at level 1.
+            # The finest level has no upsampling, so this list of convolutions starts at level 1.
             lambda match: f"{ours}.after_up.{int(match[1]) - 1}.{match[2]}",
         ),
     ]
 
 
 def backbone(tensors: Tensors, part: str) -> Record:
-    """The record of the VQGAN whose pixel decoder is `part`."""
+    """Infer the record of the VQGAN whose pixel decoder is `part`."""
     codebook_size, code_dim = shape(tensors, f"{part}.codebook", 2)
     channels = [
         shape(tensors, f"{part}.up.{level}.0.conv1.weight", 4)[0]
@@ -50,7 +50,7 @@ def backbone(tensors: Tensors, part: str) -> Record:
 
 
 def _record(tensors: Tensors) -> Record:
-    """The image size is not in the weights; the released teacher has 16 codes per side."""
+    """The weights do not determine the image size; the released teacher has 16 codes per side."""
     found = backbone(tensors, "pixel_decoder")
     factor = 2 ** (len(found["channel_multipliers"]) - 1)
     return {"image_size": CODES_PER_SIDE * factor, "backbone": found}

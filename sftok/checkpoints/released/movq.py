@@ -1,4 +1,4 @@
-"""MoVQ (ai-forever), whose releases quantize a latent as a whole, with 16384 codes of 4."""
+"""MoVQ (ai-forever), whose releases quantize each latent as a whole, with 16384 codes of length 4."""
 
 from __future__ import annotations
 

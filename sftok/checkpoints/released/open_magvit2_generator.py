@@ -20,7 +20,7 @@ def _record(tensors: Tensors) -> Record:
     sizes = [shape(tensors, f"embeddings.{place}.weight", 2)[0] for place in range(2)]
     bits = [size.bit_length() - 1 for size in sizes]
     if any(2**number != size or number == 0 for number, size in zip(bits, sizes, strict=True)):
-        raise ReleasedWeightsError(f"its vocabularies of {sizes[0]} and {sizes[1]} are no powers of 2")
+        raise ReleasedWeightsError(f"its vocabularies of {sizes[0]} and {sizes[1]} are not powers of 2")
     record = autoregressive_record(tensors, "open-magvit2")
     record["model"] |= {"bits": bits, "intra_depth": count(tensors, "intra")}
     return {**record, "vocabulary": sizes[0] * sizes[1]}
@@ -39,7 +39,7 @@ LAYOUTS = (
             *llama_blocks(r"transformer\.factorized_blocks", "intra"),
             Rule(r"transformer\.norm\.weight", "norm.weight"),
             Rule(r"transformer\.head\.([01])\.weight", r"heads.\1.weight"),
-            # The tokenizer, which has a file of its own, and what it was trained with.
+            # The tokenizer, which is also released separately, and its training losses.
             Rule(r"first_stage_model\..*", None),
         ),
         record=_record,

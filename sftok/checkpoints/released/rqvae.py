@@ -10,13 +10,13 @@ from sftok.checkpoints.released.taming import NETWORKS, autoencoder, finish, tok
 from sftok.checkpoints.renaming import Record, Rule, Tensors, shape
 
 DEPTH = 4
-"""Of every release; a shared codebook does not tell it once the copies are dropped."""
+"""Depth of every release; a shared codebook does not determine it once the copies are dropped."""
 
 _FIRST, _OTHERS = r"quantizer\.codebooks\.0", r"quantizer\.codebooks\.[1-9]\d*"
 
 
 def _without_padding(codes: Tensor) -> Tensor:
-    """The last code is padding, which is never chosen."""
+    """Drop the last code, which is padding and never chosen."""
     return codes[:-1]
 
 

@@ -1,4 +1,4 @@
-"""SFTok, as its authors released it: stages 1 and 2 without a pixel decoder, stage 3 with one."""
+"""SFTok as its authors released it: stages 1 and 2 without a pixel decoder, stage 3 with one."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sftok.checkpoints.renaming import (
 
 
 def _record(tensors: Tensors) -> Record:
-    """The latent layout is the legacy one; without pixel decoder, the record has none either."""
+    """The latent layout is the legacy one; without a pixel decoder, the record has none either."""
     _, width = shape(tensors, "decoder.embed_codes.weight", 2)
     codebook_size, _ = shape(tensors, "quantizer.embedding", 2)
     record: Record = {

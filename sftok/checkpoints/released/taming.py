@@ -14,16 +14,16 @@ from sftok.checkpoints.layouts import Layout
 from sftok.checkpoints.renaming import Record, ReleasedWeightsError, Rule, Tensors, count, join, shape
 
 IMAGE_SIZE = 256
-"""Of every released tokenizer here; the weights do not tell it."""
+"""Image size of every released tokenizer here; the weights do not determine it."""
 NORM_GROUPS = 32
 
 PROJECTIONS = ("q", "k", "v")
 LEGACY_LOSS: Record = {"commitment_cost": 1.0, "codebook_cost": 0.25}
-"""Of the quantizers that were trained with taming's code, whatever the papers say."""
+"""Costs of the quantizers that were trained with taming's code, even where the papers give others."""
 
 
 def norm(released: str, ours: str) -> list[Rule]:
-    """Rules for a group norm, and for one that codes modulate."""
+    """Rules for a group norm, and for one that is modulated by codes."""
     return [
         Rule(rf"{released}\.(?P<kind>weight|bias)", rf"{ours}.\g<kind>"),
         Rule(rf"{released}\.norm_layer\.(?P<kind>weight|bias)", rf"{ours}.norm.\g<kind>"),
@@ -44,7 +44,7 @@ def residual(released: str, ours: str, shortcut: str = "nin_shortcut") -> list[R
 def attention(
     released: str, ours: str, norms: str = "norm", query: str = "", out: str = "proj_out"
 ) -> list[Rule]:
-    """Rules for attention blocks, their projections named by a letter or a word; `join` makes them one."""
+    """Rules for attention blocks, their projections named by a letter or a word; `join` merges them."""
     part = rf"{released}\.{query}(?P<part>[qkv])(?:uery|ey|alue)?"
     return [
         *norm(rf"{released}\.{norms}", rf"{ours}.norm"),
@@ -56,7 +56,7 @@ def attention(
 
 
 def kernel(weight: Tensor) -> Tensor:
-    """The weight of a linear layer `[out, in]` as that of a 1x1 convolution."""
+    """The weight of a linear layer `[out, in]` reshaped to a 1x1 convolution's."""
     return weight[..., None, None] if weight.dim() == 2 else weight
 
 
@@ -98,7 +98,7 @@ def finish(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def autoencoder(tensors: Tensors) -> Record:
-    """The record of the networks, read off their shapes."""
+    """Infer the record of the networks from their shapes."""
     _, inputs, *_ = shape(tensors, "encoder.conv_in.weight", 4)
     levels = range(count(tensors, r"encoder\.down"))
     halvings = count(tensors, r"encoder\.downsample")
@@ -120,10 +120,10 @@ def autoencoder(tensors: Tensors) -> Record:
 
 
 def sizes(tensors: Tensors, first_convolution: str, levels: int) -> Record:
-    """Channels of a convolutional encoder; `first_convolution` is the name of one, by level.
+    """Infer the channels of a convolutional encoder; `first_convolution` is a name with {} for the level.
 
     Raises:
-        ReleasedWeightsError: the levels are not multiples of the first layer.
+        ReleasedWeightsError: the channels of a level are not a multiple of the first layer's.
     """
     hidden, *_ = shape(tensors, "encoder.conv_in.weight", 4)
     channels = [shape(tensors, first_convolution.format(level), 4)[0] for level in range(levels)]
@@ -139,7 +139,7 @@ def sizes(tensors: Tensors, first_convolution: str, levels: int) -> Record:
 
 
 def tokenizer(networks: Record, latent_dim: int, quantizer: Record) -> Record:
-    """The record of a tokenizer."""
+    """Return the record of a tokenizer."""
     return {
         "image_size": IMAGE_SIZE,
         "autoencoder": networks,
@@ -149,14 +149,14 @@ def tokenizer(networks: Record, latent_dim: int, quantizer: Record) -> Record:
 
 
 def plain_vq(tensors: Tensors) -> Record:
-    """The record of a tokenizer that assigns each latent its nearest code."""
+    """Return the record of a tokenizer that assigns each latent its nearest code."""
     codebook_size, latent_dim = shape(tensors, "quantizer.embedding", 2)
     quantizer = {"name": "vq", "codebook_size": codebook_size, "use_l2_norm": False, **LEGACY_LOSS}
     return tokenizer(autoencoder(tensors), latent_dim, quantizer)
 
 
 def ignored(*parts: str) -> list[Rule]:
-    """Rules that leave out whole parts: training losses, discriminators, averages."""
+    """Rules that drop whole parts: training losses, discriminators, averages."""
     return [Rule(rf"{part}\..*", None) for part in parts]
 
 

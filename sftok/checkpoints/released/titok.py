@@ -1,4 +1,4 @@
-"""TiTok: B64 and L32 end in the VQGAN's pixel decoder, BL64 and later predict pixels themselves."""
+"""TiTok: B64 and L32 end in the VQGAN's pixel decoder, BL64 and later ones predict pixels directly."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def _trunk(tensors: Tensors, latent_layout: str, use_l2_norm: bool) -> Record:
 
 
 def _codes_record(tensors: Tensors) -> Record:
-    """The latent layout is the legacy one, and codes have length 1."""
+    """The latent layout is the legacy one, and codes have unit length."""
     record = _trunk(tensors, "legacy", use_l2_norm=True)
     return {**record, "head": {"kind": "codes", "pixel_decoder": backbone(tensors, "head.pixel_decoder")}}
 
 
 def _pixels_record(tensors: Tensors) -> Record:
-    """The latent layout is the straight one, and codes have any length."""
+    """The latent layout is the straight one, and codes are not normalized."""
     record = _trunk(tensors, "straight", use_l2_norm=False)
     outputs, _ = shape(tensors, "head.to_pixels.weight", 2)
     patch_size = square_root(outputs // 3, "head.to_pixels.weight")

@@ -1,4 +1,4 @@
-"""What a feature extractor is: a configuration that names and builds it, and a network of uint8 images.
+"""The interface of feature extractors: a configuration that builds one, and a network of uint8 images.
 
 Nothing is downloaded: weights come from an installed package, from a path, or from torch's hub cache;
 otherwise an error names the file and the remedy.
@@ -25,13 +25,13 @@ from sftok.metrics.base import EvaluationError, Features
 from sftok.models.classifier import CONFIG_KEY
 
 Network = Callable[[Tensor], tuple[Tensor, Tensor | None]]
-"""uint8 images `[B, 3, H, W]` to features `[B, F]` and class logits `[B, C]`, or None in their place."""
+"""Maps uint8 images `[B, 3, H, W]` to features `[B, F]` and class logits `[B, C]` or None."""
 
 GPU_CHUNK = 256
-"""Images that a GPU passes at once."""
+"""Number of images per forward pass on a GPU."""
 
 CPU_CHUNK = 250
-"""Images that a CPU passes at once, of networks as small as those that are trained on the data."""
+"""Number of images per forward pass on a CPU, for small networks such as those trained on the data."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Extractor:
     """SHA-256 of the weight file, or of a classifier's tensors."""
     network: Network
     chunk: int
-    """Images to pass at once, few enough for the CPU's caches."""
+    """Number of images per forward pass, small enough for the CPU's caches."""
     device: torch.device
 
     def __call__(self, pixels: Tensor) -> Features:
-        """Features and logits of uint8 images `[B, 3, H, W]`; each image's own, up to rounding.
+        """Compute features and logits of uint8 images `[B, 3, H, W]`; images do not interact, up to rounding.
 
         Raises:
             ValueError: the images are not uint8.
@@ -65,61 +65,61 @@ class ExtractorConfig(Component, family="extractor", package="sftok.evaluation.e
     """A feature space for the metrics of features."""
 
     in_domain: ClassVar[bool] = False
-    """Whether its weights are trained on the data that it measures, and so have no usual place."""
+    """Whether its weights are trained on the data that it measures, and so have no fixed location."""
 
     @property
     def label(self) -> str:
-        """The name that goes with every number: `efficientnet-lite0@64`, `classifier`, ..."""
+        """The name reported with every number: `efficientnet-lite0@64`, `classifier`, ..."""
         return self.reference
 
     @abstractmethod
     def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
-        """The feature space.
+        """Build the feature space.
 
         Args:
             device: where the network runs.
-            weights: its weight file, where it is not in its usual place.
+            weights: its weight file, if it is not in its usual place.
 
         Raises:
-            EvaluationError: the weights are missing, damaged or another network's.
+            EvaluationError: the weights are missing or damaged, or belong to another network.
         """
 
     def check_weights(self) -> None:
         """Load published weights.
 
         Raises:
-            EvaluationError: they are missing or damaged.
+            EvaluationError: the weights are missing or damaged.
         """
         if not self.in_domain:
             self.build()
 
 
 class Shape(Config):
-    """What a network that is trained on the data takes over from it; stored with its weights."""
+    """Sizes that a network trained on the data takes from it; stored with its weights."""
 
     image_size: int = Field(ge=2)
     num_classes: int = Field(ge=2)
 
 
 class TrainedConfig(ExtractorConfig):
-    """A feature space that is learned from the training images, by an artifact of its own."""
+    """A feature space that is learned from the training images, as an artifact of its own."""
 
     in_domain = True
     objective: ClassVar[Literal["labels", "views"]]
-    """What it learns: the class labels, or without them which views are of one image."""
+    """What it is trained to predict: the class labels, or which views show the same image."""
 
     @abstractmethod
     def network(self, shape: Shape) -> nn.Module:
-        """An untrained network with `features` (images in [0, 1] to `[B, F]`) and a `head` to logits or None.
+        """Build an untrained network with `features` (images to `[B, F]`) and a `head` to logits, or None.
 
         Its initial weights are drawn from torch's global state.
         """
 
     def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
-        """The feature space.
+        """Build the feature space.
 
         Raises:
-            EvaluationError: `weights` is not given, or the file of another network.
+            EvaluationError: `weights` is not given, or belongs to another network.
         """
         if weights is None:
             raise EvaluationError(f"{self.label}: name the safetensors file of a trained network")
@@ -135,7 +135,7 @@ class TrainedConfig(ExtractorConfig):
 
 
 class OnPixels(nn.Module):
-    """A network that was trained on the data, on uint8 images of its own size."""
+    """A network trained on the data, applied to uint8 images of its own size."""
 
     def __init__(self, label: str, network: nn.Module, image_size: int) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class OnPixels(nn.Module):
         self.network: Any = network
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
-        """uint8 images `[B, 3, H, W]` to pooled features, and logits if it classifies.
+        """Map uint8 images `[B, 3, H, W]` to pooled features, and to logits if it classifies.
 
         Raises:
             EvaluationError: the network was trained on images of another size.
@@ -159,8 +159,8 @@ class OnPixels(nn.Module):
 
 
 def on_pixels(label: str, network: nn.Module, image_size: int, device: torch.device) -> Extractor:
-    """The feature space of a trained network, frozen and in evaluation mode."""
-    # Of the tensors: safetensors orders a header as it likes, and the files of equal networks differ.
+    """Return the feature space of a trained network, frozen and in evaluation mode."""
+    # Hash the tensors, not the file: safetensors may order headers differently for equal networks.
     weights = content_hash(network.state_dict())
     frozen = OnPixels(label, network.requires_grad_(False), image_size).to(device).eval()
     return Extractor(label, weights, frozen, CPU_CHUNK if device.type == "cpu" else GPU_CHUNK, device)
@@ -169,29 +169,29 @@ def on_pixels(label: str, network: nn.Module, image_size: int, device: torch.dev
 def build_extractors(
     configs: Iterable[ExtractorConfig], device: torch.device | str, in_domain: Path | None = None
 ) -> list[Extractor]:
-    """The feature spaces of `configs`; `in_domain` is the weight file of the one trained on the data."""
+    """Build the feature spaces of `configs`; `in_domain` is the weight file of one trained on the data."""
     return [config.build(device, in_domain if config.in_domain else None) for config in configs]
 
 
 def check_asked(asked: Sequence[ExtractorConfig], given: Sequence[Extractor]) -> None:
-    """Refuse extractors that are not those of a configuration, in its order.
+    """Check that the extractors are those of a configuration, in its order.
 
     Raises:
-        EvaluationError: names both.
+        EvaluationError: they differ; the message names both.
     """
     wanted = [extractor.label for extractor in asked]
     found = [extractor.label for extractor in given]
     if wanted != found:
-        raise EvaluationError(f"extractors: the configuration asks for {wanted}, given are {found}")
+        raise EvaluationError(f"extractors: the configuration asks for {wanted}, got {found}")
 
 
 @contextmanager
 def reading(label: str, path: Path, remedy: str) -> Iterator[None]:
-    """Turn any error while the weights of `label` are read from `path` into one line.
+    """Convert any error while reading the weights of `label` from `path` to a one-line message.
 
     Raises:
-        EvaluationError: there is no such file (the message ends in `remedy`), or it is damaged or another
-            network's.
+        EvaluationError: the file does not exist (the message ends in `remedy`), is damaged, or belongs to
+            another network.
     """
     if not path.is_file():
         raise EvaluationError(f"{label}: no weights at {path}; {remedy}")
@@ -199,12 +199,12 @@ def reading(label: str, path: Path, remedy: str) -> Iterator[None]:
         yield
     except EvaluationError:
         raise
-    except Exception as error:  # unpickling a damaged file raises anything it likes
+    except Exception as error:  # unpickling a damaged file may raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise EvaluationError(f"{label}: {path} is damaged or another network's ({reason})") from None
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file."""
+    """Return the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""The in-domain classifier, trained on the data that it measures; its weight file must be named."""
+"""The in-domain classifier, trained on the data that it measures; its weight file must be given."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ClassifierExtractorConfig(ExtractorConfig, name="classifier"):
     in_domain = True
 
     def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
-        """The feature space.
+        """Build the feature space.
 
         Raises:
             EvaluationError: `weights` is not given, or not a classifier's file.

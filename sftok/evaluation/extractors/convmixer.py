@@ -1,7 +1,7 @@
 """A second in-domain classifier of another architecture: timm's ConvMixer (arXiv 2201.09792).
 
-It judges beside `classifier`: what both say does not hang on one architecture or one seed. Images are cut
-into patches, which depthwise convolutions mix over a grid that never shrinks.
+It complements `classifier`: results on which both agree do not depend on one architecture or one seed. Images
+are cut into patches, which depthwise convolutions mix on a grid of constant size.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ class ConvMixerConfig(TrainedConfig, name="convmixer"):
     depth: int = Field(default=4, ge=1)
     kernel_size: int = Field(default=5, ge=1)
     grid: int = Field(default=7, ge=1)
-    """Patches a side, at most: the patches of larger images are larger."""
+    """Maximum number of patches per side; larger images have larger patches."""
 
     def network(self, shape: Shape) -> ConvMixerClassifier:
-        """An untrained ConvMixer."""
+        """Build an untrained ConvMixer."""
         return ConvMixerClassifier(self, shape)
 
 
 class ConvMixerClassifier(nn.Module):
-    """Images to class logits."""
+    """Maps images to class logits."""
 
     def __init__(self, config: ConvMixerConfig, shape: Shape) -> None:
         super().__init__()
-        # Here, because timm takes time to load, and planning does not need it.
+        # Imported here because timm takes time to load, and planning does not need it.
         from timm.models.convmixer import ConvMixer
 
         patch = -(-shape.image_size // config.grid)
@@ -42,9 +42,9 @@ class ConvMixerClassifier(nn.Module):
         self.head = nn.Linear(config.width, shape.num_classes)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to pooled features `[B, width]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to pooled features `[B, width]`."""
         return self.body(images)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to logits `[B, num_classes]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to logits `[B, num_classes]`."""
         return self.head(self.features(images))

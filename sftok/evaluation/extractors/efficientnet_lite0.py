@@ -1,4 +1,4 @@
-"""EfficientNet-Lite0 (ImageNet), whose weights an installed package embeds."""
+"""EfficientNet-Lite0 (ImageNet), with the weights embedded in an installed package."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from timm.models.efficientnet import EfficientNet
 
 RESOLUTIONS = (48, 64, 96, 128, 224)
-"""Input sides in pixels; each is a feature space of its own."""
+"""Input sides in pixels; each one is a separate feature space."""
 
 
 class EfficientNetLite0Config(ExtractorConfig, name="efficientnet-lite0"):
     """Features of EfficientNet-Lite0 at one input side."""
 
     resolution: Literal[48, 64, 96, 128, 224] = 64
-    """Pixels a side that images are resized to."""
+    """Side in pixels to which images are resized."""
 
     @property
     def label(self) -> str:
@@ -38,12 +38,12 @@ class EfficientNetLite0Config(ExtractorConfig, name="efficientnet-lite0"):
         return f"{self.reference}@{self.resolution}"
 
     def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
-        """The feature space.
+        """Build the feature space.
 
         Raises:
-            EvaluationError: the weights are missing, damaged or another network's.
+            EvaluationError: the weights are missing or damaged, or belong to another network.
         """
-        # Here, because timm takes time to load, and planning does not need it.
+        # Imported here because timm takes time to load, and planning does not need it.
         from sftok.models.efficientnet import load_efficientnet_lite0
 
         try:
@@ -57,13 +57,13 @@ class EfficientNetLite0Config(ExtractorConfig, name="efficientnet-lite0"):
         return Extractor(self.label, file_hash(path), network.to(device).eval(), chunk, device)
 
     def check_weights(self) -> None:
-        """Read the file, without loading timm."""
+        """Check the file without loading timm."""
         packaged_weights()
 
     @property
     def _cpu_chunk(self) -> int:
-        # Larger activations than about 20 MB fall out of the cache, and glibc returns them to the system each
-        # time. The largest ones have 96 float channels at half the input's side.
+        # Activations above about 20 MB do not fit the cache, and glibc returns them to the system each time.
+        # The largest ones have 96 float channels at half the input's side.
         return max(1, 20 * 2**20 // (96 * (self.resolution // 2) ** 2 * 4))
 
 
@@ -76,7 +76,7 @@ class EfficientNetLite0(nn.Module):
         self.resolution = resolution
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, Tensor]:
-        """uint8 images `[B, 3, H, W]` to pooled features `[B, 1280]` and ImageNet logits `[B, 1000]`."""
+        """Map uint8 images `[B, 3, H, W]` to pooled features `[B, 1280]` and ImageNet logits `[B, 1000]`."""
         side = (self.resolution, self.resolution)
         images = F.interpolate(pixels.float(), side, mode="bicubic", align_corners=False, antialias=True)
         images = (images / 127.5 - 1).contiguous(memory_format=torch.channels_last)

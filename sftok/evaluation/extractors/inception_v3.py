@@ -10,20 +10,20 @@ from sftok.evaluation.extractors.base import GPU_CHUNK, Extractor, ExtractorConf
 
 
 class InceptionV3Config(ExtractorConfig, name="inception-v3-compat"):
-    """Pooled features and unbiased logits, as the original TensorFlow network gives them."""
+    """Pooled features and logits without bias, as in the original TensorFlow network."""
 
     def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
-        """The feature space.
+        """Build the feature space.
 
         Raises:
-            EvaluationError: the weights are missing, damaged or another network's.
+            EvaluationError: the weights are missing or damaged, or belong to another network.
         """
-        # Here, because torch-fidelity takes time to load, and planning does not need it.
+        # Imported here because torch-fidelity takes time to load, and planning does not need it.
         from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
         path = weights or Path(torch.hub.get_dir()) / "checkpoints" / Path(URL_INCEPTION_V3).name
         with reading(self.label, path, f"fetch {URL_INCEPTION_V3} and put it there, or name its path"):
-            # torch-fidelity would unpickle anything; what passes here holds nothing but tensors.
+            # torch-fidelity would unpickle anything; this check only accepts files of tensors.
             torch.load(path, map_location="cpu", weights_only=True)
             network = FeatureExtractorInceptionV3(
                 self.label,

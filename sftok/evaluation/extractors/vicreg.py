@@ -1,6 +1,6 @@
 """A self-supervised in-domain network: VICReg (arXiv 2105.04906) on the training images, without labels.
 
-What it holds to be alike, it learned from views of the same image, not from class labels.
+Its notion of similarity comes from views of the same image, not from class labels.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ from sftok.models.classifier import convolutions
 
 
 class VICRegConfig(TrainedConfig, name="vicreg"):
-    """Features of a network trained to tell images, not classes, apart; it has no logits."""
+    """Features of a network trained to distinguish images, not classes; it has no logits."""
 
     objective = "views"
 
     channels: tuple[int, ...] = Field(default=(16, 32, 64, 128), min_length=1)
-    """One per resolution, each half the one before; the last is the length of the features."""
+    """Channels per resolution, each half the previous one; the last is the length of the features."""
 
     def network(self, shape: Shape) -> SelfSupervised:
-        """An untrained network."""
+        """Build an untrained network."""
         return SelfSupervised(self.channels)
 
 
 class SelfSupervised(nn.Module):
-    """Images to features, as the in-domain classifier's body computes them."""
+    """Maps images to features, with the same layers as the in-domain classifier."""
 
     head = None
 
@@ -38,9 +38,9 @@ class SelfSupervised(nn.Module):
         self.to(memory_format=torch.channels_last)
 
     def features(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to pooled features `[B, channels[-1]]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to pooled features `[B, channels[-1]]`."""
         return self.body(images.contiguous(memory_format=torch.channels_last)).mean(dim=(2, 3))
 
     def forward(self, images: Tensor) -> Tensor:
-        """The features, for training."""
+        """Return the features, for training."""
         return self.features(images)

@@ -1,4 +1,4 @@
-"""DINOv2 and CLIP, wherever their files are in the Hugging Face cache; nothing is downloaded."""
+"""DINOv2 and CLIP, if their files are in the Hugging Face cache; nothing is downloaded."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from sftok.evaluation.extractors.base import (
 )
 
 SIDE = 224
-"""Pixels a side that images are resized to."""
+"""Side in pixels to which images are resized."""
 
 
 class VisionTransformerConfig(ExtractorConfig):
-    """Image embeddings of a published transformer of timm's."""
+    """Image embeddings of a published transformer from timm."""
 
     timm_name: ClassVar[str]
 
     def build(self, device: torch.device | str = "cpu", weights: Path | None = None) -> Extractor:
-        """The feature space.
+        """Build the feature space.
 
         Raises:
-            EvaluationError: the weights are missing, damaged or another network's.
+            EvaluationError: the weights are missing or damaged, or belong to another network.
         """
-        # Here, because timm takes time to load, and planning does not need it.
+        # Imported here because timm takes time to load, and planning does not need it.
         import safetensors.torch
         import timm
         from timm.models.vision_transformer import checkpoint_filter_fn
@@ -41,7 +41,7 @@ class VisionTransformerConfig(ExtractorConfig):
         path = weights or self._cached()
         with reading(self.label, path, f"fetch it: hf download timm/{self.timm_name}"):
             network = timm.create_model(self.timm_name, pretrained=False, img_size=SIDE)
-            # It fits position embeddings of another image size.
+            # Resizes position embeddings of another image size.
             network.load_state_dict(
                 checkpoint_filter_fn(safetensors.torch.load_file(path), cast(Any, network))
             )
@@ -75,7 +75,7 @@ class CLIPConfig(VisionTransformerConfig, name="clip"):
 
 
 class Embeddings(nn.Module):
-    """timm's network on uint8 images, resized bicubically and normalized as it was trained."""
+    """timm's network on uint8 images, resized bicubically and normalized as in its training."""
 
     mean: Tensor
     std: Tensor
@@ -89,7 +89,7 @@ class Embeddings(nn.Module):
             self.register_buffer(name, values, persistent=False)
 
     def forward(self, pixels: Tensor) -> tuple[Tensor, None]:
-        """uint8 images `[B, 3, H, W]` to embeddings `[B, F]`."""
+        """Map uint8 images `[B, 3, H, W]` to embeddings `[B, F]`."""
         images = F.interpolate(
             pixels.float(), (SIDE, SIDE), mode="bicubic", align_corners=False, antialias=True
         )

@@ -1,1 +1,1 @@
-"""What `evaluate` can measure, a kind per file: a configuration that opens it."""
+"""The kinds of subjects that `evaluate` can measure, one per file, each with a configuration."""

@@ -1,8 +1,8 @@
-"""What a subject is: a configuration that opens something which turns images into reconstructions.
+"""The interface of subjects: a configuration that opens something which reconstructs images.
 
-Every kind of input lives behind this: a checkpoint, a Python object, an autoencoder of diffusers, a codec, a
-folder of reconstructions. An evaluation sees a `Tokenizer` or a `Reconstructor`
-(`sftok.evaluation.tokenizers`) and does not know the kind.
+Every kind of input implements it: a checkpoint, a Python object, an autoencoder of diffusers, a codec, a
+folder of reconstructions. An evaluation only sees a `Tokenizer` or a `Reconstructor`
+(`sftok.evaluation.tokenizers`), not the kind.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from sftok.metrics.base import EvaluationError
 
 
 class SubjectError(EvaluationError, ValueError):
-    """A subject that cannot be measured; the message is one line: what, where, and the remedy."""
+    """A subject cannot be measured; the one-line message gives the subject, the cause and the remedy."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """Something to measure, on the CPU.
+    """A subject to be measured, on the CPU.
 
     Attributes:
-        measured: images to reconstructions.
+        measured: maps images to reconstructions.
         identity: SHA-256 (hex); subjects with the same identity have the same reconstructions.
     """
 
@@ -37,13 +37,13 @@ class Subject:
 
 @dataclass(frozen=True, kw_only=True)
 class Opened:
-    """What is known of a subject before the images are.
+    """An opened subject, before the images are known.
 
     Attributes:
-        image_size: of the images that it takes; None if it takes any.
-        decoding: how it is decoded by default, as values of an `EvaluationConfig`.
-        on: the subject for the images that it will reconstruct. Raises SubjectError, one line, if it does
-            not fit them or does not do what it must.
+        image_size: size of the images that it takes; None if it takes any.
+        decoding: its default decoding, as values of an `EvaluationConfig`.
+        on: returns the subject for the images that it will reconstruct. Raises SubjectError if it does not
+            fit them or does not behave as required.
     """
 
     image_size: int | None
@@ -52,17 +52,17 @@ class Opened:
 
 
 class SubjectConfig(Component, family="subject", package="sftok.evaluation.subjects"):
-    """What is measured, and where it is."""
+    """The location and settings of a subject."""
 
     @property
     @abstractmethod
     def label(self) -> str:
-        """How people name it."""
+        """A human-readable name."""
 
     @abstractmethod
     def open(self) -> Opened:
-        """The subject.
+        """Open the subject.
 
         Raises:
-            SubjectError, CheckpointError, DataError: it cannot be opened.
+            SubjectError, CheckpointError, DataError: the subject cannot be opened.
         """

@@ -10,7 +10,7 @@ class CheckpointConfig(SubjectConfig, name="checkpoint"):
 
     location: str
     seed: int = 0
-    """Of random weights."""
+    """Seed of random weights."""
     teacher: str | None = None
     """A MaskGIT-VQGAN for a checkpoint without a pixel decoder."""
 
@@ -20,12 +20,12 @@ class CheckpointConfig(SubjectConfig, name="checkpoint"):
         return self.location
 
     def open(self) -> Opened:
-        """The tokenizer.
+        """Open the tokenizer.
 
         Raises:
-            CheckpointError: it cannot be found, read or trusted.
+            CheckpointError: the checkpoint cannot be found, read or trusted.
         """
-        # Imported here: planning needs no networks.
+        # Imported here because planning needs no networks.
         from sftok.tokenizers import hub
         from sftok.tokenizers.sftok import SFTok
 

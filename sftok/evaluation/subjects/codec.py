@@ -1,4 +1,4 @@
-"""Image codecs of Pillow as baselines: JPEG, WebP and AVIF over a range of qualities."""
+"""Pillow's image codecs as baselines: JPEG, WebP and AVIF over a range of qualities."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from sftok.evaluation.tokenizers import Decoded, Decoding, Reconstructor
 QUALITIES = (1, 5, 10, 25, 50, 75, 90)
 
 LIBRARIES = {"jpeg": "libjpeg_turbo", "webp": "webp", "avif": "avif"}
-"""What Pillow calls the library of a codec."""
+"""Pillow's name for the library of a codec."""
 
 
 class CodecConfig(SubjectConfig, name="codec"):
-    """A codec at some qualities."""
+    """A codec at a range of qualities."""
 
     codec: Literal["jpeg", "webp", "avif"]
     qualities: tuple[int, ...] = Field(default=QUALITIES, min_length=1)
@@ -37,10 +37,10 @@ class CodecConfig(SubjectConfig, name="codec"):
         return f"codec:{self.codec}"
 
     def open(self) -> Opened:
-        """The codec.
+        """Open the codec.
 
         Raises:
-            SubjectError: this Pillow was built without it, or a quality is out of range.
+            SubjectError: Pillow was built without it, or a quality is out of range.
         """
         if wrong := [quality for quality in self.qualities if not 0 <= quality <= 100]:
             raise SubjectError(f"{self.label}: quality {wrong[0]}; it must be from 0 to 100")
@@ -53,13 +53,13 @@ class CodecConfig(SubjectConfig, name="codec"):
 
 
 class Codec(Reconstructor):
-    """Images through a file and back, at each quality; a file's bits include its headers."""
+    """Encodes images to files and decodes them at each quality; bits include the file headers."""
 
     def __init__(self, config: CodecConfig) -> None:
         self.config = config
 
     def decodings(self, config: EvaluationConfig, subject: str) -> list[Decoding]:
-        """One for each quality."""
+        """Return one decoding for each quality."""
 
         def decode(quality: int, batch: Batch, ids: Tensor | None) -> Decoded:
             pixels = (batch.images.cpu() * 255).round().byte().permute(0, 2, 3, 1).numpy()

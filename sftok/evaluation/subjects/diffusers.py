@@ -1,7 +1,7 @@
 """Autoencoders of Hugging Face's diffusers: `AutoencoderKL`, `AutoencoderDC` and `VQModel`.
 
-Images go in scaled to [-1, 1], as these models are trained. A KL autoencoder is measured at the mean of its
-posterior, without noise. Continuous latents take the bits of their number format; `VQModel` has ids.
+Images are scaled to [-1, 1], as in the training of these models. A KL autoencoder is measured at the mean of
+its posterior, without noise. Continuous latents take the bits of their number format; `VQModel` has ids.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class DiffusersConfig(SubjectConfig, name="diffusers"):
         return self.location
 
     def open(self) -> Opened:
-        """The autoencoder.
+        """Open the autoencoder.
 
         Raises:
             SubjectError: diffusers is missing, or the model cannot be loaded; the message says what to do.
@@ -78,12 +78,12 @@ class Continuous(Reconstructor):
         self.model: Any = model
 
     def to(self, device: torch.device) -> Self:
-        """Move the autoencoder."""
+        """Move the autoencoder to `device`."""
         self.model.to(device)
         return super().to(device)
 
     def decodings(self, config: EvaluationConfig, subject: str) -> list[Decoding]:
-        """The one."""
+        """Return the only decoding."""
 
         def decode(batch: Batch, ids: Tensor | None) -> Decoded:
             encoded = self.model.encode(_scaled(self.model, batch.images))
@@ -105,13 +105,13 @@ class Discrete(nn.Module):
         self.codebook_size = int(config.num_vq_embeddings)
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` to ids `[B, H/f * W/f]`."""
+        """Encode images `[B, 3, H, W]` to ids `[B, H/f * W/f]`."""
         latents = self.model.encode(_scaled(self.model, images)).latents
         _, _, (_, _, ids) = self.model.quantize(latents)
         return ids.reshape(len(images), -1)
 
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids of square images to images in [0, 1]."""
+        """Decode ids of square images to images in [0, 1]."""
         side = math.isqrt(ids.shape[1])
         shape = (len(ids), side, side, self.model.config.vq_embed_dim or self.model.config.latent_channels)
         codes = self.model.quantize.get_codebook_entry(ids.flatten(), shape)
@@ -127,7 +127,7 @@ def _unscaled(images: Tensor) -> Tensor:
 
 
 def _compression(model: Any) -> int:
-    """The side of the square of pixels that a latent stands for."""
+    """Return the side in pixels of the square that a latent represents."""
     found = getattr(model, "spatial_compression_ratio", None)
     return int(found or 2 ** (len(model.config.block_out_channels) - 1))
 
@@ -169,5 +169,5 @@ def _on_hub(location: str) -> tuple[str, str | None]:
     owner, _, rest = location.partition("/")
     name, _, subfolder = rest.partition("/")
     if not name:
-        raise SubjectError(f"{location}: no such folder, and no hub id (ORG/NAME, or ORG/NAME/vae)")
+        raise SubjectError(f"{location}: no such folder, and not a hub id (ORG/NAME, or ORG/NAME/vae)")
     return f"{owner}/{name}", subfolder or None

@@ -19,7 +19,7 @@ from sftok.evaluation.subjects.base import Opened, Subject, SubjectConfig, Subje
 from sftok.evaluation.tokenizers import Decoded, Decoding, Reconstructor
 
 NAMED = 3
-"""How many images an error names."""
+"""Number of images named in an error message."""
 
 
 class ImagesConfig(SubjectConfig, name="images"):
@@ -27,10 +27,10 @@ class ImagesConfig(SubjectConfig, name="images"):
 
     location: str
     pair: Literal["name", "order"] | None = None
-    """How they are paired with the originals; None is by name for a folder, by order for an array.
+    """How images are paired with the originals; None means by name for a folder, by order for an array.
 
-    By name, the paths agree without extensions, or their last parts do. By order, the first image is that of
-    the first original by path (of Fashion-MNIST: in the published file).
+    By name, the paths without extensions agree, or their last parts do. By order, the first image is that of
+    the first original by path (for Fashion-MNIST, in the published file).
     """
 
     @property
@@ -39,10 +39,10 @@ class ImagesConfig(SubjectConfig, name="images"):
         return self.location
 
     def open(self) -> Opened:
-        """The images.
+        """Open the images.
 
         Raises:
-            DataError: they cannot be read, or differ in size.
+            DataError: the images cannot be read, or differ in size.
         """
         given = read_plain_images(Path(self.location))
 
@@ -67,7 +67,7 @@ class SavedImages(Reconstructor):
         self.given, self.places = given, places
 
     def decodings(self, config: EvaluationConfig, subject: str) -> list[Decoding]:
-        """The one."""
+        """Return the only decoding."""
 
         def decode(batch: Batch, ids: Tensor | None) -> Decoded:
             pixels = self.given.images(self.places[batch.indices])
@@ -80,7 +80,7 @@ def by_place(location: str, image_set: ImageSet, given: ImageSet) -> Tensor:
     """Pair the images in order with the originals in the order of their paths.
 
     Raises:
-        SubjectError: there are more of one than of the other, or the originals have no order.
+        SubjectError: their numbers differ, or the originals have no order.
     """
     if len(given) != len(image_set):
         raise SubjectError(
@@ -96,10 +96,10 @@ def by_place(location: str, image_set: ImageSet, given: ImageSet) -> Tensor:
 
 
 def by_name(location: str, image_set: ImageSet, given: ImageSet) -> Tensor:
-    """Pair images and originals whose paths agree; folders above may differ where the rest is unique.
+    """Pair images and originals whose paths agree; parent folders may differ if the rest is unique.
 
     Raises:
-        SubjectError: names those that are missing, extra or not unique.
+        SubjectError: images are missing, extra or ambiguous; the message names them.
     """
     wanted = [_parts(name) for name in image_set.names]
     found = [_parts(name) for name in given.names]

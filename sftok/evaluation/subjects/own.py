@@ -1,4 +1,4 @@
-"""A Python object of the user's own: `--tokenizer my_module:build`.
+"""A user's own Python object: `--tokenizer my_module:build`.
 
 `build()` returns an object with `encode` and `decode`, or with `reconstruct` alone:
 
@@ -11,8 +11,8 @@ codebook_size = 4096          # optional: the number of different ids; gives bit
 def embed(ids): ...           # optional: float [B, K, D] of ids [B, K], for --probe
 ```
 
-A `torch.nn.Module` is put into evaluation mode and moved to the device; any other object gets CPU tensors,
-from one thread at a time, and returns CPU tensors.
+A `torch.nn.Module` is put into evaluation mode and moved to the device; any other object receives CPU
+tensors, from one thread at a time, and returns CPU tensors.
 """
 
 from __future__ import annotations
@@ -38,17 +38,17 @@ from sftok.evaluation.tokenizers import Decoded, Decoding, Reconstructor
 from sftok.io.weights import content_hash
 
 SLACK = 1e-3
-"""How far outside [0, 1] rounding may take a value."""
+"""How far rounding may take a value outside [0, 1]."""
 
 PROBED = 4
-"""Images that a subject reconstructs before anything is measured."""
+"""Number of images that a subject reconstructs before anything is measured."""
 
 METHODS = ("encode", "decode", "reconstruct")
 PROTOCOL = "give it encode(images) and decode(ids), or reconstruct(images)"
 
 
 class OwnConfig(SubjectConfig, name="own"):
-    """What a function of a module returns."""
+    """The object that a function of a module returns."""
 
     location: str
     """`module:function`, or `module:object`."""
@@ -59,7 +59,7 @@ class OwnConfig(SubjectConfig, name="own"):
         return self.location
 
     def open(self) -> Opened:
-        """The object behind the checks of its protocol.
+        """Open the object, with checks of its protocol.
 
         Raises:
             SubjectError: the module or the object cannot be used.
@@ -67,7 +67,7 @@ class OwnConfig(SubjectConfig, name="own"):
         module_name, _, name = self.location.partition(":")
         try:
             module = importlib.import_module(module_name)
-        except Exception as error:  # foreign code raises anything
+        except Exception as error:  # foreign code may raise anything
             raise SubjectError(f"{module_name}: cannot be imported ({_reason(error)})") from None
         found = getattr(module, name, None)
         if found is None:
@@ -86,10 +86,10 @@ class OwnConfig(SubjectConfig, name="own"):
 
 
 class OwnObject:
-    """Somebody's object, with every answer checked."""
+    """A user's object, with every return value checked."""
 
     def __init__(self, given: Any, name: str) -> None:
-        """Check that `given` has the methods of the protocol; `name` is how errors name it."""
+        """Check that `given` has the methods of the protocol; `name` identifies it in errors."""
         self.given, self.name = given, name
         self.is_module = isinstance(given, nn.Module)
         if self.is_module:
@@ -112,11 +112,11 @@ class OwnObject:
         return found
 
     def has_ids(self, images: Tensor) -> bool:
-        """Whether it encodes to discrete ids."""
+        """Whether it encodes images to discrete ids."""
         return self.codes and not self.encode(images[:1]).is_floating_point()
 
     def identity(self, module: ModuleType, images: Tensor) -> str:
-        """Of the source, the weights, and the reconstructions of a few images: weights may hide anywhere."""
+        """Hash the source, the weights, and reconstructions of a few images, as weights may be anywhere."""
         digest = hashlib.sha256(self.name.encode())
         if (file := getattr(module, "__file__", None)) is not None:
             digest.update(Path(file).read_bytes())
@@ -126,16 +126,16 @@ class OwnObject:
         return digest.hexdigest()
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images to ids int64 `[B, K]`, or to latents as they are.
+        """Encode images to ids, int64 `[B, K]`, or to unchanged latents.
 
         Raises:
-            SubjectError: it returns something else.
+            SubjectError: the object returns anything else.
         """
         found = self._call("encode", images)
         if not isinstance(found, Tensor) or not found.ndim or len(found) != len(images):
             raise SubjectError(
                 f"{self.name}: encode returned {_shape(found)} for {len(images)} images; "
-                "the first axis must be theirs"
+                "the first axis must have their number"
             )
         if found.is_floating_point():
             return found
@@ -148,19 +148,19 @@ class OwnObject:
         return ids
 
     def decode(self, ids: Tensor) -> Tensor:
-        """What `encode` returned, to images in [0, 1].
+        """Decode the output of `encode` to images in [0, 1].
 
         Raises:
-            SubjectError: it returns something else.
+            SubjectError: the object returns anything else.
         """
         given = ids if ids.is_floating_point() else ids.reshape(len(ids), *self.id_shape)
         return self._images("decode", self._call("decode", given), len(ids))
 
     def reconstruct(self, images: Tensor) -> Tensor:
-        """Images to images, both `[B, 3, H, W]` in [0, 1].
+        """Reconstruct images, both `[B, 3, H, W]` in [0, 1].
 
         Raises:
-            SubjectError: it returns something else.
+            SubjectError: the object returns anything else.
         """
         if self.codes:
             found = self.decode(self.encode(images))
@@ -197,7 +197,7 @@ class OwnObject:
 
 
 class OwnTokenizer(nn.Module):
-    """An object with ids, as an evaluation sees it."""
+    """Adapts an object with ids to the interface of an evaluation."""
 
     def __init__(self, own: OwnObject) -> None:
         super().__init__()
@@ -210,28 +210,28 @@ class OwnTokenizer(nn.Module):
         self.anchor = nn.Parameter(torch.empty(0), requires_grad=False)  # knows the device
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images to ids `[B, K]`."""
+        """Encode images to ids `[B, K]`."""
         return self.own.encode(images).to(images.device)
 
     def decode(self, ids: Tensor) -> Tensor:
-        """Ids to images in [0, 1]."""
+        """Decode ids to images in [0, 1]."""
         return self.own.decode(ids).to(ids.device)
 
 
 class OwnReconstructor(Reconstructor):
-    """An object without ids."""
+    """Adapts an object without ids to the interface of an evaluation."""
 
     def __init__(self, own: OwnObject) -> None:
         self.own = own
 
     def to(self, device: torch.device) -> Self:
-        """Move a module."""
+        """Move a module to `device`."""
         if self.own.is_module:
             self.own.given.to(device)
         return super().to(device)
 
     def decodings(self, config: EvaluationConfig, subject: str) -> list[Decoding]:
-        """The one."""
+        """Return the only decoding."""
         own = self.own
 
         def decode(batch: Batch, ids: Tensor | None) -> Decoded:
@@ -247,7 +247,7 @@ class OwnReconstructor(Reconstructor):
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Turn any error of foreign code into one line."""
+    """Convert any error of foreign code to a one-line message."""
     try:
         yield
     except SubjectError:

@@ -1,1 +1,1 @@
-"""Autoencoders of pixels: the two networks of a tokenizer that has no teacher. One member per file."""
+"""Autoencoders of pixels: the two networks of a tokenizer without a teacher. One member per file."""

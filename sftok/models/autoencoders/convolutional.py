@@ -1,4 +1,4 @@
-"""What the convolutional autoencoders share: their sizes, and the layers that they are made of."""
+"""Shared by the convolutional autoencoders: their sizes and their layers."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class ConvolutionalConfig(ConvolutionalShape, AutoencoderConfig):
     """A convolutional autoencoder."""
 
     def num_latents(self, image_size: int) -> int:
-        """Latents per image, N."""
+        """Return the number of latents per image, N."""
         return (image_size // self.factor) ** 2
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse images that latents do not cover evenly.
+        """Reject images that latents do not cover evenly.
 
         Raises:
-            ValueError: names both sizes.
+            ValueError: the sizes do not fit; the message names both.
         """
         if image_size % self.factor:
             raise ValueError(
@@ -34,14 +34,14 @@ class ConvolutionalConfig(ConvolutionalShape, AutoencoderConfig):
 
 
 Norm = Callable[[int], nn.Module]
-"""Builds the norm of a number of channels; called with the features and, if it is modulated, the codes."""
+"""Builds the norm for a number of channels; called with the features and, if it is modulated, the codes."""
 
 
 class SpatialNorm(nn.Module):
-    """A group norm whose scale and shift come from the quantized map (MoVQ, arXiv 2209.09002, Section 3.2).
+    """A group norm with scale and shift from the quantized map (MoVQ, arXiv 2209.09002, Section 3.2).
 
-    The map is resized to the features by nearest neighbor: GroupNorm(f) * conv_y(q) + conv_b(q). There is no
-    "1 +" on the scale.
+    The map is resized to the features by nearest neighbor: GroupNorm(f) * conv_y(q) + conv_b(q). The scale
+    has no "1 +".
     """
 
     def __init__(self, channels: int, groups: int, code_channels: int) -> None:
@@ -51,19 +51,19 @@ class SpatialNorm(nn.Module):
         self.shift = nn.Conv2d(code_channels, channels, 1)
 
     def forward(self, hidden: Tensor, codes: Tensor) -> Tensor:
-        """Features `[B, C, h, w]` and the quantized map `[B, D, h', w']` to `[B, C, h, w]`."""
+        """Map features `[B, C, h, w]` and the quantized map `[B, D, h', w']` to `[B, C, h, w]`."""
         codes = F.interpolate(codes, size=hidden.shape[-2:], mode="nearest")
         return self.norm(hidden) * self.scale(codes) + self.shift(codes)
 
 
 class ResidualBlock(nn.Module):
-    """Twice norm, SiLU and 3x3 convolution, plus the input, which a 1x1 convolution widens where necessary.
+    """Norm, SiLU and 3x3 convolution, twice, plus the input, through a 1x1 convolution if widths differ.
 
     Args:
-        inputs: channels before.
-        outputs: channels after.
+        inputs: input channels.
+        outputs: output channels.
         norm: builds the norms.
-        bias: whether the convolutions have one.
+        bias: whether the convolutions have a bias.
     """
 
     def __init__(self, inputs: int, outputs: int, norm: Norm, bias: bool = True) -> None:
@@ -75,14 +75,14 @@ class ResidualBlock(nn.Module):
         self.shortcut = nn.Conv2d(inputs, outputs, 1, bias=bias) if inputs != outputs else nn.Identity()
 
     def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
-        """`[B, inputs, h, w]` to `[B, outputs, h, w]`; `codes` modulate the norms."""
+        """Map `[B, inputs, h, w]` to `[B, outputs, h, w]`; `codes` modulate the norms."""
         out = self.conv1(F.silu(self.norm1(hidden, *codes)))
         out = self.conv2(F.silu(self.norm2(out, *codes)))
         return self.shortcut(hidden) + out
 
 
 class AttentionBlock(nn.Module):
-    """Attention with one head over all positions of a grid, around a residual."""
+    """Attention with one head over all positions of a grid, with a residual connection."""
 
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
@@ -91,7 +91,7 @@ class AttentionBlock(nn.Module):
         self.proj = nn.Conv2d(channels, channels, 1)
 
     def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
-        """`[B, C, h, w]` to `[B, C, h, w]`; `codes` modulate the norm."""
+        """Map `[B, C, h, w]` to `[B, C, h, w]`; `codes` modulate the norm."""
         joint = rearrange(
             self.qkv(self.norm(hidden, *codes)), "b (three c) h w -> three b 1 (h w) c", three=3
         )
@@ -100,29 +100,29 @@ class AttentionBlock(nn.Module):
 
 
 class Downsample(nn.Conv2d):
-    """A 3x3 convolution with stride 2; one column of zeros at the right and one row below are its padding."""
+    """A 3x3 convolution with stride 2, padded by one column of zeros on the right and one row below."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, stride=2)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """`[B, C, 2h, 2w]` to `[B, C, h, w]`."""
+        """Map `[B, C, 2h, 2w]` to `[B, C, h, w]`."""
         return super().forward(F.pad(hidden, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Conv2d):
-    """Doubling by nearest neighbor, and a 3x3 convolution."""
+    """Nearest-neighbor upsampling by 2, and a 3x3 convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels, channels, 3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """`[B, C, h, w]` to `[B, C, 2h, 2w]`."""
+        """Map `[B, C, h, w]` to `[B, C, 2h, 2w]`."""
         return super().forward(F.interpolate(hidden, scale_factor=2.0, mode="nearest"))
 
 
 def group_norm(channels: int, groups: int) -> nn.GroupNorm:
-    """The group norm of all these autoencoders, with epsilon 1e-6."""
+    """Build the group norm of all these autoencoders, with epsilon 1e-6."""
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
@@ -130,7 +130,7 @@ def initialize_as_torch(module: nn.Module, generator: torch.Generator | None = N
     """Draw the weights of convolutions and linear layers in place, from torch's default distributions.
 
     Args:
-        module: changed in place.
+        module: the module, which is changed in place.
         generator: source of the draws (None: seed 0).
     """
     generator = generator or torch.Generator().manual_seed(0)

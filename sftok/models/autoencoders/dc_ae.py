@@ -1,8 +1,8 @@
 """The deep-compression autoencoder (DC-AE, arXiv 2410.10733), built from diffusers' parts.
 
-Residual autoencoding (its Section 3.2): every change of resolution has a shortcut without weights. Down, it
-moves space to channels and averages groups of channels; up, it repeats channels and moves them to space.
-The coarse stages attend to all positions by linear attention.
+Residual autoencoding (its Section 3.2): every change of resolution has a shortcut without weights. On the way
+down, it moves space to channels and averages groups of channels; on the way up, it repeats channels and moves
+them to space. The coarse stages attend to all positions by linear attention.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ ACTIVATIONS = {"rms_norm": "silu", "batch_norm": "relu"}
 
 
 class DCAEConfig(AutoencoderConfig, name="dc-ae"):
-    """The shape of both halves. The defaults are the published f32 models for ImageNet, but for the norm.
+    """The shape of both halves. The defaults are the published f32 models for ImageNet, except for the norm.
 
     Attributes:
         channels: one width per stage, stage 0 at full resolution; each but the last halves the grid.
-        encoder_blocks: blocks per stage; stage 0 may have none, and then only changes resolution.
+        encoder_blocks: blocks per stage; stage 0 may have none, and then only changes the resolution.
         decoder_blocks: the same for the decoder.
-        attention_stages: how many stages, the coarsest ones, have attention instead of residual blocks.
+        attention_stages: number of stages, the coarsest ones, that have attention instead of residual blocks.
         head_dim: channels of an attention head.
-        decoder_norm: of the decoder's residual blocks. The published f32c32-in-1.0 has "batch_norm" and ReLU
-            there; "rms_norm" (with SiLU) treats each image by itself.
+        decoder_norm: norm of the decoder's residual blocks. The published f32c32-in-1.0 has "batch_norm" and
+            ReLU there; "rms_norm" (with SiLU) treats each image independently.
         resampling: "shuffle" moves space to channels and back. The published f32c32-sana-1.0 has
             "convolution": with stride 2 on the way down, after nearest-neighbor upsampling on the way up.
         attention_scales: kernel sizes of the depthwise convolutions that add further queries, keys and
@@ -56,7 +56,7 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
             blocks = getattr(self, name)
             if len(blocks) != stages or blocks[0] < 0 or min(blocks[1:]) < 1:
                 raise ValueError(
-                    f"{name} {list(blocks)}: one number for each of {stages} stages, and no 0 but the first"
+                    f"{name} {list(blocks)}: one number per stage ({stages}); only the first may be 0"
                 )
         if self.attention_stages > stages:
             raise ValueError(f"attention_stages {self.attention_stages} is more than {stages} stages")
@@ -76,19 +76,19 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
 
     @property
     def factor(self) -> int:
-        """Pixels per side that a latent covers."""
+        """Pixels per side covered by a latent."""
         return 2 ** (len(self.channels) - 1)
 
     def grid(self, image_size: int) -> int:
-        """Latents per side: images are padded to the next multiple of `factor`."""
+        """Return the number of latents per side; images are padded to the next multiple of `factor`."""
         return -(-image_size // self.factor)
 
     def num_latents(self, image_size: int) -> int:
-        """Latents per image, N."""
+        """Return the number of latents per image, N."""
         return self.grid(image_size) ** 2
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse latents that the shortcuts cannot take.
+        """Reject latents that do not fit the shortcuts.
 
         Raises:
             ValueError: `latent_dim` does not divide the channels of the last stage.
@@ -99,30 +99,30 @@ class DCAEConfig(AutoencoderConfig, name="dc-ae"):
             )
 
     def check_weights(self) -> None:
-        """Check that diffusers is installed; MissingLibraryError if not."""
+        """Check that diffusers is installed; raises MissingLibraryError if not."""
         require("diffusers")
 
     @property
     def stage_kinds(self) -> tuple[str, ...]:
-        """diffusers' name of the blocks of each stage."""
+        """diffusers' names for the blocks of each stage."""
         attending = len(self.channels) - self.attention_stages
         return tuple(BLOCKS[stage >= attending] for stage in range(len(self.channels)))
 
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> DCAEEncoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return DCAEEncoder(self, image_size, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> DCAEDecoder:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         return DCAEDecoder(self, image_size, latent_dim, generator)
 
 
 class DCAEEncoder(nn.Module):
-    """Images, padded with black to a multiple of the factor, to latents."""
+    """Maps images, padded with black to a multiple of the factor, to latents."""
 
     def __init__(
         self,
@@ -145,12 +145,12 @@ class DCAEEncoder(nn.Module):
             )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         return to_sequence(self.network(2 * F.pad(images, self.padding) - 1))
 
 
 class DCAEDecoder(nn.Module):
-    """Latents to images without their padding."""
+    """Maps latents to images, without their padding."""
 
     def __init__(
         self,
@@ -177,7 +177,7 @@ class DCAEDecoder(nn.Module):
             )
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+        """Decode latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         return F.pad((self.network(to_grid(latents, self.grid)) + 1) / 2, self.cropping)
 
 
@@ -192,7 +192,7 @@ def _common(config: DCAEConfig, latent_dim: int) -> dict[str, Any]:
 
 
 def _padding(config: DCAEConfig, image_size: int) -> tuple[int, int, int, int]:
-    """Pixels at the left, right, top and bottom."""
+    """Return the padding in pixels at the left, right, top and bottom."""
     missing = config.grid(image_size) * config.factor - image_size
     before, after = missing // 2, missing - missing // 2
     return before, after, before, after

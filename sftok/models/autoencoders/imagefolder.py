@@ -1,8 +1,9 @@
-"""ImageFolder: latents of several branches by one Vision Transformer (arXiv 2410.01756, Section 3.2).
+"""ImageFolder: latents in several branches from one Vision Transformer (arXiv 2410.01756, Section 3.2).
 
 Class token, patches and the learned latent tokens of every branch attend to each other in the encoder, which
-returns the latent tokens. The branches lie in the same places of the image: their latents are joined along
-channels, quantized branch by branch, and enter the decoder as one grid, beside a mask token for each patch.
+returns the latent tokens. All branches cover the same positions of the image: their latents are concatenated
+along channels, quantized branch by branch, and enter the decoder as one grid, along with a mask token per
+patch.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ class ImageFolderConfig(AutoencoderConfig, name="imagefolder"):
 
     Attributes:
         patch_size: pixels per side of a patch.
-        latent_grid: latents per side, whatever the number of patches.
+        latent_grid: latents per side, independent of the number of patches.
         branches: latents at each position, each with `latent_dim / branches` channels.
-        layer_scale: initial factors of what each layer adds. DINOv2's are small, and grow when it is trained.
+        layer_scale: initial scale of every layer's output. DINOv2's are small, and grow in training.
     """
 
     patch_size: int = Field(default=16, ge=1)
@@ -43,14 +44,14 @@ class ImageFolderConfig(AutoencoderConfig, name="imagefolder"):
         return self
 
     def num_latents(self, image_size: int) -> int:
-        """Latents per image, N, whatever its size; those of all branches at one position count as one."""
+        """Return the number of latents, N, for any image size; all branches at one position count as one."""
         return self.latent_grid**2
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse images that patches do not cover evenly, and latents that branches cannot share.
+        """Reject images that patches, and latents that branches, do not divide evenly.
 
         Raises:
-            ValueError: names both numbers.
+            ValueError: the sizes do not fit; the message names both.
         """
         check_patches(self.patch_size, image_size)
         if latent_dim % self.branches:
@@ -59,18 +60,18 @@ class ImageFolderConfig(AutoencoderConfig, name="imagefolder"):
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> ImageFolderEncoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return ImageFolderEncoder(self, image_size // self.patch_size, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> ImageFolderDecoder:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         return ImageFolderDecoder(self, image_size // self.patch_size, latent_dim, generator)
 
 
 class ScaledBlock(TransformerBlock):
-    """A Transformer block with a learned scale on what each layer adds, and DINOv2's epsilon."""
+    """A Transformer block with a learned scale on each layer's output, and DINOv2's epsilon."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__(width, heads)
@@ -79,13 +80,13 @@ class ScaledBlock(TransformerBlock):
         self.scale2 = nn.Parameter(torch.empty(width))
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[B, L, W]` to `[B, L, W]`."""
+        """Map tokens `[B, L, W]` to `[B, L, W]`."""
         tokens = tokens + self.scale1 * self.attn(self.norm1(tokens))
         return tokens + self.scale2 * self.mlp(self.norm2(tokens))
 
 
 class Trunk(nn.Module):
-    """What both halves share: class token, positions of the patches, blocks and a norm."""
+    """Shared by both halves: class token, positions of the patches, blocks and a norm."""
 
     def __init__(self, config: ImageFolderConfig, grid: int, levels: int) -> None:
         super().__init__()
@@ -98,13 +99,13 @@ class Trunk(nn.Module):
         self.norm = nn.LayerNorm(width, eps=1e-6)
 
     def latent_positions(self) -> Tensor:
-        """The positions of the patches resized to the latents' grid, bicubic with antialiasing: `[N, W]`."""
+        """Resize the positions of the patches to the latents' grid, bicubic with antialiasing: `[N, W]`."""
         side = self.config.latent_grid
         patches = to_grid(self.positions[None, 1:], self.grid).float()
         return to_sequence(resize(patches, (side, side), "bicubic", antialias=True))[0]
 
     def initialize(self, generator: torch.Generator | None) -> None:
-        """Draw all weights; the scales of layers are `layer_scale`."""
+        """Draw all weights; the scales of layers are set to `layer_scale`."""
         initialize_transformer(self, generator)
         for name, parameter in self.blocks.named_parameters():
             if name.endswith((".scale1", ".scale2")):
@@ -112,7 +113,7 @@ class Trunk(nn.Module):
 
 
 class ImageFolderEncoder(Trunk):
-    """Images to a grid of latents, the branches joined along channels."""
+    """Maps images to a grid of latents, with branches concatenated along channels."""
 
     def __init__(
         self, config: ImageFolderConfig, grid: int, latent_dim: int, generator: torch.Generator | None = None
@@ -124,11 +125,11 @@ class ImageFolderEncoder(Trunk):
         self.to_latents = nn.Linear(width, latent_dim // config.branches)
         generator = generator or torch.Generator().manual_seed(0)
         self.initialize(generator)
-        # At first nothing but level and position tells latent tokens apart.
+        # Initially, latent tokens differ only in level and position.
         nn.init.normal_(self.latent_tokens, std=1e-6, generator=generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         batch = images.shape[0]
         patches = to_sequence(self.patch_embed(2 * images - 1))
         class_token = repeat(self.class_token, "one w -> b one w", b=batch).to(patches.dtype)
@@ -141,7 +142,7 @@ class ImageFolderEncoder(Trunk):
 
 
 class ImageFolderDecoder(Trunk):
-    """A grid of quantized latents, the branches joined along channels, to images."""
+    """Maps a grid of quantized latents, with branches concatenated along channels, to images."""
 
     def __init__(
         self, config: ImageFolderConfig, grid: int, latent_dim: int, generator: torch.Generator | None = None
@@ -153,7 +154,7 @@ class ImageFolderDecoder(Trunk):
         self.initialize(generator)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+        """Decode quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         batch, num_patches = latents.shape[0], self.grid**2
         masks = repeat(self.mask_token, "one w -> (n one) w", n=num_patches)
         patches = torch.cat([self.class_token, masks]) + self.positions + self.level_embedding[0]

@@ -1,7 +1,7 @@
 """The convolutional autoencoder of latent diffusion (LDM-4, arXiv 2112.10752), built from diffusers' parts.
 
-Each level but the last halves the grid; the middle alone has attention. A 1x1 convolution stands at the
-latents on either side.
+Each level but the last halves the grid; only the middle has attention. There is a 1x1 convolution before and
+after the latents.
 """
 
 from __future__ import annotations
@@ -29,24 +29,24 @@ class LDMConfig(ConvolutionalConfig, name="ldm"):
     middle_attention: bool = True
 
     def check_weights(self) -> None:
-        """Check that diffusers is installed; MissingLibraryError if not."""
+        """Check that diffusers is installed; raises MissingLibraryError if not."""
         require("diffusers")
 
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> LDMEncoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return LDMEncoder(self, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> LDMDecoder:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         return LDMDecoder(self, image_size // self.factor, latent_dim, generator)
 
 
 class LDMEncoder(nn.Module):
-    """Images to latents."""
+    """Maps images to latents."""
 
     def __init__(self, config: LDMConfig, latent_dim: int, generator: torch.Generator | None = None) -> None:
         require("diffusers")
@@ -67,12 +67,12 @@ class LDMEncoder(nn.Module):
             self.quant_conv = nn.Conv2d(latent_dim, latent_dim, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         return to_sequence(self.quant_conv(self.network(2 * images - 1)))
 
 
 class LDMDecoder(nn.Module):
-    """Latents to images."""
+    """Maps latents to images."""
 
     def __init__(
         self, config: LDMConfig, grid: int, latent_dim: int, generator: torch.Generator | None = None
@@ -95,5 +95,5 @@ class LDMDecoder(nn.Module):
             )
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+        """Decode latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         return (self.network(self.post_quant_conv(to_grid(latents, self.grid))) + 1) / 2

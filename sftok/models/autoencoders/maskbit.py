@@ -1,6 +1,6 @@
-"""The convolutional autoencoder of MaskBit (arXiv 2409.16211, Section 3), after that of MaskGIT.
+"""The convolutional autoencoder of MaskBit (arXiv 2409.16211, Section 3), derived from that of MaskGIT.
 
-Peculiar to it, and kept for its released weights: no attention, no bias within residual blocks, and a
+Its peculiarities, kept for its released weights, are no attention, no bias within residual blocks, and a
 shortcut that is applied to the block's own output. Images stay in [0, 1].
 """
 
@@ -29,24 +29,24 @@ class MaskBitConfig(ConvolutionalConfig, name="maskbit"):
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> MaskBitEncoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return MaskBitEncoder(self, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> MaskBitDecoder:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         return MaskBitDecoder(self, image_size // self.factor, latent_dim, generator)
 
 
 def residual_blocks(inputs: int, outputs: int, config: MaskBitConfig) -> nn.Sequential:
-    """As many residual blocks as a level has; the first of them goes from `inputs` to `outputs` channels."""
+    """Build a level's residual blocks; the first one maps `inputs` to `outputs` channels."""
     widths = pairwise((inputs, *[outputs] * config.num_res_blocks))
     return nn.Sequential(*(ResidualBlock(before, after, config.norm_groups) for before, after in widths))
 
 
 class MaskBitEncoder(nn.Module):
-    """Images to a grid of latents."""
+    """Maps images to a grid of latents."""
 
     def __init__(
         self, config: MaskBitConfig, latent_dim: int, generator: torch.Generator | None = None
@@ -65,7 +65,7 @@ class MaskBitEncoder(nn.Module):
         initialize_as_torch(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         hidden = self.conv_in(images)
         for level, downsample in zip(self.down, self.downsample, strict=True):
             hidden = downsample(level(hidden))
@@ -73,7 +73,7 @@ class MaskBitEncoder(nn.Module):
 
 
 class MaskBitDecoder(nn.Module):
-    """A grid of quantized latents to images; levels run in order, the lowest resolution first."""
+    """Maps a grid of quantized latents to images; levels are in order, the lowest resolution first."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class MaskBitDecoder(nn.Module):
         initialize_as_torch(self, generator)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+        """Decode quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         hidden = self.mid(self.conv_in(to_grid(latents, self.grid)))
         for level, upsample in zip(self.up, self.upsample, strict=True):
             hidden = upsample(level(hidden))

@@ -1,6 +1,6 @@
 """The convolutional autoencoder of Open-MAGVIT2 (arXiv 2409.04410, Section 3.1).
 
-Its decoder normalizes before each level by mean and deviation of the quantized map, and doubles the grid by
+Before each level, its decoder normalizes by mean and deviation of the quantized map; it doubles the grid by
 depth to space. There is no attention, and no bias within residual blocks.
 """
 
@@ -32,13 +32,13 @@ class OpenMAGVIT2Config(ConvolutionalConfig, name="open-magvit2"):
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> OpenMAGVIT2Encoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return OpenMAGVIT2Encoder(self, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> OpenMAGVIT2Decoder:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         return OpenMAGVIT2Decoder(self, image_size // self.factor, latent_dim, generator)
 
 
@@ -52,7 +52,7 @@ class AdaptiveNorm(nn.Module):
         self.shift = nn.Linear(code_channels, channels)
 
     def forward(self, hidden: Tensor, codes: Tensor) -> Tensor:
-        """Features `[B, C, h, w]` and the quantized map `[B, D, h', w']` to `[B, C, h, w]`."""
+        """Map features `[B, C, h, w]` and the quantized map `[B, D, h', w']` to `[B, C, h, w]`."""
         codes = codes.flatten(2)
         deviation = (codes.var(2) + 1e-6).sqrt()
         scale, shift = self.scale(deviation), self.shift(codes.mean(2))
@@ -66,19 +66,19 @@ class DepthToSpace(nn.Conv2d):
         super().__init__(channels, 4 * channels, 3, padding=1)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        """`[B, C, h, w]` to `[B, C, 2h, 2w]`."""
+        """Map `[B, C, h, w]` to `[B, C, 2h, 2w]`."""
         return rearrange(super().forward(hidden), "b (p q c) h w -> b c (h p) (w q)", p=2, q=2)
 
 
 def residual_blocks(inputs: int, outputs: int, config: OpenMAGVIT2Config) -> nn.Sequential:
-    """As many residual blocks as a level has; the first of them goes from `inputs` to `outputs` channels."""
+    """Build a level's residual blocks; the first one maps `inputs` to `outputs` channels."""
     norm = partial(group_norm, groups=config.norm_groups)
     widths = pairwise((inputs, *[outputs] * config.num_res_blocks))
     return nn.Sequential(*(ResidualBlock(before, after, norm, bias=False) for before, after in widths))
 
 
 class OpenMAGVIT2Encoder(nn.Module):
-    """Images to a grid of latents."""
+    """Maps images to a grid of latents."""
 
     def __init__(
         self, config: OpenMAGVIT2Config, latent_dim: int, generator: torch.Generator | None = None
@@ -98,7 +98,7 @@ class OpenMAGVIT2Encoder(nn.Module):
         initialize_as_torch(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         hidden = self.conv_in(2 * images - 1)
         for level, downsample in zip(self.down, self.downsample, strict=True):
             hidden = downsample(level(hidden))
@@ -106,9 +106,9 @@ class OpenMAGVIT2Encoder(nn.Module):
 
 
 class OpenMAGVIT2Decoder(nn.Module):
-    """A grid of quantized latents to images.
+    """Maps a grid of quantized latents to images.
 
-    Levels are numbered as in the encoder, and run from the last to the first.
+    Levels are numbered as in the encoder, and are applied from the last to the first.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class OpenMAGVIT2Decoder(nn.Module):
         initialize_as_torch(self, generator)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+        """Decode quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         codes = to_grid(latents, self.grid)
         hidden = self.mid(self.conv_in(codes))
         levels = zip(self.adaptive, self.up, self.upsample, strict=True)

@@ -1,7 +1,7 @@
-"""The convolutional autoencoder of VQGAN (taming-transformers, arXiv 2012.09841), and what others made of it.
+"""The convolutional autoencoder of VQGAN (taming-transformers, arXiv 2012.09841) and its derivatives.
 
-RQ-VAE, Mo-VQGAN, VQGAN-LC, LDM-4, Cosmos and the tokenizer of LlamaGen have this network too. They differ in
-its sizes, and in two ideas: Mo-VQGAN modulates the decoder's norms by the quantized map, and Cosmos works on
+RQ-VAE, Mo-VQGAN, VQGAN-LC, LDM-4, Cosmos and the tokenizer of LlamaGen use this network, too. They differ in
+its sizes and in two ideas: Mo-VQGAN modulates the decoder's norms by the quantized map, and Cosmos works on
 the Haar wavelet coefficients of the image.
 """
 
@@ -34,14 +34,14 @@ from sftok.models.autoencoders.convolutional import (
 class TamingConfig(ConvolutionalConfig, name="taming"):
     """The shape of both halves. The defaults are VQGAN's at 256 pixels, with 16x16 latents.
 
-    The decoder has one residual block per level more than the encoder.
+    The decoder has one more residual block per level than the encoder.
 
     Attributes:
-        attention_levels: levels with attention after each residual block; it is always in the middle.
+        attention_levels: levels with attention after each residual block; the middle always has attention.
         z_channels: channels between the networks and the 1x1 convolutions at the latents.
-        halvings: times that the grid is halved, at the first levels of the encoder and the last of the
+        halvings: how often the grid is halved, at the first levels of the encoder and the last of the
             decoder; None means between all levels.
-        decoder_norm: "group", or "spatial": modulated by the quantized map (Mo-VQGAN).
+        decoder_norm: "group", or "spatial", which is modulated by the quantized map (Mo-VQGAN).
         haar_levels: levels of the Haar wavelet transform around the networks (Cosmos: 2); each halves the
             grid and has four times the channels.
     """
@@ -64,24 +64,24 @@ class TamingConfig(ConvolutionalConfig, name="taming"):
 
     @property
     def num_halvings(self) -> int:
-        """Times that the networks halve the grid."""
+        """Number of times that the networks halve the grid."""
         return len(self.channel_multipliers) - 1 if self.halvings is None else self.halvings
 
     @property
     def factor(self) -> int:
-        """Pixels per side that a latent covers."""
+        """Pixels per side covered by a latent."""
         return 2 ** (self.num_halvings + self.haar_levels)
 
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> TamingEncoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return TamingEncoder(self, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> TamingDecoder:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         return TamingDecoder(self, image_size // self.factor, latent_dim, generator)
 
 
@@ -95,7 +95,7 @@ class Level(nn.Module):
         self.attentions = nn.ModuleList(AttentionBlock(outputs, norm) for _ in range(count * attention))
 
     def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
-        """`[B, inputs, h, w]` to `[B, outputs, h, w]`; `codes` modulate the norms."""
+        """Map `[B, inputs, h, w]` to `[B, outputs, h, w]`; `codes` modulate the norms."""
         for index, block in enumerate(self.blocks):
             hidden = block(hidden, *codes)
             if self.attentions:
@@ -113,12 +113,12 @@ class Middle(nn.Module):
         self.after = ResidualBlock(channels, channels, norm)
 
     def forward(self, hidden: Tensor, *codes: Tensor) -> Tensor:
-        """`[B, C, h, w]` to `[B, C, h, w]`; `codes` modulate the norms."""
+        """Map `[B, C, h, w]` to `[B, C, h, w]`; `codes` modulate the norms."""
         return self.after(self.attention(self.before(hidden, *codes), *codes), *codes)
 
 
 class TamingEncoder(nn.Module):
-    """Images to a grid of latents."""
+    """Maps images to a grid of latents."""
 
     def __init__(
         self, config: TamingConfig, latent_dim: int, generator: torch.Generator | None = None
@@ -143,7 +143,7 @@ class TamingEncoder(nn.Module):
         initialize_as_torch(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         hidden = 2 * images - 1
         for _ in range(self.config.haar_levels):
             hidden = haar(hidden)
@@ -155,9 +155,9 @@ class TamingEncoder(nn.Module):
 
 
 class TamingDecoder(nn.Module):
-    """A grid of quantized latents to images.
+    """Maps a grid of quantized latents to images.
 
-    Levels are numbered as in the encoder, and run from the last to the first.
+    Levels are numbered as in the encoder, and are applied from the last to the first.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class TamingDecoder(nn.Module):
         initialize_as_torch(self, generator)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+        """Decode quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         grid = to_grid(latents, self.grid)
         codes = (grid,) if self.config.decoder_norm == "spatial" else ()
         hidden = self.mid(self.conv_in(self.from_latents(grid)), *codes)
@@ -202,18 +202,18 @@ class TamingDecoder(nn.Module):
 
 
 HAAR = ((1, 1, 1, 1), (1, 1, -1, -1), (1, -1, 1, -1), (1, -1, -1, 1))
-"""LL, LH, HL and HH, one a row, of the four pixels of a 2x2 block; a quarter of it is its inverse."""
+"""LL, LH, HL and HH of the four pixels of a 2x2 block, one per row; a quarter of it is its inverse."""
 
 
 def haar(images: Tensor) -> Tensor:
-    """One level of the Haar transform: `[B, C, 2h, 2w]` to `[B, 4C, h, w]`, all LL first; LL is a mean."""
+    """Apply one level of the Haar transform: `[B, C, 2h, 2w]` to `[B, 4C, h, w]`, LL first; LL is a mean."""
     blocks = rearrange(images, "b c (h p) (w q) -> b (p q) c h w", p=2, q=2)
     mixed = einsum(images.new_tensor(HAAR) / 4, blocks, "s t, b t c h w -> b s c h w")
     return rearrange(mixed, "b s c h w -> b (s c) h w")
 
 
 def inverse_haar(coefficients: Tensor) -> Tensor:
-    """Undo `haar`: `[B, 4C, h, w]` to `[B, C, 2h, 2w]`."""
+    """Invert `haar`: `[B, 4C, h, w]` to `[B, C, 2h, 2w]`."""
     parts = rearrange(coefficients, "b (s c) h w -> b s c h w", s=4)
     blocks = einsum(coefficients.new_tensor(HAAR), parts, "s t, b s c h w -> b t c h w")
     return rearrange(blocks, "b (p q) c h w -> b c (h p) (w q)", p=2, q=2)

@@ -1,4 +1,4 @@
-"""TiTok trained straight to pixels, as TiTok-BL is: learned queries in, patches of pixels out.
+"""TiTok trained directly on pixels, like TiTok-BL: learned queries as input, patches of pixels as output.
 
 The networks are those of `sftok.models.titok_decoder`; here they are trained without a teacher's codes.
 """
@@ -21,7 +21,7 @@ class TiTokAutoencoderConfig(AutoencoderConfig, name="titok"):
     """A base-sized encoder and a large decoder, the sizes of TiTok-BL.
 
     Attributes:
-        num_latent_tokens: queries, each of which becomes a latent.
+        num_latent_tokens: number of queries, each of which becomes a latent.
         patch_size: pixels per side of a patch that the decoder predicts.
     """
 
@@ -38,14 +38,14 @@ class TiTokAutoencoderConfig(AutoencoderConfig, name="titok"):
         return PixelsHeadConfig(patch_size=self.patch_size)
 
     def num_latents(self, image_size: int) -> int:
-        """Latents per image, whatever its size."""
+        """Return the number of latents, for any image size."""
         return self.num_latent_tokens
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse images that patches do not cover evenly.
+        """Reject images that cannot be divided into patches.
 
         Raises:
-            ValueError: names both sizes.
+            ValueError: the sizes do not fit; the message names both.
         """
         self.encoder.check(image_size)
         self.head.grid(image_size)
@@ -53,13 +53,13 @@ class TiTokAutoencoderConfig(AutoencoderConfig, name="titok"):
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> Encoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, K, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return self.encoder.build(image_size, self.num_latent_tokens, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> nn.Sequential:
-        """Latents `[B, K, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         generator = generator or torch.Generator().manual_seed(0)
         num_patches = self.head.grid(image_size) ** 2
         trunk = TiTokDecoder(self.decoder, self.num_latent_tokens, latent_dim, num_patches, generator)

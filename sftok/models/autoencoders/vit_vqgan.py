@@ -1,7 +1,7 @@
-"""ViT-VQGAN: a Vision Transformer on either side of the quantizer (arXiv 2110.04627, Section 3.1).
+"""ViT-VQGAN: a Vision Transformer on each side of the quantizer (arXiv 2110.04627, Section 3.1).
 
 As in its public implementation, the position embeddings are fixed sines, the MLP's activation is tanh,
-queries, keys and values have no bias, and pixels are a transposed convolution of the last tokens. Each half
+queries, keys and values have no bias, and a transposed convolution maps the last tokens to pixels. Each half
 ends in a layer norm.
 """
 
@@ -17,7 +17,7 @@ from sftok.models.layers import attend
 
 
 class ViTVQGANConfig(AutoencoderConfig, name="vit-vqgan"):
-    """The shape of both halves. The defaults are the base model: 32x32 latents of a 256 pixel image.
+    """The shape of both halves. The defaults are the base model: 32x32 latents of a 256-pixel image.
 
     Attributes:
         patch_size: pixels per side of a patch, which has one latent.
@@ -33,32 +33,32 @@ class ViTVQGANConfig(AutoencoderConfig, name="vit-vqgan"):
     head_width: int = Field(default=64, ge=1)
 
     def num_latents(self, image_size: int) -> int:
-        """Latents per image, N: one per patch."""
+        """Return the number of latents, N: one per patch."""
         return (image_size // self.patch_size) ** 2
 
     def check(self, image_size: int, latent_dim: int) -> None:
-        """Refuse images that patches do not cover evenly.
+        """Reject images that cannot be divided into patches.
 
         Raises:
-            ValueError: names both sizes.
+            ValueError: the sizes do not fit; the message names both.
         """
         check_patches(self.patch_size, image_size)
 
     def build_encoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> ViTVQGANEncoder:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`; weights from `generator` (None: seed 0)."""
+        """Build the encoder, with weights drawn from `generator` (None: seed 0)."""
         return ViTVQGANEncoder(self, image_size // self.patch_size, latent_dim, generator)
 
     def build_decoder(
         self, image_size: int, latent_dim: int, generator: torch.Generator | None = None
     ) -> ViTVQGANDecoder:
-        """Latents `[B, N, D]` to images `[B, 3, H, W]`; weights from `generator` (None: seed 0)."""
+        """Build the decoder, with weights drawn from `generator` (None: seed 0)."""
         return ViTVQGANDecoder(self, image_size // self.patch_size, latent_dim, generator)
 
 
 class Block(nn.Module):
-    """Attention, then an MLP with tanh, each behind a layer norm and around a residual."""
+    """Attention, then an MLP with tanh, each after a layer norm and with a residual connection."""
 
     def __init__(self, config: ViTVQGANConfig) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class Block(nn.Module):
         )
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Tokens `[B, N, W]` to `[B, N, W]`."""
+        """Map tokens `[B, N, W]` to `[B, N, W]`."""
         joint = rearrange(
             self.qkv(self.norm1(tokens)), "b n (three h d) -> three b h n d", three=3, h=self.heads
         )
@@ -82,7 +82,7 @@ class Block(nn.Module):
 
 
 class ViTVQGANEncoder(nn.Module):
-    """Images to one latent per patch."""
+    """Maps images to one latent per patch."""
 
     positions: Tensor
 
@@ -98,13 +98,13 @@ class ViTVQGANEncoder(nn.Module):
         _initialize(self, generator)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
+        """Map images `[B, 3, H, W]` in [0, 1] to latents `[B, N, D]`."""
         tokens = to_sequence(self.patch_embed(images)) + self.positions
         return self.to_latents(self.norm(self.blocks(tokens)))
 
 
 class ViTVQGANDecoder(nn.Module):
-    """One quantized latent per patch to images."""
+    """Maps one quantized latent per patch to images."""
 
     positions: Tensor
 
@@ -121,7 +121,7 @@ class ViTVQGANDecoder(nn.Module):
         _initialize(self, generator)
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
+        """Decode quantized latents `[B, N, D]` to images `[B, 3, H, W]` around [0, 1], not clamped."""
         tokens = self.norm(self.blocks(self.from_latents(latents) + self.positions))
         return self.to_pixels(to_grid(tokens, self.grid))
 
@@ -135,7 +135,7 @@ def sine_positions(grid: int, width: int) -> Tensor:
 
 
 def _initialize(module: nn.Module, generator: torch.Generator | None) -> None:
-    """Xavier uniform weights, convolutions seen as matrices `[first dimension, rest]`."""
+    """Initialize with Xavier uniform weights; convolutions count as matrices `[first dimension, rest]`."""
     generator = generator or torch.Generator().manual_seed(0)
     for child in module.modules():
         if isinstance(child, nn.Linear | nn.Conv2d | nn.ConvTranspose2d):

@@ -1,1 +1,1 @@
-"""What visible positions show in stage 2, one file per answer."""
+"""Contexts: the codes shown at visible positions in stage 2, one choice per file."""

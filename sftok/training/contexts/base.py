@@ -1,4 +1,4 @@
-"""What every context has in common: what the decoder sees at visible positions while stage 2 trains it."""
+"""The interface of contexts: the codes that the decoder sees at visible positions in stage 2."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from sftok.training.stages.base import Step
 
 
 class Context(Protocol):
-    """Chooses the codes at visible positions; the mask is drawn before and laid over them afterwards."""
+    """Chooses the codes at visible positions; the mask is drawn before and applied afterwards."""
 
     def __call__(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
-        """The codes that visible positions show.
+        """Return the codes shown at visible positions.
 
         Args:
-            codes: the teacher's, int64 `[B, N]`.
+            codes: the teacher's codes, int64 `[B, N]`.
             first_logits: computes the logits `[B, N, V]`, float32 and without gradient, of the pass in which
                 every position is masked (M_1 in Section 3.2). Not calling it saves that pass.
             step: the update; random draws come from `step.uniform` or `step.generator`.
 
         Returns:
-            Codes, int64 `[B, N]` in 0..V-1, at masked positions too.
+            Codes, int64 `[B, N]` in 0..V-1, including masked positions.
         """
 
 
 class ContextConfig(Component, family="context", package="sftok.training.contexts"):
-    """Which codes visible positions show."""
+    """Selects the codes shown at visible positions."""
 
     @property
     def predicts(self) -> bool:
@@ -39,4 +39,4 @@ class ContextConfig(Component, family="context", package="sftok.training.context
 
     @abstractmethod
     def build(self) -> Context:
-        """The context."""
+        """Build the context."""

@@ -26,7 +26,7 @@ class PredictionConfig(ContextConfig, name="prediction"):
         return self.replacement_ratio > 0
 
     def build(self) -> Context:
-        """The context."""
+        """Build the context."""
         return Prediction(self.replacement_ratio)
 
 
@@ -37,7 +37,7 @@ class Prediction:
     replacement_ratio: float
 
     def __call__(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
-        """Codes `[B, N]`; see `Context`."""
+        """Return codes `[B, N]`; see `Context`."""
         if self.replacement_ratio == 0:
             return codes
         replaced = to_device(step.uniform(codes.shape), codes.device) < self.replacement_ratio

@@ -1,4 +1,4 @@
-"""Sampled predictions: visible positions show samples of the decoder's first distribution, not the argmax."""
+"""Sampled predictions: visible positions show samples of the decoder's first distribution, not its argmax."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ class SampledConfig(ContextConfig, name="sampled"):
     """Codes drawn from the fully masked pass, mixed with the teacher's codes."""
 
     replacement_ratio: float = Field(default=1.0, ge=0, le=1)
-    """Probability that a visible position shows the draw instead of the teacher's code."""
+    """Probability that a visible position shows the sample instead of the teacher's code."""
     temperature: float = Field(default=1.0, gt=0)
-    """Of the distribution; towards 0 the draw becomes the argmax."""
+    """Temperature of the distribution; towards 0 the sample becomes the argmax."""
 
     def build(self) -> Context:
-        """The context."""
+        """Build the context."""
         return self._show
 
     def _show(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
-        """Codes `[B, N]`; see `Context`."""
+        """Return codes `[B, N]`; see `Context`."""
         replaced = to_device(step.uniform(codes.shape), codes.device) < self.replacement_ratio
         thresholds = to_device(step.uniform(codes.shape), codes.device).unsqueeze(-1)
-        # The number of codes whose cumulative probability lies below the threshold is a draw.
+        # The number of codes whose cumulative probability is below the threshold is a sample.
         reached = cumulative((first_logits() / self.temperature).softmax(-1))
         drawn = (reached < thresholds).sum(-1).clamp_max(reached.shape[-1] - 1)
         return torch.where(replaced, drawn, codes)

@@ -1,1 +1,1 @@
-"""What is trained: a stage a file, none of which knows the loop."""
+"""Training stages, one per file; none of them depends on the loop."""

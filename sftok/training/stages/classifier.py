@@ -1,4 +1,4 @@
-"""Training the in-domain classifier: the feature space of rFID and IS where Inception weights are missing."""
+"""Training the in-domain classifier: the feature space of rFID and IS if Inception weights are missing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class ClassifierStage(Stage):
         self.label_smoothing = label_smoothing
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """Cross-entropy and accuracy."""
+        """Return cross-entropy and accuracy."""
         logits = self.trained(step.batch.images).float()
         with torch.no_grad():
             accuracy = (logits.argmax(-1) == step.batch.labels).float().mean()

@@ -1,11 +1,11 @@
-"""Stage 3 of the tokenizer, fine-tuning: towards pixels, as a VQGAN is trained (paper 3.3, Table 6).
+"""Stage 3 of the tokenizer, fine-tuning on pixels, in the way a VQGAN is trained (paper 3.3, Table 6).
 
-Encoder and quantizer are frozen: an image keeps its tokens. The decoder and the pixel decoder, frozen until
-then, are trained together through the soft codebook lookup, which gives pixels a gradient with respect to
-logits. Decoding must then end with the same lookup: `DecodingConfig.final_lookup` "soft".
+Encoder and quantizer are frozen, so an image keeps its tokens. The decoder and the pixel decoder, frozen
+until then, are trained together through the soft codebook lookup, through which pixels have a gradient with
+respect to logits. Decoding must then end with the same lookup: `DecodingConfig.final_lookup` "soft".
 
-The decoder sees what it sees in stage 2 with replacement ratio 1 (Table 6: guided mask, replace prob 1.0): a
-mask is drawn, and visible positions show the first prediction, made without gradient. The teacher is not
+The decoder's input is that of stage 2 with replacement ratio 1 (Table 6: guided mask, replace prob 1.0): a
+mask is drawn, and visible positions show the first prediction, computed without gradient. The teacher is not
 involved: losses are on pixels alone.
 """
 
@@ -35,7 +35,7 @@ from sftok.training.stages.base import Losses, Stage, Step
 
 
 class FineTuningConfig(Config):
-    """The weights of stage 3's losses; the defaults are Table 6, or the release where the table is silent."""
+    """The weights of stage 3's losses; the defaults are Table 6, or the release if the table is silent."""
 
     reconstruction_weight: float = Field(default=1.0, ge=0)
     """Weight of the squared error (L2)."""
@@ -53,7 +53,7 @@ class FineTuningConfig(Config):
 
 
 class FineTuningStage(Stage):
-    """The decoders learn to reconstruct images, and a discriminator to tell reconstructions from images.
+    """Trains the decoders to reconstruct images, and a discriminator to distinguish the two.
 
     The optimizers are `model` (decoder and pixel decoder) and `discriminator`. Within a step the model is
     updated first, and the discriminator judges the reconstructions made before that update. The teacher's
@@ -92,26 +92,26 @@ class FineTuningStage(Stage):
 
     @property
     def compiled(self) -> Iterable[nn.Module]:
-        """Encoder and decoder; the pixel decoder is not called as a module."""
+        """Encoder and decoder; the pixel decoder is excluded because it is not called as a module."""
         return self.encoder.module, self.decoder
 
     @property
     def networks(self) -> Mapping[str, Frozen]:
-        """The frozen networks under the losses, by loss."""
+        """The frozen networks of the losses, by loss."""
         found = {"perceptual": self.perceptual.network, "discriminator": self.discriminator.network}
         return {loss: network for loss, network in found.items() if network is not None}
 
     def optimizers(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
-        """The model's, then that of the discriminator's heads."""
+        """Return the model's parameters, then those of the discriminator's heads."""
         heads = [each for each in self.discriminator.named_parameters() if each[1].requires_grad]
         return {"model": self.trained.named_parameters(), "discriminator": heads}
 
     def first_update(self, optimizer: str) -> int:
-        """The discriminator starts at `discriminator_start`."""
+        """Return `discriminator_start` for the discriminator, otherwise 0."""
         return self.config.discriminator_start if optimizer == "discriminator" else 0
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """L2, perceptual and adversarial loss of the model, or hinge loss and LeCam of the discriminator.
+        """Return L2, perceptual and adversarial loss, or the hinge loss and LeCam of the discriminator.
 
         Raises:
             ConfigError: the discriminator's groups do not divide this process's share of the batch.
@@ -125,7 +125,7 @@ class FineTuningStage(Stage):
         Args:
             quantized: `[B, K, Dq]`.
             generator: source of the mask.
-            world: the processes that share the batch of which these tokens are a part.
+            world: the processes that share the batch to which these tokens belong.
 
         Returns:
             `[B, 3, H, W]`, float32, not clamped; differentiable with respect to both decoders.
@@ -177,7 +177,7 @@ class FineTuningStage(Stage):
         }
 
     def _require_whole_groups(self, step: Step) -> None:
-        """Ensure that the discriminator's groups do not depend on the number of processes."""
+        """Check that the discriminator's groups do not depend on the number of processes."""
         share, group = len(step.batch.images), self.discriminator.norm_batch
         if step.world.size > 1 and share % group:
             raise ConfigError(
@@ -193,7 +193,7 @@ class FineTuningStage(Stage):
 
 
 class SingleStepFineTuningStage(FineTuningStage):
-    """Stage 3 of a tokenizer that predicts all codes at once (TiTok): the decoder never sees a code."""
+    """Stage 3 of a tokenizer that predicts all codes at once (TiTok); the decoder never sees a code."""
 
     def reconstruct(self, quantized: Tensor, generator: torch.Generator, world: World = SINGLE) -> Tensor:
         """Decode frozen tokens to images with one fully masked pass; nothing is drawn.
@@ -205,7 +205,7 @@ class SingleStepFineTuningStage(FineTuningStage):
 
 @contextlib.contextmanager
 def _unchanged(module: nn.Module) -> Iterator[None]:
-    """Inside, passes through `module` give gradients to its inputs but not to its parameters."""
+    """In this context, passes through `module` give gradients to its inputs but not to its parameters."""
     trained = [parameter for parameter in module.parameters() if parameter.requires_grad]
     for parameter in trained:
         parameter.requires_grad_(False)

@@ -12,12 +12,12 @@ from sftok.generators.base import Generator, GeneratorLossConfig
 from sftok.training.stages.base import Losses, Stage, Step
 
 Tokens = Callable[[Batch], Tensor]
-"""The tokenizer's ids `[B, K]` or latents `[B, N, D]` of a batch: cached (`sftok.data.tokens.TokenCache`), or
-computed."""
+"""Returns the tokenizer's ids `[B, K]` or latents `[B, N, D]` of a batch: cached
+(`sftok.data.tokens.TokenCache`) or computed."""
 
 
 class GeneratorStage(Stage):
-    """The generator learns the tokens of images; it reads labels and indices of a batch, but no pixels."""
+    """Trains a generator on the tokens of images; it uses labels and indices of a batch, but no pixels."""
 
     trained: Generator
 
@@ -29,14 +29,14 @@ class GeneratorStage(Stage):
 
     @property
     def compiled(self) -> Iterable[nn.Module]:
-        """The generator's own choice."""
+        """The generator's networks that may be compiled."""
         return self.trained.compiled
 
     def ahead(self, batch: Batch) -> Mapping[str, Tensor]:
-        """The tokens, on the generator's device."""
+        """Return the tokens, on the generator's device."""
         return {"tokens": to_device(self.tokens(batch), next(self.trained.parameters()).device)}
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """The generator's own."""
+        """Return the generator's losses."""
         tokens = (step.shared or self.ahead(step.batch))["tokens"]
         return self.trained.loss(tokens, to_device(step.batch.labels, tokens.device), self.config, step)

@@ -1,4 +1,4 @@
-"""Training a tokenizer on pixels in one stage, as the 2D systems of Table 1 are trained here."""
+"""Training a tokenizer on pixels in one stage, as done here for the 2D systems of Table 1."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sftok.training.stages.base import Losses, Stage, Step
 class PixelStage(Stage):
     """Squared error on pixels plus the quantizer's loss: the teacher's objective, for any tokenizer.
 
-    `semantic` adds the supervision of the latents by a frozen network.
+    `semantic` adds supervision of the latents by a frozen network.
     """
 
     def __init__(self, tokenizer: PixelTokenizer, semantic: SemanticLoss | None = None) -> None:
@@ -24,11 +24,11 @@ class PixelStage(Stage):
         self.semantic = semantic
 
     def optimizers(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
-        """One for everything, the semantic loss's own weights included."""
+        """Return one optimizer for everything, including the semantic loss's own weights."""
         return {"model": self.named_parameters()}
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """The VQ-VAE objective on images in [0, 1]."""
+        """Return the VQ-VAE objective on images in [0, 1]."""
         images = step.batch.images
         reconstruction, quantized = self.trained(images, step.generator, step.world)
         pixels = F.mse_loss(reconstruction.float(), images)

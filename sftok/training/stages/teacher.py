@@ -16,7 +16,7 @@ class TeacherStage(Stage):
         self.trained = teacher
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """The VQ-VAE objective on images in [0, 1]."""
+        """Return the VQ-VAE objective on images in [0, 1]."""
         reconstruction, quantized = self.trained(step.batch.images, step.world)
         pixels = F.mse_loss(reconstruction.float(), step.batch.images)
         return {

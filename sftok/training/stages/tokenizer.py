@@ -1,8 +1,8 @@
 """Stages 1 and 2 of the tokenizer: warming up, and distribution alignment (paper 3.2 and 3.3).
 
 Both predict the frozen teacher's codes from the latent tokens. In the warm-up every position is masked; in
-the alignment some positions are visible, and the question of the paper is what they show: the ground truth
-(vanilla training) or the model's own first prediction (SFVR). `sftok.training.contexts` holds the answers.
+the alignment some positions are visible, and the paper's question is what they should show: the ground truth
+(vanilla training) or the model's own first prediction (SFVR). See `sftok.training.contexts`.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ class TokenizerLossConfig(Config):
 
 
 class AlignmentConfig(Config):
-    """What the decoder sees in stage 2."""
+    """Settings of the decoder's input in stage 2."""
 
     context: ContextConfig = PredictionConfig()
-    """What visible positions show."""
+    """The codes shown at visible positions."""
     mask_schedule: MaskSchedule = "arccos"
 
 
 TeacherCodes = Callable[[Batch], torch.Tensor]
-"""The teacher's codes, int64 `[B, N]`, of a batch: cached on disk or computed."""
+"""Returns the teacher's codes, int64 `[B, N]`, of a batch: cached on disk or computed."""
 
 
 class TokenizerStage(Stage):
-    """Encoder, quantizer and decoder learn to predict the teacher's codes."""
+    """Trains encoder, quantizer and decoder to predict the teacher's codes."""
 
     def __init__(
         self,
@@ -76,21 +76,21 @@ class TokenizerStage(Stage):
         return self.trained["encoder"], self.trained["decoder"]
 
     def ahead(self, batch: Batch) -> Mapping[str, torch.Tensor]:
-        """The teacher's codes."""
+        """Return the teacher's codes."""
         return {"codes": to_device(self.teacher_codes(batch), batch.images.device)}
 
     @abstractmethod
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
-        """What the decoder sees: codes, int64 `[B, N]`, with the mask id at masked positions."""
+        """Return the decoder's input: codes, int64 `[B, N]`, with the mask id at masked positions."""
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """Masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
+        """Return the masked cross-entropy against the teacher's codes, plus the quantizer's loss."""
         codes = (step.shared or self.ahead(step.batch))["codes"]
         encoder, quantizer = self.trained["encoder"], self.trained["quantizer"]
         quantized: Quantized = quantizer(encoder(step.batch.images), step.generator, step.world)
         visible = self.visible_codes(codes, quantized.quantized, step)
         masked = visible == self.decoder.mask_id
-        # In float32: on a CPU, the argmax of bfloat16 is ten times slower.
+        # In float32, because on a CPU the argmax of bfloat16 is ten times slower.
         logits = self.decoder(visible, quantized.quantized).float()
         reconstruction = masked_cross_entropy(
             logits,
@@ -115,12 +115,12 @@ class WarmUpStage(TokenizerStage):
     """Stage 1: every position is masked, as in single-step prediction."""
 
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
-        """The mask id everywhere."""
+        """Return the mask id everywhere."""
         return torch.full_like(codes, self.decoder.mask_id)
 
 
 class AlignmentStage(TokenizerStage):
-    """Stage 2: a random part is masked, and a context decides what visible positions show.
+    """Stage 2: a random part is masked, and a context chooses what visible positions show.
 
     The targets are always the teacher's codes.
     """
@@ -139,7 +139,7 @@ class AlignmentStage(TokenizerStage):
         self.context = alignment.context.build()
 
     def visible_codes(self, codes: torch.Tensor, quantized: torch.Tensor, step: Step) -> torch.Tensor:
-        """The context's codes under a random mask."""
+        """Return the context's codes under a random mask."""
 
         @torch.no_grad()
         def first_logits() -> torch.Tensor:

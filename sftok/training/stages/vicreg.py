@@ -20,16 +20,16 @@ SMALLEST_VIEW = 0.6
 CONTRAST = 0.2
 """Brightness and contrast of a view change by up to this share.
 
-Views are neither blurred nor noisy: the network is to judge reconstructions, and must not learn to overlook
-what is wrong with them.
+Views are neither blurred nor noisy: the network is meant to judge reconstructions, and must not learn to
+ignore their defects.
 """
 
 
 class VICRegStage(Stage):
-    """Two views of an image have the same embedding, and the embeddings of a batch spread in all directions.
+    """Pulls the embeddings of two views of an image together, and spreads those of a batch in all directions.
 
     Args:
-        network: images to features `[B, width]`; it is what training leaves.
+        network: maps images to features `[B, width]`; it is the result of training.
     """
 
     def __init__(self, network: SelfSupervised) -> None:
@@ -40,11 +40,11 @@ class VICRegStage(Stage):
         )
 
     def optimizers(self) -> Mapping[str, Iterable[tuple[str, nn.Parameter]]]:
-        """One, of the network and the expander, which is dropped after training."""
+        """Return one optimizer for the network and the expander, which is dropped after training."""
         return {"model": self.named_parameters()}
 
     def losses(self, optimizer: str, step: Step) -> Losses:
-        """The loss (Equation 6) and its invariance term."""
+        """Return the loss (Equation 6) and its invariance term."""
         images = step.batch.images
         both = torch.cat([view(images, step.uniform((len(images), 6)).to(images.device)) for _ in range(2)])
         first, second = self.expander(self.trained(both)).float().chunk(2)
@@ -54,11 +54,11 @@ class VICRegStage(Stage):
 
 
 def view(images: Tensor, draws: Tensor) -> Tensor:
-    """A random view of each image: cropped, resized to its size, mirrored, in other light.
+    """Draw a random view of each image: cropped, resized back, mirrored, with new brightness and contrast.
 
     Args:
         images: `[B, 3, H, W]` in [0, 1].
-        draws: `[B, 6]` in [0, 1), which decide everything.
+        draws: `[B, 6]` in [0, 1), which determine the view.
     """
     scale, across, down, mirror, contrast, brightness = draws.unbind(1)
     side = SMALLEST_VIEW + (1 - SMALLEST_VIEW) * scale
@@ -74,7 +74,7 @@ def view(images: Tensor, draws: Tensor) -> Tensor:
 
 
 def _spread(embeddings: Tensor) -> Tensor:
-    """The variance and covariance terms of `[B, D]` (Equations 1 and 3)."""
+    """Return the variance and covariance terms of `[B, D]` (Equations 1 and 3)."""
     centered = embeddings - embeddings.mean(0)
     covariance = centered.T @ centered / (len(embeddings) - 1)
     deviation = (covariance.diagonal() + 1e-4).sqrt()

@@ -135,7 +135,7 @@ def test_reconstruct_alone_is_enough_and_has_no_bits(open_own, images) -> None:
         ({"reconstruct": lambda x: (x * 255).byte()}, "they must be float, from 0 to 1"),
         ({"reconstruct": None}, "returned a NoneType"),
         ({"reconstruct": lambda x: 1 / 0}, "reconstruct failed .ZeroDivisionError: division by zero"),
-        ({"encode": lambda x: x.long()[:0], "decode": twice}, "the first axis must be theirs"),
+        ({"encode": lambda x: x.long()[:0], "decode": twice}, "the first axis must have their number"),
         ({"encode": lambda x: x.long() - 1, "decode": twice}, "ids from -1 to -1, they must not be negative"),
         ({"forward": twice}, r"cannot be measured; give it encode\(images\) and decode\(ids\)"),
     ],

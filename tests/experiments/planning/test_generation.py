@@ -175,7 +175,7 @@ def test_all_generators_take_the_same_steps_of_the_same_batches_and_the_same_gri
         ),
         (
             {"overrides": {"generator.model": {"name": "llamagen", "width": 16, "heads": 2}}},
-            "x: the generator 'llamagen' has 2D positions, and 2 ids are no square grid",
+            "x: the generator 'llamagen' has 2D positions, and 2 ids do not form a square grid",
         ),
         (
             {"subject": "pixels", "overrides": {"generator.model": {"name": "open-magvit2", "bits": [4, 5]}}},

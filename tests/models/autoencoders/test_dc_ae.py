@@ -122,7 +122,7 @@ def test_weights_come_from_the_generator_alone():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"encoder_blocks": (0, 0, 1, 1)}, r"encoder_blocks \[0, 0, 1, 1\]: one number for each of 4 stages"),
+        ({"encoder_blocks": (0, 0, 1, 1)}, r"encoder_blocks \[0, 0, 1, 1\]: one number per stage \(4\)"),
         ({"decoder_blocks": (0, 1)}, "decoder_blocks"),
         ({"attention_stages": 5}, "attention_stages 5 is more than 4 stages"),
         ({"channels": (8, 16, 18, 32)}, "no shortcut without weights from 16 to 18"),
