@@ -69,6 +69,11 @@ class Evaluation(Artifact, kind="evaluation"):
         assert measured is not None
         return measured
 
+    @property
+    def units(self) -> int:
+        """Decodings of all images: one for each number of steps."""
+        return len(self.protocol.steps) if self.measured.subject == "tokenizer" else 1
+
     def make(self, context: Context) -> dict[str, Any]:
         """Measure in parts, so that a killed process can resume; `examples.npz` holds strips of images."""
         from sftok.evaluation.reconstruction import evaluate

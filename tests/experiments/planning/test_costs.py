@@ -44,7 +44,9 @@ def test_an_empty_store_takes_the_profile_at_its_word(store: Store) -> None:
     per_step = made.profile.seconds_per_step
     assert costs["warm-up, seed 0"] == per_step["warm-up"] * made.recipe.stage1.steps
     assert costs["ratio-0.5, seed 0"] == per_step["alignment"] * made.recipe.alignment_steps
-    assert costs["evaluation of ratio-0.5, seed 0"] == per_step["evaluation"]
+    decodings = len(made.recipe.evaluation.steps)
+    assert costs["evaluation of ratio-0.5, seed 0"] == per_step["evaluation"] * decodings
+    assert costs["evaluation of the teacher"] == per_step["evaluation"]
 
 
 def test_what_was_measured_once_is_expected_again(store: Store) -> None:
@@ -55,7 +57,8 @@ def test_what_was_measured_once_is_expected_again(store: Store) -> None:
     costs = {artifact.label: cost for artifact, cost in costs_of(made, store).items()}
     assert "warm-up, seed 0" not in costs, "done work costs nothing"
     assert costs["warm-up, seed 1"] == pytest.approx(123.0)
-    assert costs["evaluation of ratio-0.5, seed 0"] == made.profile.seconds_per_step["evaluation"], (
+    expected = made.profile.seconds_per_step["evaluation"] * len(made.recipe.evaluation.steps)
+    assert costs["evaluation of ratio-0.5, seed 0"] == expected, (
         "the teacher's evaluation says nothing about a tokenizer's"
     )
 

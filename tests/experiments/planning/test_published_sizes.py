@@ -49,9 +49,17 @@ def test_tokens_and_codes_are_those_of_the_table() -> None:
 
 @pytest.mark.parametrize("profile", PROFILES)
 def test_rows_on_pixels_are_alike_in_images_steps_and_training(profile: str) -> None:
-    made = [row.training[-1] for row in planned("table1", profile=profile).rows]
-    pixels = [each for each in made if each.kind in ("pixels", "teacher")]
-    assert len(pixels) == 11
+    made = {row.row: row.training[-1] for row in planned("table1", profile=profile).rows}
+    pixels = [each for row, each in made.items() if each.kind in ("pixels", "teacher") and row != "titok-bl"]
+    assert len(pixels) == 10
     assert len({(each.images, each.units, str(each.data["train"])) for each in pixels}) == 1
     trainings = [each.training for each in pixels]  # type: ignore[attr-defined]
     assert all(training == trainings[0] for training in trainings)
+    assert made["titok-bl"].training == trainings[0]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("profile", ["cpu", "gpu", "paper"])
+def test_without_a_teacher_titok_sees_as_many_images_as_with_one(profile: str) -> None:
+    made = {row.row: row.training for row in planned("table1", profile=profile).rows}
+    own, *_ = made["titok-bl"]
+    assert own.images == sum(stage.images for stage in made["titok-b"])
