@@ -15,10 +15,7 @@ from sftok.decoding.guidance import GenerationConfig
 
 
 class GuidanceGrid(Config):
-    """Every combination of schedule, scale and temperature; the defaults surround the published values.
-
-    A scale w adds w times the difference to the conditional prediction, so the scales of LDM (1.5) and
-    LlamaGen (2.0) are 0.5 and 1 here.
+    """Every combination of schedule, scale and temperature; the defaults surround the release's values.
 
     Attributes:
         schedules: names of `sftok.decoding.guidance.GUIDANCE_SCHEDULES`.
@@ -28,7 +25,7 @@ class GuidanceGrid(Config):
     """
 
     schedules: tuple[str, ...] = Field(default=("constant", "linear", "power-cosine"), min_length=1)
-    scales: tuple[float, ...] = Field(default=(0.0, 0.5, 1.0, 1.5, 3.0, 4.5, 6.0), min_length=1)
+    scales: tuple[float, ...] = Field(default=(0.0, 1.5, 3.0, 4.5, 6.0), min_length=1)
     temperatures: tuple[float, ...] = Field(default=(1.0, 2.0, 4.0), min_length=1)
     power: float = Field(default=3.0, gt=0)
 
