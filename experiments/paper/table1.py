@@ -8,7 +8,7 @@ many images as TiTok-B sees in its three stages. The table as printed is in `tab
 published since is in `table1_newer.tsv`, shown and never compared.
 
 Command: `python -m experiments run table1`
-Expected: about 3 minutes more for each 2D system at the cpu profile, on two cores.
+Expected: about two hours of one core with the cpu profile; 2 to 7 minutes for each 2D system.
 """
 
 from experiments.specs import Claim, Experiment, read_rows

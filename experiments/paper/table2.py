@@ -7,7 +7,7 @@ shared with Table 1. Section 4.3 also says that SFTok is superior to the diffusi
 its own two, DC-AE has the lower gFID.
 
 Command: `python -m experiments run table2`
-Expected: after `run table1` the cpu profile takes about a quarter of an hour more on two cores.
+Expected: after `run table1` about 50 minutes more of one core with the cpu profile.
 """
 
 from experiments.specs import Claim, Experiment, read_rows
