@@ -84,7 +84,7 @@ def test_token_files_must_end_in_npz(photos, checkpoint, tmp_path, capsys):
     photo = tmp_path / "photo.png"
     photo.write_bytes(b"precious")
     assert tokenize(photos, "--checkpoint", checkpoint, "-o", photo) != 0
-    assert "token files end in .npz" in capsys.readouterr().err
+    assert "token files must end in .npz" in capsys.readouterr().err
     assert photo.read_bytes() == b"precious"
 
 
