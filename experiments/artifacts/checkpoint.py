@@ -43,5 +43,5 @@ class Checkpoint(Artifact, kind="checkpoint"):
         found = evaluate(
             tokenizer.to(device), images, self.protocol, extractors, context.cache, on_progress=context.report
         )
-        # The location is in no key; it is recorded here for people.
+        # The location is in no key; it is recorded for the reader.
         return keep(found, context.folder) | {"opened_from": self.reference}

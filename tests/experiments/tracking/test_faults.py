@@ -164,10 +164,10 @@ def test_an_error_names_the_damaged_database_and_the_remedy(store: Store, tmp_pa
     with pytest.raises(delivery.DeliveryError, match=rf"move {database} away, and `collect` delivers all"):
         deliver(store, request, ask=True)
     assert sync(store, request, ask=True) == 0
-    # As `test_a_lost_database_is_filled_again`: this process has the file open.
-    shutil.copytree(store.root, tmp_path / "mended", ignore=shutil.ignore_patterns("mlflow.db"))
-    assert deliver(Store(tmp_path / "mended"), request, ask=True) == 1
-    assert_complete(Store(tmp_path / "mended"), rows=1)
+    # Deliver from a copy, because this process still has the damaged database open.
+    shutil.copytree(store.root, tmp_path / "repaired", ignore=shutil.ignore_patterns("mlflow.db"))
+    assert deliver(Store(tmp_path / "repaired"), request, ask=True) == 1
+    assert_complete(Store(tmp_path / "repaired"), rows=1)
 
 
 def test_an_invalid_address_promises_no_later_delivery(tmp_path: Path) -> None:
