@@ -68,7 +68,7 @@ class Generation(Artifact, kind="generation"):
             generation=GenerationConfig.model_validate(chosen),
             choice=(
                 f"guidance and temperature of the lowest gFID of {choice.num_images} samples against the "
-                f"{choice.split} images ({choice.extractor.reference}) among "
+                f"{choice.split} images ({choice.extractor.label}) among "
                 f"{json.dumps(choice.grid.model_dump(mode='json'))}"
             ),
             num_images=len(images),

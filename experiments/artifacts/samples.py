@@ -41,7 +41,7 @@ class Samples(Artifact, kind="samples"):
         from sftok.evaluation.samples import evaluate_samples
 
         device = context.open_device(self)
-        samples = read_plain_images(Path(self.location))
+        samples = read_plain_images(Path(self.location), shuffled=True)
         if samples.fingerprint != self.content:
             raise DataError(f"{self.location}: has changed since it was read; evaluate it again")
         extractors = build_extractors(context, self.protocol.extractors, None, device)

@@ -98,7 +98,12 @@ class MeasureOptions:
     ] = False
     bootstrap: Annotated[
         int,
-        text_of(whole_number, metavar="N", show_default=False, help="resamples for 95 % intervals (try 50)"),
+        text_of(
+            partial(whole_number, least=2),
+            metavar="N",
+            show_default=False,
+            help="resamples for 95 % intervals (try 50)",
+        ),
     ] = 0
     probe: Annotated[
         bool, Parameter(help="also predict the class from the token embeddings: linear probe and kNN")

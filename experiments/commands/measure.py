@@ -158,7 +158,7 @@ def measure_samples(path: Path, options: MeasureOptions, store: Store) -> Result
     for option in ("steps", "explain", "bootstrap", "per-class", "probe"):
         if getattr(options, option.replace("-", "_")):
             raise ConfigError(f"--{option} is for reconstructions, not for samples")
-    samples = read_plain_images(path)
+    samples = read_plain_images(path, shuffled=True)
     side = samples.image_size
     metrics = SamplesConfig.model_fields["metrics"].get_default()
     protocol = SplitSamplesConfig(extractors=_extractors(side), metrics=metrics)

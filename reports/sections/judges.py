@@ -29,10 +29,10 @@ READING = (
 )
 
 SIDES = (
-    "Two sets with the same squared error: blurred images with the right codes, and sharp ones with a fifth "
-    "of the codes from another image. Each chart goes from all blurred (0) to all wrong (1) and shows FID "
-    "relative to that of the blurred images. A line that ends above 1 belongs to a space that rates wrong "
-    "images as worse."
+    "Two sets with the same squared error: blurred images with the right codes, and sharp ones with up to "
+    "a fifth of the codes from another image. Each chart goes from all blurred (0) to all wrong (1) and "
+    "shows FID relative to that of the blurred images. A line that ends above 1 belongs to a space that "
+    "rates wrong images as worse."
 )
 
 

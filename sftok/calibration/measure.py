@@ -88,7 +88,7 @@ def calibrate(
         on_progress: called with the fraction done.
 
     Raises:
-        EvaluationError: too few images or classes.
+        EvaluationError: too few images or classes, or the teacher's reconstructions are flat.
     """
     bench = _Bench.prepare(teacher.eval(), image_set, spaces, config)
     sets = bench.sets()
@@ -235,6 +235,11 @@ class _Bench:
         share, deviation = 2 * WRONG[kind], None
         while deviation is None:
             share /= 2
+            if round(share * source.codes.shape[1]) == 0:
+                raise EvaluationError(
+                    "calibration: no blur changes the teacher's reconstructions as much as one wrong code; "
+                    "train the teacher longer"
+                )
             wrong = wrong_codes(source, share, generator(self.config.seed, "matching", kind))
             error = float((wrong.clamp(0, 1) - source.images).square().mean())
             deviation = matching_blur(source.images, error)

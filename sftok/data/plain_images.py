@@ -20,7 +20,7 @@ from PIL import Image
 from torch import LongTensor, Tensor
 
 from sftok.data.base import DataError, ImageSet
-from sftok.data.image_folder import ImageFolder, examine
+from sftok.data.image_folder import Content, ImageFolder, examine
 from sftok.data.npz import images_of
 from sftok.data.transforms import EXTENSIONS, FORMATS, THREADS, Crop
 
@@ -80,15 +80,17 @@ class ArrayImageSet(ImageSet):
 PlainImages = ImageFolder | ArrayImageSet
 
 
-def read_plain_images(path: Path, image_size: int | None = None) -> PlainImages:
+def read_plain_images(path: Path, image_size: int | None = None, *, shuffled: bool = False) -> PlainImages:
     """Read the images of a folder or of an `.npz` file.
 
     Args:
         path: the folder or the file.
         image_size: the size to which the images of a folder are resized and cropped, as for a data set. With
             None they are used unchanged, and must be square and of one size.
+        shuffled: whether to order the files of a folder by the hash of their content. In the order of paths,
+            the first images may all be of one class; metrics that read only part of them need a mixture.
 
-        Raises:
+    Raises:
         DataError: a file is not an image, has another size, is not square, or is gray among colored ones; the
             message is one line.
     """
@@ -111,13 +113,16 @@ def read_plain_images(path: Path, image_size: int | None = None) -> PlainImages:
         raise DataError(
             f"{path}: {len(problems)} of {len(files)} files cannot be read, the first is {problems[0]}"
         )
-    digests = b"".join(each.digest for each in contents if not isinstance(each, str))
+    pairs = zip(files, contents, strict=True)
+    found = [(each.digest, file) for file, each in pairs if isinstance(each, Content)]
+    if shuffled:
+        found.sort()
     return ImageFolder(
         name=root.name,
         class_names=("images",),
-        names=tuple(files),
-        targets=torch.zeros(len(files), dtype=torch.int64),
-        digests=np.frombuffer(digests, dtype=np.uint8).reshape(-1, 32),
+        names=tuple(file for _, file in found),
+        targets=torch.zeros(len(found), dtype=torch.int64),
+        digests=np.frombuffer(b"".join(digest for digest, _ in found), dtype=np.uint8).reshape(-1, 32),
         image_size=size,
         root=root,
     )

@@ -38,7 +38,10 @@ class MeasuredConfig(Config):
     batch_size: int = Field(default=250, ge=1)
     """Images processed together; with noise, the draws depend on it."""
     precision: Precision = "fp32"
-    """Precision of the decoder's or generator's forward passes; everything else is always fp32."""
+    """Precision of the passes that predict codes or tokens, of a 1D tokenizer's decoder or a generator.
+
+    Everything else is always fp32, decoders that return pixels included.
+    """
     seed: int = Field(default=0, ge=0)
 
     provides: ClassVar[frozenset[Need]]

@@ -90,13 +90,13 @@ VARIATIONS = (
     ),
     Variation(
         name="clean-fid",
-        changed="images resized for the network by PIL (bicubic, antialiased)",
+        changed="images resized for the network by PIL (bicubic, antialiased), to uint8",
         who="clean-fid (Parmar et al. 2022): VQGAN-LC's 2.62; LlamaGen issue 34: 2.11 for 2.19",
     ),
     Variation(
         name="tensorflow-resize",
         changed="images resized for the network bilinearly, without antialiasing",
-        who="TensorFlow's graph of 2015, as torch-fidelity (VQGAN's 4.9) and ADM's evaluator have it",
+        who="TensorFlow's graph of 2015; Inception in torch-fidelity and ADM's evaluator always does",
     ),
     Variation(
         name="batch-1",
@@ -250,14 +250,14 @@ def resized(image_set: EncodedImageSet, places: Sequence[int], how: str) -> Tens
         if how == "squashed":
             return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
         short = min(image.size)
-        width, height = (max(size, round(size * side / short)) for side in image.size)
+        width, height = (int(size * side / short) for side in image.size)  # as `transforms` does
         if how == "bilinear":
             image = image.resize((width, height), Image.Resampling.BILINEAR)
         else:
             pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()
             small = nn.functional.interpolate(pixels, (height, width), mode="bicubic", antialias=False)
             image = Image.fromarray(small[0].permute(1, 2, 0).round().clamp(0, 255).byte().numpy())
-        left, top = (width - size) // 2, (height - size) // 2
+        left, top = round((width - size) / 2), round((height - size) / 2)
         return np.asarray(image.crop((left, top, left + size, top + size)))
 
     with ThreadPoolExecutor(THREADS, "sftok-resize") as pool:
@@ -266,8 +266,13 @@ def resized(image_set: EncodedImageSet, places: Sequence[int], how: str) -> Tens
 
 
 def native_resizes(label: str) -> dict[str, Pixels]:
-    """Alternative ways to resize images to a network's input side, so that its own resize has no effect."""
-    side = NATIVE.get(label) or int(label.partition("@")[2] or 0)
+    """Alternative ways to resize images to a network's input side, so that its own resize has no effect.
+
+    Inception already resizes as TensorFlow did.
+    """
+    if label in NATIVE:
+        return {"clean-fid": partial(_by_pil, side=NATIVE[label])}
+    side = int(label.partition("@")[2] or 0)
     if not side:
         return {}
     return {

@@ -74,7 +74,8 @@ def evaluate_generation(
         one sample each of the classes of `example_labels`.
 
     Raises:
-        EvaluationError: the extractors or the reference set do not fit the configuration or the model.
+        EvaluationError: the extractors or the reference set do not fit the configuration or the model, or
+            samples are not finite.
         PretrainedError: published weights that a metric needs are missing.
     """
     num_classes = model.num_classes
@@ -90,7 +91,7 @@ def evaluate_generation(
         for metric in metrics:
             metric.update(samples.measured)
         for place in torch.isin(samples.places, places).nonzero().flatten():
-            shown[int(samples.places[place])] = samples.pixels[place]
+            shown[int(samples.places[place])] = samples.pixels[place].clone()
         on_progress((int(samples.places[-1]) + 1) / config.num_images)
     sampling = config.generation
     protocol = GenerationProtocol(
@@ -134,6 +135,8 @@ def _sampler(
         with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             tokens = model.sample(labels, config.generation, noise)
         images = decode(tokens, noise)
+        if not images.isfinite().all():
+            raise EvaluationError("generated images are not finite: train the generator again")
         pixels = to_uint8(images)
         features = {extractor.label: extractor(pixels) for extractor in extractors}
         return _Samples(places, pixels.cpu(), Measured(images=images, features=features))

@@ -142,6 +142,8 @@ class Album:
     def tensors(self) -> dict[str, Tensor]:
         """Return tensors to be stored; see `from_tensors`."""
         places = sorted(self.pixels)
+        if not places:
+            return {}
         return {
             "album.places": torch.tensor(places),
             "album.pixels": torch.stack([self.pixels[place] for place in places]),
@@ -151,6 +153,8 @@ class Album:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor], always: frozenset[int]) -> Album:
         """Restore an album from the output of `tensors`."""
+        if "album.places" not in tensors:
+            return cls(always)
         places = tensors["album.places"].tolist()
         pixels = dict(zip(places, tensors["album.pixels"], strict=True))
         return cls(always, pixels, dict(zip(places, tensors["album.scores"].tolist(), strict=True)))

@@ -56,7 +56,10 @@ class Protocol(Fingerprinted):
     metrics: dict[str, Any] = {}
     """Settings of metrics that differ from their defaults, by name."""
     precision: str
-    """Precision of the decoder's passes; whether a GPU rounds fp32 products to TF32 is in the provenance."""
+    """Precision of the passes that predict codes or tokens; decoders that return pixels use fp32.
+
+    Whether a GPU rounds fp32 products to TF32 is in the provenance.
+    """
 
 
 class GenerationProtocol(Protocol):
@@ -102,9 +105,8 @@ class Evaluation:
 def rows_of(metrics: Iterable[Metric], subject: str, n_images: int, **coordinates: object) -> list[Row]:
     """The numbers of `metrics`, all at the same coordinates; some cover fewer than the `n_images` seen."""
     return [
-        row(subject, name, metric.extractor, value, number, **coordinates)
+        row(subject, name, metric.extractor, value, metric.n_images(n_images), **coordinates)
         for metric in metrics
-        for number in (min(n_images, metric.most_images or n_images),)
         for name, value in metric.compute().items()
     ]
 

@@ -226,7 +226,9 @@ class _Bench:
         self, tokenizer: Tokenizer | Reconstructor, measured: Sequence[Decoding]
     ) -> tuple[list[Metric], list[Metric]]:
         """Build the metrics of ids alone, which do not depend on the decoding, and the others."""
-        available: set[Need] = {"images", "originals", "labels"}
+        available: set[Need] = {"images", "originals"}
+        if self.is_paired:
+            available.add("labels")
         codebook_size = None if isinstance(tokenizer, Reconstructor) else tokenizer.codebook_size
         if codebook_size:
             available.add("ids")
@@ -322,7 +324,9 @@ class _Bench:
         return Reconstructed(batch.indices, pixels, measured)
 
     def _labels(self, indices: Tensor) -> dict[str, Tensor]:
-        """The likeliest classes of the originals, in the spaces that have logits."""
+        """The likeliest classes of the originals, in spaces with logits, if they are the reference."""
+        if not self.is_paired:
+            return {}
         return {
             reference.extractor: reference.labels[indices]
             for reference in self.references

@@ -150,10 +150,10 @@ def open_reference(path: Path, image_size: int) -> OtherReference:
         DataError: the reference cannot be used.
     """
     if path.suffix != ".npz":
-        return SetReference(read_plain_images(path, image_size))
+        return SetReference(read_plain_images(path, image_size, shuffled=True))
     found = array_names(path)
     if "mu" not in found:
-        return SetReference(read_plain_images(path, image_size))
+        return SetReference(read_plain_images(path, image_size, shuffled=True))
     mean, covariance = (
         torch.from_numpy(np.array(read_array(path, each), np.float64)) for each in ("mu", "sigma")
     )
@@ -161,7 +161,7 @@ def open_reference(path: Path, image_size: int) -> OtherReference:
         raise DataError(
             f"{path}: mu is {list(mean.shape)} and sigma {list(covariance.shape)}, not [F] and [F, F]"
         )
-    images = read_plain_images(path, image_size) if IMAGES in found else None
+    images = read_plain_images(path, image_size, shuffled=True) if IMAGES in found else None
     return StatisticsReference(path, mean, covariance, images)
 
 

@@ -71,9 +71,10 @@ def evaluate_samples(
     spaces = [reference.features(extractor, cache_dir, config.batch_size) for extractor in extractors]
     device = torch.device("cpu") if not extractors else extractors[0].device
     metrics = build_metrics(config.metrics, {"images", "reference_set"}, spaces, device)
-    batches = torch.arange(len(samples)).split(config.batch_size)
+    # Read here, because the first read of an image set may decode all of it.
+    batches = map(samples.images, torch.arange(len(samples)).split(config.batch_size))
     done = 0
-    for measured in in_order(partial(_measured, samples, extractors), batches, device):
+    for measured in in_order(partial(_measured, extractors), batches, device):
         for accumulator in metrics:
             accumulator.update(measured)
         assert measured.images is not None
@@ -92,7 +93,6 @@ def evaluate_samples(
     return Evaluation(rows, config.described, protocol, {"samples": shown})
 
 
-def _measured(samples: ImageSet, extractors: Sequence[Extractor], places: Tensor) -> Measured:
-    pixels = samples.images(places)
+def _measured(extractors: Sequence[Extractor], pixels: Tensor) -> Measured:
     features = {extractor.label: extractor(pixels) for extractor in extractors}
     return Measured(images=to_unit_range(pixels), features=features)

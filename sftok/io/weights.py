@@ -55,11 +55,19 @@ def save_tensors(
     Raises:
         OSError: the disk is full or the folder is read-only; `path` is left unchanged.
     """
-    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
-    checksum = content_hash(tensors)
+    separate: dict[str, torch.Tensor] = {}
+    storages: set[int] = set()
+    for name, tensor in tensors.items():
+        found = tensor.detach().cpu().contiguous()
+        # A file cannot hold views; other tensors are not copied, because some take most of the memory.
+        if found.untyped_storage().nbytes() != found.nbytes or found.data_ptr() in storages:
+            found = found.clone()
+        storages.add(found.data_ptr())
+        separate[name] = found
+    checksum = content_hash(separate)
     try:
         with atomic(path) as temporary:
-            save_file(tensors, temporary, metadata={**(metadata or {}), CHECKSUM: checksum})
+            save_file(separate, temporary, metadata={**(metadata or {}), CHECKSUM: checksum})
     except SafetensorError as error:
         raise OSError(f"{path}: could not be written: {error}") from None
     return checksum

@@ -179,6 +179,10 @@ class Metric(ABC):
             ValueError: too little was seen.
         """
 
+    def n_images(self, seen: int) -> int:
+        """The number of images that its values describe, of the `seen` ones."""
+        return seen if self.most_images is None else min(seen, self.most_images)
+
     @property
     def weights(self) -> Mapping[str, str]:
         """SHA-256 of the weights of the metric's own networks, by name, for the protocol."""

@@ -22,6 +22,13 @@ _ROWS_AT_ONCE = 2**15
 """Rows converted to float64 at once; ImageNet's training features take 21 GB, and again when centered."""
 
 
+def reproducible(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Decorate `function` to run BLAS on a single thread."""
+    limited: Callable[_Arguments, _Result] = threadpool_limits.wrap(limits=1, user_api="blas")(function)
+    return limited
+
+
+@reproducible
 def moments(features: Tensor) -> tuple[Tensor, Tensor]:
     """Mean `[F]` and covariance `[F, F]` of features `[N, F]`, in parts and float64, as in torch-fidelity."""
     parts = features.split(_ROWS_AT_ONCE)
@@ -31,9 +38,3 @@ def moments(features: Tensor) -> tuple[Tensor, Tensor]:
         centered = part.double().numpy() - mean
         covariance += centered.T @ centered
     return torch.from_numpy(mean), torch.from_numpy(covariance / (len(features) - 1))
-
-
-def reproducible(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
-    """Decorate `function` to run BLAS on a single thread."""
-    limited: Callable[_Arguments, _Result] = threadpool_limits.wrap(limits=1, user_api="blas")(function)
-    return limited

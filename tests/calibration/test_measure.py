@@ -10,6 +10,7 @@ import torch
 from small_models import draw, seeded
 from torch import Tensor
 
+from sftok.calibration import measure
 from sftok.calibration.distortions import DISTORTIONS, MIXED, WRONG
 from sftok.calibration.measure import Calibration, calibrate
 from sftok.calibration.report import CalibrationConfig
@@ -114,3 +115,9 @@ def test_too_few_images_are_refused(teacher):
             {"pixels": [extractor()]},
             many.model_copy(update={"draws": 4}),
         )
+
+
+def test_images_that_no_blur_changes_are_refused_instead_of_tried_for_ever(teacher, monkeypatch):
+    monkeypatch.setattr(measure, "matching_blur", lambda images, error: None)
+    with pytest.raises(EvaluationError, match="train the teacher longer"):
+        run(teacher)

@@ -25,7 +25,7 @@ from sftok.tokenizers.sftok import SFTok
 
 SIDE, CLASSES = 16, 4
 
-ARGUMENTS = frozenset({"teacher", "on_progress", "parts", "resamples", "per_class"})
+ARGUMENTS = frozenset({"teacher", "on_progress", "parts", "resamples", "per_class", "other_reference"})
 """Of an evaluation, beside its configuration."""
 
 

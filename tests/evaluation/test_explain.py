@@ -85,8 +85,10 @@ def test_a_square_photo_is_squashed_as_the_data_set_resizes_it(split_of, tmp_pat
 
 
 def test_resizes_give_what_the_network_takes_and_jpeg_changes_little(images) -> None:
-    found = native_resizes("inception-v3-compat")
-    assert {change(images.pixels[:2]).shape for change in found.values()} == {(2, 3, 299, 299)}
+    inception, efficientnet = native_resizes("inception-v3-compat"), native_resizes("efficientnet-lite0@64")
+    assert inception["clean-fid"](images.pixels[:2]).shape == (2, 3, 299, 299)
+    assert inception.keys() == {"clean-fid"}, "it resizes as TensorFlow did itself"
+    assert {change(images.pixels[:2]).shape for change in efficientnet.values()} == {(2, 3, 64, 64)}
     assert native_resizes("classifier") == {}
     difference = (jpeg95(images.pixels).int() - images.pixels.int()).abs().float()
     assert 0 < difference.mean() < 10

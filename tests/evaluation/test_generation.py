@@ -82,3 +82,9 @@ def test_what_does_not_fit_is_refused_before_any_work(
     ):
         with pytest.raises(EvaluationError, match=message):
             evaluate_generation(generator, decode, images, generation_config, [extractor], tmp_path)
+
+
+def test_samples_that_are_not_finite_give_no_number(generate, monkeypatch, teacher):
+    monkeypatch.setattr(teacher, "decode", lambda ids: torch.full((len(ids), 3, 16, 16), torch.nan))
+    with pytest.raises(EvaluationError, match="not finite"):
+        generate()

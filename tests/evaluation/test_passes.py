@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from sftok.evaluation import passes
+from sftok.evaluation import passes, reconstruction
 from sftok.evaluation.passes import Album
 from sftok.metrics.base import Measured, Metric, MetricConfig
+from sftok.metrics.fid import RFIDConfig
 from sftok.metrics.quantity import Quantity
 from sftok.metrics.rate import RateConfig
 
@@ -53,6 +54,16 @@ def test_a_killed_evaluation_resumes_with_the_same_numbers(
     parts_done = sum(not name.startswith("part-ids") for name in finished)
     assert len(decoded) == 2 * 4 - parts_done
     assert not list(folder.iterdir())
+
+
+def test_parts_without_any_image_to_keep_are_stored_and_read(reconstruct, monkeypatch, tmp_path) -> None:
+    monkeypatch.setattr(reconstruction, "balanced", lambda images, count: torch.arange(4))
+    metrics, folder = (RFIDConfig(),), tmp_path / "parts"
+    folder.mkdir()
+    whole = reconstruct(metrics=metrics)
+    with pytest.raises(Killed):
+        reconstruct(metrics=metrics, parts=folder, on_progress=kill_after(0.95))
+    assert reconstruct(metrics=metrics, parts=folder).rows == whole.rows
 
 
 def test_a_damaged_part_is_measured_again(reconstruct, tmp_path) -> None:

@@ -7,13 +7,14 @@ from sftok.evaluation.config import EvaluationError
 from sftok.evaluation.pixels import to_uint8
 from sftok.evaluation.protocol import Evaluation, Protocol
 from sftok.evaluation.reconstruction import evaluate
-from sftok.evaluation.reference import reference_features
+from sftok.evaluation.reference import SetReference, reference_features
 from sftok.io.published import PretrainedError
 from sftok.io.weights import content_hash
 from sftok.metrics import lpips
 from sftok.metrics.base import Measured
-from sftok.metrics.fid import FrechetDistance
+from sftok.metrics.fid import FrechetDistance, RFIDConfig
 from sftok.metrics.kid import KIDConfig
+from sftok.metrics.label_agreement import LabelAgreementConfig
 from sftok.metrics.lpips import LPIPSConfig
 from sftok.metrics.psnr import PSNR
 from sftok.models.autoencoders.ldm import LDMConfig
@@ -139,6 +140,16 @@ def test_a_feature_space_without_logits_gives_no_inception_score(
 ):
     found = evaluate(tokenizer, images, config, [without_logits], tmp_path, include_real=True)
     assert {row["metric"] for row in found.rows if row["extractor"]} == {"rfid"}
+
+
+def test_another_reference_may_be_smaller_and_its_labels_are_not_those_of_the_originals(
+    reconstruct, make_images
+) -> None:
+    fewer = SetReference(make_images(20, seed=1))
+    metrics = (RFIDConfig(), LabelAgreementConfig())
+    found = reconstruct(other_reference=fewer, metrics=metrics)
+    assert {row["metric"] for row in found.rows} == {"rfid"}
+    assert "label_agreement" in {row["metric"] for row in reconstruct(metrics=metrics).rows}
 
 
 def test_the_weights_and_the_settings_of_metrics_are_part_of_the_protocol(reconstruct, monkeypatch):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import torch
+from PIL import Image
 
 from sftok.data.base import DataError
 from sftok.data.plain_images import ArrayImageSet, read_plain_images
@@ -102,3 +103,17 @@ def test_an_array_without_statistics_is_a_set_of_images(images, tmp_path) -> Non
     assert isinstance(reference, SetReference)
     with pytest.raises(DataError, match="its images have 16 pixels a side, not 32"):
         read_plain_images(tmp_path / "reference.npz", 32)
+
+
+def test_a_folder_sorted_by_class_is_read_in_mixed_order(images, tmp_path) -> None:
+    for place, image in enumerate(array(images)):
+        folder = tmp_path / "reference" / f"class{place // 25}"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / f"{place}.png")
+    reference = open_reference(tmp_path / "reference", 16)
+    assert isinstance(reference, SetReference)
+    first = [name.partition("/")[0] for name in reference.image_set.names[:20]]
+    assert set(first) == {"class0", "class1"}
+    by_path = read_plain_images(tmp_path / "reference").names
+    order = [reference.image_set.names.index(name) for name in by_path]
+    assert torch.equal(reference.image_set.images(torch.tensor(order)), images.pixels)

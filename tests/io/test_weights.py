@@ -33,6 +33,15 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["a.safetensors"]
 
 
+def test_views_and_tensors_that_share_memory_are_stored_separately(tmp_path: Path) -> None:
+    whole = torch.arange(6.0).view(2, 3)
+    given = {"whole": whole, "same": whole, "row": whole[1], "turned": whole.T}
+    save_tensors(tmp_path / "a.safetensors", given)
+    loaded, _ = load_tensors(tmp_path / "a.safetensors")
+    assert loaded.keys() == given.keys()
+    assert all(torch.equal(loaded[name], given[name]) for name in given)
+
+
 @given(position=st.floats(0, 1, exclude_max=True), bit=st.integers(0, 7))
 def test_no_flipped_bit_goes_unnoticed(
     tmp_path_factory: pytest.TempPathFactory, position: float, bit: int

@@ -11,11 +11,11 @@ import numpy as np
 import PIL
 import torch
 from PIL import Image, features
-from pydantic import Field
+from pydantic import Field, field_validator
 from torch import Tensor
 
 from sftok.data.batches import Batch, to_unit_range
-from sftok.evaluation.config import EvaluationConfig
+from sftok.evaluation.config import EvaluationConfig, refuse_repeats
 from sftok.evaluation.subjects.base import Opened, Subject, SubjectConfig, SubjectError
 from sftok.evaluation.tokenizers import Decoded, Decoding, Reconstructor
 
@@ -30,6 +30,12 @@ class CodecConfig(SubjectConfig, name="codec"):
 
     codec: Literal["jpeg", "webp", "avif"]
     qualities: tuple[int, ...] = Field(default=QUALITIES, min_length=1)
+
+    @field_validator("qualities")
+    @classmethod
+    def _are_distinct(cls, qualities: tuple[int, ...]) -> tuple[int, ...]:
+        refuse_repeats("qualities", qualities)
+        return qualities
 
     @property
     def label(self) -> str:

@@ -109,7 +109,11 @@ def by_name(location: str, image_set: ImageSet, given: ImageSet) -> Tensor:
         ours, theirs = (["/".join(parts[-depth:]) for parts in each] for each in (wanted, found))
         if len(set(ours)) == len(ours):
             best = max(best, (len(set(ours) & set(theirs)), ours, theirs), key=lambda each: each[0])
-    _, ours, theirs = best
+    shared, ours, theirs = best
+    if shared < 0:
+        raise SubjectError(
+            f"{location}: the names of {image_set.name} without extensions are not unique; use --pair order"
+        )
     if twice := sorted(name for name, count in Counter(theirs).items() if count > 1):
         raise SubjectError(f"{location}: {_named(twice)} more than once; keep one of each")
     missing, extra = sorted(set(ours) - set(theirs)), sorted(set(theirs) - set(ours))

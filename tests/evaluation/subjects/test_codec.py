@@ -48,3 +48,8 @@ def test_a_codec_that_is_not_there_and_a_quality_out_of_range_are_refused(monkey
         CodecConfig(codec="avif").open()
     with pytest.raises(ConfigError, match="codec"):
         CodecConfig.build({"name": "codec", "codec": "jpeg2000"})
+
+
+def test_a_quality_given_twice_is_refused() -> None:
+    with pytest.raises(ConfigError, match="qualities"):
+        CodecConfig.build({"name": "codec", "codec": "jpeg", "qualities": [50, 50]})

@@ -71,6 +71,14 @@ def test_what_is_missing_and_extra_is_named(originals, tmp_path) -> None:
         given_for(originals, folder, pair="order")
 
 
+def test_originals_that_differ_only_in_their_extension_have_no_names_to_pair_by(originals, tmp_path) -> None:
+    names = ("a.jpg", "a.png", *NAMES[2:])
+    twins = MemoryImageSet("set/test", originals.class_names, originals.pixels, originals.targets, names)
+    folder = save(tmp_path, originals.pixels[1:], names[1:])
+    with pytest.raises(SubjectError, match="not unique; use --pair order"):
+        given_for(twins, folder)
+
+
 def test_exchanged_images_are_named(originals, tmp_path) -> None:
     places = [1, 0, 2, 3, 4, 5]
     folder = save(tmp_path, originals.pixels[places], NAMES)
