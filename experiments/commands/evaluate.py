@@ -88,17 +88,22 @@ class MeasureOptions:
         str | None,
         Parameter(
             metavar="SPLIT|DIR|FILE.npz",
-            help="reference for the features: train or validation, a folder of images, or ADM's "
-            "reference batch (default: the images themselves)",
+            help="images to compare features with: train or validation, a folder, or ADM's reference batch "
+            "(default: the measured images themselves)",
         ),
     ] = None
     explain: Annotated[
         bool,
-        Parameter(help="print rFID under other common protocols instead, to explain differing numbers"),
+        Parameter(help="instead, print rFID under other common protocols, to explain why numbers differ"),
     ] = False
     bootstrap: Annotated[
         int,
-        text_of(whole_number, metavar="N", show_default=False, help="resamples for 95 % intervals (try 50)"),
+        text_of(
+            whole_number,
+            metavar="N",
+            show_default=False,
+            help="number of resamples for 95 % intervals (try 50)",
+        ),
     ] = 0
     probe: Annotated[
         bool, Parameter(help="also predict the class from the token embeddings: linear probe and kNN")
@@ -115,8 +120,7 @@ class MeasureOptions:
             repeatable=True,
             name="--set",
             metavar="KEY=VALUE",
-            help="override a configuration value, e.g. evaluation.temperature=0; may be repeated; "
-            "keys of evaluation, data, device and tf32",
+            help="override a value of evaluation, data, device or tf32, e.g. device=cuda; may be repeated",
         ),
     ] = ()
     data: DataPath = None
