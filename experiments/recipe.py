@@ -236,7 +236,7 @@ class Recipe(Config):
         if self.tail_drop and self.tokenizer.quantizer.zero_is_a_code:
             name = self.tokenizer.quantizer.reference
             raise ValueError(
-                f"tail_drop: missing tokens are zeros, which the quantizer {name!r} has as a code; choose another"
+                f"tail_drop sets missing tokens to zero, a code of the quantizer {name!r}; choose another one"
             )
         try:
             self.tokenizer_config()

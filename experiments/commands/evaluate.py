@@ -89,7 +89,7 @@ class MeasureOptions:
         Parameter(
             metavar="SPLIT|DIR|FILE.npz",
             help="images to compare features with: train or validation, a folder, or ADM's reference batch "
-            "(default: the measured images themselves)",
+            "(default: the images of --data)",
         ),
     ] = None
     explain: Annotated[
