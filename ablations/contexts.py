@@ -22,7 +22,7 @@ EXPERIMENT = Experiment(
         Claim(
             name="sampling-helps",
             text="A context that is sampled as in decoding trains a better decoder",
-            source="a question of ours, not of the paper",
+            source="our own question, not one of the paper",
             order="sampled@8 < ratio-1.0@8",
         ),
     ),

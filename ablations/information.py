@@ -17,9 +17,9 @@ EXPERIMENT = Experiment(
     title="Information or computation",
     source="Appendix C, Equation 4",
     description=(
-        "The rows of Appendix C, asked another question: whether a decoder's own predictions, as a context, "
-        "are worth more than the same amount of computing without them. The deeper decoder takes as many "
-        "training steps, and its one pass computes what two passes of the others do."
+        "The rows of Appendix C with another question: does a decoder gain more from its own predictions, as "
+        "a context, than from the same amount of computation without them? The deeper decoder is trained for "
+        "as many steps, and one of its passes costs as much as two passes of the others."
     ),
     rows=(
         Row(name="vanilla", as_in="table3"),

@@ -14,11 +14,11 @@ EXPERIMENT = Experiment(
     name="judges",
     kind="ablation",
     title="Calibration of the feature spaces",
-    source="a question of ours, not of the paper",
+    source="our own question, not one of the paper",
     description=(
-        "FID of images that were made worse in known ways, in every feature space of the profile: whether it "
-        "follows, how many images that takes, how far the seed of the space's own network moves it, and "
-        "whether blurred or wrong images are worse to it."
+        "FID of images that are degraded in known ways, in every feature space of the profile: whether FID "
+        "rises with the degradation, how many images this needs, how much FID varies with the training seed "
+        "of the space's network, and whether FID rates blurred or wrong images as worse."
     ),
     rows=(Row(name="calibration", label="Calibration", subject="teacher", measures="calibration"),),
 )

@@ -14,8 +14,8 @@ STUDY = Study(
     name="learning-rate",
     title="Learning rate and weight decay",
     description=(
-        "The peak learning rate and the weight decay of stages 1 and 2, together for both; "
-        "the schedule and its end stay the profile's."
+        "The peak learning rate and the weight decay, the same for stages 1 and 2; the schedule and the "
+        "final learning rate are those of the profile."
     ),
     experiment="table4",
     row="ratio-1.0",

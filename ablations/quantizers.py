@@ -12,9 +12,9 @@ EXPERIMENT = Experiment(
     title="Quantizers",
     source="Section 3.3 and arXiv 2309.15505",
     description=(
-        "Both rows share the teacher, its codes and every setting but the quantizer. FSQ rounds each channel "
-        "of four to one of its levels, which makes 480 codes; OptVQ has as many channels and codes as the "
-        "profile says."
+        "Both rows share the teacher, its codes and every setting but the quantizer. FSQ rounds each of "
+        "four channels to one of its levels, which gives 480 codes; OptVQ has the channels and codes of the "
+        "profile."
     ),
     rows=(
         Row(name="ratio-1.0", as_in="table4", label="OptVQ", published={}),

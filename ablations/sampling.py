@@ -11,10 +11,10 @@ from experiments.specs import Choice, FloatRange, Sampler, Study
 
 STUDY = Study(
     name="sampling",
-    title="Temperature, schedule and lookup of the decoding",
+    title="Temperature, schedule and lookup of decoding",
     description=(
-        "The row of ratio 1.0 is trained once and decoded in every way; "
-        "nothing but the evaluation differs between trials."
+        "The row with replacement ratio 1.0 is trained once and decoded with different settings; "
+        "only the evaluation differs between trials."
     ),
     experiment="table4",
     row="ratio-1.0",

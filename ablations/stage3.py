@@ -16,11 +16,11 @@ _THREE_STAGES = _TWO_STAGES | {"fine_tuned": True}
 EXPERIMENT = Experiment(
     name="stage3",
     kind="ablation",
-    title="Fine-tuning towards pixels",
+    title="Fine-tuning on pixels",
     source="Section 3.3, Tables 1 and 4",
     description=(
-        "The tokenizer after stages 1 and 2, and after stage 3, in which decoder and pixel decoder are "
-        "trained towards pixels through the soft codebook lookup; each decoded with hard and with soft codes."
+        "The tokenizer after stages 1 and 2, and after stage 3, in which the decoder and the pixel decoder "
+        "are trained on pixels with the soft codebook lookup. Each is decoded with hard and with soft codes."
     ),
     rows=(
         Row(

@@ -2,7 +2,8 @@
 
     python -m experiments run own_context.py
 
-The SFVR row is Table 4's and shares all its artifacts: if you have run Table 4, only the new row is trained.
+The SFVR row is the one of Table 4 and shares its artifacts: if you have run Table 4, only the new row is
+trained.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class SampledContextConfig(ContextConfig):
         return self.sample
 
     def sample(self, codes: Tensor, first_logits: Callable[[], Tensor], step: Step) -> Tensor:
-        """Codes `[B, N]` to replace the teacher's `codes`; drawn from `step`, so that runs can be resumed."""
+        """Return codes `[B, N]` to show instead of `codes`, drawn from `step` so that runs can be resumed."""
         probabilities = (first_logits() / self.temperature).softmax(-1)  # [B, N, V]
         thresholds = step.uniform(codes.shape).to(codes.device).unsqueeze(-1)
         return (probabilities.cumsum(-1) < thresholds).sum(-1).clamp_max(probabilities.shape[-1] - 1)
@@ -37,7 +38,7 @@ EXPERIMENT = Experiment(
     kind="ablation",
     title="Sampled and most likely predictions as context",
     source="examples/own_context.py",
-    description="In decoding the context is sampled. Does it help to sample it in training, too?",
+    description="In decoding, the context is sampled. Does it help to sample it in training, too?",
     rows=(
         Row(name="ratio-1.0", as_in="table4"),
         Row(
@@ -50,7 +51,7 @@ EXPERIMENT = Experiment(
         Claim(
             name="sampled-is-better",
             text="Sampled predictions train a better decoder than the most likely ones",
-            source="a guess of ours",
+            source="our own guess",
             order="sampled@8 < ratio-1.0@8",
         ),
     ),

@@ -1,9 +1,9 @@
-"""A metric of your own, with its own chart: how sharp are reconstructions, compared with the originals?
+"""A metric of your own, with its own chart: how sharp are reconstructions compared with the originals?
 
     python -m experiments run own_metric.py
 
-Its numbers appear in the tables, the exports and MLflow like all others, and claims can compare them. The
-section at the end of this file adds a chart to the experiment's page.
+Its numbers appear in the tables, in the exports and in MLflow like all others, and claims can compare them.
+The section at the end of this file adds a chart to the experiment's page.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sftok.metrics.quantity import Quantity
 
 
 class SharpnessConfig(MetricConfig):
-    """The metric describes itself: reports and verdicts read nothing else about it."""
+    """The metric describes itself here; reports and verdicts need nothing else."""
 
     quantities = (
         Quantity(
@@ -34,7 +34,7 @@ class SharpnessConfig(MetricConfig):
     needs = frozenset({"images", "originals"})
 
     def build(self, setup: Setup) -> Metric:
-        """Called once per number of decoding steps."""
+        """Build an accumulator; this is called once for each number of decoding steps."""
         return Sharpness()
 
 
@@ -60,7 +60,7 @@ EXPERIMENT = Experiment(
     kind="ablation",
     title="Sharpness over decoding steps",
     source="examples/own_metric.py",
-    description="Vanilla training and SFVR as in Table 4, measured by one more metric.",
+    description="Vanilla training and SFVR, measured with one more metric.",
     rows=tuple(
         Row(
             name=name,
@@ -76,7 +76,7 @@ EXPERIMENT = Experiment(
         Claim(
             name="steps-sharpen",
             text="With SFVR, more steps give sharper images",
-            source="a guess of ours",
+            source="our own guess",
             metric="sharpness",
             order="sfvr@1 < sfvr@8",
         ),
@@ -94,7 +94,7 @@ class SharpnessChart:
         return not select(run.frame, metric="sharpness").empty
 
     def render(self, run: Run) -> Markup:
-        """`run.frame` has one line per number; `row_chart` draws one curve per row, over seeds."""
+        """`run.frame` has one line per number; `row_chart` draws one curve per row, a mean over seeds."""
         numbers = select(run.frame, metric="sharpness")
         chart = row_chart(run, numbers, "steps", Axis("decoding steps", "powers"), "sharpness")
         note = Note("1 is as sharp as the originals.", "small")

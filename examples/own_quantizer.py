@@ -1,10 +1,10 @@
-"""A quantizer of your own, as a row of a table: FSQ (Mentzer et al., 2023) against OptVQ.
+"""A quantizer of your own, as a row of a table: FSQ (Mentzer et al., 2023) compared with OptVQ.
 
     python -m experiments run own_quantizer.py
 
-A part is two classes: a configuration, which a row names, and the module that it builds. The hash of this
-file is part of the keys of everything that uses its parts: if you edit it, only rows with these parts are
-trained again.
+A part consists of two classes: a configuration, which a row names, and the module that it builds. The hash of
+this file is part of the keys of everything that uses its parts: if you edit the file, only rows with these
+parts are trained again.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ class OwnFSQConfig(QuantizerConfig):
         return math.prod(self.levels)
 
     def check(self, token_dim: int, num_latents: int) -> None:
-        """Planning calls this, so that a run is refused before it starts."""
+        """Reject settings that do not fit the latents; called in planning, before anything is trained."""
         if len(self.levels) != token_dim:
             raise ValueError(f"{len(self.levels)} levels, but the latents have {token_dim} channels")
 
     def build(self, token_dim: int, generator: torch.Generator | None = None) -> OwnFSQ:
-        """The module. Draw initial weights from `generator`, never from torch's global state."""
+        """Build the module. Draw initial weights from `generator`, never from torch's global state."""
         return OwnFSQ(self)
 
 
@@ -96,7 +96,7 @@ EXPERIMENT = Experiment(
         Claim(
             name="fsq-is-no-worse",
             text="FSQ reconstructs at least as well as OptVQ",
-            source="a guess of ours",
+            source="our own guess",
             order="fsq@8 < optvq@8",
         ),
     ),

@@ -2,9 +2,9 @@
 
     python -m experiments evaluate --tokenizer own_tokenizer.py
 
-It can be any object with the methods `encode` and `decode`. Replace them with yours: load your model in
-`build`, and convert between its value range and [0, 1] here. For something without tokens, a method
-`reconstruct(images)` alone is enough.
+A tokenizer can be any object with the methods `encode` and `decode`. Replace them with yours: load your model
+in `build`, and convert between its value range and [0, 1] in the methods. If your model has no tokens, a
+method `reconstruct(images)` alone is enough.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Averages(nn.Module):
     """Optional: adds bits per image and codebook usage."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Images `[B, 3, H, W]` in [0, 1] to ids `[B, H/4, W/4]`; any shape will do."""
+        """Images `[B, 3, H, W]` in [0, 1] to ids `[B, H/4, W/4]`; ids can have any shape `[B, ...]`."""
         gray = nn.functional.avg_pool2d(images.mean(dim=1), PATCH)
         return (gray * (LEVELS - 1)).round().long()
 
@@ -34,5 +34,5 @@ class Averages(nn.Module):
 
 
 def build() -> nn.Module:
-    """What `--tokenizer own_tokenizer.py` calls; `own_tokenizer.py:other` would call `other`."""
+    """`--tokenizer own_tokenizer.py` calls this function; `own_tokenizer.py:other` would call `other`."""
     return Averages().eval()

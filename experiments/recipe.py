@@ -103,7 +103,7 @@ class FineTuningRecipe(FineTuningConfig):
         if self.discriminator_start >= self.steps:
             raise ValueError(
                 f"discriminator_start {self.discriminator_start} is not below steps {self.steps}: "
-                "the discriminator would never join"
+                "the discriminator would never be used"
             )
         return self
 
@@ -235,7 +235,9 @@ class Recipe(Config):
             )
         if self.tail_drop and self.tokenizer.quantizer.zero_is_a_code:
             name = self.tokenizer.quantizer.reference
-            raise ValueError(f"tail_drop: with the quantizer {name!r} a missing token is a code")
+            raise ValueError(
+                f"tail_drop sets missing tokens to zero, a code of the quantizer {name!r}; choose another one"
+            )
         try:
             self.tokenizer_config()
         except ValidationError as error:

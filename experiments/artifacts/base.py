@@ -200,7 +200,7 @@ def load(stored: Iterable[StoredArtifact]) -> dict[str, Artifact]:
         if artifact.name != each.name:
             raise ConfigError(
                 f"{each.label} ({each.name}): the code that makes it has changed since it was requested; "
-                "run the command again, finished artifacts that did not change are kept"
+                "run the command again (finished artifacts that did not change are kept)"
             )
         artifacts[each.name] = artifact
     return artifacts

@@ -30,28 +30,28 @@ COMMANDS = {
     "list": ("listing:list_specs", "list the experiments and studies"),
     "show": ("show:show", "print the rows, claims and configuration of an experiment"),
     "run": ("run:run", "train, evaluate and report; finished work is never repeated"),
-    "sweep": ("sweep:sweep", "run a recipe over a grid or a list of values"),
-    "study": ("study:study", "search for the best values; several processes may share a study"),
+    "sweep": ("sweep:sweep", "run an experiment over a grid or a list of configuration values"),
+    "study": ("study:study", "search for the best values; several processes can share a study"),
     "status": ("status:status", "show what is done, running, waiting or failed, and why"),
     "report": ("report:report", "rebuild the HTML pages from the stored results"),
-    "evaluate": ("evaluate:evaluate", "measure a tokenizer, a codec or images under the full protocol"),
+    "evaluate": ("evaluate:evaluate", "measure a tokenizer, a codec or images under one protocol"),
     "compare": ("compare:compare", "print two evaluations side by side, and how their protocols differ"),
     "merge": ("merge:merge", "copy the results of other stores into one"),
     "results": ("results:results", "print the stored numbers, one per line"),
     "verdicts": ("verdicts:verdicts", "print the verdict on each claim"),
     "logs": ("logs:logs", "print the log of an artifact's latest job"),
     "cancel": ("cancel:cancel", "cancel the cluster jobs of an experiment"),
-    "retry": ("retry:retry", "queue failed cluster jobs again; they resume"),
+    "retry": ("retry:retry", "queue failed cluster jobs again, from their last checkpoints"),
     "collect": ("collect:collect", "update the report and MLflow with the results of cluster jobs"),
 }  # fmt: skip
 """The location of each command, and a one-line summary."""
 
 DETAILS = {
-    "sweep": "Replaces the rows of EXPERIMENT by one row per combination of values. Changes that all its "
-    "rows share are kept; every other value comes from the profile or --set, so a key in which its rows "
-    "differ can be swept too. Artifacts are shared with every table whose keys agree.",
-    "study": "The study's sampler draws the trials, which are measured on the validation split. Run the same "
-    "command in another terminal to add a worker, or again to resume.",
+    "sweep": "Replaces the rows of EXPERIMENT with one row per combination of values. Overrides that all its "
+    "rows have in common are kept; every other value comes from the profile or --set, so a key in which its "
+    "rows differ can be swept too. Artifacts with the same keys are shared with other experiments.",
+    "study": "The study's sampler chooses the values of each trial. Trials are measured on the validation "
+    "split. To add a worker, run the same command in another terminal; to resume a study, run it again.",
 }
 
 _INPUT_ERRORS = (
@@ -77,7 +77,7 @@ def application(help_formatter: Any = "plain") -> App:
     """The command line."""
     app = App(
         name=PROGRAM,
-        help="Reproduce the tables and figures of the SFTok paper, and run ablations.",
+        help="Reproduce the tables and figures of the SFTok paper, run ablations and measure tokenizers.",
         help_epilogue=f"Start with: {PROGRAM} run table4",
         help_format="plaintext",
         help_formatter=help_formatter,

@@ -88,13 +88,13 @@ class MeasureOptions:
         str | None,
         Parameter(
             metavar="SPLIT|DIR|FILE.npz",
-            help="reference for the features: train or validation, a folder of images, or ADM's "
-            "reference batch (default: the images themselves)",
+            help="images to compare features with: train or validation, a folder, or ADM's reference batch "
+            "(default: the images of --data)",
         ),
     ] = None
     explain: Annotated[
         bool,
-        Parameter(help="print rFID under other common protocols instead, to explain differing numbers"),
+        Parameter(help="instead, print rFID under other common protocols, to explain why numbers differ"),
     ] = False
     bootstrap: Annotated[
         int,
@@ -102,7 +102,7 @@ class MeasureOptions:
             partial(whole_number, least=2),
             metavar="N",
             show_default=False,
-            help="resamples for 95 % intervals (try 50)",
+            help="number of resamples for 95 % intervals (try 50)",
         ),
     ] = 0
     probe: Annotated[
@@ -120,8 +120,7 @@ class MeasureOptions:
             repeatable=True,
             name="--set",
             metavar="KEY=VALUE",
-            help="override a configuration value, e.g. evaluation.temperature=0; may be repeated; "
-            "keys of evaluation, data, device and tf32",
+            help="override a value of evaluation, data, device or tf32, e.g. device=cuda; may be repeated",
         ),
     ] = ()
     data: DataPath = None

@@ -144,7 +144,7 @@ class Execution:
 
         for request in asked:
             request.save(self._store.root)
-        print(f"report: {self._main_page} (fills as results come)", flush=True)
+        print(f"report: {self._main_page} (updated as results arrive)", flush=True)
         workers = self._workers()
         primary = load_run(self._store, asked[0]).primary_extractor
         progress = ConsoleProgress(

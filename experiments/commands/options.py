@@ -108,7 +108,7 @@ DataPath = Annotated[
     Path | None,
     Parameter(
         name="--data",
-        help="folder of images in class subfolders, of WebDataset shards, or of Fashion-MNIST's four files",
+        help="folder with images in class subfolders, WebDataset shards, or the four files of Fashion-MNIST",
     ),
 ]
 ClusterFile = Annotated[
@@ -168,8 +168,8 @@ class ExecutorOptions:
     workers: Annotated[
         Positive | None,
         Parameter(
-            help="number of workers for --executor local; they share the cores (default: one per GPU, or as "
-            "many as the cores allow)"
+            help="number of workers for --executor local, which share the cores (default: one per GPU, or "
+            "as many as the cores allow)"
         ),
     ] = None
     cluster: ClusterFile = None

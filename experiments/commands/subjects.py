@@ -33,7 +33,7 @@ def chosen_subject(checkpoint: str | None, options: SubjectOptions) -> SubjectCo
     """
     named = (checkpoint, options.tokenizer, options.reconstructions, options.samples)
     if (given := sum(each is not None for each in named)) != 1:
-        raise ConfigError(f"give one of {KINDS}, not {given or 'none'}")
+        raise ConfigError(f"give exactly one of {KINDS}, not {given or 'none'}")
     values = {} if options.samples is not None else _values(checkpoint, options)
     for option, (kind, what) in OF_KIND.items():
         if getattr(options, option) is not None and values.get("name") != kind:

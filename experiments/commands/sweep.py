@@ -18,11 +18,11 @@ from experiments.commands.wiring import Wired
 
 
 def read_grid(text: str) -> tuple[str, list[Any]]:
-    """Parse `stage2.replacement_ratio=0,0.5,1` into the key and its values, which must be distinct."""
+    """Parse `stage1.steps=300,600` into the key and its values, which must be distinct."""
     key, equals, values = text.partition("=")
     parts = _split(values)
     if not equals or not key.strip() or not all(parts):
-        raise ValueError(f"{text!r}: write KEY=A,B,..., e.g. stage2.replacement_ratio=0,0.5,1")
+        raise ValueError(f"{text!r}: write KEY=A,B,..., e.g. stage2.context.replacement_ratio=0,0.5,1")
     _refuse_repeated(text, parts)
     return key.strip(), [read_value(part) for part in parts]
 
@@ -44,7 +44,7 @@ def sweep(
             read_grid,
             repeatable=True,
             metavar="KEY=A,B,...",
-            help="values of a configuration key; several grids form every combination",
+            help="values of a configuration key; several --grid options form all combinations",
         ),
     ] = (),
     listed: Annotated[

@@ -18,12 +18,12 @@ _SINGLE_STEP = {"stage1.steps": "all", "evaluation.steps": [1]}
 EXPERIMENT = Experiment(
     name="appendix_c",
     kind="table",
-    title="What a context is worth",
+    title="Predictions with and without a context",
     source="Appendix C, Section 3.2",
     description=(
-        "Cross-entropy, top-1 accuracy and its bound at masked positions, while the visible ones show "
+        "Cross-entropy, top-1 accuracy and its bound at masked positions, when the visible positions show "
         "nothing, the teacher's codes, or the decoder's own first-step prediction. Single-step rows never "
-        "saw a visible code in training, so only their prediction without context is measured."
+        "see a visible code in training, so only their predictions without a context are measured."
     ),
     rows=(
         Row(name="vanilla", as_in="table3"),

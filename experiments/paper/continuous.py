@@ -15,10 +15,10 @@ EXPERIMENT = Experiment(
     title="Discrete and continuous tokenizers",
     source="Section 1",
     description=(
-        "The reconstructions of the two continuous tokenizers of Table 2, beside those of discrete ones of "
-        "Table 1: the 2D teacher, LlamaGen's with a larger codebook of few channels, and SFTok. All but "
-        "SFTok are trained on pixels with the same steps, batches and loss. Continuous latents have no "
-        "ids, and so no rate in bits."
+        "Reconstructions by the two continuous tokenizers of Table 2 and by discrete ones of Table 1: the 2D "
+        "teacher, LlamaGen (a larger codebook with few channels) and SFTok. All except SFTok are trained on "
+        "pixels with the same steps, batches and loss. Continuous latents have no ids, and therefore no rate "
+        "in bits."
     ),
     rates=True,
     rows=(

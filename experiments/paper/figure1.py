@@ -11,7 +11,7 @@ from experiments.specs import Claim, Experiment, Row
 EXPERIMENT = Experiment(
     name="figure1",
     kind="figure",
-    title="rFID over decoding steps, and against systems of equal length",
+    title="rFID over decoding steps, and other systems of equal length",
     source="Figure 1",
     description=(
         "SFTok after all three stages, decoded in 1 to 16 steps, and the other systems of the paper that "

@@ -14,12 +14,12 @@ from experiments.specs import Claim, Experiment, Row
 EXPERIMENT = Experiment(
     name="figure4a",
     kind="figure",
-    title="What each decoding step knows",
+    title="Predictions of each decoding step",
     source="Figure 4a, Section 3.2",
     description=(
         "The predictions of every step of an 8-step decoding, at all positions, compared with the teacher's "
-        "codes and with the final prediction. Vanilla training shows the decoder the ground truth, SFVR its "
-        "own first-step prediction."
+        "codes and with the final prediction. Vanilla training shows the decoder the ground truth; SFVR "
+        "shows it its own first-step prediction."
     ),
     rows=(
         Row(name="vanilla", as_in="table3"),

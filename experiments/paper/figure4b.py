@@ -15,8 +15,8 @@ EXPERIMENT = Experiment(
     title="Reconstruction loss with and without a warm-up",
     source="Figure 4b, Section 3.3",
     description=(
-        "The training curves of the two SFVR rows of Table 3, of equal total length. In the warm-up "
-        "everything is masked, afterwards only a random part, so the losses of the two stages belong to "
+        "The training curves of the two SFVR rows of Table 3, of equal total length. In the warm-up, "
+        "everything is masked; afterwards, only a random part is, so the losses of the two stages belong to "
         "different tasks."
     ),
     rows=(Row(name="sfvr", as_in="table3"), Row(name="sfvr-warm-up", as_in="table3")),

@@ -24,16 +24,17 @@ EXPERIMENT = Experiment(
     title="Reconstruction by discrete tokenizers",
     source="Table 1, Section 4.2",
     description=(
-        "All systems of the paper's table, each trained for the one idea that it stands for. On pixels, "
-        "with the same images, steps, batches and loss: MaskGIT is the 2D teacher itself, VQGAN the same "
-        "with a larger codebook; ViT-VQGAN has Vision Transformers and normalized codes of few channels, "
-        "Mo-VQGAN several codes per position and norms that the codes modulate, ImageFolder two branches of "
-        "multi-scale residual codes of which one is semantic, RQ-VAE residual codes, MaskBit lookup-free "
-        "ones, COSMOS scalar ones and wavelet patches, VQGAN-LC projected clusters of features, LlamaGen a "
-        "large codebook of few channels; TiTok-BL has 1D tokens without a teacher, and sees as many images "
-        "as TiTok-B. Against the teacher's codes, with the same steps and the same stage 3, whose losses the "
-        "others lack: TiTok-B predicts all codes in one step, One-D-Piece does so from any number of its "
-        "first tokens, SFTok-B in 8 steps; the -L have larger decoders."
+        "All systems of the paper's table, trained here; each represents one idea. The first group is "
+        "trained on pixels, with the same images, steps, batches and loss. MaskGIT is the 2D teacher itself, "
+        "and VQGAN the same with a larger codebook. ViT-VQGAN has Vision Transformers and normalized codes "
+        "with few channels; Mo-VQGAN has several codes per position, which modulate the decoder's norms; "
+        "ImageFolder has two branches of multi-scale residual codes, one of them semantic; RQ-VAE has "
+        "residual codes, MaskBit lookup-free codes, COSMOS scalar codes and wavelet patches, VQGAN-LC "
+        "projected clusters of features, and LlamaGen a large codebook with few channels. TiTok-BL has 1D "
+        "tokens without a teacher, and sees as many images as TiTok-B. The second group is trained to "
+        "predict the teacher's codes, with the same steps, followed by a stage 3 whose losses the first "
+        "group does not have. TiTok-B predicts all codes in one step, One-D-Piece does so from any number of "
+        "its first tokens, and SFTok-B takes 8 steps; systems whose names end in -L have larger decoders."
     ),
     facts=("Token length", "#Code"),
     rates=True,

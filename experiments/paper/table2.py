@@ -25,9 +25,10 @@ EXPERIMENT = Experiment(
         "steps. Its rows differ only in the tokenizer: the generator learns its ids, and its decoder turns "
         "them into images. LlamaGen predicts one id after the other; so does Open-MAGVIT2, but its ids "
         "come from lookup-free quantization and are predicted in two parts. LDM-4 and DC-AE have continuous "
-        "tokenizers, trained on pixels as the 2D systems of Table 1, and a diffusion model of their latents, "
-        "sampled by DDIM. All generators take the same steps of the same batches. Guidance and temperature "
-        "are chosen for each row from the same grid, on other images than those of the evaluation."
+        "tokenizers, trained on pixels like the 2D systems of Table 1, and a diffusion model of their "
+        "latents, sampled by DDIM. All generators are trained for the same steps on the same batches. "
+        "Guidance and temperature are chosen for each row from the same grid, on images that the evaluation "
+        "does not use."
     ),
     facts=("#Type",),
     rates=True,

@@ -12,11 +12,11 @@ from experiments.specs import Claim, Experiment, Row
 EXPERIMENT = Experiment(
     name="table5",
     kind="table",
-    title="Cost of the training",
+    title="Training cost",
     source="Table 5, Appendix B",
     description=(
-        "Hours of each stage: GPU hours in the paper, hours on this machine here. The stages of SFTok-B and "
-        "SFTok-L are those of Table 1."
+        "Hours per stage: GPU hours in the paper, and measured hours on this machine. The stages of SFTok-B "
+        "and SFTok-L are those of Table 1."
     ),
     rows=(
         Row(

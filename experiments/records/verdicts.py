@@ -155,7 +155,7 @@ def compare(
         reason = f"one seed: no interval; the difference {_direction(difference.mean, comparison.sign)}"
     elif difference.half_width <= 1e-12 * max(abs(side[seed]) for side in (left, right) for seed in seeds):
         # Rounding alone spreads equal differences by about an epsilon of the values.
-        reason = f"the same difference at all {len(seeds)} seeds: no spread to judge it by"
+        reason = f"the same difference at all {len(seeds)} seeds: no spread to compute an interval from"
     else:
         outcome, reason = _judge_interval(difference, comparison.sign)
     if unpaired := sorted(left.keys() ^ right.keys()):

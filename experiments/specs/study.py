@@ -127,7 +127,7 @@ class Study(Config):
         if self.fixed_checkpoint and self.pruner is not None:
             raise ValueError(f"{self.name}: nothing is trained in its trials, so nothing can be pruned")
         if self.sampler.name == "grid" and any(each.kind != "choice" for each in self.space.values()):
-            raise ValueError(f"{self.name}: a grid goes through choices, not through ranges")
+            raise ValueError(f"{self.name}: the grid sampler needs choices, not ranges")
         return self
 
     def overlay(self, parameters: Mapping[str, Any]) -> dict[str, Any]:

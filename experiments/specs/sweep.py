@@ -49,7 +49,9 @@ def combinations(
     _check_keys([key for key, _ in grids], listed)
     count = max(1, len(listed)) * math.prod(len(values) for _, values in grids)
     if count > MAX_ROWS:
-        raise ConfigError(f"the sweep has {count:,} rows, more than {MAX_ROWS}: split it, or thin it out")
+        raise ConfigError(
+            f"the sweep has {count:,} rows, more than {MAX_ROWS}: split it, or use fewer values"
+        )
     products = [
         dict(zip((key for key, _ in grids), values, strict=True))
         for values in itertools.product(*(values for _, values in grids))
@@ -76,8 +78,9 @@ def _check_keys(gridded: Sequence[str], listed: Sequence[Combination]) -> None:
             raise ConfigError(f"{key} is swept more than once; give all its values in one --grid")
         if any(overlap(key, shared) for shared in ONE_FOR_ALL):
             raise ConfigError(
-                f"{key} cannot be swept: the rows of a table share data, splits, device, what measures "
-                "them and a given teacher; run the command once for each, with --set and a --store of its own"
+                f"{key} cannot be swept: the rows of a table share the data, the splits, the device, the "
+                "feature spaces and a given teacher; run the command once per value, with --set and another "
+                "--store"
             )
         if inner := [other for other in keys if other != key and overlap(key, other)]:
             raise ConfigError(f"{key} and {inner[0]} overlap; sweep only one of them")

@@ -75,7 +75,7 @@ class SFTokConfig(LatentTokenizerConfig):
         if self.num_latent_tokens > num_codes:
             raise ValueError(
                 f"{self.num_latent_tokens} latent tokens for {num_codes} teacher codes: "
-                "more latent tokens than ids to predict compress nothing"
+                "more latent tokens than ids to predict do not compress anything"
             )
         return self
 

@@ -19,7 +19,7 @@ def parser() -> Parser:
     """Build the parser with every command."""
     root = Parser(
         prog="python -m sftok",
-        description="Turn images into token ids and back.",
+        description="Turn images into token ids and back, and sample new images.",
         epilog="exit codes: 0 success, 1 output cannot be written or out of memory, 2 wrong input, "
         "130 interrupted",
     )
@@ -35,13 +35,15 @@ def parser() -> Parser:
         type=Path,
         required=True,
         metavar="TOKENS.npz",
-        help="token file to write: ids [N, K], files, preprocessing and checkpoint",
+        help="token file to write: ids [N, K], file names, preprocessing and checkpoint",
     )
     _checkpoint(command)
     _batches(command)
     _unreadable(command)
 
-    command = commands.add_parser("reconstruct", help="reconstruct images, or decode a token file, to PNGs")
+    command = commands.add_parser(
+        "reconstruct", help="reconstruct images, or decode a token file, and write PNGs"
+    )
     command.add_argument(
         "inputs",
         nargs="+",
@@ -63,13 +65,20 @@ def parser() -> Parser:
     _batches(command)
     _unreadable(command)
 
-    command = commands.add_parser("sample", help="generate images of every class in turn, to ADM's .npz")
+    command = commands.add_parser(
+        "sample", help="generate images of every class in turn, as a .npz in ADM's format"
+    )
     command.add_argument(
         "--generator", required=True, metavar="G", help="a generator: a file, a folder or a Hugging Face id"
     )
     command.add_argument("--number", type=positive, required=True, metavar="N", help="number of images")
     command.add_argument(
-        "-o", "--output", type=Path, required=True, metavar="SAMPLES.npz", help="arr_0 images, arr_1 labels"
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        metavar="SAMPLES.npz",
+        help="file to write: images arr_0, labels arr_1",
     )
     command.add_argument("--steps", type=int, metavar="T", help="sampling steps (default: 8)")
     command.add_argument("--temperature", type=float, help="temperature of the sampling noise (default: 1)")

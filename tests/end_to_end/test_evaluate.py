@@ -246,7 +246,7 @@ def test_an_explanation_has_a_line_for_each_protocol(
 @pytest.mark.parametrize(
     ("line", "named"),
     [
-        ([], "give one of CHECKPOINT, --tokenizer, --reconstructions or --samples, not none"),
+        ([], "give exactly one of CHECKPOINT, --tokenizer, --reconstructions or --samples, not none"),
         (["codec:jpeg", "--tokenizer", "a:b"], "not 2"),
         (["codec:jpeg", "--pair", "name"], "--pair is for --reconstructions"),
         (["--reconstructions", "x", "--quality", "3"], "--quality is for codec:NAME"),

@@ -117,7 +117,7 @@ def test_only_common_seeds_are_paired() -> None:
 def test_equal_differences_are_not_taken_for_certainty() -> None:
     found = _compare({0: 2.1, 1: 2.2, 2: 2.3}, {0: 3.1, 1: 3.2, 2: 3.3})
     assert found.outcome == "inconclusive"
-    assert found.reason == "the same difference at all 3 seeds: no spread to judge it by"
+    assert found.reason == "the same difference at all 3 seeds: no spread to compute an interval from"
 
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])

@@ -69,7 +69,7 @@ def test_rows_that_classifiers_of_their_own_would_measure_are_refused() -> None:
         "evaluation.primary_extractor": "efficientnet-lite0",
     }
     refuse_incomparable(planned(swept, **shared))
-    with pytest.raises(ConfigError, match=r"classifier\.steps cannot be swept: .* what measures them"):
+    with pytest.raises(ConfigError, match=r"classifier\.steps cannot be swept: .* feature spaces"):
         combinations([("classifier.steps", [4, 6])], [])
 
 
