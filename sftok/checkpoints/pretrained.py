@@ -63,7 +63,7 @@ class Pretrained(nn.Module, ABC):
             config: replaces the configuration that was saved, or that was inferred from the shapes of a
                 released checkpoint, which do not determine everything (`sftok.checkpoints.released`).
 
-            Raises:
+        Raises:
             CheckpointError: the checkpoint cannot be found, read or trusted, holds another model, or does not
                 fit; the one-line message names it.
         """

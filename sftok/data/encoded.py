@@ -185,7 +185,7 @@ def readable(config: DataConfig, root: Path, chosen: Tensor, problems: Mapping[i
         chosen: the wanted images.
         problems: by position, the path of an image that cannot be decoded, and the reason.
 
-        Raises:
+    Raises:
         DataError: some images cannot be decoded and that is fatal, or none can.
     """
     unreadable = [problems[place] for place in chosen.tolist() if place in problems]

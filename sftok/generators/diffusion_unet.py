@@ -15,7 +15,9 @@ from sftok.randomness import initialization_from
 
 
 class UNetConfig(DiffusionConfig, name="diffusion-unet"):
-    """The shape of the U-Net; the defaults are LDM-4's for ImageNet.
+    """The shape of the U-Net; the widths and blocks of the defaults are LDM-4's for ImageNet.
+
+    LDM-4's attention has one head per level, followed by cross-attention and a feed-forward layer.
 
     Attributes:
         channels: one width per level; all but the last halve the grid, and all but the first have attention.

@@ -18,7 +18,7 @@ def open_generator(reference: str | Path, config: GeneratorRecord | None = None)
         config: as for `Pretrained.from_pretrained`; for example, LlamaGen's files for 384 pixels do not
             determine that they have 576 tokens.
 
-        Raises:
+    Raises:
         CheckpointError: as for `from_pretrained`, or the checkpoint is not a generator.
     """
     checkpoint = read_checkpoint(reference)

@@ -95,7 +95,7 @@ class Residual(nn.Module):
             world: the processes that share the batch; usage and restarts cover the whole batch (the authors
                 restart from the first process's part).
 
-            Raises:
+        Raises:
             ValueError: restarts in training mode need a generator.
         """
         if self.training and self.config.restart_below and generator is None:
