@@ -88,13 +88,8 @@ def _export(frame: pd.DataFrame, format: str) -> str:
 def _export_verdicts(runs: Sequence[Run], format: str) -> str:
     from reports import verdicts
 
-    writers = {
-        "text": verdicts.verdict_text,
-        "csv": verdicts.verdict_csv,
-        "json": verdicts.verdict_json,
-        "markdown": verdicts.verdict_markdown,
-    }
-    return writers[format](runs)
+    writers = {"text": verdicts.verdict_text, "markdown": verdicts.verdict_markdown}
+    return writers[format](runs) if format in writers else _export(verdicts.verdict_frame(runs), format)
 
 
 if __name__ == "__main__":

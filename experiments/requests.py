@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import functools
 import logging
+import shlex
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +111,19 @@ class StoredRequest(BaseModel, frozen=True, extra="forbid"):
     def users(self) -> Counter[str]:
         """Number of rows and seeds that use each artifact, directly or indirectly."""
         return Counter(artifact.name for row in self.rows for artifact in self.needed_by(row))
+
+    def command_for(self, seeds: Iterable[int]) -> str:
+        """The command line that requests this experiment with other seeds."""
+        words = shlex.split(self.command)
+        if "all" in words:
+            words[words.index("all")] = self.name
+        if "--seeds" in words:
+            place = words.index("--seeds")
+            del words[place : place + 2]
+        words = [word for word in words if not word.startswith("--seeds=")]
+        numbers = sorted(set(seeds))
+        asked = str(len(numbers)) if numbers == list(range(len(numbers))) else ",".join(map(str, numbers))
+        return shlex.join([*words, "--seeds", asked])
 
     def save(self, store: Path) -> Path:
         """Write the request, replacing an earlier one for the same experiment and profile."""

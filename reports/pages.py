@@ -21,7 +21,7 @@ from reports.html import template
 from reports.sections import Section
 from reports.status import run_status
 from reports.studies import StudyView, study_view
-from sftok.io.unfinished import unfinished
+from sftok.io.unfinished import write_text
 from sftok.metrics.quantity import Quantity
 
 
@@ -38,6 +38,8 @@ class Entry:
 def write_report(folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] = ()) -> Path:
     """Write all pages and exports of `runs` and `studies` to `folder`; returns the path of `index.html`.
 
+    If the page of one run cannot be built, all others are written before the error is raised.
+
     Args:
         folder: the store's `report` folder, which is created.
         runs: runs, of which the latest of each experiment and profile is shown.
@@ -45,32 +47,40 @@ def write_report(folder: Path, runs: Sequence[Run], studies: Sequence[StudyRun] 
     """
     folder.mkdir(parents=True, exist_ok=True)
     latest = latest_runs(runs)
-    entries = []
+    entries: list[Entry] = []
+    failures: list[Exception] = []
     for table in dict.fromkeys(run.experiment.name for run in latest):
         of_table = [run for run in latest if run.experiment.name == table]
         names = {run.request.profile: f"{table}-{run.request.profile}" for run in of_table}
         if len(of_table) == 1:
             names = {of_table[0].request.profile: table}
         for run in of_table:
-            entry = Entry(run, names[run.request.profile])
-            entries.append(entry)
-            own = sections.of_own_file(run.request, folder.parent / "requests")
-            files = {
-                ".html": render_page(entry, names, own),
-                ".csv": to_csv(run.frame),
-                ".tex": to_latex(run),
-            }
-            # The latest request also gets the page named only after the table.
-            for name in {entry.name: None} | ({table: None} if run is of_table[0] else {}):
-                for ending, text in files.items():
-                    _write(folder / f"{name}{ending}", text)
+            try:
+                entries.append(_write_pages(folder, run, names, latest=run is of_table[0]))
+            except Exception as error:  # a section of one's own may raise anything
+                error.add_note(f"while building the page of {run.experiment.name}")
+                failures.append(error)
     views = [study_view(study) for study in studies]
     for view in views:
         page = template("study", view=view, run=view.run, refresh=None)
-        _write(folder / f"study-{view.run.name}.html", page)
+        write_text(folder / f"study-{view.run.name}.html", page, flush=False)
     index = folder / "index.html"
-    _write(index, render_index(entries, views, evaluated=(folder / "evaluate.html").exists()))
+    evaluated = (folder / "evaluate.html").exists()
+    write_text(index, render_index(entries, views, evaluated), flush=False)
+    if failures:
+        raise failures[0]
     return index
+
+
+def _write_pages(folder: Path, run: Run, names: dict[str, str], latest: bool) -> Entry:
+    """Write the page of one run and its exports; the `latest` also under the name of the table alone."""
+    entry = Entry(run, names[run.request.profile])
+    own = sections.of_own_file(run.request, folder.parent / "requests")
+    files = {".html": render_page(entry, names, own), ".csv": to_csv(run.frame), ".tex": to_latex(run)}
+    for name in {entry.name: None} | ({run.experiment.name: None} if latest else {}):
+        for ending, text in files.items():
+            write_text(folder / f"{name}{ending}", text, flush=False)
+    return entry
 
 
 def latest_runs(runs: Sequence[Run]) -> list[Run]:
@@ -125,13 +135,3 @@ def render_index(entries: Sequence[Entry], studies: Sequence[StudyView] = (), ev
 def _requested(run: Run) -> datetime:
     moment = datetime.fromisoformat(run.request.requested)
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _write(path: Path, text: str) -> None:
-    """Replace the file atomically, so that readers never see a partial page."""
-    temporary = unfinished(path)
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -56,7 +56,7 @@ def remaining_seconds(artifacts: Sequence[ArtifactState]) -> float | None:
             known[state.kind].append(state.remaining_seconds / max(1e-6, 1 - state.progress))
     total = 0.0
     for state in artifacts:
-        if state.status in ("done", "failed"):
+        if state.status in ("done", "failed", "blocked"):
             continue
         if state.remaining_seconds is not None:
             total += state.remaining_seconds

@@ -11,7 +11,6 @@ from experiments.records import Run
 from experiments.records.verdicts import Verdict, judge
 from experiments.specs import Point
 from reports.claims import MARKS, by_claim, compared, found, remedy_of, remedy_words, sentence
-from reports.export import to_csv, to_json
 
 FIELDS = (
     *(
@@ -56,16 +55,6 @@ def verdict_frame(runs: Iterable[Run]) -> pd.DataFrame:
                 )
             )
     return pd.DataFrame(lines, columns=list(FIELDS))
-
-
-def verdict_csv(runs: Iterable[Run]) -> str:
-    """`verdict_frame` as CSV."""
-    return to_csv(verdict_frame(runs))
-
-
-def verdict_json(runs: Iterable[Run]) -> str:
-    """`verdict_frame` as a JSON array."""
-    return to_json(verdict_frame(runs))
 
 
 def verdict_text(runs: Sequence[Run]) -> str:

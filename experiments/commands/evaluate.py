@@ -75,8 +75,14 @@ class SubjectOptions:
         Path | None, Parameter(metavar="FILE", help="MaskGIT-VQGAN for a checkpoint without a pixel decoder")
     ] = None
     seed: Annotated[
-        int, text_of(partial(whole_number, least=0), metavar="N", help="seed of random weights")
-    ] = 0
+        int | None,
+        text_of(
+            partial(whole_number, least=0),
+            metavar="N",
+            show_default=False,
+            help="seed of the weights of random:NAME (default: 0)",
+        ),
+    ] = None
 
 
 @Parameter(name="*")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -128,12 +129,9 @@ class Execution:
 
     def _is_shown(self, request: StoredRequest) -> bool:
         """Whether an identical request is stored and has a page."""
-        with contextlib.suppress(FileNotFoundError, StoreError):
-            file = f"{request.name}.{request.profile}.json"
-            known = StoredRequest.load(self._store.root / "requests" / file)
-            same = known.model_copy(update={"requested": request.requested}) == request
-            return same and self._page(request.name).exists()
-        return False
+        known = _replaced(request, self._store.root)
+        same = known and known.model_copy(update={"requested": request.requested}) == request
+        return bool(same) and self._page(request.name).exists()
 
     def _make(
         self, work: StoredRequest, asked: Sequence[StoredRequest], costs: Costs, world: World
@@ -143,6 +141,7 @@ class Execution:
         from experiments.commands.live import LiveReport
 
         for request in asked:
+            print(what_it_replaces(request, self._store.root), end="")
             request.save(self._store.root)
         print(f"report: {self._main_page} (updated as results arrive)", flush=True)
         workers = self._workers()
@@ -151,7 +150,7 @@ class Execution:
             self._plan.artifacts, Console(stderr=False), costs, primary=primary, workers=workers
         )
         live = LiveReport(self._store, self._wiring, asked)
-        live.try_rebuild()
+        live.rebuild()
         listeners: list[Listener] = [EndedJobs(self._store, work.artifacts), progress, live]
         try:
             if self._executor.executor == "local":
@@ -160,14 +159,10 @@ class Execution:
                 failures = run_locally(work, self._store, workers, listeners, self._stop)
             else:
                 failures = self._runner(listeners, world).run(self._plan.artifacts)
-        except BaseException:
-            # If the page cannot be written either, that must not hide why the run ended.
-            live.try_rebuild()
-            raise
         finally:
             progress.close()
+            live.rebuild()
             live.track()
-        live.rebuild()
         return failures
 
     def _runner(self, listeners: Sequence[Listener], world: World) -> Runner:
@@ -205,6 +200,29 @@ def agreed(costs: Costs) -> bool:
             return True
     print("nothing was started; --yes skips this question", file=sys.stderr)
     return False
+
+
+def what_it_replaces(request: StoredRequest, store: Path) -> str:
+    """A line about results that the page will no longer show: those of other seeds, values or data."""
+    known = _replaced(request, store)
+    if known is None:
+        return ""
+    what = f"{request.name}: this replaces the run with"
+    if known.overrides != request.overrides:
+        values = ", ".join(f"{key}={json.dumps(value)}" for key, value in known.overrides.items())
+        return f"{what} {values or 'the values of the profile'}; its artifacts are kept\n"
+    if lost := set(known.seeds) - set(request.seeds):
+        seeds = ", ".join(map(str, sorted(lost)))
+        command = request.command_for([*known.seeds, *request.seeds])
+        return f"{what} seed {seeds}; its artifacts are kept, and this shows all:\n  {command}\n"
+    return ""
+
+
+def _replaced(request: StoredRequest, store: Path) -> StoredRequest | None:
+    """The stored request of the same experiment and profile, if it can be read."""
+    with contextlib.suppress(FileNotFoundError, StoreError):
+        return StoredRequest.load(store / "requests" / f"{request.name}.{request.profile}.json")
+    return None
 
 
 def what_would_decide(run: Run) -> str:

@@ -37,23 +37,19 @@ class LiveReport:
             self.track(event.artifact.name)
         pause = max(REPORT_EVERY_SECONDS * isinstance(event, Progress), self._pause)
         if time.monotonic() - self._built >= pause:
-            self.try_rebuild()
+            self.rebuild()
 
     def rebuild(self) -> None:
-        """Build the pages now."""
-        started = time.monotonic()
-        self._wiring.build_report(self._store.root, load_runs(self._store))
-        self._built = time.monotonic()
-        self._pause = PAUSE * (self._built - started)
-
-    def try_rebuild(self) -> None:
         """Build the pages; errors are logged, because a failing page must not cost hours of training."""
+        started = time.monotonic()
         try:
-            self.rebuild()
+            self._wiring.build_report(self._store.root, load_runs(self._store))
         except OSError as error:
             log.warning("the report could not be written now (%s); the run continues", error)
         except Exception:
             log.exception("the report could not be built now; the run continues")
+        self._built = time.monotonic()
+        self._pause = PAUSE * (self._built - started)
 
     def track(self, measurement: str | None = None) -> None:
         """Send finished rows to MLflow: those with `measurement`, or all."""

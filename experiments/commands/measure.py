@@ -229,6 +229,8 @@ def _setting(options: MeasureOptions, opened: Opened) -> MeasurementSetting:
     """
     chosen = set_and_data(options.overrides, options.data)
     if options.steps is not None:
+        if not opened.decoding:
+            raise ConfigError("--steps is for tokenizers that decode in steps, and this one does not")
         if "evaluation.steps" in chosen:
             raise ConfigError("--steps and --set evaluation.steps both set the steps; use only one")
         chosen["evaluation.steps"] = options.steps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from pathlib import Path
@@ -11,8 +12,13 @@ from cyclopts import Parameter
 
 from experiments.commands.options import DEFAULT_STORE, StorePath
 from experiments.commands.wiring import Wired
+from experiments.records import load_runs
+from experiments.requests import StoredRequest
 from experiments.store import Result, Store, StoreError, read_result
 from sftok.io.unfinished import unfinished
+
+TIMED = frozenset({"speed", "sampling_speed"})
+"""Kinds of artifacts that measure time."""
 
 
 def merge(
@@ -43,7 +49,7 @@ def merge(
             elif ours is None:
                 _copy(folder, opened.root / "artifacts" / folder.name)
                 copied += 1
-            elif difference := _difference(ours, theirs):
+            elif difference := _difference(folder.name, ours, theirs):
                 conflicts += 1
                 print(
                     f"conflict: {folder.name}: {difference}; {opened.root} ({_machine(ours)}) keeps its own, "
@@ -54,7 +60,7 @@ def merge(
                 equal += 1
         requests = _copy_requests(other, opened.root)
         print(f"{other}: {copied} artifacts copied, {equal} here already, {requests} requests copied")
-    wiring.build_evaluations(opened.root)
+    wiring.build_report(opened.root, load_runs(opened))
     return 1 if conflicts else 0
 
 
@@ -81,7 +87,10 @@ def _copy_requests(source: Path, target: Path) -> int:
     """Copy requests for experiments not requested here, with the user's own files that they name."""
     found = 0
     for path in sorted((source / "requests").glob("*")) if (source / "requests").is_dir() else ():
-        if path.is_file() and not (target / "requests" / path.name).exists():
+        ours = target / "requests" / path.name
+        if path.suffix == ".json" and ours.exists():
+            print(_how_to_join(path, ours), end="", file=sys.stderr)
+        elif path.is_file() and not ours.exists():
             draft = unfinished(target / "requests" / path.name)
             shutil.copyfile(path, draft)
             draft.rename(target / "requests" / path.name)
@@ -89,12 +98,30 @@ def _copy_requests(source: Path, target: Path) -> int:
     return found
 
 
-def _difference(ours: Result, theirs: Result) -> str:
-    """The first number in which two results with the same key differ; empty if there is none."""
+def _how_to_join(theirs: Path, ours: Path) -> str:
+    """A line about seeds of a request that is in both stores; empty if this one has all of them."""
+    with contextlib.suppress(StoreError):
+        request, known = StoredRequest.load(theirs), StoredRequest.load(ours)
+        if set(request.seeds) - set(known.seeds):
+            command = known.command_for([*known.seeds, *request.seeds])
+            return f"{request.name} was requested here with other seeds; to show all: {command}\n"
+    return ""
+
+
+def _difference(name: str, ours: Result, theirs: Result) -> str:
+    """The first number in which two results with the same key differ; empty if there is none.
+
+    Measured rates differ every time.
+    """
+    if name.partition("-")[0] in TIMED:
+        return ""
+    weights = [(each.model_extra or {}).get("weights") for each in (ours, theirs)]
+    if weights[0] != weights[1]:
+        return "the weights differ"
     one, other = ({_identity(row.model_dump()): row.value for row in each.rows} for each in (ours, theirs))
     for place in dict.fromkeys([*one, *other]):
         if one.get(place) != other.get(place) and not (_is_nan(one.get(place)) and _is_nan(other.get(place))):
-            named = ", ".join(str(part) for _, part in place if part not in (None, ""))
+            named = ", ".join(f"{key}={part}" for key, part in place if part not in (None, ""))
             return f"{named} is {one.get(place, 'missing')} and {other.get(place, 'missing')}"
     return ""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from experiments.commands.options import DEFAULT_STORE, StorePath
-from experiments.commands.stored import KnownExperiment, chosen_requests, concluded
+from experiments.commands.stored import Chosen, KnownExperiment, chosen_requests, concluded
 from experiments.commands.wiring import Wired
 from experiments.records import load_runs
 from experiments.records.study_results import stored_studies
@@ -20,9 +20,11 @@ def report(
     if experiment is None and evaluated is not None and not any((opened.root / "requests").glob("*.json")):
         print(evaluated)
         return 0
+    requests = Chosen()
     if experiment is not None or not stored_studies(opened.root):
         requests = chosen_requests(opened, wiring.registry, experiment)
         page = requests[0].name if experiment else page
     runs = load_runs(opened)
     print(wiring.build_report(opened.root, runs).with_name(f"{page}.html"))
-    return concluded(runs)
+    shown = [run for run in runs if experiment is None or run.experiment.name == page]
+    return concluded(shown, requests.unreadable)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import shlex
 import sys
 from collections.abc import Iterable, Sequence
@@ -48,7 +49,8 @@ def chosen_requests(
         found = [each for each in requests if each.name == pick(known, experiment, "experiment").name]
     chosen = Chosen(each for each in found if profile in (None, each.profile))
     readable = {f"{each.name}.{each.profile}.json" for each in requests}
-    files = sorted((store.root / "requests").glob(f"{experiment or '*'}.{profile or '*'}.json"))
+    name = "*" if experiment is None else glob.escape(found[0].name if found else Path(experiment).name)
+    files = sorted((store.root / "requests").glob(f"{name}.{profile or '*'}.json"))
     chosen.unreadable = tuple(file for file in files if file.name not in readable)
     if chosen.unreadable and not chosen:
         raise StoreError(f"{chosen.unreadable[0]}: cannot be read; delete it and run the command again")

@@ -16,6 +16,7 @@ BUILD = "build"
 """The function to call if a module is given without one."""
 
 DIFFUSERS = "diffusers:"
+RANDOM = "random:"
 KINDS = "CHECKPOINT, --tokenizer, --reconstructions or --samples"
 OF_KIND = {
     "pair": ("images", "--reconstructions"),
@@ -38,6 +39,8 @@ def chosen_subject(checkpoint: str | None, options: SubjectOptions) -> SubjectCo
     for option, (kind, what) in OF_KIND.items():
         if getattr(options, option) is not None and values.get("name") != kind:
             raise ConfigError(f"--{option} is for {what}")
+    if options.seed is not None and not (checkpoint or "").startswith(RANDOM):
+        raise ConfigError(f"--seed is for {RANDOM}NAME")
     if options.samples is not None:
         return options.samples
     return SubjectConfig.find(values["name"]).build(values)
@@ -56,7 +59,7 @@ def _values(checkpoint: str | None, options: SubjectOptions) -> dict[str, Any]:
     if checkpoint.startswith(DIFFUSERS) or is_diffusers(Path(checkpoint)):
         return {"name": "diffusers", "location": checkpoint.removeprefix(DIFFUSERS)}
     teacher = None if options.teacher is None else str(options.teacher)
-    return {"name": "checkpoint", "location": checkpoint, "seed": options.seed, "teacher": teacher}
+    return {"name": "checkpoint", "location": checkpoint, "seed": options.seed or 0, "teacher": teacher}
 
 
 def _imported(given: str) -> str:

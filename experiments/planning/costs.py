@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
 from experiments.artifacts.base import Artifact
@@ -29,11 +31,10 @@ def total(costs: Costs) -> float | None:
 
 
 def _measured(store: Store) -> dict[str, float]:
-    """Seconds per unit by workload, from the latest finished artifact of each."""
-    found: dict[str, tuple[str, float]] = {}
+    """Seconds per unit by workload: the median, because resumed work is timed from its last start only."""
+    found: defaultdict[str, list[float]] = defaultdict(list)
     for path in (store.root / "artifacts").glob(f"*-*/{RESULT}"):
         made = (readable_json(path) or {}).get("provenance", {})
-        if isinstance(made, dict) and {"workload", "seconds", "units", "started"} <= made.keys():
-            latest = (str(made["started"]), made["seconds"] / made["units"])
-            found[made["workload"]] = max(found.get(made["workload"], ("", 0.0)), latest)
-    return {workload: per_unit for workload, (_, per_unit) in found.items()}
+        if isinstance(made, dict) and {"workload", "seconds", "units"} <= made.keys():
+            found[made["workload"]].append(made["seconds"] / made["units"])
+    return {workload: statistics.median(each) for workload, each in found.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 
 from experiments.planning.metrics import described
 from experiments.planning.plan import Plan
@@ -25,7 +24,7 @@ def new_request(plan: Plan, arguments: Iterable[str], data: str, source: Mapping
 
     `data` describes the data set; `source` is the file of an experiment from outside the package.
     """
-    rows = {row.name: plan.recipe_of(row.name) for row in _own_rows(plan)}
+    rows = {row.name: plan.recipe_of(row.name) for row in plan.experiment.trained_rows}
     return StoredRequest(
         command=command_line(arguments),
         data=data,
@@ -59,12 +58,6 @@ def new_request(plan: Plan, arguments: Iterable[str], data: str, source: Mapping
         ),
         reference=plan.reference.name if plan.reference else None,
     )
-
-
-def _own_rows(plan: Plan) -> Iterable[Any]:
-    """The rows with a recipe of their own; a combined plan has none, as its rows belong to other requests."""
-    names = {row.row for row in plan.rows}
-    return (row for row in plan.experiment.trained_rows if row.name in names)
 
 
 def _trained_in(recipes: Iterable[Recipe]) -> tuple[str, ...]:
@@ -102,7 +95,7 @@ def _costs(plan: Plan) -> dict[str, dict[str, dict[str, float]]]:
 
     paper = PROFILES["paper"]
     costs: dict[str, dict[str, dict[str, float]]] = {}
-    for row in _own_rows(plan):
+    for row in plan.experiment.trained_rows:
         here, full = plan.recipe_of(row.name), resolve(paper.overlay, paper.overlay_of(row))
         costs[row.name] = {
             stage: {

@@ -85,8 +85,10 @@ def plan_row(
         in_steps = row.subject == "tokenizer" if row.found is None else row.found.iterative
         decoding = recipe.evaluation.decoding(speed_at) if in_steps else None
         measured.append(Speed.plan(recipe, data, f"speed of {named}", stages[-1], decoding))
+    # Released weights are copied here, not trained.
+    training = () if row.found is not None else tuple(stages)
     return PlannedRow(
-        row=row.name, seed=seed, training=tuple(stages), evaluation=evaluation, analyses=tuple(measured)
+        row=row.name, seed=seed, training=training, evaluation=evaluation, analyses=tuple(measured)
     )
 
 

@@ -10,8 +10,6 @@ from importlib.resources.abc import Traversable
 from experiments.profiles.base import Profile
 from sftok.config import ConfigError
 
-DEFAULT = "cpu"
-
 
 def _read(name: str) -> Profile:
     folder = importlib.resources.files(__name__)

@@ -6,6 +6,7 @@ images, because that is the question put to the judges.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -76,11 +77,13 @@ def choose(reports: Iterable[SpaceReport], trained_in: Iterable[str] = ()) -> Ju
 
 def why_not(report: SpaceReport) -> str:
     """The reason why a space fails the rule; empty if it passes."""
-    name = min(report.rho, key=lambda each: report.rho[each].low)
-    if report.rho[name].low < LEAST_RHO:
+    # Constant features have no correlation (NaN), and are refused.
+    worst = {name: -math.inf if math.isnan(rho.low) else rho.low for name, rho in report.rho.items()}
+    name = min(worst, key=lambda each: worst[each])
+    if worst[name] < LEAST_RHO:
         return f"FID does not follow {name.replace('_', ' ')}: rho {report.rho[name]}"
     agreement = report.seed_agreement
-    if agreement is not None and agreement < LEAST_SEED_AGREEMENT:
+    if agreement is not None and not agreement >= LEAST_SEED_AGREEMENT:
         return f"two seeds of its network disagree: rho {agreement:.2f}"
     return ""
 

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from experiments.records.frame import table
-from experiments.store import Result, StoreError, read_json, read_result
+from experiments.store import Result, StoreError, read_result
 from sftok.metrics.quantity import Quantity
 
 KINDS = ("measurement", "samples")
@@ -121,18 +121,6 @@ def measured_subjects(store: Path) -> list[MeasuredSubject]:
             if result is not None:
                 found.append(MeasuredSubject(folder.name, folder, result))
     return sorted(found, key=lambda each: each.result.provenance.started, reverse=True)
-
-
-def stored_identity(folder: Path) -> dict[str, Any]:
-    """The configuration that an artifact's key hashes.
-
-    Raises:
-        StoreError: the file is missing or damaged.
-    """
-    content = read_json(folder / "config.json")
-    if content is None:
-        raise StoreError(f"{folder / 'config.json'}: missing")
-    return content
 
 
 def _place(line: pd.Series) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,8 @@ from experiments.specs.study import Study
 from experiments.store import StoreError, read_json
 from sftok.config import Config, ConfigError
 from sftok.metrics.quantity import Quantity
+
+log = logging.getLogger(__name__)
 
 TRIALS, BEST, JOURNAL = "trials.json", "best.json", "journal.log"
 """Files in a study's folder, `<store>/studies/<name>-<profile>/`; see `folder_name`."""
@@ -85,13 +88,14 @@ def folder_name(study: str, profile: str, identity: str, overrides: Mapping[str,
 
 
 def stored_studies(store: Path) -> list[StudyRun]:
-    """The studies of a store, ordered by name.
-
-    Raises:
-        StoreError: a file is damaged, or of another version.
-    """
-    found = (read_study(path) for path in sorted(store.glob(f"studies/*/{TRIALS}")))
-    return [study for study in found if study]
+    """The studies of a store, ordered by name; unreadable ones are logged and left out."""
+    studies = []
+    for path in sorted(store.glob(f"studies/*/{TRIALS}")):
+        try:
+            studies.append(read_study(path))
+        except StoreError as error:
+            log.warning("left out: %s", error)
+    return [study for study in studies if study is not None]
 
 
 def read_study(path: Path) -> StudyRun | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -173,34 +172,41 @@ def _verdict(run: Run, claim: Claim, extractor: str, primary: bool) -> Verdict:
     results = tuple(_compare_rows(run, extractor, pair) for pair in claim.comparisons)
     outcome, reason = _combine(run, results)
     lacking = outcome == "inconclusive" and any(len(each.seeds) < ENOUGH_SEEDS for each in results)
-    remedy = _remedy(run) if lacking else None
+    remedy = _remedy(run) if lacking and _depends_on_seed(run, claim) else None
     calibrated = extractor in run.judges.calibrated
     return Verdict(claim, extractor, primary, outcome, reason, results, remedy, calibrated)
 
 
-def _values(frame: pd.DataFrame, point: Point, extractor: str) -> dict[int, float]:
-    found = select(frame, row=point.row, metric=point.metric, extractor=extractor, **point.coordinates)
-    return by_seed(found)
+def _lines(frame: pd.DataFrame, point: Point, extractor: str) -> pd.DataFrame:
+    return select(frame, row=point.row, metric=point.metric, extractor=extractor, **point.coordinates)
 
 
 def _compare_rows(run: Run, extractor: str, comparison: Comparison) -> ComparisonResult:
     points = (comparison.left, comparison.right)
+    sides = [_lines(run.frame, point, extractor) for point in points]
     try:
-        left, right = (_values(run.frame, point, extractor) for point in points)
+        left, right = map(by_seed, sides)
     except ValueError as error:
-        sides = " or ".join(dict.fromkeys(_side(run, point) for point in points))
-        reason = f"the coordinates of {sides} are ambiguous: {error}"
+        named = " or ".join(dict.fromkeys(_side(run, point) for point in points))
+        reason = f"the coordinates of {named} are ambiguous: {error}"
+        return replace(compare(comparison, {}, {}), outcome="inconclusive", reason=reason)
+    protocols = {protocol for side in sides for protocol in side["protocol"] if protocol}
+    if len(protocols) > 1:
+        reason = "not comparable: measured under different protocols or by different networks"
         return replace(compare(comparison, {}, {}), outcome="inconclusive", reason=reason)
     result = compare(comparison, left, right)
     rows = (comparison.left.row, comparison.right.row)
-    unfinished = ("waiting", "running")
-    waiting = {state.seed for state in run.rows if state.row in rows and state.status in unfinished}
+    states = [state for state in run.rows if state.row in rows]
+    waiting = {state.seed for state in states if state.status in ("waiting", "running")}
+    failed = {state.seed for state in states if state.status == "failed"} - left.keys() - right.keys()
     if waiting and result.difference:
         reason = f"{_seeds(waiting)} still to come; so far: {result.reason}"
     elif waiting:
         reason = "not measured yet"
     elif not result.seeds:
         reason = "no pair of values: " + _why_missing(run, rows)
+    elif failed:
+        return replace(result, reason=f"{result.reason} ({_seeds(failed)} failed, left out)")
     else:
         return result
     return replace(result, outcome="pending", reason=reason)
@@ -260,22 +266,21 @@ def _seeds(seeds: Iterable[int]) -> str:
     return f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
+def _depends_on_seed(run: Run, claim: Claim) -> bool:
+    """Whether a row of the claim is trained with the seed, unlike the teacher or released weights."""
+    rows = {point.row for pair in claim.comparisons for point in (pair.left, pair.right)}
+    stages = (stage for row in run.rows if row.row in rows for stage in row.training)
+    return any(stage.kind != "teacher" for stage in stages)
+
+
 def _remedy(run: Run) -> Remedy | None:
     """The same run with `ENOUGH_SEEDS` seeds; None if it has that many."""
     known = run.request.seeds
     missing = ENOUGH_SEEDS - len(known)
     if missing <= 0:
         return None
-    seeds = sorted([*known, *islice((seed for seed in count() if seed not in known), missing)])
-    words = shlex.split(run.request.command)
-    if "all" in words:
-        words[words.index("all")] = run.experiment.name
-    if "--seeds" in words:
-        place = words.index("--seeds")
-        del words[place : place + 2]
-    words = [word for word in words if not word.startswith("--seeds=")]
-    asked = str(len(seeds)) if seeds == list(range(len(seeds))) else ",".join(map(str, seeds))
-    return Remedy(ENOUGH_SEEDS, _seconds_of_seeds(run, missing), shlex.join([*words, "--seeds", asked]))
+    seeds = [*known, *islice((seed for seed in count() if seed not in known), missing)]
+    return Remedy(ENOUGH_SEEDS, _seconds_of_seeds(run, missing), run.request.command_for(seeds))
 
 
 def _seconds_of_seeds(run: Run, number: int) -> float | None:

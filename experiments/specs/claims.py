@@ -30,12 +30,6 @@ class Point(Config):
     coordinates: dict[str, Coordinate] = {}
     """Coordinates of the measurement by column; a metric that does not depend on `steps` applies to any."""
 
-    @property
-    def steps(self) -> int | None:
-        """Decoding steps, if the point names them."""
-        steps = self.coordinates.get("steps")
-        return steps if isinstance(steps, int) else None
-
 
 class Comparison(Config):
     """`left` is claimed to be smaller (`<`) or larger (`>`) than `right`."""

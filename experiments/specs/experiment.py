@@ -16,6 +16,12 @@ from sftok.config import Config, choices_hint
 
 Subject = Literal["tokenizer", "teacher", "pixels"]
 
+RESERVED = frozenset({"index", "evaluate"})
+"""Names of pages of other content."""
+
+RESERVED_ROWS = frozenset({"teacher", "real"})
+"""Names of the reference rows of every table."""
+
 
 class Release(Config):
     """Weights published by the authors of a row's system."""
@@ -169,6 +175,10 @@ class Experiment(Config):
     @model_validator(mode="after")
     def _names_agree(self) -> Self:
         names = [row.name for row in self.rows]
+        if self.name in RESERVED:
+            raise ValueError(f"{self.name}: this name is taken; rename the experiment")
+        if taken := sorted(RESERVED_ROWS & set(names)):
+            raise ValueError(f"{self.name}: a row cannot be named {taken[0]!r}, as a reference is")
         if duplicates := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"{self.name}: two rows are named {duplicates[0]!r}")
         measured = [row.name for row in self.trained_rows]

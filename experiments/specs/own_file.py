@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 
 from sftok.config import ConfigError
-from sftok.io.unfinished import write_text
+from sftok.io.unfinished import atomic
 
 
 def source_of(path: Path) -> dict[str, str]:
@@ -33,7 +34,8 @@ def keep_copy(source: Mapping[str, str], folder: Path) -> None:
     imported_from = Path(getattr(module, "__file__", None) or source["path"])
     copy = folder / source_copy(source)
     if not copy.exists():
-        write_text(copy, imported_from.read_text(encoding="utf-8"))
+        with atomic(copy) as temporary:
+            shutil.copyfile(imported_from, temporary)
 
 
 def import_file(path: Path) -> ModuleType:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sftok.io.unfinished import unfinished
+from sftok.io.unfinished import unfinished, write_text
 
 
 class StoreError(RuntimeError):
@@ -21,16 +21,7 @@ def write_json(path: Path, content: Mapping[str, Any], *, flush: bool = False) -
 
     With `flush`, the content is flushed to disk before the rename, so that a power cut leaves no empty file.
     """
-    temporary = unfinished(path)
-    try:
-        with temporary.open("w") as file:
-            file.write(json.dumps(content, indent=1, sort_keys=True))
-            if flush:
-                file.flush()
-                os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_text(path, json.dumps(content, indent=1, sort_keys=True), flush=flush)
 
 
 def write_first_json(path: Path, content: Mapping[str, Any]) -> None:

@@ -55,6 +55,8 @@ def write_record(
                     run += ["--profile", record.profile, "--overlay", str(folder / BEST), *options]
                     record = record.model_copy(update={"best_command": shlex.join(run)})
                     write_json(folder / BEST, record.overlay)
+                else:
+                    (folder / BEST).unlink(missing_ok=True)  # of an earlier version of the study
                 write_json(folder / TRIALS, record.model_dump(mode="json"))
                 return record
         time.sleep(POLL_SECONDS)

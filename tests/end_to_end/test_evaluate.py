@@ -255,6 +255,9 @@ def test_an_explanation_has_a_line_for_each_protocol(
         (["--tokenizer", "no_such_module"], "no_such_module: cannot be imported"),
         (["codec:jpeg", "--reference", "nowhere"], "nowhere: no such folder or file"),
         (["codec:jpeg", "--probe"], "--probe: codec:jpeg has no token embeddings"),
+        (["codec:jpeg", "--steps", "4"], "--steps is for tokenizers that decode in steps"),
+        (["codec:jpeg", "--quality", "50,50"], "qualities"),
+        (["codec:jpeg", "--seed", "1"], "--seed is for random:NAME"),
         (["--samples", "x", "--bootstrap", "3"], "--bootstrap is for reconstructions"),
     ],
 )

@@ -19,7 +19,8 @@ from experiments.records.estimates import estimate
 from experiments.records.frame import by_seed, select
 from experiments.records.verdicts import judge
 from reports.claims import Compared, compared, found, tally
-from reports.verdicts import FIELDS, verdict_csv, verdict_frame, verdict_json, verdict_markdown, verdict_text
+from reports.export import to_csv, to_json
+from reports.verdicts import FIELDS, verdict_frame, verdict_markdown, verdict_text
 
 if TYPE_CHECKING:
     from stored_runs import StoreMaker
@@ -116,19 +117,19 @@ def test_a_line_is_a_comparison_in_a_feature_space(maker: StoreMaker) -> None:
 
 def test_csv_gives_every_field_back(maker: StoreMaker) -> None:
     runs = [maker.run(), maker.run(seeds=(4,))]
-    read = list(csv.DictReader(io.StringIO(verdict_csv(runs))))
+    read = list(csv.DictReader(io.StringIO(to_csv(verdict_frame(runs)))))
     written = verdict_frame(runs)
     assert tuple(read[0]) == FIELDS
     assert [float(record["difference"]) for record in read] == list(written["difference"])
     assert [record["low"] for record in read[4:]] == [""] * 4
     assert [record["seeds"] for record in read] == ["0 1 2"] * 4 + ["4"] * 4
     assert {record["outcome"] for record in read[4:]} == {"inconclusive"}
-    assert verdict_csv([]) == ",".join(FIELDS) + "\n"
+    assert to_csv(verdict_frame([])) == ",".join(FIELDS) + "\n"
 
 
 def test_json_is_valid_and_complete(maker: StoreMaker) -> None:
     diverged = with_levels(maker, (0, 1, 2), r05=math.nan, r08=2.0, r10=1.0)
-    read = json.loads(verdict_json([diverged]), parse_constant=pytest.fail)
+    read = json.loads(to_json(verdict_frame([diverged])), parse_constant=pytest.fail)
     assert [record["difference"] is None for record in read] == [False, True, False, True]
     assert "not a finite number" in read[1]["reason"]
     assert read[0]["difference"] == -1.0

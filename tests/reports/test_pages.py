@@ -17,7 +17,7 @@ import pytest
 from experiments.paper.table4 import EXPERIMENT
 from experiments.records import Run
 from experiments.specs import Experiment
-from reports import build, figures
+from reports import build, figures, pages
 
 if TYPE_CHECKING:
     from stored_runs import StoreMaker
@@ -270,3 +270,20 @@ def test_a_rebuild_is_cheap(maker: StoreMaker) -> None:
     started = time.process_time()
     build(maker.store.root, [again])
     assert time.process_time() - started < 1.5
+
+
+def test_a_page_that_cannot_be_built_stops_no_other(maker: StoreMaker, monkeypatch) -> None:
+    good, bad = maker.run(), maker.run(EXPERIMENT.model_copy(update={"name": "table3"}))
+
+    def render(entry: Any, *more: Any) -> str:
+        if entry.name == "table3":
+            raise ZeroDivisionError("a section of one's own")
+        return "a page"
+
+    monkeypatch.setattr(pages, "render_page", render)
+    with pytest.raises(ZeroDivisionError) as raised:
+        build(maker.store.root, [bad, good])
+    assert raised.value.__notes__ == ["while building the page of table3"]
+    folder = maker.store.root / "report"
+    assert (folder / "table4.html").read_text() == "a page"
+    assert "table4" in (folder / "index.html").read_text()

@@ -11,7 +11,7 @@ from stored_runs import StoreMaker
 
 from experiments.__main__ import main
 from experiments.commands import execution
-from experiments.commands.execution import agreed, what_would_decide
+from experiments.commands.execution import agreed, what_it_replaces, what_would_decide
 
 
 @pytest.fixture
@@ -76,3 +76,17 @@ def test_a_single_seed_is_told_what_would_decide_the_claim(tmp_path: Path) -> No
     assert lines[2:] == ["  python -m experiments run table4 --seeds 3"]
     assert what_would_decide(maker.run(seeds=(0, 1, 2))) == ""
     assert what_would_decide(maker.run(seeds=(0,), meaningless=True)) == ""
+
+
+def test_a_run_says_which_results_its_page_no_longer_shows(tmp_path: Path) -> None:
+    maker = StoreMaker(tmp_path)
+    first = maker.request(seeds=(0,))
+    assert what_it_replaces(first, tmp_path) == ""
+    assert what_it_replaces(first.model_copy(update={"seeds": (0, 1)}), tmp_path) == ""
+    said = what_it_replaces(first.model_copy(update={"seeds": (2,)}), tmp_path).splitlines()
+    assert said[0].startswith("table4: this replaces the run with seed 0; ")
+    assert said[1] == "  python -m experiments run table4 --seeds 0,2"
+    quick = first.model_copy(update={"overrides": {"stage1.steps": 3}})
+    assert "the values of the profile" in what_it_replaces(quick, tmp_path)
+    quick.save(tmp_path)
+    assert "replaces the run with stage1.steps=3;" in what_it_replaces(first, tmp_path)

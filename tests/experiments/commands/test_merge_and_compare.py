@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from stored_runs import StoreMaker
 
 from experiments.__main__ import main
 from experiments.store import read_result
@@ -136,3 +137,27 @@ def test_neither_needs_what_made_the_numbers(stores: tuple[Path, Path]) -> None:
     ours, theirs = map(str, stores)
     assert_light(["compare", "measurement-aa", "measurement-bb", "--store", theirs])
     assert_light(["merge", theirs, "--store", ours], needed="matplotlib")  # it draws the page again
+
+
+def test_measured_times_are_no_conflict_but_other_weights_are(stores, tmp_path, capsys) -> None:
+    ours, _ = stores
+    for store, rate, weights in ((ours, 1.0, "a"), (tmp_path / "third", 2.0, "b")):
+        evaluated(store, "speed-aa", rate)
+        evaluated(store, "stage-aa", 1.0)
+        path = store / "artifacts" / "stage-aa" / "result.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {"weights": weights}))
+    assert main(["merge", str(tmp_path / "third"), "--store", str(ours)]) == 1
+    said = capsys.readouterr().err
+    assert "conflict: stage-aa: the weights differ" in said
+    assert "speed-aa" not in said
+
+
+def test_other_seeds_of_a_request_are_named_with_the_command_that_shows_all(tmp_path, capsys) -> None:
+    ours, theirs = StoreMaker(tmp_path / "ours"), StoreMaker(tmp_path / "theirs")
+    ours.request(seeds=(0,))
+    theirs.request(seeds=(1, 2))
+    assert main(["merge", str(tmp_path / "theirs"), "--store", str(tmp_path / "ours")]) == 0
+    captured = capsys.readouterr()
+    assert "0 requests copied" in captured.out
+    command = "python -m experiments run table4 --seeds 3"
+    assert captured.err == f"table4 was requested here with other seeds; to show all: {command}\n"

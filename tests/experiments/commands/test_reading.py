@@ -124,3 +124,14 @@ def test_a_store_that_holds_only_a_study_says_so(tmp_path: Path, capsys: pytest.
     assert main(["status", "--store", str(tmp_path)]) == 0
     line = "study sampling, profile smoke: 1 of 4 trials done, the best is trial 0\n"
     assert capsys.readouterr().out == line
+
+
+def test_a_damaged_study_hides_no_table(
+    store: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = store / "studies" / "sampling-smoke"
+    folder.mkdir(parents=True)
+    (folder / "trials.json").write_text("{")
+    assert main(["status", "--store", str(store)]) == 0
+    assert "table4" in capsys.readouterr().out
+    assert f"left out: {folder / 'trials.json'}: damaged" in caplog.text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -111,3 +112,11 @@ def test_a_damaged_calibration_is_none(maker: StoreMaker) -> None:
     run = judged(maker)
     maker.finish(run.request.calibration, spaces=[{"space": "x"}])
     assert not maker.load(run.request).judges.known
+
+
+def test_a_space_of_constant_features_is_no_judge() -> None:
+    nothing = Mean(mean=math.nan, low=math.nan, high=math.nan)
+    judges = choose([report("good"), report("collapsed", blur=nothing)])
+    assert judges.calibrated == ("good",)
+    assert judges.refused["collapsed"].startswith("FID does not follow blur")
+    assert "disagree" in why_not(report("fickle", seed_agreement=math.nan))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -343,3 +344,28 @@ def test_extractors_are_matched_by_name_at_any_resolution() -> None:
     assert is_extractor("classifier@28", "classifier")
     assert not is_extractor("inception-v3-compat@299", "inception-v3")
     assert not is_extractor("classifier2", "classifier")
+
+
+def test_rows_measured_under_different_protocols_are_not_compared(maker: StoreMaker) -> None:
+    run = run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0}, experiment=experiment("a@8 < b@8"))
+    run.frame.loc[run.frame["row"] == "b", "protocol"] = "another"
+    (verdict,) = judge(run)
+    assert verdict.outcome == "inconclusive"
+    assert verdict.reason.startswith("not comparable: measured under different protocols")
+
+
+def test_a_seed_that_failed_in_both_rows_is_named(maker: StoreMaker) -> None:
+    run = run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0}, experiment=experiment("a@8 < b@8"))
+    rows = [replace(state, status="failed") if state.seed == 2 else state for state in run.rows]
+    failed = replace(run, rows=tuple(rows))
+    failed.__dict__["frame"] = run.frame[run.frame["seed"] != 2]
+    (verdict,) = judge(failed)
+    assert verdict.reason.endswith("(seed 2 failed, left out)")
+    assert verdict.seeds == 2
+
+
+def test_more_seeds_are_no_remedy_for_rows_that_are_not_trained_with_one(maker: StoreMaker) -> None:
+    run = run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0}, seeds=(0,), experiment=experiment("a@8 < b@8"))
+    assert judge(run)[0].remedy is not None
+    released = replace(run, rows=tuple(replace(state, training=()) for state in run.rows))
+    assert judge(released)[0].remedy is None

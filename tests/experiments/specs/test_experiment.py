@@ -100,3 +100,16 @@ def test_every_spec_says_where_it_is_from_and_how_to_run_it(name: str) -> None:
 def test_a_spec_that_contradicts_itself_is_refused(change: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Experiment.build({**BASE, **change})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"name": "index"}, "this name is taken"),
+        ({"name": "evaluate"}, "this name is taken"),
+        ({"rows": ({"name": "teacher", "label": "mine"},)}, "a row cannot be named 'teacher'"),
+    ],
+)
+def test_names_of_other_pages_and_of_references_are_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        Experiment.build(BASE | changes)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from experiments.specs.own_file import import_source, source_copy, source_of
+from experiments.specs.own_file import import_source, keep_copy, source_copy, source_of
 from experiments.specs.registry import Registry
 from sftok.config import ConfigError
 
@@ -144,3 +144,19 @@ def test_a_file_that_cannot_be_used_is_one_line(
     assert "\n" not in str(caught.value)
     if path.stem != "json":
         sys.modules.pop(path.stem, None)
+
+
+def test_the_copy_of_a_file_with_other_line_endings_is_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "windows_spec.py"
+    path.write_bytes(SPEC.format(name="windows").replace("\n", "\r\n").encode())
+    registry = Registry(())
+    registry.experiment(str(path))
+    try:
+        keep_copy(registry.source, tmp_path)
+        copy = tmp_path / source_copy(registry.source)
+        assert copy.read_bytes() == path.read_bytes()
+        del sys.modules["windows_spec"]
+        import_source(registry.source, tmp_path)
+        assert import_source(registry.source, tmp_path) is sys.modules["windows_spec"]
+    finally:
+        sys.modules.pop("windows_spec", None)
