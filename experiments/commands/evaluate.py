@@ -100,7 +100,10 @@ class MeasureOptions:
     ] = None
     explain: Annotated[
         bool,
-        Parameter(help="instead, print rFID under other common protocols, to explain why numbers differ"),
+        Parameter(
+            show_default=False,
+            help="instead, print rFID under other common protocols, to explain why numbers differ",
+        ),
     ] = False
     bootstrap: Annotated[
         int,
@@ -112,9 +115,14 @@ class MeasureOptions:
         ),
     ] = 0
     probe: Annotated[
-        bool, Parameter(help="also predict the class from the token embeddings: linear probe and kNN")
+        bool,
+        Parameter(
+            show_default=False, help="also predict the class from the token embeddings: linear probe and kNN"
+        ),
     ] = False
-    per_class: Annotated[bool, Parameter(help="also print the numbers of each class")] = False
+    per_class: Annotated[bool, Parameter(show_default=False, help="also print the numbers of each class")] = (
+        False
+    )
     steps: Annotated[
         tuple[int, ...] | None,
         text_of(read_steps, metavar="A-B|A,B,...", help="numbers of decoding steps (default: 1,2,4,8,16)"),

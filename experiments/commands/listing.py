@@ -22,6 +22,8 @@ def list_specs(*, format: Literal["text", "json"] = "text", wiring: Wired) -> No
         return
     width = max(len(name) for name in (*experiments, *studies))
     for name, spec in experiments.items():
-        print(f"{name:<{width}}  {spec.title} ({spec.source}; {len(spec.rows)} rows)")
+        print(
+            f"{name:<{width}}  {spec.title} ({spec.source}; {len(spec.rows)} row{'s' * (len(spec.rows) > 1)})"
+        )
     for name, study in studies.items():
         print(f"{name:<{width}}  {study.title} (study of {study.experiment}; {study.trials} trials)")

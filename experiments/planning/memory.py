@@ -8,7 +8,7 @@ GPU libraries take up to a gigabyte more.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import weakref
 from collections.abc import Callable, Iterator
 from operator import methodcaller
@@ -163,7 +163,11 @@ class _Counter(TorchDispatchMode):
 
 
 if __name__ == "__main__":
-    chosen = PROFILES[sys.argv[1]]
+    parser = argparse.ArgumentParser(
+        prog="python -m experiments.planning.memory", description="Count the memory of a step of every stage."
+    )
+    parser.add_argument("profile", choices=PROFILES)
+    chosen = PROFILES[parser.parse_args().profile]
     for name, size in training_memory(resolve(chosen.overlay)).items():
         print(f"{name:18} {size / 2**30:.1f} GiB", flush=True)
     for name in pixel_variants(chosen):

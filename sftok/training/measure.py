@@ -160,15 +160,19 @@ def _peak(device: torch.device) -> int:
 def main(arguments: list[str] | None = None) -> None:
     """Measure the size given on the command line."""
     parser = argparse.ArgumentParser(
-        prog="python -m sftok.training.measure", description="Time a training step."
+        prog="python -m sftok.training.measure",
+        description="Time a training step.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("size", choices=SIZES)
-    parser.add_argument("--stage", type=int, choices=(2, 3), default=2)
-    parser.add_argument("--batch-size", type=int, default=2)
-    parser.add_argument("--steps", type=int, default=3)
-    parser.add_argument("--device", choices=get_args(DeviceName), default="cpu")
-    parser.add_argument("--precision", choices=get_args(Precision), default="fp32")
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("size", choices=SIZES, help="size of the tokenizer")
+    parser.add_argument("--stage", type=int, choices=(2, 3), default=2, help="stage of the training")
+    parser.add_argument("--batch-size", type=int, default=2, help="images per step")
+    parser.add_argument(
+        "--steps", type=int, default=3, help="number of steps; the first is not timed, if there are more"
+    )
+    parser.add_argument("--device", choices=get_args(DeviceName), default="cpu", help="where it runs")
+    parser.add_argument("--precision", choices=get_args(Precision), default="fp32", help="of the networks")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="CPU threads")
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
     device = open_device(options.device)
