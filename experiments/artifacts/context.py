@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
-from experiments.store import PARTS, TOKENS, Store
+from experiments.store import Store, saved_files
 from experiments.store.store import Named
 from sftok.distributed import SINGLE, World
 from sftok.training.interruption import TrainingInterrupted
@@ -71,10 +71,9 @@ class Context:
             TrainingInterrupted: the runner was asked to stop; work not yet saved starts over next time.
         """
         if self.monitor.should_stop():
-            kept = any(path for name in (TOKENS, PARTS) for path in self.folder.glob(f"{name}*"))
             raise TrainingInterrupted(
                 "stopped; it resumes from the files that are complete"
-                if kept
+                if saved_files(self.folder)
                 else "stopped; it starts again next time"
             )
         self.monitor.progress(round(fraction * PROGRESS_UNITS), PROGRESS_UNITS)

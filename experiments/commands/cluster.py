@@ -27,7 +27,8 @@ def submit_all(
     """
     from experiments.executors import slurm
 
-    slurm.check(artifacts, cluster, store.root / "submissions")
+    missing = [artifact for artifact in artifacts if not store.is_done(artifact)]
+    slurm.check(missing, cluster, store.root / "submissions")
     # In order, because later requests depend on jobs that earlier ones have queued.
     for request in requests:
         request.save(store.root)

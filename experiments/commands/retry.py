@@ -33,9 +33,10 @@ def retry(
     from experiments.specs.own_file import import_source
 
     opened = Store(store)
-    request = chosen_requests(opened, wiring.registry, experiment)[0]
+    requests = chosen_requests(opened, wiring.registry, experiment)
+    submitted_before = ((each, last_submission(opened, each.name, each.profile)) for each in requests)
+    request, submission = next((pair for pair in submitted_before if pair[1]), (requests[0], None))
     what = f"{request.name} at profile {request.profile}"
-    submission = last_submission(opened, request.name, request.profile)
     if submission is None:
         raise StoreError(
             f"{what} was never submitted to a cluster from here; run it again with: {request.command}"
@@ -49,7 +50,8 @@ def retry(
     if cluster is not None:
         resources = load_cluster(cluster, request.profile)
     opened.prepare()
-    slurm.check(artifacts.values(), resources, opened.root / "submissions")
+    missing = [each for each in artifacts.values() if not opened.is_done(each)]
+    slurm.check(missing, resources, opened.root / "submissions")
     submitted = slurm.submit(request, opened, resources)
     if not submitted.jobs:
         print(f"{request.name} has no failed jobs")

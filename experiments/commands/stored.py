@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import glob
 import shlex
 import sys
@@ -15,7 +14,7 @@ from cyclopts import Parameter
 from experiments.commands.options import DEFAULT_STORE
 from experiments.requests import StoredRequest, stored_requests
 from experiments.specs.registry import Registry, pick
-from experiments.store import CANNOT_WRITE, Store, StoredArtifact, StoreError
+from experiments.store import CANNOT_WRITE, DENIED, Store, StoredArtifact, StoreError
 
 if TYPE_CHECKING:
     from experiments.records import Run
@@ -98,6 +97,6 @@ def refresh_all(store: Store, artifacts: Iterable[StoredArtifact]) -> None:
         print(f"Slurm does not answer ({error}); showing what the store knows", file=sys.stderr)
     except OSError as error:
         # The store may belong to another user.
-        if error.errno not in (*CANNOT_WRITE, errno.EPERM):
+        if error.errno not in (*CANNOT_WRITE, *DENIED):
             raise
         print(f"cannot write to {store.root} ({error.strerror}); showing what it knows", file=sys.stderr)

@@ -36,7 +36,7 @@ from experiments.executors.events import (
 )
 from experiments.executors.memory import out_of_memory
 from experiments.executors.monitor import FileMonitor, SilentMonitor
-from experiments.executors.process import peak_memory_bytes, provenance
+from experiments.executors.process import peak_memory_bytes, provenance, running_commit
 from experiments.executors.stop import Interrupted, Stop
 from experiments.executors.work import blocked_by
 from experiments.store import CANNOT_WRITE, LOST_OTHERS, Result, Store, StoreError, locks
@@ -87,6 +87,7 @@ class Runner:
         """
         self.store, self.world, self.stop = store, world, stop or Stop()
         self._load_data, self._listeners, self._prepare = load_data, list(listeners), prepare
+        running_commit()
         self._waited_for: set[Artifact] = set()
         """Artifacts made by another process, for which `Waiting` has been reported."""
 

@@ -29,14 +29,17 @@ from experiments.executors.resources import Resources
 from experiments.executors.stop import JOB_SIGNALS, Interrupted, Stop
 from experiments.executors.work import Work
 from experiments.executors.worker import STOPPED
-from experiments.store import CHECKPOINT, TOKENS, Store
+from experiments.store import Store, saved_files
 from sftok.distributed import World, joined
 
 SLACK_SECONDS = 90
 """Tolerance for Slurm's notice, which may come a minute early, and for the start of the process."""
 
-FIRST_PORT, PORTS = 20_000, 20_000
-"""The master's port is `FIRST_PORT` plus the job's id modulo `PORTS`, which differs for jobs on one node."""
+FIRST_PORT, PORTS = 20_000, 12_000
+"""The master's port is `FIRST_PORT` plus the job's id modulo `PORTS`, which differs for jobs on one node.
+
+Linux gives ports from 32,768 to anyone who asks for any.
+"""
 
 LINE_EVERY_SECONDS = 60.0
 
@@ -164,9 +167,8 @@ class ArtifactJob(Job):
 
 
 def _has_saved_since(started: float, folder: Path) -> bool:
-    """Whether this attempt saved something to resume from: a checkpoint, or files of ids."""
-    saved = [folder / CHECKPOINT, *folder.glob(f"{TOKENS}*")]
-    return any(path.exists() and path.stat().st_mtime >= started for path in saved)
+    """Whether this attempt saved something to resume from."""
+    return any(path.stat().st_mtime >= started for path in saved_files(folder))
 
 
 def print_event() -> Callable[[Event], None]:

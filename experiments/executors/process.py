@@ -50,13 +50,17 @@ def prepare_torch(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+running_commit = functools.cache(checkout_commit)
+"""The commit of the code in this process, as of the first call; the checkout may change during a run."""
+
+
 @functools.cache
 def provenance() -> dict[str, Any]:
     """Commit, package versions, CPU, threads and host of this process."""
     # An artifact made without torch should not wait for its import.
     torch = sys.modules.get("torch")
     return {
-        "commit": checkout_commit(),
+        "commit": running_commit(),
         "versions": {"python": platform.python_version()}
         | {name: importlib.metadata.version(name) for name in PACKAGES},
         "cpu": _cpu(),

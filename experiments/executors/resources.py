@@ -62,8 +62,8 @@ class Resources(Config):
     """GPUs per node."""
     cpus: int = Field(default=1, ge=1)
     """Cores per process, which also sets its number of threads."""
-    memory: str | None = Field(default=None, pattern=r"^[1-9]\d*[KMGT]$")
-    """Memory per node, e.g. `64G`."""
+    memory: str | None = Field(default=None, pattern=r"^([1-9]\d*[KMGT])?$")
+    """Memory per node, e.g. `64G`; empty for clusters where jobs must not ask for it."""
     time: Annotated[int | str, AfterValidator(minutes)] = 60
     """Time limit in minutes, or `days-hours:minutes:seconds`; training then resumes in a requeued job."""
     extra: dict[str, str | int | bool] = Field(default={})
@@ -80,7 +80,7 @@ class Resources(Config):
     def of_one_process(self) -> Resources:
         """The resources of a single process: at most one GPU, and its share of the memory."""
         share: dict[str, Any] = {"nodes": 1, "tasks": 1, "gpus": min(self.gpus, 1)}
-        if self.memory is not None:
+        if self.memory:
             megabytes = int(self.memory[:-1]) * 1024.0 ** ("KMGT".index(self.memory[-1]) - 1)
             share["memory"] = f"{max(1, int(megabytes / self.tasks))}M"
         return self.model_copy(update=share)

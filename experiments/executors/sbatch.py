@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import submitit
+from submitit.helpers import clean_env
 
 from experiments.artifacts import Artifact
 from experiments.executors.process import threads_of
@@ -59,7 +62,8 @@ def check_kind(kind: str, resources: Resources, folder: Path) -> None:
         script = Path(place) / "check.sh"
         script.write_text(executor._make_submission_file_text("true", ""))
         try:
-            slurm("sbatch", "--test-only", str(script))
+            with outside_of_jobs():
+                slurm("sbatch", "--test-only", str(script))
         except SlurmError as error:
             raise SlurmError(
                 f"kind {kind}: Slurm would refuse the job: {_NOISE.sub('', str(error))}"
@@ -125,7 +129,10 @@ def job_executor(
 ) -> submitit.SlurmExecutor:
     """An executor that queues jobs with `resources`; their files and logs go to `folder`."""
     executor = submitit.SlurmExecutor(folder, python=PYTHON)
-    extra: dict[str, Any] = {"kill-on-invalid-dep": "yes", "requeue": True} | dict(resources.extra)
+    extra: dict[str, Any] = {"kill_on_invalid_dep": "yes", "requeue": True}
+    extra |= {key.replace("-", "_"): value for key, value in resources.extra.items()}
+    if extra.get("no_requeue"):
+        del extra["requeue"]
     parameters = {
         "job_name": name,
         "partition": resources.partition,
@@ -136,7 +143,7 @@ def job_executor(
         "ntasks_per_node": resources.tasks,
         "cpus_per_task": resources.cpus,
         "gpus_per_node": resources.gpus or None,
-        "mem": resources.memory,
+        "mem": resources.memory or None,
         "time": resources.time,
         "signal_delay_s": resources.notice_seconds,
         "dependency": f"afterok:{':'.join(dependencies)}" if dependencies else None,
@@ -146,10 +153,22 @@ def job_executor(
         # Since 22.05 srun no longer inherits the cores from sbatch and would pin each process to one. Also,
         # the failure of one process must not leave the others waiting.
         "srun_args": [f"--cpus-per-task={resources.cpus}", "--kill-on-bad-exit=1"],
-        "additional_parameters": extra,
+        "additional_parameters": {key: value for key, value in extra.items() if value is not False},
     }
-    executor.update_parameters(**{key: value for key, value in parameters.items() if value is not None})
+    # What the cluster file says by an option's name replaces what it says otherwise.
+    given = {key: value for key, value in parameters.items() if value is not None and key not in extra}
+    executor.update_parameters(**given)
     return executor
+
+
+@contextlib.contextmanager
+def outside_of_jobs() -> Iterator[None]:
+    """The block in which variables of a surrounding job are hidden, as jobs would inherit them."""
+    configuration = os.environ.get("SLURM_CONF")
+    with clean_env():
+        if configuration is not None:
+            os.environ["SLURM_CONF"] = configuration
+        yield
 
 
 def queue_jobs(
@@ -161,9 +180,10 @@ def queue_jobs(
         SlurmError: Slurm refuses `what`; the message has Slurm's reason.
     """
     try:
-        if len(calls) == 1:
-            return [executor.submit(calls[0])]
-        return list(executor.submit_array(list(calls)))
+        with outside_of_jobs():
+            if len(calls) == 1:
+                return [executor.submit(calls[0])]
+            return list(executor.submit_array(list(calls)))
     except submitit.core.utils.FailedJobError as error:
         lines = [line.strip() for line in str(error).splitlines() if line.strip()]
         complaints = [line for line in lines if "error:" in line] or lines or [type(error).__name__]

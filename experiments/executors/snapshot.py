@@ -1,7 +1,7 @@
 """The running commit, and snapshots of the code for cluster jobs, which later edits do not affect.
 
 A snapshot holds the packages of the checkout, including changes and new files but not ignored files. It is
-named by a hash of its content, so submissions of the same code share one.
+named by a hash of its content and commit, so submissions of the same code share one.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ COMMIT_FILE = ".commit"
 
 
 def checkout_commit() -> str:
-    """The checkout's commit, with `+changes` if tracked files differ; `unknown` outside a checkout."""
+    """The checkout's commit, with `+changes` if its packages differ; `unknown` outside a checkout."""
     noted = ROOT / COMMIT_FILE
     if noted.is_file():
         return noted.read_text()
     try:
+        if Path(_git("rev-parse", "--show-toplevel").strip()).resolve() != ROOT:
+            return "unknown"  # installed within another repository
         commit = _git("rev-parse", "HEAD").strip()
-        return f"{commit}+changes" if _git("status", "--porcelain", "--untracked-files=no") else commit
+        return f"{commit}+changes" if _git("status", "--porcelain", "--", *PACKAGES) else commit
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 
@@ -35,7 +37,7 @@ def checkout_commit() -> str:
 def take_snapshot(folder: Path) -> Path:
     """Copy the running code to `folder/<hash>` unless it exists; returns that path, for `PYTHONPATH`."""
     files = list(_files())
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(checkout_commit().encode())
     for relative in files:
         digest.update(f"{relative}\n".encode() + hashlib.sha256((ROOT / relative).read_bytes()).digest())
     target = folder / digest.hexdigest()[:16]

@@ -23,16 +23,20 @@ class Interrupted(RuntimeError):
 class Stop:
     """A request to stop, made by a signal and answered at the next checkpoint."""
 
+    second_kills = True
+    """Whether repeating a signal kills: a user who presses Ctrl-C twice means it."""
+
     def __init__(self) -> None:
-        self._event = threading.Event()
+        # Not a `threading.Event`: its lock could be held by the code that a second signal interrupts.
+        self._requested = False
 
     def requested(self) -> bool:
         """Whether a stop was requested."""
-        return self._event.is_set()
+        return self._requested
 
     def request(self) -> None:
         """Ask to stop."""
-        self._event.set()
+        self._requested = True
 
     @contextlib.contextmanager
     def on_signals(
@@ -40,8 +44,8 @@ class Stop:
     ) -> Iterator[None]:
         """Within the block the first signal requests a stop; with `second_kills`, repeating it kills.
 
-        A user who presses Ctrl-C twice means it, but a scheduler repeats its signal while a checkpoint is
-        written. Each signal counts separately: a launcher's SIGTERM after Ctrl-C must not kill.
+        A scheduler repeats its signal while a checkpoint is written, so in jobs that must not kill. Each
+        signal counts separately: a launcher's SIGTERM after Ctrl-C must not kill.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -50,7 +54,7 @@ class Stop:
 
         def ask(number: int, frame: FrameType | None) -> None:
             self.request()
-            if second_kills:
+            if second_kills and self.second_kills:
                 signal.signal(number, signal.SIG_DFL)
 
         for number in before:
@@ -63,7 +67,9 @@ class Stop:
 
 
 class StopWithParent(Stop):
-    """A request to stop, made by a signal or by the end of the parent process."""
+    """A request to stop, made by a signal, which the parent may repeat, or by the end of the parent."""
+
+    second_kills = False
 
     def __init__(self, parent: int):
         """`parent` is the parent's pid; the parent passes it, because it may already be gone."""

@@ -21,6 +21,7 @@ from experiments.executors.snapshot import take_snapshot
 from experiments.executors.stop import INTERRUPTED
 from experiments.executors.worker import STOPPED
 from experiments.store import Store
+from experiments.studies.workers import PARENT
 
 KIND = "stage"
 """A worker gets the resources of one process of this kind, because a trial trains and evaluates."""
@@ -49,6 +50,7 @@ class StudyJob(Job):
 
         for notice in (signal.SIGUSR1, signal.SIGUSR2):
             signal.signal(notice, tell_to_stop)
+        os.environ[PARENT] = str(os.getppid())
         with self.clock(tell_to_stop):
             code = _run_command(self.arguments)
         if code == INTERRUPTED:

@@ -55,7 +55,8 @@ def _explain(store: Store, artifact: StoredArtifact, job: JobRecord, state: JobS
         return False
     if job.explained or (failure is not None and not lost) or store.is_done(artifact):
         return True
-    if state.state == "CANCELLED" and not all(map(store.is_done, map(_Input, artifact.inputs.values()))):
+    canceled = state.state in ("CANCELLED", "UNKNOWN", "MISSING")  # or forgotten since
+    if canceled and not all(map(store.is_done, map(_Input, artifact.inputs.values()))):
         # Slurm cancels jobs that depend on a failed one; those did not fail themselves.
         return False
     content = {

@@ -19,6 +19,7 @@ from experiments.store.store import (
     PROGRESS,
     TOKENS,
     Store,
+    saved_files,
 )
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "read_json",
     "read_result",
     "readable_json",
+    "saved_files",
     "write_first_json",
     "write_json",
 ]

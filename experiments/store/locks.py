@@ -21,6 +21,9 @@ from typing import Any
 HEARTBEAT_SECONDS = 5.0
 STALE_SECONDS = 60.0
 
+BOOT = Path("/proc/sys/kernel/random/boot_id")
+"""Linux's identity of a running machine."""
+
 
 @contextlib.contextmanager
 def lock(path: Path) -> Iterator[bool]:
@@ -103,9 +106,9 @@ def _is_dead(path: Path, content: dict[str, Any]) -> bool:
 
 
 def _pid_namespace() -> str:
-    """The namespace in which process ids are valid; containers with the same host name may differ in it."""
+    """The namespace in which process ids are valid; containers and machines may share a host name."""
     try:
-        return str(Path("/proc/self/ns/pid").readlink())
+        return f"{Path('/proc/self/ns/pid').readlink()} {BOOT.read_text().strip()}"
     except OSError:
         return ""
 

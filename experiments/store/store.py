@@ -47,6 +47,9 @@ TOKENS = "tokens-"
 PARTS = "part-"
 """Prefix of the partial files of an unfinished evaluation."""
 
+RESUMED_FROM = (CHECKPOINT, f"{TOKENS}*", f"{PARTS}*")
+"""Patterns of files from which unfinished work resumes."""
+
 SCRATCH = (PROGRESS, CHECKPOINT)
 """Files of a work folder that a finished artifact does not need."""
 
@@ -65,6 +68,11 @@ PROBE_BYTES = 1 << 20
 
 A_DAY = 24 * 3600.0
 """In seconds; older unfinished files were left by a killed process."""
+
+
+def saved_files(work: Path) -> list[Path]:
+    """The files in a work folder from which unfinished work resumes."""
+    return [path for pattern in RESUMED_FROM for path in work.glob(pattern)]
 
 
 class Named(Protocol):

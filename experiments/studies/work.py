@@ -15,7 +15,7 @@ from experiments.executors.events import Listener
 from experiments.executors.inline import Runner
 from experiments.executors.stop import Interrupted, Stop
 from experiments.planning.plan import Plan
-from experiments.store import CHECKPOINT, Store
+from experiments.store import Store, saved_files
 from experiments.studies.journal import KILLED, Journal
 from experiments.studies.rungs import Rungs, TrialStop
 from experiments.studies.search import Search, TrialFailed
@@ -92,12 +92,12 @@ class Worker:
             raise TrialFailed(f"{ATTEMPTS} attempts were killed (by hand, or out of memory) with no progress")
 
     def _reached(self, planned: Plan) -> list[int]:
-        """Progress that survives a kill: the number of finished artifacts and the time of the checkpoint."""
+        """Progress that survives a kill: the number of finished artifacts, and when a file was last saved."""
         left = [artifact for artifact in planned.artifacts if not self.store.is_done(artifact)]
         written = [0]
         for artifact in left:
             with contextlib.suppress(FileNotFoundError):
-                written.append((self.store.work_folder(artifact) / CHECKPOINT).stat().st_mtime_ns)
+                written += [path.stat().st_mtime_ns for path in saved_files(self.store.work_folder(artifact))]
         return [len(planned.artifacts) - len(left), max(written)]
 
     def _make(self, planned: Plan, trial: Trial, stop: TrialStop) -> None:

@@ -53,20 +53,20 @@ def further_workers(number: int, arguments: Sequence[str], folder: Path) -> Iter
     """
     workers: list[FurtherWorker] = []
     gpus = visible_gpus()
-    for place in range(1, number + 1):
-        log = folder / f"worker-{place}.log"
-        # Each worker uses its first visible GPU; this process uses the first of all.
-        own = {VISIBLE_GPUS: gpus[place % len(gpus)]} if gpus else {}
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, *arguments],
-                stdout=output,
-                stderr=output,
-                stdin=subprocess.DEVNULL,
-                env=os.environ | own | {PARENT: str(os.getpid())},
-            )
-        workers.append(FurtherWorker(process, log))
     try:
+        for place in range(1, number + 1):
+            log = folder / f"worker-{place}.log"
+            # Each worker uses its first visible GPU; this process uses the first of all.
+            own = {VISIBLE_GPUS: gpus[place % len(gpus)]} if gpus else {}
+            with log.open("ab") as output:
+                process = subprocess.Popen(
+                    [sys.executable, *arguments],
+                    stdout=output,
+                    stderr=output,
+                    stdin=subprocess.DEVNULL,
+                    env=os.environ | own | {PARENT: str(os.getpid())},
+                )
+            workers.append(FurtherWorker(process, log))
         yield workers
     except BaseException:
         for worker in workers:

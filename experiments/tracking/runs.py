@@ -87,6 +87,8 @@ class Tracker:
             name = f"{EXPERIMENT} ({store.root})"
             found = self._client.get_experiment_by_name(name)
         if found is not None:
+            if found.lifecycle_stage == "deleted":
+                self._client.restore_experiment(found.experiment_id)
             return str(found.experiment_id)
         location = None if place is None else place.as_uri()
         return str(self._client.create_experiment(name, artifact_location=location))

@@ -78,8 +78,9 @@ def test_jobs_of_a_replaced_request_are_shown_and_canceled(
     assert f"{early.name}  stage 1 job 11: pending (Priority)" in shown
     assert run("cancel", "table4", "--store", str(store.root)) == 0
     assert sorted(ended) == ["11", "20", "21"]
-    Path("log").touch()
-    assert run("logs", early.name, "--store", str(store.root)) == 0, "its log is found, too"
+    (store.root / "log").write_text("a line\n")
+    assert run("logs", early.name, "--store", str(store.root)) == 0
+    assert capsys.readouterr().out.endswith("a line\n"), "its log is found, too"
 
 
 def test_a_job_that_another_experiment_waits_for_is_kept_until_that_is_canceled_too(

@@ -49,7 +49,12 @@ def test_a_job_makes_its_artifact_and_a_second_one_finds_it_done(store: Store, t
 
 @pytest.mark.parametrize(
     ("name", "kept"),
-    [("checkpoint.safetensors", True), ("tokens-000-00001.safetensors", True), ("metrics.jsonl", False)],
+    [
+        ("checkpoint.safetensors", True),
+        ("tokens-000-00001.safetensors", True),
+        ("part-T8-0.safetensors", True),
+        ("metrics.jsonl", False),
+    ],
 )
 def test_what_an_attempt_saved_counts_if_it_is_its_own(tmp_path: Path, name: str, kept: bool) -> None:
     (tmp_path / name).touch()

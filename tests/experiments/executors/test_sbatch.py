@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -57,3 +58,39 @@ def test_the_failure_of_one_process_ends_the_job(tmp_path: Path) -> None:
         if line.startswith("srun")
     )
     assert "--kill-on-bad-exit=1" in command
+
+
+def options_of(tmp_path: Path, text: str) -> list[str]:
+    path = tmp_path / "cluster.toml"
+    path.write_text(f"[default]\n{text}")
+    resources = load_cluster(path, "paper").kinds["evaluation"]
+    executor = sbatch.job_executor(tmp_path, resources, setup=[], dependencies=[], name="evaluation")
+    script = executor._make_submission_file_text("true", "")
+    return [line.removeprefix("#SBATCH ") for line in script.splitlines() if line.startswith("#SBATCH")]
+
+
+def test_other_options_of_the_cluster_file_replace_its_own(tmp_path: Path) -> None:
+    assert "--gpus-per-node=1" in options_of(tmp_path, "gpus = 1")
+    options = options_of(
+        tmp_path, 'extra = { gpus-per-node = "a100:4", no-requeue = true, exclusive = false }'
+    )
+    assert [each for each in options if "gpus-per-node" in each] == ["--gpus-per-node=a100:4"]
+    assert "--no-requeue" in options
+    assert "--requeue" not in options
+    assert not any("exclusive" in each for each in options)
+
+
+def test_memory_can_be_left_to_the_cluster(tmp_path: Path) -> None:
+    assert any(each.startswith("--mem=") for each in options_of(tmp_path, ""))
+    assert not any(each.startswith("--mem") for each in options_of(tmp_path, 'memory = ""'))
+
+
+def test_jobs_do_not_inherit_what_describes_the_job_that_submits_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SLURM_MEM_PER_CPU", "4096")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
+    with sbatch.outside_of_jobs():
+        assert "SLURM_MEM_PER_CPU" not in os.environ
+        assert os.environ["SLURM_CONF"] == "/etc/slurm.conf"
+    assert os.environ["SLURM_MEM_PER_CPU"] == "4096"

@@ -192,3 +192,12 @@ def test_the_slower_contender_for_a_stale_lock_leaves_the_new_owners(
         assert not ours
     assert path.read_text() == theirs[0]
     assert files(path) == ["a.json"]
+
+
+def test_a_process_of_a_machine_with_the_same_name_is_not_taken_for_dead(path: Path, monkeypatch) -> None:
+    leave(path, socket.gethostname(), 2**22 + 1, age=1)
+    assert locks.owner(path) is None
+    other = path.with_name("boot_id")
+    other.write_text("another machine")
+    monkeypatch.setattr(locks, "BOOT", other)
+    assert locks.owner(path) is not None
