@@ -60,7 +60,6 @@ def test_every_profile_has_defaults_with_the_threads_that_it_fixes(profile: str)
         ("[kind.stage]\ngpu = 1", r"\[kind.stage\]: unknown key 'gpu': did you mean 'gpus'"),
         ("[kind.stages]\ngpus = 1", r"unknown kind 'stages': did you mean 'stage'"),
         ("[[kind]]\ngpus = 1", r"write \[kind.stage\], not \[\{'gpus': 1\}\] under kind"),
-        ("kind = 3", r"write \[kind.stage\], not 3 under kind"),
         ("[defaults]\ngpus = 1", r"unknown key 'defaults': did you mean 'default'"),
         ("[default]\ngpus = -1", r"gpus = -1"),
         ('[default]\nmemory = "a lot"', r"memory = 'a lot'"),
