@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -256,11 +254,6 @@ def test_a_failed_write_leaves_the_old_page_and_no_draft(
     with pytest.raises(type(failure)):
         build(maker.store.root, [])
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
-
-
-def test_reports_need_no_torch() -> None:
-    check = "import sys, reports.pages, reports.export; sys.exit('torch' in sys.modules)"
-    subprocess.run([sys.executable, "-c", check], check=True, timeout=60)
 
 
 def test_a_rebuild_is_cheap(maker: StoreMaker) -> None:
