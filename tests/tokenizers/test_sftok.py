@@ -11,7 +11,7 @@ from sftok.decoding.schedule import DecodingConfig, sample_mask
 from sftok.losses.masked_cross_entropy import masked_cross_entropy
 from sftok.quantizers.tail_drop import FirstTokens
 from sftok.quantizers.vq import VQ, VQConfig
-from sftok.tokenizers.sftok import SIZES, SFTok, SFTokConfig
+from sftok.tokenizers.sftok import SFTok, SFTokConfig
 
 GREEDY = DecodingConfig(steps=4, temperature=0)
 
@@ -129,11 +129,3 @@ def test_every_part_is_chosen_by_its_configuration(config, images):
     assert isinstance(chosen.quantizer, VQ)
     assert chosen.encode(images).max() < 12
     assert SFTok.from_record(chosen.record).record == chosen.record
-
-
-def test_the_papers_sizes():
-    base, large = SIZES["sftok-b"], SIZES["sftok-l"]
-    assert base.encoder == large.encoder
-    assert base.model_copy(update={"decoder": large.decoder}) == large
-    assert (base.num_latent_tokens, base.token_dim, base.quantizer.codebook_size) == (64, 32, 8192)
-    assert (large.decoder.width, large.decoder.depth, large.decoder.heads) == (1024, 24, 16)
