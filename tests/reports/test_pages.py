@@ -130,9 +130,7 @@ def test_smoke_numbers_are_marked_wherever_they_show(maker: StoreMaker, report: 
     assert "meaningless" in report(run, name="table4.tex")
 
 
-def test_nothing_from_data_becomes_markup(
-    maker: StoreMaker, report: Page, hostile: Callable[[str], Run]
-) -> None:
+def test_nothing_from_data_becomes_markup(report: Page, hostile: Callable[[str], Run]) -> None:
     run = hostile(HOSTILE)
     for name in ("table4.html", "index.html"):
         page = report(run, name=name)
@@ -216,7 +214,7 @@ def test_the_overview_lists_tables_before_figures_and_every_claim(maker: StoreMa
     assert "PSNR (dB) ↑ about PSNR" in words
 
 
-def test_an_empty_store_has_an_overview(maker: StoreMaker, report: Page) -> None:
+def test_an_empty_store_has_an_overview(report: Page) -> None:
     assert "Nothing has been run yet" in report(name="index.html")
 
 

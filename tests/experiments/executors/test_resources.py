@@ -39,11 +39,6 @@ def test_the_file_overrides_the_profile_and_a_kind_overrides_the_default(tmp_pat
     assert kinds["evaluation"].time == 60
 
 
-def test_the_paper_profile_asks_for_eight_gpus_where_it_trains() -> None:
-    kinds = load_cluster(None, "paper").kinds
-    assert (kinds["stage"].gpus, kinds["teacher"].gpus, kinds["evaluation"].gpus) == (8, 8, 1)
-
-
 @pytest.mark.parametrize("profile", PROFILES)
 def test_every_profile_has_defaults_with_the_threads_that_it_fixes(profile: str) -> None:
     threads = PROFILES[profile].threads

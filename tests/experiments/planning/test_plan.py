@@ -103,12 +103,6 @@ def test_every_artifact_is_made_on_the_profiles_device(profile: str, device: str
     assert {(artifact.device, artifact.tf32) for artifact in chosen} == {("cpu", False)}
 
 
-def test_rows_that_are_only_published_are_not_planned() -> None:
-    rows = {row.row for row in planned(SPECS["table1"]).rows}
-    assert rows == {row.name for row in SPECS["table1"].rows if row.trained}
-    assert "flextok" not in rows
-
-
 def test_a_row_of_table_1_needs_nothing_but_a_spec_entry() -> None:
     spec = SPECS["table1"]
     longer = Row(

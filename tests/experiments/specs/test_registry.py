@@ -87,9 +87,7 @@ def test_a_row_that_is_not_there_cannot_be_borrowed(
         Registry(["some_specs"]).experiments()
 
 
-def test_a_file_of_ones_own_may_borrow_rows_and_is_imported_once(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_ones_own_may_borrow_rows_and_is_imported_once(package: Path, tmp_path: Path) -> None:
     path = tmp_path / "my_own_experiment.py"
     path.write_text(BORROWER.format(row="a", experiment="first"))
     registry = Registry(["some_specs"])
