@@ -101,13 +101,6 @@ def test_what_is_not_a_state_dict_is_refused(torch_file, content, message):
         read_file(torch_file(content))
 
 
-@pytest.mark.parametrize("entry", ["model", "state_dict"])
-def test_the_weights_of_a_training_checkpoint_are_found(torch_file, entry):
-    file = read_file(torch_file({"epoch": 3, entry: TENSORS, "optimizer": {"state": {0: torch.zeros(1)}}}))
-    assert file.tensors.keys() == TENSORS.keys()
-    assert torch.equal(file.tensors["a"], TENSORS["a"])
-
-
 def test_other_files_are_refused(tmp_path):
     (tmp_path / "photo.bin").write_bytes(b"\xff\xd8\xff\xe0 not weights")
     with pytest.raises(CheckpointError, match="neither a safetensors nor a torch file"):

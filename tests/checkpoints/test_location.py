@@ -76,7 +76,7 @@ def test_a_local_path_wins_over_the_hub(monkeypatch, tmp_path, hub):
     assert hub == []
 
 
-def test_a_hub_id_is_fetched_with_its_configuration(monkeypatch, tmp_path, hub):
+def test_a_hub_id_is_fetched_with_its_configuration(tmp_path, hub):
     folder = tmp_path / "org" / "name"
     touch(folder / "pytorch_model.bin")
     assert locate("org/name") == folder / "pytorch_model.bin"

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from pydantic import ValidationError
 
-from sftok.data import DataConfig
 from sftok.data.base import MemoryImageSet
 from sftok.data.batches import training_batches
 from sftok.data.without_pixels import WithoutPixels
@@ -53,15 +51,6 @@ def test_the_fingerprint_depends_on_content_and_order():
         gray_set(class_names=("a", "c")),
     ]
     assert len({reference, *(other.fingerprint for other in others)}) == 6
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"limit": 0}, {"validation_images": -1}, {"unreadable": "ignore"}, {"image_size": 0}, {"shuffle": True}],
-)
-def test_a_wrong_configuration_is_refused(wrong):
-    with pytest.raises(ValidationError):
-        DataConfig(**wrong)
 
 
 def test_a_set_without_pixels_gives_the_same_batches_but_for_the_pixels() -> None:

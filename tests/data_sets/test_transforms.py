@@ -227,13 +227,6 @@ def test_an_image_of_the_right_size_is_unchanged():
     assert np.array_equal(pixels(encoded(Image.fromarray(square)), 12), square)
 
 
-def test_downscaling_is_antialiased():
-    stripes = np.zeros((64, 64, 3), dtype=np.uint8)
-    stripes[:, ::2] = 255
-    inner = pixels(encoded(Image.fromarray(stripes)), 8)[:, 1:-1].astype(int)
-    assert np.abs(inner - 128).max() < 16
-
-
 def test_a_very_long_image_takes_no_memory():
     for shape in ((20_000_000, 2), (2, 20_000_000)):
         long = Image.new("L", shape, 99)

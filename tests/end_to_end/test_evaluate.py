@@ -274,7 +274,6 @@ def test_what_cannot_be_opened_is_refused_at_once(
     [
         (["--set", "data.image_size=64"], "data.image_size = 64, but this tokenizer takes 28x28 images"),
         (["--set", "data.path=elsewhere"], "--data and --set data.path both set the data"),
-        (["--seed", "-1"], "give a whole number from 0"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_at_once(

@@ -172,10 +172,6 @@ def test_a_killed_generator_resumes_with_the_same_bits(
     assert set(read) == {"train"}
 
 
-def test_figures_16_and_17_need_nothing_new(finished: Store) -> None:
-    assert "0 to make" in run("figure6", finished.root, "--dry-run")
-
-
 def test_everything_that_is_stored_is_there(finished: Store, request_made: StoredRequest) -> None:
     for artifact in of_kind(request_made, "generation"):
         assert (finished.folder(artifact) / EXAMPLES).is_file()

@@ -31,7 +31,6 @@ def test_a_label_states_the_resolution_where_there_is_a_choice(value, label):
         ({"steps": ()}, "steps"),
         ({"steps": (1, 1)}, "steps has duplicates"),
         ({"steps": (0,)}, "steps"),
-        ({"schedule": "arcos"}, "arccos"),
         ({"extractors": ["classifier", "classifier"]}, "extractors has duplicates"),
         ({"extractors": ["inception"]}, "inception-v3-compat"),
         (
@@ -39,7 +38,6 @@ def test_a_label_states_the_resolution_where_there_is_a_choice(value, label):
             "unknown key 'resolution' of the extractor 'classifier'",
         ),
         ({"extractors": [{"name": "efficientnet-lite0", "resolution": 65}]}, "64"),
-        ({"temprature": 1.0}, "temperature"),
     ],
 )
 def test_a_configuration_that_cannot_be_used_is_refused(values, message):

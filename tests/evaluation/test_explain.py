@@ -74,7 +74,7 @@ def test_images_without_files_leave_out_what_resizes_them(
     assert [row["n_images"] for row in found.rows if row["variation"] == "tenth"] == [len(images) // 10]
 
 
-def test_a_square_photo_is_squashed_as_the_data_set_resizes_it(split_of, tmp_path) -> None:
+def test_a_square_photo_is_squashed_as_the_data_set_resizes_it(split_of) -> None:
     images = split_of("test")
     squashed = resized(images, [0], "squashed")
     content = Image.open(io.BytesIO(images.content(0))).convert("RGB")

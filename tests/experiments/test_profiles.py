@@ -24,11 +24,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_without_a_benchmark_a_profile_is_its_file(folder: Path) -> None:
-    assert _read("gpu") == PROFILES["gpu"]
-    assert PROFILES["gpu"].seconds_per_step == {}
-
-
 def test_a_benchmark_replaces_the_costs_of_its_profile_and_nothing_else(folder: Path) -> None:
     costs = {"alignment": 0.25, "teacher": 0.1}
     written = {"device": "a GPU", "torch": "2", "tiny": False, "rows": [], "seconds_per_step": costs}

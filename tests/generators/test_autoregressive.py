@@ -14,7 +14,7 @@ from sftok.data.batches import Batch
 from sftok.decoding.guidance import GenerationConfig
 from sftok.decoding.guidance_grid import GuidanceGrid
 from sftok.generators.autoregressive import AutoregressiveGenerator
-from sftok.generators.base import Generator, GeneratorLossConfig, GeneratorRecord, TokenShape
+from sftok.generators.base import Generator, GeneratorLossConfig, GeneratorRecord
 from sftok.generators.llamagen import LlamaGenConfig
 from sftok.generators.open_magvit2 import OpenMagvit2Config
 from sftok.training.stages.base import Step
@@ -176,19 +176,6 @@ def test_the_grids_temperatures_become_as_many_softmax_temperatures():
     points = MODELS["llamagen"].points(grid, 8, "arccos")
     assert len(points) == len(grid.points(8, "arccos"))
     assert sorted({point.temperature for point in points}) == [0.81, 0.9, 1.0]
-
-
-@pytest.mark.parametrize(
-    ("model", "tokens", "message"),
-    [
-        ("llamagen", {"num_tokens": 16, "latent_dim": 4}, "samples ids, and a continuous tokenizer has none"),
-        ("llamagen", {"num_tokens": 6, "vocabulary": 32}, "6 ids do not form a square grid"),
-        ("open-magvit2", {"num_tokens": 9, "vocabulary": 64}, r"bits \[2, 3\] make 32 ids.*has 64"),
-    ],
-)
-def test_tokens_that_do_not_fit_are_refused(model, tokens, message):
-    with pytest.raises(ValueError, match=message):
-        MODELS[model].check(TokenShape(**tokens))
 
 
 @pytest.mark.parametrize(

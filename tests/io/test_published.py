@@ -16,13 +16,11 @@ from small_models import Malicious, draw
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
-from sftok.components import Component
 from sftok.evaluation.extractors.efficientnet_lite0 import EfficientNetLite0Config
 from sftok.io.published import PretrainedError
 from sftok.losses.lpips import LpipsLoss, lpips_network
 from sftok.losses.perceptual import PerceptualConfig
 from sftok.models.dino import DinoDiscriminatorConfig, dino_vit_small
-from sftok.models.discriminator import DiscriminatorConfig
 from sftok.models.efficientnet_lite0 import efficientnet_lite0
 
 Weights = dict[str, torch.Tensor]
@@ -51,21 +49,6 @@ def assert_holds(network: nn.Module, weights: Weights) -> None:
     assert all(torch.equal(state[name], value) for name, value in weights.items())
     assert not network.training
     assert not any(parameter.requires_grad for parameter in network.parameters())
-
-
-@pytest.mark.parametrize(
-    ("family", "name", "network", "file"),
-    [
-        (PerceptualConfig, "lpips-vgg", "LPIPS (vgg)", "vgg16-397923af.pth"),
-        (PerceptualConfig, "lpips-alex", "LPIPS (alex)", "alexnet-owt-7be5be79.pth"),
-        (DiscriminatorConfig, "dino", "DINO ViT-S/16", "dino_deitsmall16_pretrain.pth"),
-    ],
-)
-def test_missing_weights_are_requested(hub, family: type[Component], name: str, network: str, file: str):
-    with pytest.raises(PretrainedError) as caught:
-        family.member_of(name).check_weights()
-    assert str(caught.value).startswith(f"{network}: no weights at {hub / file}; fetch https://")
-    assert str(caught.value).endswith(f"{file} and put it there, or pass its path")
 
 
 def test_dino_is_loaded_from_the_hub_cache_or_a_path(hub: Path, tiny_dino: Weights) -> None:
@@ -115,10 +98,3 @@ def test_the_embedded_efficientnet_is_evaluations() -> None:
     measures = EfficientNetLite0Config(resolution=64).build().network.network
     assert_holds(network, measures.state_dict())
     assert not any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
-
-
-@pytest.mark.parametrize("family", [PerceptualConfig, DiscriminatorConfig])
-def test_parts_on_the_embedded_network_are_built_as_configured(family: type[Component]) -> None:
-    config = family.member_of({"name": "efficientnet-lite0", "resolution": 48})
-    config.check_weights()
-    assert config.build().features.resolution == 48

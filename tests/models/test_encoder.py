@@ -7,7 +7,7 @@ import torch
 from torch.testing import assert_close
 
 from sftok.models.base import EncoderConfig
-from sftok.models.encoder import ViTEncoder, ViTEncoderConfig
+from sftok.models.encoder import ViTEncoder
 
 
 @pytest.fixture
@@ -53,8 +53,3 @@ def test_legacy_layout_reads_the_memory_of_tokens_as_channels(build, images):
 def test_an_unusable_configuration_is_refused(config, change, message):
     with pytest.raises(ValueError, match=message):
         EncoderConfig.member_of(config.encoder.model_dump() | change)
-
-
-def test_images_that_patches_do_not_cover_are_refused():
-    with pytest.raises(ValueError, match="patch_size 5 does not divide image_size 16"):
-        ViTEncoderConfig(patch_size=5).check(16)

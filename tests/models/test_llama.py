@@ -12,7 +12,6 @@ from sftok.models.llama import (
     RMSNorm,
     SwiGLU,
     attend_to_past,
-    check_rotary,
     rotary_table,
     rotate,
 )
@@ -73,8 +72,3 @@ def test_a_block_with_its_cache_gives_the_bits_of_the_whole_sequence():
         here = slice(position, position + 1)
         found = block(tokens[:, here], table[here], start=position, cache=cache)
         assert torch.equal(found, whole[:, here]), position
-
-
-def test_heads_that_rotations_cannot_turn_are_refused():
-    with pytest.raises(ValueError, match="heads 8 of width 16 have 2 channels"):
-        check_rotary(16, 8)

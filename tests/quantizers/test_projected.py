@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 from authors import TOLERANCE, numbers, sequence
-from pydantic import ValidationError
 from small_models import draw
 from torch.testing import assert_close
 
@@ -56,8 +55,3 @@ def test_codes_are_needed_and_must_fit() -> None:
         quantizer.load_codebook(draw(7, 4))
     with pytest.raises(ValueError, match="not finite"):
         quantizer.load_codebook(draw(7, 5) / 0)
-
-
-def test_settings_that_cannot_be_used_are_refused() -> None:
-    with pytest.raises(ValidationError, match="source_dim"):
-        ProjectedConfig(source_dim=0)

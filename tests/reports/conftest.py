@@ -1,16 +1,12 @@
-"""A synthetic store, the pages of its runs, and the helper that writes it made importable."""
+"""A synthetic store and the pages of its runs."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
 from stored_runs import StoreMaker, like_table4
 
 from experiments.paper.table4 import EXPERIMENT

@@ -16,7 +16,7 @@ from sftok.config import ConfigError
 from sftok.models.encoder import ViTEncoderConfig
 from sftok.models.titok_decoder import CodesHeadConfig, HeadConfig, PixelsHeadConfig, TiTokDecoderConfig
 from sftok.quantizers.vq import VQConfig
-from sftok.tokenizers.titok import TITOK_SIZES, TiTok, TiTokConfig
+from sftok.tokenizers.titok import TiTok, TiTokConfig
 
 WIDTH, HEADS, DEPTH, TOKENS, GRID, PATCH = 16, 2, 2, 3, 4, 4
 
@@ -82,16 +82,6 @@ def test_a_seed_fixes_the_weights():
 def test_a_head_that_does_not_cover_the_image_is_refused(head, message):
     with pytest.raises(ConfigError, match=message):
         TiTokConfig.build(config(PIXELS).model_dump() | {"head": head})
-
-
-def test_the_released_sizes():
-    assert {name: size.num_latent_tokens for name, size in TITOK_SIZES.items()} == {
-        "titok-b64": 64,
-        "titok-bl64": 64,
-        "titok-l32": 32,
-    }
-    assert TITOK_SIZES["titok-bl64"].encoder.latent_layout == "straight"
-    assert not TITOK_SIZES["titok-bl64"].quantizer.use_l2_norm
 
 
 @pytest.mark.parametrize("head", [CODES, PIXELS])

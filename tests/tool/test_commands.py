@@ -240,12 +240,6 @@ def test_memory_that_runs_out_is_one_line_and_code_1(photos, checkpoint, tmp_pat
     assert not (tmp_path / "tokens.npz").exists()
 
 
-def test_the_teacher_is_a_tokenizer_too(photos, teacher, tmp_path):
-    assert tokenize(photos, "--checkpoint", teacher, "-o", tmp_path / "tokens.npz") == 0
-    assert stored(tmp_path / "tokens.npz")["ids"].shape == (7, 16)
-    assert reconstruct(tmp_path / "tokens.npz", "--checkpoint", teacher, "-o", tmp_path / "out") == 0
-
-
 def test_info(checkpoint, tokenizer: SFTok, capsys):
     assert main(["info", "--checkpoint", checkpoint, "--format", "json"]) == 0
     found = json.loads(capsys.readouterr().out)

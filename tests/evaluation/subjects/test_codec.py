@@ -7,7 +7,6 @@ import pytest
 import torch
 from PIL import Image, features
 
-from sftok.config import ConfigError
 from sftok.data.batches import Batch
 from sftok.evaluation.subjects.base import SubjectError
 from sftok.evaluation.subjects.codec import CodecConfig
@@ -46,10 +45,3 @@ def test_a_codec_that_is_not_there_and_a_quality_out_of_range_are_refused(monkey
     monkeypatch.setattr(features, "check", lambda name: False)
     with pytest.raises(SubjectError, match="was built without avif"):
         CodecConfig(codec="avif").open()
-    with pytest.raises(ConfigError, match="codec"):
-        CodecConfig.build({"name": "codec", "codec": "jpeg2000"})
-
-
-def test_a_quality_given_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="qualities"):
-        CodecConfig.build({"name": "codec", "codec": "jpeg", "qualities": [50, 50]})

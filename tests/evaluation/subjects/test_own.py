@@ -19,8 +19,6 @@ from sftok.evaluation.subjects.base import Subject, SubjectError
 from sftok.evaluation.subjects.own import OwnConfig
 from sftok.evaluation.tokenizers import Reconstructor
 
-Make = Callable[..., Any]
-
 
 class Halves:
     """16 levels of the mean of each half of an image."""

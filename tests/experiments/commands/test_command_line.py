@@ -87,7 +87,6 @@ def test_the_profiles_of_the_command_line_are_those_that_exist() -> None:
             "'150' means 150 seeds; the limit is 100. For the single seed 150 write '150,'.",
         ),
         ("run table4 --seeds -1", "at least one seed"),
-        ("run table4 --set stage1.steps", "write KEY=VALUE, e.g. device=cpu"),
         ("run table4 --workers 2", "run: --workers is for --executor local"),
         ("run table4 --cluster x.toml", "run: --cluster is for --executor slurm"),
         ("run table44", "did you mean 'table4'"),

@@ -13,7 +13,7 @@ from experiments.artifacts import Artifact, all_kinds
 from experiments.artifacts.context import Context
 from experiments.commands import dispatch, search
 from experiments.commands.wiring import Wiring
-from experiments.records.study_results import BEST, JOURNAL, TRIALS, stored_studies
+from experiments.records.study_results import BEST, TRIALS, stored_studies
 from experiments.specs.registry import Registry
 from experiments.studies import work, workers
 
@@ -100,26 +100,6 @@ def test_the_same_line_continues_the_same_trials(tmp_path: Path) -> None:
         study(tmp_path, "--trials", budget, "--set", "stage1.steps=3")
     (record,) = stored_studies(tmp_path)
     assert [trial.state for trial in record.trials] == ["complete"] * 2
-
-
-def test_a_damaged_journal_is_one_line_with_a_remedy_that_works(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    study(tmp_path, "--trials", "2")
-    journal = tmp_path / "studies" / "mask-schedule-smoke" / JOURNAL
-    lines = journal.read_bytes().splitlines(keepends=True)
-    journal.write_bytes(b"".join([*lines[:5], lines[5][:20] + b"\n", *lines[6:]]))
-    capsys.readouterr()
-    assert study(tmp_path, "--trials", "2") == 1
-    (line,) = capsys.readouterr().err.splitlines()
-    assert "journal.log: line 6 is damaged" in line
-    assert "; delete the file" in line
-    journal.unlink()
-    before = stored_studies(tmp_path)[0].trials
-    assert study(tmp_path, "--trials", "2") == 0
-    assert [each.evaluation for each in stored_studies(tmp_path)[0].trials] == [
-        each.evaluation for each in before
-    ]
 
 
 def test_a_study_in_a_file_of_your_own(tmp_path: Path) -> None:

@@ -107,17 +107,6 @@ def test_a_damaged_artifact_is_made_again(store: Store, content: bytes) -> None:
     assert store.is_done(damaged)
 
 
-@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_text("cut")])
-def test_an_artifact_with_a_missing_or_cut_file_is_made_again(
-    store: Store, damage: Callable[[Path], object]
-) -> None:
-    runner(store, write_file).run(chain())
-    damage(store.folder(chain()[3]) / "made.txt")
-    events = Recorder()
-    assert runner(store, write_file, events).run(chain()) == {}
-    assert events.labels("Finished") == ["d"]
-
-
 def test_a_damaged_artifact_that_cannot_be_made_again_fails(store: Store) -> None:
     runner(store, write_file).run(chain()[:1])
     (store.folder(chain()[0]) / "result.json").write_text("{")

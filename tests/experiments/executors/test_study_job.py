@@ -66,12 +66,6 @@ def test_a_study_that_is_stopped_too_often_fails_the_job(
     assert requeued == []
 
 
-def test_a_study_that_fails_fails_the_job(ending: Callable[[int], None], requeued: list[str]) -> None:
-    ending(2)
-    with pytest.raises(JobError, match="exit code 2"):
-        job()()
-
-
 def test_slurms_notices_become_one_signal_that_commands_listen_to(
     requeued: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,13 +81,6 @@ def test_parts_that_do_not_fit_are_refused_before_any_work() -> None:
             },
             r"pixels.quantizer.source_dim = 31: features of 'classifier' have 32 channels",
         ),
-        (
-            {
-                "pixels.quantizer": {"name": "projected", "codebook_size": 20, "source_dim": 32},
-                "pixels.codebook": {"features": {"name": "clip"}},
-            },
-            r"source_dim = 32: features of 'clip' have 768 channels",
-        ),
         ({"pixels.semantic": {"features": {"name": "classifier", "level": 9}}}, "no level 9"),
         (
             {"pixels.quantizer": {"name": "residual"}, "pixels.training.gradient_accumulation": 2},

@@ -1,15 +1,11 @@
-"""A synthetic store, and the helper that writes it made importable."""
+"""A synthetic store."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from stored_runs import StoreMaker
 
 

@@ -88,7 +88,6 @@ def test_every_spec_says_where_it_is_from_and_how_to_run_it(name: str) -> None:
         ({"name": "No Spaces"}, "name"),
         ({"colour": "red"}, "unknown key 'colour'"),
         ({"claims": (claim("a@8 < b@8"),)}, "names the unknown row 'b'"),
-        ({"claims": (claim("a@8 = b@8"),)}, "write an order of points"),
         ({"rows": ({"name": "a"},)}, "row 'a' has no label"),
         ({"rows": ({**ROW, "trained": False, "overrides": {"x": 1}},)}, "nothing to override"),
         (

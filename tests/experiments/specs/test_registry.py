@@ -62,12 +62,6 @@ EXPERIMENT = Experiment(name="second", kind="figure", title="t", source="s", des
 """
 
 
-def test_a_borrowed_row_is_the_lenders_but_for_what_it_says_itself(package: Path) -> None:
-    (package / "second.py").write_text(BORROWER.format(row="a", experiment="first"))
-    (row,) = Registry(["some_specs"]).experiments()["second"].rows
-    assert (row.label, row.published, row.as_in) == ("A", {"is": 2.0}, "")
-
-
 def test_a_row_may_be_borrowed_twice_but_not_in_a_circle(package: Path) -> None:
     (package / "second.py").write_text(BORROWER.format(row="a", experiment="first"))
     third = BORROWER.format(row="a", experiment="second").replace('"second", kind', '"third", kind')
@@ -93,9 +87,7 @@ def test_a_row_that_is_not_there_cannot_be_borrowed(
         Registry(["some_specs"]).experiments()
 
 
-def test_a_file_of_ones_own_may_borrow_rows_and_is_imported_once(
-    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_file_of_ones_own_may_borrow_rows_and_is_imported_once(package: Path, tmp_path: Path) -> None:
     path = tmp_path / "my_own_experiment.py"
     path.write_text(BORROWER.format(row="a", experiment="first"))
     registry = Registry(["some_specs"])

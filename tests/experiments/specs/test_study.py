@@ -66,11 +66,6 @@ def test_a_study_survives_json() -> None:
         assert Study.build(study.model_dump(mode="json")) == study
 
 
-def test_an_unknown_study_lists_the_choices() -> None:
-    with pytest.raises(ConfigError, match="did you mean 'sampling'"):
-        REGISTRY.study("samplin")
-
-
 def search(study: Study, profile: str = "smoke", **overrides: Any) -> Search:
     return Search(
         study=study,

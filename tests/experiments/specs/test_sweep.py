@@ -8,14 +8,10 @@ import pytest
 from plans import planned as planned_as
 
 from ablations import stage3
-from experiments.artifacts import load
 from experiments.paper import table1, table2, table4
 from experiments.planning.plan import Plan, refuse_incomparable
-from experiments.planning.requests import new_request
-from experiments.requests import StoredRequest
 from experiments.specs import Experiment
 from experiments.specs.sweep import MAX_ROWS, combinations, short_names, swept_experiment
-from experiments.store import Store
 from sftok.config import ConfigError
 
 RATIO = "stage2.context.replacement_ratio"
@@ -94,16 +90,6 @@ def test_the_name_says_what_is_swept_and_tells_sweeps_apart() -> None:
     assert len(names) == 3
     assert all(name.startswith("sweep-table4-replacement_ratio-") for name in names)
     assert ratios(0, 1).name == ratios(0, 1).name
-
-
-def test_a_sweep_survives_its_request(tmp_path: Any) -> None:
-    store = Store(tmp_path)
-    store.prepare()
-    sweep = planned(ratios(0, 1))
-    path = new_request(sweep, ["sweep", "table4"], "data", {}).save(store.root)
-    loaded = StoredRequest.load(path)
-    assert loaded.experiment == sweep.experiment
-    assert list(load(loaded.artifacts).values()) == list(sweep.artifacts)
 
 
 def test_long_and_equal_names_are_told_apart() -> None:

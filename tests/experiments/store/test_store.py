@@ -212,9 +212,3 @@ def test_a_store_that_takes_no_files_is_refused(
     monkeypatch.setattr(Path, method, refuse)
     with pytest.raises(StoreError, match=rf"{error}\); choose another with --store"):
         Store(tmp_path / "runs").prepare()
-
-
-def test_a_store_in_a_place_that_is_a_file(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(StoreError, match="choose another with --store"):
-        Store(tmp_path / "file").prepare()

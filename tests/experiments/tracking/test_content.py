@@ -8,25 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from delivering import finish_row, make_request
 from stored_runs import SPECS, StoreMaker
 
-from experiments.records import load_run
-from experiments.store import Store
 from experiments.tracking import content
 from sftok.decoding.guidance import GenerationConfig
-
-
-def test_metric_names_keep_to_what_mlflow_allows(store: Store) -> None:
-    request = make_request(store)
-    finish_row(store, request)
-    run = load_run(store, request)
-    values = list(content.measurements(run, run.rows[0]))
-    assert values == [
-        ("rfid/classifier-28", 3.0, 1),
-        ("rfid/classifier-28", 10.0, 8),
-        ("codebook_usage", 0.5, 0),
-    ]
 
 
 def test_the_strip_has_a_line_for_each_entry(tmp_path: Path) -> None:

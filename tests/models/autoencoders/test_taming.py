@@ -27,11 +27,6 @@ def test_the_wavelet_transform_is_undone():
     assert_close(inverse_haar(haar(images)), images)
 
 
-def test_the_first_coefficients_are_means():
-    images = torch.arange(48.0).view(1, 3, 4, 4)
-    assert torch.equal(haar(images)[:, :3], torch.nn.functional.avg_pool2d(images, 2))
-
-
 def test_the_spatial_norm_has_the_authors_numbers():
     numbers = {key.removeprefix("spatial_norm."): value for key, value in spatial().items()}
     norm = SpatialNorm(32, 32, 4)
