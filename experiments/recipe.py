@@ -233,8 +233,15 @@ class Recipe(Config):
             raise ValueError(
                 f"stage1.steps {self.stage1.steps} exceeds tokenizer_steps {self.tokenizer_steps}"
             )
-        if self.tail_drop and self.tokenizer.quantizer.zero_is_a_code:
-            name = self.tokenizer.quantizer.reference
+        quantizer, name = self.tokenizer.quantizer, self.tokenizer.quantizer.reference
+        trainings = {"stage1": self.stage1.training, "stage2": self.stage2.training}
+        for stage, training in trainings.items():
+            if quantizer.follows_batches and training.gradient_accumulation > 1:
+                raise ValueError(
+                    f"the quantizer {name!r} changes with every batch, also within an update; "
+                    f"set {stage}.training.gradient_accumulation to 1"
+                )
+        if self.tail_drop and quantizer.zero_is_a_code:
             raise ValueError(
                 f"tail_drop sets missing tokens to zero, a code of the quantizer {name!r}; choose another one"
             )

@@ -28,6 +28,7 @@ def _main(options: argparse.Namespace) -> int:
     # Imported here, so that `--help` and wrong options respond immediately.
     from sftok.checkpoints import CheckpointError
     from sftok.config import ConfigError
+    from sftok.extras import MissingLibraryError
     from sftok.tool import info, reconstruct, sample, tokenize
     from sftok.tool.errors import ToolError
 
@@ -41,7 +42,7 @@ def _main(options: argparse.Namespace) -> int:
         commands[options.command](options)
     except BrokenPipeError as error:
         return 1 if reader_left() else _say(error, code=1)
-    except (CheckpointError, ConfigError, ToolError) as error:
+    except (CheckpointError, ConfigError, MissingLibraryError, ToolError) as error:
         return _say(error, code=2)
     except OSError as error:
         return _say(error, code=1)

@@ -82,7 +82,7 @@ def shards_of(index: Path) -> dict[str, str]:
     if not isinstance(placed, dict) or not placed:
         raise CheckpointError(f"{index}: names no shards (weight_map); get it again")
     for shard in placed.values():
-        if not isinstance(shard, str) or Path(shard).name != shard:
+        if not isinstance(shard, str) or not shard or Path(shard).name != shard:
             raise CheckpointError(f"{index}: {str(shard)[:80]!r} is not the name of a file beside it")
     return placed
 

@@ -30,6 +30,9 @@ SCRIPTED = "__torch__."
 FRAMEWORKS = (SCRIPTED, "pytorch_lightning.", "lightning.", "lightning_fabric.", "omegaconf.", "argparse.")
 """Prefixes of objects that are replaced: modules of a TorchScript archive, and options of a run."""
 
+PROGRAM = re.compile(r"/(constants\.pkl|code/)")
+"""Members of a TorchScript archive that hold its code."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -98,14 +101,15 @@ def _load(file: IO[bytes]) -> Any:
 def _without_program(file: IO[bytes]) -> IO[bytes]:
     """Rewrite a TorchScript archive as a torch file of its modules' state; return other files unchanged."""
     with zipfile.ZipFile(file) as archive:
-        names = archive.namelist()
-        if not any(name.endswith("/constants.pkl") for name in names):
+        members = [each for each in archive.infolist() if not PROGRAM.search(each.filename)]
+        if any(each.compress_type != zipfile.ZIP_STORED for each in members):
+            raise ValueError("its tensors are compressed, as torch never does, and could fill the memory")
+        if not any(name.endswith("/constants.pkl") for name in archive.namelist()):
             return file
         kept = io.BytesIO()
         with zipfile.ZipFile(kept, "w") as copy:
-            for name in names:
-                if not re.search(r"/(constants\.pkl|code/)", name):
-                    copy.writestr(name, archive.read(name))
+            for member in members:
+                copy.writestr(member.filename, archive.read(member))
     return kept
 
 

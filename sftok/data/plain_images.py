@@ -144,7 +144,7 @@ def natural(name: str) -> list[tuple[int, int, str]]:
     parts = re.findall(r"\d+|[^\d/]+|/", name)
     # "/" sorts first: the files in a folder come before names that begin with the folder's name.
     return [
-        (0, 0, "") if part == "/" else (1, int(part), "") if part.isdigit() else (2, 0, part)
+        (0, 0, "") if part == "/" else (1, int(part), "") if part.isdecimal() else (2, 0, part)
         for part in parts
     ]
 

@@ -37,7 +37,8 @@ def resize_by_products(images: Tensor, side: tuple[int, int], mode: str, **optio
         _matrix(extent, target, mode, chosen, images.device)
         for extent, target in zip(images.shape[-2:], side, strict=True)
     )
-    return rows @ images @ columns.t()
+    with torch.autocast(images.device.type, enabled=False):
+        return (rows @ images.float() @ columns.t()).to(images.dtype)
 
 
 @functools.lru_cache(maxsize=16)

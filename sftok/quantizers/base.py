@@ -6,7 +6,7 @@ import contextlib
 from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -186,16 +186,19 @@ def squared_distances(latents: Tensor, codebook: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def without_tf32(device: torch.device) -> Iterator[None]:
-    """Compute matrix products in full float32 precision on `device`."""
+    """Compute matrix products and convolutions in full float32 precision on `device`."""
     if device.type != "cuda":
         yield
         return
-    allowed = torch.backends.cuda.matmul.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = False
+    libraries: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    allowed = [library.allow_tf32 for library in libraries]
+    for library in libraries:
+        library.allow_tf32 = False
     try:
         yield
     finally:
-        torch.backends.cuda.matmul.allow_tf32 = allowed
+        for library, before in zip(libraries, allowed, strict=True):
+            library.allow_tf32 = before
 
 
 @torch.no_grad()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from sftok.generation import DecodeTokens, generate
 from sftok.generators.base import Generator
 from sftok.generators.hub import open_generator
 from sftok.tokenizers.hub import Tokenizer, open_tokenizer
+from sftok.tokenizers.pixel import PixelTokenizer
 from sftok.tokenizers.sftok import SFTok
 from sftok.tool.device import place
 from sftok.tool.errors import ToolError
@@ -37,6 +38,8 @@ def run(options: argparse.Namespace) -> None:
         OSError: the output cannot be written.
     """
     output: Path = options.output
+    if output.is_dir():
+        raise ToolError(f"{output} is a folder; choose a file for the images")
     if output.suffix != ".npz":
         raise ToolError(f"{output}: must end in .npz")
     changes = {name: getattr(options, name) for name in OPTIONS if getattr(options, name) is not None}
@@ -44,6 +47,7 @@ def run(options: argparse.Namespace) -> None:
     model = open_generator(options.generator)
     tokenizer = open_tokenizer(options.checkpoint, options.seed, options.teacher)
     _check(model, tokenizer, options)
+    _refuse_ignored(model, sampling, changes)
     device = place(tokenizer, options.device)
     model.to(device)
     labels = torch.arange(options.number) % model.num_classes
@@ -64,13 +68,26 @@ def run(options: argparse.Namespace) -> None:
 
 
 def _check(model: Generator, tokenizer: Tokenizer, options: argparse.Namespace) -> None:
-    made_for = (model.tokens.num_tokens, model.tokens.vocabulary)
-    given = (tokenizer.num_tokens, tokenizer.codebook_size)
-    if made_for != given:
+    made_for, codes = model.tokens, tokenizer.codebook_size or None
+    dim = tokenizer.config.latent_dim if codes is None and isinstance(tokenizer, PixelTokenizer) else None
+    given = (tokenizer.num_tokens, codes, dim)
+    wanted = (made_for.num_tokens, made_for.vocabulary, made_for.latent_dim)
+    if wanted != given:
         raise ToolError(
-            f"{options.generator}: makes {made_for[0]} ids of {made_for[1]}, but {options.checkpoint} has "
-            f"{given[0]} ids of {given[1]}; give the tokenizer that it was trained with"
+            f"{options.generator}: makes {_described(*wanted)}, but {options.checkpoint} has "
+            f"{_described(*given)}; give the tokenizer that it was trained with"
         )
+
+
+def _described(number: int, codes: int | None, dim: int | None) -> str:
+    return f"{number} latents of {dim} channels" if codes is None else f"{number} ids of {codes}"
+
+
+def _refuse_ignored(model: Generator, sampling: GenerationConfig, given: Mapping[str, object]) -> None:
+    if "steps" in given and model.sampling_steps(sampling) != sampling.steps:
+        raise ToolError(f"--steps: this generator always samples in {model.sampling_steps(sampling)} steps")
+    if "temperature" in given and "temperature" not in model.coordinates(sampling):
+        raise ToolError("--temperature: this generator has none")
 
 
 def _decoder(tokenizer: Tokenizer) -> DecodeTokens:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Iterator
@@ -54,7 +55,7 @@ class Feed:
 
     def look_ahead(self) -> None:
         """Start loading the next batches; call this after the GPU has received the work of this update."""
-        with torch.cuda.stream(self._stream):  # without a GPU, this does nothing
+        with contextlib.nullcontext() if self._stream is None else torch.cuda.stream(self._stream):
             self._ready = self._load()
 
     def _load(self) -> list[Ready]:

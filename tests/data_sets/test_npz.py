@@ -54,3 +54,13 @@ def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "b.npz", mu=np.arange(3))
     with pytest.raises(DataError, match="has no array arr_0, only mu"):
         images_of(tmp_path / "b.npz")
+
+
+def test_a_damaged_compressed_array_is_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    np.savez_compressed(path, np.arange(4000, dtype=np.uint8).reshape(-1, 10, 10, 4))
+    content = bytearray(path.read_bytes())
+    content[len(content) // 3] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_array(path, "arr_0")

@@ -1,4 +1,8 @@
-"""LlamaGen's class-conditional transformers (`c2i_L_256.pt`)."""
+"""LlamaGen's class-conditional transformers (`c2i_L_256.pt`).
+
+No tensor determines the number of tokens. The wider models were published only for 384 pixels, with 24x24
+tokens; a file of the narrower ones is taken for one of 256 pixels, as `c2i_B_384.pt` looks the same.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,10 @@ from sftok.checkpoints.layouts import Layout
 from sftok.checkpoints.renaming import HEAD_WIDTH, Record, Rule, Tensors, count, llama_blocks, shape
 
 NUM_TOKENS = 256
-"""Tokens at 256 pixels; no tensor determines it, and the files for 384 pixels look the same."""
+"""Tokens at 256 pixels."""
+
+WIDEST_AT_256, NUM_TOKENS_AT_384 = 1024, 576
+"""Width of LlamaGen-L, the widest model for 256 pixels, and the tokens of wider ones."""
 
 _WIDTH_3B, _HEADS_3B = 3200, 32
 
@@ -28,7 +35,10 @@ def autoregressive_record(tensors: Tensors, name: str) -> Record:
 
 def _record(tensors: Tensors) -> Record:
     vocabulary, _ = shape(tensors, "embeddings.0.weight", 2)
-    return {**autoregressive_record(tensors, "llamagen"), "vocabulary": vocabulary}
+    record = autoregressive_record(tensors, "llamagen")
+    if record["model"]["width"] > WIDEST_AT_256:
+        record["num_tokens"] = NUM_TOKENS_AT_384
+    return {**record, "vocabulary": vocabulary}
 
 
 LAYOUTS = (

@@ -62,11 +62,8 @@ def test_a_fault_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_terminal_that_encodes_ascii_alone_fails_no_command(monkeypatch: pytest.MonkeyPatch) -> None:
-    raw = io.BytesIO()
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), encoding="ascii"))
     assert main(["show", "table4", "--profile", "smoke"]) == 0
-    sys.stdout.flush()
-    assert b"\\u" in raw.getvalue() or raw.getvalue().isascii()
 
 
 def test_every_error_with_an_exit_code_exists() -> None:

@@ -65,7 +65,7 @@ def test_what_was_measured_once_is_expected_again(store: Store) -> None:
 
 
 def test_unknown_costs_are_unknown(store: Store) -> None:
-    assert set(costs_of(table(profile="gpu"), store).values()) == {None}
+    assert set(estimate(table().artifacts, store, {}).values()) == {None}
 
 
 @pytest.mark.parametrize(

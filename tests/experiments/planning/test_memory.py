@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from experiments.planning.memory import _Counter, pixel_memory, pixel_variants, training_memory
+from experiments.planning.sizes import parameter_counts
 from experiments.profiles import PROFILES
 from experiments.recipe import resolve
 
@@ -25,9 +26,12 @@ def test_the_counter_knows_what_lives() -> None:
 
 
 def test_a_step_takes_at_least_weights_gradients_moments_and_average() -> None:
-    found = training_memory(resolve(PROFILES["smoke"].overlay))
+    recipe = resolve(PROFILES["smoke"].overlay)
+    found, counts = training_memory(recipe), parameter_counts(recipe)
     assert set(found) == {"teacher", "alignment", "fine-tuning", "generator"}
-    assert all(size > 0 for size in found.values())
+    trained = counts["total"] - counts["pixel_decoder"]
+    assert found["alignment"] > 5 * 4 * trained
+    assert found["teacher"] > 5 * 4 * parameter_counts(recipe, "teacher")["total"]
 
 
 def test_a_tokenizer_trained_on_pixels_takes_more_with_every_image() -> None:
