@@ -6,6 +6,7 @@ import argparse
 import json
 import logging
 import pickle
+import zipfile
 
 import pytest
 import torch
@@ -254,3 +255,16 @@ def test_a_torchscript_archive_gives_its_tensors(tmp_path, dtype):
     assert file.tensors.keys() == expected.keys()
     for name, tensor in file.tensors.items():
         assert torch.equal(tensor, expected[name].to(tensor.dtype)), name
+
+
+def test_compressed_tensors_are_refused_unread(tmp_path):
+    torch.save({"a": torch.zeros(1000)}, tmp_path / "plain.pt")
+    packed = tmp_path / "packed.pt"
+    with (
+        zipfile.ZipFile(tmp_path / "plain.pt") as source,
+        zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target,
+    ):
+        for name in source.namelist():
+            target.writestr(name, source.read(name))
+    with pytest.raises(CheckpointError, match="compressed"):
+        read_file(packed)

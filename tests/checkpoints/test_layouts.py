@@ -11,6 +11,7 @@ import torch
 from sftok.checkpoints import CheckpointError
 from sftok.checkpoints.files import WeightFile
 from sftok.checkpoints.layouts import interpret, layouts
+from sftok.checkpoints.released import llamagen_generator
 from sftok.decoding.schedule import DecodingConfig
 from sftok.generators.llamagen import LLAMAGEN_L, LlamaGenGenerator
 from sftok.generators.maskgit import SFTOK_MASKGIT, MaskGITGenerator
@@ -179,3 +180,13 @@ def test_a_prefix_of_our_own_weights_is_stripped(tmp_path, sftok):
     saved = "sftok", sftok.record.model_dump(mode="json")
     loaded = SFTok.from_checkpoint(interpret(WeightFile(tmp_path, state, saved)))
     assert loaded.record == sftok.record
+
+
+@pytest.mark.parametrize(("width", "tokens"), [(768, 256), (1024, 256), (1280, 576), (3200, 576)])
+def test_llamagens_wider_models_were_published_for_384_pixels_alone(width, tokens):
+    tensors = {
+        "class_embedding.weight": torch.empty(1001, width, device="meta"),
+        "embeddings.0.weight": torch.empty(16384, width, device="meta"),
+        "blocks.0.norm.weight": torch.empty(width, device="meta"),
+    }
+    assert llamagen_generator._record(tensors)["num_tokens"] == tokens
