@@ -96,6 +96,7 @@ class Execution:
             return 1
         self._store.prepare()
         work, *asked = self._requests()
+        print("".join(what_it_replaces(request, self._store.root) for request in asked), end="")
         if self._executor.executor == "slurm":
             from experiments.executors.resources import load_cluster
 
@@ -141,7 +142,6 @@ class Execution:
         from experiments.commands.live import LiveReport
 
         for request in asked:
-            print(what_it_replaces(request, self._store.root), end="")
             request.save(self._store.root)
         print(f"report: {self._main_page} (updated as results arrive)", flush=True)
         workers = self._workers()

@@ -17,11 +17,12 @@ def report(
     opened = Store(store)
     page = "index"
     evaluated = wiring.build_evaluations(opened.root)
-    if experiment is None and evaluated is not None and not any((opened.root / "requests").glob("*.json")):
+    requested = any((opened.root / "requests").glob("*.json"))
+    if experiment is None and evaluated is not None and not requested:
         print(evaluated)
         return 0
     requests = Chosen()
-    if experiment is not None or not stored_studies(opened.root):
+    if experiment is not None or requested or not stored_studies(opened.root):
         requests = chosen_requests(opened, wiring.registry, experiment)
         page = requests[0].name if experiment else page
     runs = load_runs(opened)

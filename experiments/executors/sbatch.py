@@ -163,9 +163,12 @@ def job_executor(
 
 @contextlib.contextmanager
 def outside_of_jobs() -> Iterator[None]:
-    """The block in which variables of a surrounding job are hidden, as jobs would inherit them."""
+    """The block in which variables of a surrounding job are hidden, as jobs would inherit them.
+
+    Outside of a job, such variables are the user's own choice.
+    """
     configuration = os.environ.get("SLURM_CONF")
-    with clean_env():
+    with clean_env() if "SLURM_JOB_ID" in os.environ else contextlib.nullcontext():
         if configuration is not None:
             os.environ["SLURM_CONF"] = configuration
         yield

@@ -12,6 +12,9 @@ from types import FrameType
 INTERRUPTED = 130
 """Exit code of a command that stopped on request."""
 
+PARENT = "SFTOK_STUDY_PARENT"
+"""The environment variable with the pid of the process that started an additional worker of a study."""
+
 JOB_SIGNALS = (signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
 """Slurm sends SIGTERM before it kills (preemption, scancel) and SIGUSR2 as the requested notice."""
 

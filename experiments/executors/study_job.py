@@ -18,10 +18,9 @@ from experiments.executors.queue import requeue
 from experiments.executors.resources import Cluster
 from experiments.executors.sbatch import check_kind, job_executor, job_setup, queue_jobs
 from experiments.executors.snapshot import take_snapshot
-from experiments.executors.stop import INTERRUPTED
+from experiments.executors.stop import INTERRUPTED, PARENT
 from experiments.executors.worker import STOPPED
 from experiments.store import Store
-from experiments.studies.workers import PARENT
 
 KIND = "stage"
 """A worker gets the resources of one process of this kind, because a trial trains and evaluates."""

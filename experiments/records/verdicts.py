@@ -190,8 +190,7 @@ def _compare_rows(run: Run, extractor: str, comparison: Comparison) -> Compariso
         named = " or ".join(dict.fromkeys(_side(run, point) for point in points))
         reason = f"the coordinates of {named} are ambiguous: {error}"
         return replace(compare(comparison, {}, {}), outcome="inconclusive", reason=reason)
-    protocols = {protocol for side in sides for protocol in side["protocol"] if protocol}
-    if len(protocols) > 1:
+    if len(_protocols(run, sides)) > 1:
         reason = "not comparable: measured under different protocols or by different networks"
         return replace(compare(comparison, {}, {}), outcome="inconclusive", reason=reason)
     result = compare(comparison, left, right)
@@ -210,6 +209,13 @@ def _compare_rows(run: Run, extractor: str, comparison: Comparison) -> Compariso
     else:
         return result
     return replace(result, outcome="pending", reason=reason)
+
+
+def _protocols(run: Run, sides: Iterable[pd.DataFrame]) -> set[str]:
+    """The protocols of evaluations; those of analyses name settings that fit a row."""
+    evaluations = {state.evaluation.key for state in run.rows}
+    lines = (line for side in sides for line in zip(side["artifact"], side["protocol"], strict=True))
+    return {protocol for artifact, protocol in lines if artifact in evaluations}
 
 
 def _why_missing(run: Run, rows: Iterable[str]) -> str:

@@ -107,10 +107,12 @@ def _is_dead(path: Path, content: dict[str, Any]) -> bool:
 
 def _pid_namespace() -> str:
     """The namespace in which process ids are valid; containers and machines may share a host name."""
-    try:
-        return f"{Path('/proc/self/ns/pid').readlink()} {BOOT.read_text().strip()}"
-    except OSError:
-        return ""
+    found = ""
+    with contextlib.suppress(OSError):
+        found = str(Path("/proc/self/ns/pid").readlink())
+    with contextlib.suppress(OSError):
+        found += f" {BOOT.read_text().strip()}"
+    return found
 
 
 def _now(path: Path) -> float:

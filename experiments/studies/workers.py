@@ -12,10 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.executors.process import VISIBLE_GPUS, visible_gpus
-from experiments.executors.stop import INTERRUPTED, Stop, StopWithParent
-
-PARENT = "SFTOK_STUDY_PARENT"
-"""The environment variable with the pid of the process that started an additional one."""
+from experiments.executors.stop import INTERRUPTED, PARENT, Stop, StopWithParent
 
 
 @dataclass(frozen=True)

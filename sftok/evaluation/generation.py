@@ -39,6 +39,10 @@ from sftok.metrics.base import EvaluationError, Measured, Reference, build_metri
 from sftok.randomness import generator
 
 
+class NotFiniteError(EvaluationError):
+    """Generated images are not finite."""
+
+
 @dataclass(frozen=True)
 class _Samples:
     places: Tensor
@@ -136,7 +140,7 @@ def _sampler(
             tokens = model.sample(labels, config.generation, noise)
         images = decode(tokens, noise)
         if not images.isfinite().all():
-            raise EvaluationError("generated images are not finite: train the generator again")
+            raise NotFiniteError("generated images are not finite: train the generator again")
         pixels = to_uint8(images)
         features = {extractor.label: extractor(pixels) for extractor in extractors}
         return _Samples(places, pixels.cpu(), Measured(images=images, features=features))

@@ -6,6 +6,7 @@ the one point that is chosen here.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from sftok.data.base import ImageSet
 from sftok.decoding.guidance import GenerationConfig
 from sftok.evaluation.config import EvaluationError, GenerationEvaluationConfig
 from sftok.evaluation.extractors.base import Extractor
-from sftok.evaluation.generation import evaluate_generation
+from sftok.evaluation.generation import NotFiniteError, evaluate_generation
 from sftok.evaluation.protocol import OnProgress, Progress
 from sftok.evaluation.reference import reference_features
 from sftok.generation import DecodeTokens
@@ -69,18 +70,21 @@ def choose_guidance(
     reference = reference_features(extractor, reference_set, cache_dir, config.batch_size)
     progress = Progress(on_progress, [1] * len(points))
     for point in points:
-        measured = evaluate_generation(
-            model,
-            decode,
-            reference_set,
-            config.model_copy(update={"generation": point, "metrics": (GFIDConfig(),)}),
-            [extractor],
-            cache_dir,
-            references=[reference],
-            on_progress=progress,
-        )
+        gfid = math.nan
+        with contextlib.suppress(NotFiniteError):  # at this point only, if the guidance is too strong
+            measured = evaluate_generation(
+                model,
+                decode,
+                reference_set,
+                config.model_copy(update={"generation": point, "metrics": (GFIDConfig(),)}),
+                [extractor],
+                cache_dir,
+                references=[reference],
+                on_progress=progress,
+            )
+            gfid = measured.rows[0]["value"]
         progress.next_phase()
-        found.append((point, measured.rows[0]["value"]))
+        found.append((point, gfid))
     return GuidanceChoice(found, min(found, key=lambda item: _order(item[1]))[0])
 
 

@@ -89,6 +89,10 @@ def test_jobs_do_not_inherit_what_describes_the_job_that_submits_them(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SLURM_MEM_PER_CPU", "4096")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with sbatch.outside_of_jobs():
+        assert os.environ["SLURM_MEM_PER_CPU"] == "4096", "the user's own choice"
+    monkeypatch.setenv("SLURM_JOB_ID", "12")
     monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
     with sbatch.outside_of_jobs():
         assert "SLURM_MEM_PER_CPU" not in os.environ

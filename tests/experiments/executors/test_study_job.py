@@ -10,12 +10,13 @@ import pytest
 
 from experiments.executors import study_job
 from experiments.executors.job import STOPPED, JobError
-from experiments.executors.stop import INTERRUPTED, JOB_SIGNALS
+from experiments.executors.stop import INTERRUPTED, JOB_SIGNALS, PARENT
 from experiments.executors.study_job import StudyJob
 
 
 @pytest.fixture(autouse=True)
-def handlers_are_restored() -> Iterator[None]:
+def handlers_are_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv(PARENT, "")
     before = {number: signal.getsignal(number) for number in JOB_SIGNALS}
     yield
     for number, handler in before.items():

@@ -44,7 +44,8 @@ def damaged(content: bytes, kind: str, place: float) -> bytes:
 
 def numbers_in(frame: pd.DataFrame) -> set[tuple[str, ...]]:
     columns = ["artifact", "row", "seed", "metric", "extractor", "steps", "value"]
-    return set(map(tuple, frame[columns].astype(str).to_numpy()))
+    numeric = frame.assign(steps=pd.to_numeric(frame["steps"], errors="coerce").astype(float))
+    return set(map(tuple, numeric[columns].astype(str).to_numpy()))
 
 
 @given(

@@ -369,3 +369,9 @@ def test_more_seeds_are_no_remedy_for_rows_that_are_not_trained_with_one(maker: 
     assert judge(run)[0].remedy is not None
     released = replace(run, rows=tuple(replace(state, training=()) for state in run.rows))
     assert judge(released)[0].remedy is None
+
+
+def test_analyses_with_settings_of_their_own_are_compared(maker: StoreMaker) -> None:
+    run = run_of(maker, {"a": 1.0, "b": 2.0, "c": 3.0}, experiment=experiment("a@8 < b@8"))
+    run.frame.loc[run.frame["row"] == "b", ["artifact", "protocol"]] = ["an analysis", "another"]
+    assert judge(run)[0].outcome == "agrees"

@@ -37,7 +37,7 @@ def a_study(**changes: Any) -> Study:
     [
         ({"space": {"rate": RATE}, "fixed_checkpoint": True}, "checkpoint is fixed"),
         ({"fixed_checkpoint": True, "pruner": MedianPruner()}, "nothing can be pruned"),
-        ({"space": {"rate": RATE}, "sampler": Sampler(name="grid")}, "not through ranges"),
+        ({"space": {"rate": RATE}, "sampler": Sampler(name="grid")}, "choices, not ranges"),
         ({"space": {"a": LOOKUP, "b": LOOKUP}}, "two dimensions set"),
         ({"space": {"s": Choice(keys=("evaluation.split",), choices=("validation", "test"))}}, "objective"),
     ],
