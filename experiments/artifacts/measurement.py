@@ -90,7 +90,7 @@ class Measurement(Artifact, kind="measurement"):
             per_class=self.per_class,
         )
         keep_images(found, context.folder)
-        # Name and location are in no key; they are recorded for the reader.
+        # The key contains neither name nor location; the record has both for the reader.
         opened = {"kind": type(self.subject).reference, "label": self.subject.label}
         result = keep(found, context.folder) | {"subject": opened, "data": images.name}
         return _probed(result, subject.measured, context, self.protocol) if self.probe else result

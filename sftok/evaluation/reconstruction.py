@@ -128,14 +128,7 @@ def evaluate(
             rows += rows_of_classes(metrics, values, image_set, subject, decoding.coordinates)
         progress.next_phase()
     rows += bench.rows_of_real() if include_real else []
-    protocol = Protocol(
-        extractors=networks(extractors, metrics),
-        data=image_set.fingerprint,
-        n_images=len(image_set),
-        metrics=own_settings(config.metrics),
-        precision=config.precision,
-        **({} if other_reference is None else {"reference": other_reference.name}),
-    )
+    protocol = bench.protocol(metrics, other_reference)
     examples |= of_classes(image_set.labels(bench.shown), image_set)
     kept.clear()
     return Evaluation(rows, config.described, protocol, examples, gallery.images, gallery.extremes)
@@ -343,6 +336,17 @@ class _Bench:
                 own = measured.features[reference.extractor].features
                 found[f"distance@{reference.extractor}"] = (own - reference.features[indices]).norm(dim=1)
         return found
+
+    def protocol(self, metrics: Sequence[Metric], other_reference: OtherReference | None) -> Protocol:
+        """Everything that the numbers of `metrics` depend on."""
+        return Protocol(
+            extractors=networks(self.extractors, metrics),
+            data=self.image_set.fingerprint,
+            n_images=len(self.image_set),
+            metrics=own_settings(self.config.metrics),
+            precision=self.config.precision,
+            **({} if other_reference is None else {"reference": other_reference.name}),
+        )
 
     def rows_of_real(self) -> list[Row]:
         """Inception scores of the originals, in the spaces that have logits, if they are measured."""

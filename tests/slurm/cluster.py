@@ -13,7 +13,7 @@ Table 4 at the `cpu` profile through a real Slurm, then its numbers:
     python tests/slurm/cluster.py run python -m experiments run table4 --yes --executor slurm --store runs
     python -m experiments collect table4 --store runs && python -m experiments results table4 --store runs
 
-Ctrl-C ends the jobs with the cluster; the same line goes on from their checkpoints.
+Ctrl-C ends the jobs with the cluster; the same command resumes from their checkpoints.
 
 Everything is in FOLDER (or a temporary folder) and on the loopback interface, at ports of its own: munged,
 MariaDB, slurmdbd, slurmctld and slurmd, started by hand without systemd. It needs root and the packages of
